@@ -1,0 +1,3 @@
+"""The three error types, in the order of every array, column and table of this package."""
+
+ERROR_TYPES = ("label_error", "feature_error", "spurious_correlation")
