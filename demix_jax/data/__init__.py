@@ -1,0 +1,1 @@
+"""Tables in, arrays out: the only part of the package that knows pandas."""

@@ -1,0 +1,323 @@
+"""One column at a time: what a task model sees of it, its discrete codes, and how extreme each value is.
+
+Each encoder is fitted on one column and then maps any column of that name to `Encoded`. Codes are the discrete view
+that diagnosis counts with; `code_name` puts one in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+
+from demix_jax.data.kinds import as_dates, as_numbers, date_format, levels
+from demix_jax.data.text import TextFeatures
+
+NUM_BINS = 16
+NUM_LEVELS = 30  # most frequent values of a category that get a code of their own
+NUM_QUANTILES = 1000
+CLIP = 3.0  # standard normal units; ±3 keeps one wild value from dominating a gradient
+FAR_FENCE = 3.0  # Tukey's far fence: this many interquartile ranges outside the quartiles
+_LARGEST = 1e18  # keeps a robust z-score, and its square, finite in f32
+
+
+class Encoded(NamedTuple):
+    """x: f32[N, d]. codes: i32[N]. robust_z: f32[N], 0 where missing or not a number."""
+
+    x: np.ndarray
+    codes: np.ndarray
+    robust_z: np.ndarray
+
+
+class ColumnEncoder(Protocol):
+    """What every encoder below offers; `code_name` says what a code means, for the column called `name`."""
+
+    @property
+    def num_codes(self) -> int: ...
+    def encode(self, column: pd.Series) -> Encoded: ...
+    def code_name(self, name: str, code: int) -> str: ...
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Up to 16 ranges of a number, then codes for extremely low, extremely high and missing.
+
+    edges: f64[B−1], ascending; range b is edges[b−1] < v ≤ edges[b]. low, high: fences; beyond them is extreme.
+    median, spread: f64, centre and robust standard deviation. single: f64[B] if each range is one value.
+    """
+
+    edges: np.ndarray
+    low: float
+    high: float
+    median: float
+    spread: float
+    single: np.ndarray | None
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> Bins:
+        """Bins for f64[N] with NaN where missing; at least one value must be present.
+
+        Integers with at most 16 distinct values get one range each. Source of the fence: Tukey 1977, §2E.
+        """
+        present = np.sort(values[np.isfinite(values)])
+        distinct = np.unique(present)
+        single = None
+        if len(distinct) <= NUM_BINS and np.all(distinct == np.round(distinct)):
+            edges, single = distinct[:-1], distinct
+        else:
+            at = np.arange(1, NUM_BINS) / NUM_BINS
+            edges = np.unique(np.quantile(present, at, method="inverted_cdf"))
+            edges = edges[edges < distinct[-1]]
+            if len(edges) == 0 and len(distinct) > 1:  # nearly all values are the largest one
+                edges = distinct[-2:-1]
+        q1, median, q3 = np.quantile(present, [0.25, 0.5, 0.75])
+        with np.errstate(over="ignore", invalid="ignore"):
+            iqr, mean, std = q3 - q1, present.mean(), present.std()
+            if iqr > 0:
+                low, high = q1 - FAR_FENCE * iqr, q3 + FAR_FENCE * iqr
+            else:  # most values are the same: whichever of the two rules marks fewer
+                tails = np.quantile(present, [0.001, 0.999])
+                low, high = min(mean - 6 * std, tails[0]), max(mean + 6 * std, tails[1])
+        spread = iqr / 1.349 if iqr > 0 else std  # 1.349: the IQR of a standard normal
+        low, high = np.nan_to_num([low, high], nan=0.0)
+        return cls(edges, float(low), float(high), float(median), float(spread), single)
+
+    @property
+    def num_codes(self) -> int:
+        return len(self.edges) + 4
+
+    def codes(self, values: np.ndarray) -> np.ndarray:
+        """i32[N] codes of f64[N]."""
+        num_ranges = len(self.edges) + 1
+        codes = np.searchsorted(self.edges, values, side="left")
+        codes = np.where(values < self.low, num_ranges, codes)
+        codes = np.where(values > self.high, num_ranges + 1, codes)
+        return np.where(np.isfinite(values), codes, num_ranges + 2).astype(np.int32)
+
+    def robust_z(self, values: np.ndarray) -> np.ndarray:
+        """f32[N]: distance from the median in robust standard deviations; 0 where missing."""
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            z = (values - self.median) / self.spread
+        return np.clip(np.nan_to_num(z, nan=0.0), -_LARGEST, _LARGEST).astype(np.float32)
+
+    def code_name(self, name: str, code: int, show=lambda v: f"{v:,.5g}") -> str:
+        """The code in words; `show` prints an edge."""
+        num_ranges = len(self.edges) + 1
+        if code >= num_ranges:
+            return f"{name} " + ("extremely low", "extremely high", "missing")[code - num_ranges]
+        if self.single is not None:
+            return f"{name} = {show(self.single[code])}"
+        if num_ranges == 1:
+            return f"{name} = any value"
+        if code == 0:
+            return f"{name} ≤ {show(self.edges[0])}"
+        if code == num_ranges - 1:
+            return f"{name} > {show(self.edges[-1])}"
+        return f"{show(self.edges[code - 1])} < {name} ≤ {show(self.edges[code])}"
+
+
+@dataclass(frozen=True)
+class QuantileNormal:
+    """Monotone map of a number to a standard normal through its ranks; tied values share their middle rank.
+
+    scikit-learn's QuantileTransformer sends a value that is both common and the smallest (no capital gain) to the far
+    end of the scale; the middle rank keeps it near the centre.
+    """
+
+    knots: np.ndarray
+    scores: np.ndarray
+
+    @classmethod
+    def fit(cls, values: np.ndarray) -> QuantileNormal:
+        """Fit on f64[N] with NaN where missing; keeps at most 1,000 knots."""
+        from scipy.special import ndtri
+
+        present = np.sort(values[np.isfinite(values)])
+        knots, first, counts = np.unique(present, return_index=True, return_counts=True)
+        ranks = (first + counts / 2) / len(present)
+        if len(knots) > NUM_QUANTILES:
+            wanted = np.linspace(ranks[0], ranks[-1], NUM_QUANTILES)
+            keep = np.unique(np.searchsorted(ranks, wanted).clip(0, len(ranks) - 1))
+            knots, ranks = knots[keep], ranks[keep]
+        return cls(knots, np.clip(ndtri(ranks), -CLIP, CLIP))
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """f32[N] within ±3; 0 (the median) where missing."""
+        return np.nan_to_num(np.interp(values, self.knots, self.scores)).astype(np.float32)
+
+
+def _with_indicator(parts: list[np.ndarray], missing: np.ndarray) -> np.ndarray:
+    return np.column_stack([*parts, missing]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class NumberEncoder:
+    """x: the quantile-normal value and whether it is missing."""
+
+    bins: Bins
+    scale: QuantileNormal
+
+    @classmethod
+    def fit(cls, column: pd.Series) -> NumberEncoder:
+        values = as_numbers(column)
+        return cls(Bins.fit(values), QuantileNormal.fit(values))
+
+    @property
+    def num_codes(self) -> int:
+        return self.bins.num_codes
+
+    def encode(self, column: pd.Series) -> Encoded:
+        values = as_numbers(column)
+        x = _with_indicator([self.scale(values)], np.isnan(values))
+        return Encoded(x, self.bins.codes(values), self.bins.robust_z(values))
+
+    def code_name(self, name: str, code: int) -> str:
+        return self.bins.code_name(name, code)
+
+
+@dataclass(frozen=True)
+class DateEncoder:
+    """x: quantile-normal time (the trend), month, weekday and hour as points on a circle, whether missing."""
+
+    text_format: str | None
+    bins: Bins
+    scale: QuantileNormal
+
+    @classmethod
+    def fit(cls, column: pd.Series) -> DateEncoder:
+        text_format = date_format(levels(column)[1]) if not pd.api.types.is_datetime64_any_dtype(column) else None
+        seconds = _seconds(as_dates(column, text_format))
+        return cls(text_format, Bins.fit(seconds), QuantileNormal.fit(seconds))
+
+    @property
+    def num_codes(self) -> int:
+        return self.bins.num_codes
+
+    def encode(self, column: pd.Series) -> Encoded:
+        stamps = as_dates(column, self.text_format)
+        seconds = _seconds(stamps)
+        parts = [self.scale(seconds)]
+        for phase in ((stamps.month - 1) / 12, stamps.dayofweek / 7, (stamps.hour + stamps.minute / 60) / 24):
+            angle = 2 * np.pi * np.asarray(phase, dtype=np.float64)
+            parts += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
+        x = _with_indicator(parts, np.isnan(seconds))
+        return Encoded(x, self.bins.codes(seconds), self.bins.robust_z(seconds))
+
+    def code_name(self, name: str, code: int) -> str:
+        return self.bins.code_name(name, code, show=_date_text)
+
+
+def _seconds(stamps: pd.DatetimeIndex) -> np.ndarray:
+    seconds = stamps.to_numpy(dtype="datetime64[s]").astype(np.int64).astype(np.float64)
+    return np.where(stamps.isna(), np.nan, seconds)
+
+
+def _date_text(seconds: float) -> str:
+    stamp = str(np.datetime64(int(seconds), "s")).replace("T", " ")
+    return stamp.removesuffix(" 00:00:00")
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Codes of the most frequent values of a column, then one for any other value and one for missing."""
+
+    values: tuple[str, ...]
+
+    @classmethod
+    def fit(cls, codes: np.ndarray, names: list[str]) -> Levels:
+        """From the output of `kinds.levels`; equally frequent values are taken in alphabetical order."""
+        counts = np.bincount(codes[codes >= 0], minlength=len(names))
+        order = sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))
+        return cls(tuple(names[i] for i in order[:NUM_LEVELS]))
+
+    @property
+    def num_codes(self) -> int:
+        return len(self.values) + 2
+
+    def codes(self, level_codes: np.ndarray, names: list[str]) -> np.ndarray:
+        """i32[N] from the output of `kinds.levels` for any column."""
+        place = {value: i for i, value in enumerate(self.values)}
+        other = len(self.values)
+        moved = np.array([place.get(n, other) for n in names] + [other + 1], dtype=np.int32)
+        return moved[level_codes]
+
+    def code_name(self, name: str, code: int) -> str:
+        if code < len(self.values):
+            return f"{name} = {self.values[code]}"
+        return f"{name} = another value" if code == len(self.values) else f"{name} missing"
+
+
+@dataclass(frozen=True)
+class CategoryEncoder:
+    """x: one-hot of the code (at most 32 columns); of two values one column. shown: codes with a column of x."""
+
+    levels: Levels
+    shown: np.ndarray
+
+    @classmethod
+    def fit(cls, column: pd.Series) -> CategoryEncoder:
+        codes, names = levels(column)
+        chosen = Levels.fit(codes, names)
+        seen = np.flatnonzero(np.bincount(chosen.codes(codes, names), minlength=chosen.num_codes))
+        return cls(chosen, seen[1:] if len(seen) == 2 else seen)
+
+    @property
+    def num_codes(self) -> int:
+        return self.levels.num_codes
+
+    def encode(self, column: pd.Series) -> Encoded:
+        codes = self.levels.codes(*levels(column))
+        x = (codes[:, None] == self.shown).astype(np.float32)
+        return Encoded(x, codes, np.zeros(len(codes), np.float32))
+
+    def code_name(self, name: str, code: int) -> str:
+        return self.levels.code_name(name, code)
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """x: latent character n-gram features and whether missing.
+
+    Codes: the most frequent texts if the 30 most frequent make up at least half of the rows, else ranges of length.
+    """
+
+    features: TextFeatures
+    codes: Levels | Bins
+
+    @classmethod
+    def fit(cls, column: pd.Series) -> TextEncoder:
+        level_codes, names = levels(column)
+        frequent = Levels.fit(level_codes, names)
+        other = len(frequent.values)
+        repeated = np.mean(frequent.codes(level_codes, names) < other) >= 0.5
+        codes = frequent if repeated else Bins.fit(_lengths(level_codes, names))
+        return cls(TextFeatures.fit(names), codes)
+
+    @property
+    def num_codes(self) -> int:
+        return self.codes.num_codes
+
+    def encode(self, column: pd.Series) -> Encoded:
+        level_codes, names = levels(column)
+        per_text = self.features(names)
+        per_text = np.vstack([per_text, np.zeros((1, per_text.shape[1]), np.float32)])
+        x = _with_indicator([per_text[level_codes]], level_codes < 0)
+        codes = self.codes
+        found = codes.codes(level_codes, names) if isinstance(codes, Levels) else codes.codes(_lengths(level_codes, names))
+        return Encoded(x, found, np.zeros(len(x), np.float32))
+
+    def code_name(self, name: str, code: int) -> str:
+        if isinstance(self.codes, Levels):
+            return self.codes.code_name(name, code)
+        return self.codes.code_name(f"length of {name}", code)
+
+
+def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:
+    return np.array([len(n) for n in names] + [np.nan])[level_codes]
+
+
+ENCODERS: dict[str, type[NumberEncoder] | type[DateEncoder] | type[CategoryEncoder] | type[TextEncoder]] = {
+    "number": NumberEncoder, "date": DateEncoder, "category": CategoryEncoder, "text": TextEncoder,
+}  # fmt: skip

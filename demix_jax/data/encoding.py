@@ -1,0 +1,219 @@
+"""A table as arrays, the same way for training and validation rows.
+
+`TableEncoder` is fitted once on a table; `transform` then turns any table with these columns into a `Dataset`.
+Nothing is random, so equal tables give equal arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from demix_jax.checks import InputError
+from demix_jax.data.columns import ENCODERS, ColumnEncoder
+from demix_jax.data.kinds import Column, as_numbers, infer_column, nature
+from demix_jax.data.table import check_classes, infer_task, refuse_duplicate_names, resolve_label
+
+TASKS = ("classification", "regression")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table as arrays: N rows, D encoded features, Q used columns, K classes.
+
+    Attributes:
+      x: f32[N, D], what task models see: numbers by rank on a normal scale within ±3, categories one-hot, dates as
+        trend and cycles, text as latent trigram features; plus an indicator where values are missing.
+      y: i32[N] class index, or f32[N] target with mean 0 and standard deviation 1 over the fitted table.
+      groups: per used column its [start, stop) in x.
+      codes: i32[N, Q], each used column as a discrete code; `TableEncoder.code_name` puts one in words.
+      num_codes: per used column how many codes it has, at most 32.
+      robust_z: f32[N, Q], (value − median) / (IQR / 1.349) of numbers and dates, by the standard deviation where the
+        IQR is 0; unbounded but finite; 0 where missing and for other columns.
+      columns: the Q used columns.
+      task: "classification" or "regression".
+      num_classes: K, or 1 for regression.
+      classes: the label's values in index order; () for regression.
+      target_mean, target_scale: y * target_scale + target_mean is the original target; 0 and 1 for classes.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    groups: tuple[tuple[int, int], ...]
+    codes: np.ndarray
+    num_codes: tuple[int, ...]
+    robust_z: np.ndarray
+    columns: tuple[Column, ...]
+    task: str
+    num_classes: int
+    classes: tuple
+    target_mean: float
+    target_scale: float
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray) -> Dataset:
+        """The Dataset of these rows (indices or a bool mask), in this order."""
+        return replace(self, x=self.x[rows], y=self.y[rows], codes=self.codes[rows], robust_z=self.robust_z[rows])
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """How each column of a table is encoded; made by `TableEncoder.fit`.
+
+    Attributes:
+      columns: all columns but the label, in table order, used or not.
+      used: the Q columns that are encoded.
+      label: the label's column name.
+      task, classes, target_mean, target_scale: as in `Dataset`.
+    """
+
+    columns: tuple[Column, ...]
+    used: tuple[Column, ...]
+    label: str
+    task: str
+    classes: tuple
+    target_mean: float
+    target_scale: float
+    _keys: tuple  # the used columns' names as the frame has them, which need not be strings
+    _encoders: tuple[ColumnEncoder, ...]
+    _kept: tuple[np.ndarray, ...]  # per used column: which of its encoded columns vary
+    _integer_target: bool
+
+    @classmethod
+    def fit(cls, frame: pd.DataFrame, label: object, *, task: str = "auto") -> TableEncoder:
+        """Learn the encoding of `frame`.
+
+        Raises:
+          InputError: no column `label`, a label that does not suit the task, or no usable feature column; call
+            `check_table` first for the full list of complaints.
+        """
+        refuse_duplicate_names(frame, "The table")
+        key = resolve_label(frame, label)
+        target = frame[key]
+        task, classes, mean, scale = _fit_target(target, task)
+        columns, used, keys, encoders, kept = [], [], [], [], []
+        for name in frame.columns:
+            if name == key:
+                continue
+            column = infer_column(name, frame[name])
+            if column.used:
+                encoder = ENCODERS[column.kind].fit(frame[name])
+                x = encoder.encode(frame[name]).x
+                varies = x.min(axis=0, initial=np.inf) < x.max(axis=0, initial=-np.inf)
+                if varies.any():
+                    used.append(column)
+                    keys.append(name)
+                    encoders.append(encoder)
+                    kept.append(varies)
+                else:
+                    column = Column(column.name, "constant")
+            columns.append(column)
+        if not used:
+            raise InputError("No feature column is usable: each is constant or an identifier. Add informative columns.")
+        integer = task == "regression" and pd.api.types.is_integer_dtype(target.dtype)
+        return cls(
+            tuple(columns), tuple(used), str(key), task, classes, mean, scale,
+            tuple(keys), tuple(encoders), tuple(kept), integer,
+        )  # fmt: skip
+
+    def transform(self, frame: pd.DataFrame) -> Dataset:
+        """The rows of `frame` as arrays; columns that the encoder does not use may be absent.
+
+        Raises:
+          InputError: a used column or the label is absent, a label is missing, or a class was not in the fitted
+            table.
+        """
+        refuse_duplicate_names(frame, "The table")
+        y = self._encode_target(frame[resolve_label(frame, self.label)])
+        absent = [c.name for c, key in zip(self.used, self._keys, strict=True) if key not in frame.columns]
+        if absent:
+            names = ", ".join(repr(n) for n in absent[:8])
+            raise InputError(f"The table lacks {names}, which the training table has; give both the same columns.")
+        widths = [int(kept.sum()) for kept in self._kept]
+        starts = np.concatenate([[0], np.cumsum(widths)]).tolist()
+        x = np.empty((len(frame), starts[-1]), np.float32)
+        codes = np.empty((len(frame), len(self.used)), np.int32)
+        robust_z = np.empty((len(frame), len(self.used)), np.float32)
+        for q, (key, encoder, kept) in enumerate(zip(self._keys, self._encoders, self._kept, strict=True)):
+            encoded = encoder.encode(frame[key])
+            x[:, starts[q] : starts[q + 1]] = encoded.x[:, kept]
+            codes[:, q] = encoded.codes
+            robust_z[:, q] = encoded.robust_z
+        return Dataset(
+            x=x,
+            y=y,
+            groups=tuple(zip(starts[:-1], starts[1:], strict=True)),
+            codes=codes,
+            num_codes=tuple(e.num_codes for e in self._encoders),
+            robust_z=robust_z,
+            columns=self.used,
+            task=self.task,
+            num_classes=max(1, len(self.classes)),
+            classes=self.classes,
+            target_mean=self.target_mean,
+            target_scale=self.target_scale,
+        )
+
+    def code_name(self, q: int, code: int) -> str:
+        """Code `code` of used column `q` in words: "age ≤ 28", "sex = Male", "age missing"."""
+        return self._encoders[q].code_name(self.used[q].name, int(code))
+
+    def decode_label(self, y: Iterable) -> list:
+        """Original label values of class indices, or of standardised targets (whole numbers if they were so)."""
+        if self.task == "classification":
+            return [self.classes[int(i)] for i in y]
+        values = np.asarray(y, dtype=np.float64) * self.target_scale + self.target_mean
+        return [round(v) for v in values.tolist()] if self._integer_target else values.tolist()
+
+    def _encode_target(self, target: pd.Series) -> np.ndarray:
+        missing = int(target.isna().sum())
+        if missing:
+            raise InputError(f"The label {self.label!r} is missing in {missing} rows; drop these rows.")
+        if self.task == "regression":
+            values = as_numbers(target)
+            if np.isnan(values).any():
+                raise InputError(f"The label {self.label!r} holds values that are not numbers; expected a number in each row.")
+            return ((values - self.target_mean) / self.target_scale).astype(np.float32)
+        codes, values = pd.factorize(target)
+        place = {value: i for i, value in enumerate(self.classes)}
+        unseen = [v for v in values if v not in place]
+        if unseen:
+            names = ", ".join(repr(v) for v in unseen[:8])
+            raise InputError(
+                f"The label {self.label!r} has values that the training table lacks: {names}; "
+                "drop these rows or add such rows to the training table."
+            )
+        return np.array([place[v] for v in values], dtype=np.int32)[codes]
+
+
+def _fit_target(target: pd.Series, task: str) -> tuple[str, tuple, float, float]:
+    """Task, classes, mean and scale of the label."""
+    name = str(target.name)
+    if task not in ("auto", *TASKS):
+        raise InputError(f"The task must be auto, classification or regression, got {task!r}.")
+    if target.isna().any():
+        raise InputError(f"The label {name!r} is missing in {int(target.isna().sum())} rows; drop these rows.")
+    task = infer_task(target) if task == "auto" else task
+    if task == "classification":
+        check_classes(target)
+        return task, _sorted_values(target), 0.0, 1.0
+    values = as_numbers(target)
+    if nature(target) == "date" or np.isnan(values).any():
+        raise InputError(f"The label {name!r} is not a number in every row; regression needs numbers.")
+    mean, scale = float(values.mean()), float(values.std())
+    if not scale > 0:
+        raise InputError(f"The label {name!r} is constant; choose a column that varies.")
+    return task, (), mean, scale
+
+
+def _sorted_values(target: pd.Series) -> tuple:
+    values = target.unique().tolist()
+    try:
+        return tuple(sorted(values))
+    except TypeError:  # numbers and strings together
+        return tuple(sorted(values, key=lambda v: (type(v).__name__, str(v))))

@@ -1,0 +1,179 @@
+"""What kind of values a column holds, and the three plain forms that every pandas dtype is brought to.
+
+A column becomes numbers (f64), instants (DatetimeIndex) or levels (the text of each distinct value and, per row,
+which one it is). Only the distinct values are ever turned into Python strings, so a column of 200,000 rows costs
+little, and the caller's frame is never changed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+MAX_INTEGER_LEVELS = 10  # integers with at most this many distinct values are codes (sex, education) not amounts
+MAX_CATEGORIES = 60  # strings with more distinct values than this are text
+PARSED_SHARE = 0.9  # share of a string column that must read as numbers (dates) for it to be one
+MISSING_TEXT = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>", "nat"})  # "?" and "unknown" are values
+
+_DATE_FORMATS = (
+    "ISO8601", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %H:%M", "%d.%m.%Y %H:%M", "%d-%m-%Y %H:%M", "%Y/%m/%d %H:%M", "%d/%m/%Y %H:%M:%S",
+    "%m/%d/%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%d-%m-%Y %H:%M:%S", "%Y/%m/%d %H:%M:%S",
+)  # fmt: skip
+_LOOKS_LIKE_DATE = re.compile(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(\D|$)")
+_LEADING_ZERO = re.compile(r"^[-+]?0\d")
+_IDENTIFIER_NAME = re.compile(r"(^|[ _.-])(id|uuid|guid|index|idx|instant|row)$|^unnamed: 0$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Column:
+    """name: as in the table. kind: "number", "category", "date", "text", "constant" or "identifier".
+
+    Constant and identifier columns say nothing about the label and are not used.
+    """
+
+    name: str
+    kind: str
+
+    @property
+    def used(self) -> bool:
+        """Whether task models and diagnosis see this column."""
+        return self.kind not in ("constant", "identifier")
+
+
+def value_text(value: object) -> str:
+    """One value as text, without surrounding spaces; 3, 3.0 and "3" read alike."""
+    if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, np.generic):
+        value = value.item()
+    return str(value).strip()
+
+
+def levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """Distinct values of a column as text.
+
+    Returns:
+      codes: i64[N], place of each row's value in the list, −1 where missing; and the list, in order of appearance.
+    """
+    try:
+        codes, uniques = pd.factorize(column)
+    except TypeError:  # lists or dicts from a nested Parquet column cannot be hashed
+        codes, uniques = pd.factorize(column.map(str, na_action="ignore"))
+    place: dict[str, int] = {}
+    moved = np.full(len(uniques) + 1, -1, dtype=np.int64)  # the last entry serves code −1
+    for i, value in enumerate(uniques):
+        text = value_text(value)
+        if text.lower() not in MISSING_TEXT:
+            moved[i] = place.setdefault(text, len(place))
+    return moved[codes], list(place)
+
+
+def nature(column: pd.Series) -> str:
+    """How the values are stored: "number", "date" or "level" (strings, bools, categories and everything else)."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        wide = len(dtype.categories) > MAX_CATEGORIES
+        return nature(dtype.categories.to_series()) if wide else "level"
+    if isinstance(dtype, pd.PeriodDtype) or pd.api.types.is_datetime64_any_dtype(dtype):
+        return "date"
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
+        return "level"
+    if pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_timedelta64_dtype(dtype):
+        return "number"
+    if dtype == object:
+        inferred = pd.api.types.infer_dtype(column, skipna=True)
+        return "number" if inferred in ("integer", "floating", "mixed-integer-float", "decimal") else "level"
+    return "level"
+
+
+def as_numbers(column: pd.Series) -> np.ndarray:
+    """f64[N]: the column's numbers; NaN where missing, infinite or not a number. Durations count in seconds."""
+    dtype = column.dtype
+    if pd.api.types.is_timedelta64_dtype(dtype):
+        values = column.dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan)
+    elif pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    else:
+        codes, names = levels(column)
+        parsed = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+        values = np.append(parsed, np.nan)[codes]
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def date_format(names: list[str]) -> str | None:
+    """The first known date format that reads at least 90 % of these strings, day before month; None if none does."""
+    sample = names[:: max(1, len(names) // 1000)]
+    if not sample or np.mean([bool(_LOOKS_LIKE_DATE.match(name)) for name in sample]) < PARSED_SHARE:
+        return None
+    shares = {f: float(pd.to_datetime(sample, format=f, errors="coerce", utc=True).notna().mean())
+              for f in _DATE_FORMATS}  # fmt: skip
+    best = max(shares, key=lambda f: shares[f])  # the earlier format wins a tie
+    return best if shares[best] >= PARSED_SHARE else None
+
+
+def as_dates(column: pd.Series, text_format: str | None) -> pd.DatetimeIndex:
+    """N instants without time zone (UTC where one was given); NaT where missing or unreadable.
+
+    Args:
+      text_format: how strings are read (see `date_format`); not used for columns stored as dates.
+    """
+    if isinstance(column.dtype, pd.PeriodDtype):
+        return pd.DatetimeIndex(column.dt.to_timestamp())
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        stamps = pd.DatetimeIndex(column)
+        return stamps if stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None)
+    codes, names = levels(column)
+    parsed = pd.to_datetime([*names, None], format=text_format or "ISO8601", errors="coerce", utc=True)
+    return pd.DatetimeIndex(parsed).tz_localize(None)[codes]
+
+
+def infer_column(name: object, column: pd.Series) -> Column:
+    """The column's kind from its values.
+
+    Numbers with at most 10 distinct integers (and at least five rows for each), and bools, are categories. Strings
+    are dates or numbers if 90 % of them read so, text if they have more than 60 distinct values, else categories.
+    Integers that count rows and short strings that differ in (nearly) every row are identifiers.
+    """
+    text_name = str(name)
+    stored = nature(column)
+    if stored == "date":
+        return Column(text_name, "constant" if column.nunique(dropna=False) < 2 else "date")
+    if stored == "number":
+        return Column(text_name, _kind_of_numbers(text_name, as_numbers(column)))
+    codes, names = levels(column)
+    present = codes[codes >= 0]
+    if len(names) + (len(present) < len(codes)) < 2:
+        return Column(text_name, "constant")
+    if len(names) > 1 and date_format(names) is not None:
+        return Column(text_name, "date")
+    if len(names) > MAX_INTEGER_LEVELS and not any(_LEADING_ZERO.match(n) for n in names):
+        numbers = as_numbers(column)
+        if np.isfinite(numbers).sum() >= PARSED_SHARE * len(present):
+            return Column(text_name, _kind_of_numbers(text_name, numbers))
+    return Column(text_name, _kind_of_strings(names, len(present)))
+
+
+def _kind_of_numbers(name: str, values: np.ndarray) -> str:
+    present = values[np.isfinite(values)]
+    distinct = np.unique(present)
+    if len(distinct) + (len(present) < len(values)) < 2:
+        return "constant"
+    integers = bool(np.all(distinct == np.round(distinct)))
+    if len(distinct) <= 2 or (integers and len(distinct) <= min(MAX_INTEGER_LEVELS, len(present) // 5)):
+        return "category"
+    if integers and len(distinct) >= 0.95 * len(present):  # a few repeats: copied rows keep their number
+        counts_rows = np.mean(np.diff(distinct) == 1) > 0.9 or bool(np.all(np.diff(present) > 0))
+        if counts_rows or _IDENTIFIER_NAME.search(name):
+            return "identifier"
+    return "number"
+
+
+def _kind_of_strings(names: list[str], num_present: int) -> str:
+    short = np.mean([len(n) for n in names]) <= 40 and np.mean([n.count(" ") for n in names]) < 2
+    if len(names) >= max(0.98 * num_present, 10):
+        return "identifier" if short else "text"
+    return "category" if len(names) <= MAX_CATEGORIES else "text"

@@ -1,0 +1,222 @@
+"""A table from a file, and whether it can be worked with: every complaint about a table is made here."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from demix_jax.checks import InputError
+from demix_jax.data.delimited import read_delimited
+from demix_jax.data.kinds import Column, as_numbers, infer_column, nature
+
+__all__ = ["Column", "check_table", "infer_task", "read_table", "resolve_label", "table_notes"]
+
+MAX_CLASSES = 100
+_DELIMITED = (".csv", ".tsv", ".tab", ".psv", ".txt")
+_PARQUET = (".parquet", ".pq")
+
+
+def read_table(path: str | Path) -> pd.DataFrame:
+    """A table from a CSV file (comma, semicolon, tab or pipe; may be gzipped) or a Parquet file.
+
+    Empty fields and NA, NaN, N/A, null count as missing; every other string stays as it is.
+
+    Raises:
+      InputError: no such file, a folder, an empty or unreadable file, no data rows, an unknown suffix,
+        or two columns of one name.
+    """
+    path = Path(path).expanduser()
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, not a table; give a CSV or Parquet file.")
+    if not path.exists():
+        raise InputError(_missing_file(path))
+    suffixes = [s.lower() for s in path.suffixes]
+    kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
+    if kind not in _DELIMITED + _PARQUET or (kind in _PARQUET and suffixes[-1] == ".gz"):
+        raise InputError(
+            f"{path} has the suffix {''.join(suffixes[-2:]) or '(none)'}; expected a table as .csv, .tsv, .txt "
+            "(also .gz) or .parquet. Save it in one of these formats."
+        )
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path} is empty; expected a header line and rows.")
+        frame = _read_parquet(path) if kind in _PARQUET else read_delimited(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error}); check its permissions and contents.") from error
+    refuse_duplicate_names(frame, str(path))
+    if len(frame) == 0:
+        raise InputError(f"{path} has a header but no rows; expected at least one row of data.")
+    return frame
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    import pyarrow
+
+    try:
+        return pd.read_parquet(path)
+    except (pyarrow.ArrowException, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is not a readable Parquet file ({reason}); write it again or give a CSV.") from error
+
+
+def _missing_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"{path} does not exist, nor does the folder {path.parent}; check the path."
+    names = [p.name for p in path.parent.iterdir() if p.is_file()]
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else "check the path."
+    return f"{path} does not exist; {hint}"
+
+
+def refuse_duplicate_names(frame: pd.DataFrame, what: str) -> None:
+    """Raise InputError if two columns of `frame` have one name; `what` names the table in the message."""
+    names = pd.Index([str(c) for c in frame.columns])
+    twice = list(dict.fromkeys(names[names.duplicated()]))
+    if twice:
+        raise InputError(f"{what} has more than one column named {_listed(twice)}; rename or drop the copies.")
+
+
+def resolve_label(frame: pd.DataFrame, label: object) -> object:
+    """The key under which `frame` holds the column `label`, whose name may not be a string.
+
+    Raises:
+      InputError: no such column; names the closest one.
+    """
+    for key in frame.columns:
+        if key == label or str(key) == str(label):
+            return key
+    names = [str(c) for c in frame.columns]
+    folded = {n.strip().lower(): n for n in names}
+    close = difflib.get_close_matches(str(label).strip().lower(), list(folded), n=1, cutoff=0.5)
+    hint = f"did you mean {folded[close[0]]!r}?" if close else f"the columns are {_listed(names)}."
+    raise InputError(f"The table has no column {str(label)!r}; {hint}")
+
+
+def check_table(frame: pd.DataFrame, label: object, *, min_rows: int = 30) -> None:
+    """Refuse a table that cannot be diagnosed.
+
+    Raises:
+      InputError: two columns of one name; no column `label`; fewer than `min_rows` rows; a label that is missing
+        somewhere, constant or unfit for both tasks; a feature column without any value; infinite values; no feature
+        column left once constant and identifier columns are set aside.
+    """
+    refuse_duplicate_names(frame, "The table")
+    key = resolve_label(frame, label)
+    if len(frame) < min_rows:
+        raise InputError(f"The table has {len(frame)} rows; at least {min_rows} are needed. Give a larger table.")
+    features = [c for c in frame.columns if c is not key and c != key]
+    if not features:
+        raise InputError(f"The table has no column besides the label {str(label)!r}; add feature columns.")
+    _check_label(frame[key], str(key))
+    empty = [str(c) for c in features if frame[c].isna().all()]
+    if empty:
+        raise InputError(f"Every value is missing in {_columns(empty)}; drop {'it' if len(empty) == 1 else 'them'}.")
+    infinite = {str(c): n for c in frame.columns if (n := count_infinite(frame[c]))}
+    if infinite:
+        counts = ", ".join(f"{c!r} ({n})" for c, n in infinite.items())
+        raise InputError(f"The table has infinite values in {counts}; replace them by numbers or leave them empty.")
+    if not any(infer_column(c, frame[c]).used for c in features):
+        raise InputError("No feature column is usable: each is constant or an identifier. Add informative columns.")
+
+
+def count_infinite(column: pd.Series) -> int:
+    """How many values of a numeric column are +∞ or −∞; 0 for any other column."""
+    if nature(column) != "number" or pd.api.types.is_integer_dtype(column.dtype):
+        return 0
+    if pd.api.types.is_timedelta64_dtype(column.dtype):
+        return 0
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    return int(np.isinf(values).sum())
+
+
+def _check_label(target: pd.Series, name: str) -> None:
+    missing = np.flatnonzero(target.isna().to_numpy())
+    if len(missing):
+        first = ", ".join(str(i + 1) for i in missing[:5])
+        raise InputError(
+            f"The label {name!r} is missing in {len(missing)} of {len(target)} rows (first: row {first}); "
+            "drop these rows or fill in their labels."
+        )
+    if count_infinite(target):
+        raise InputError(f"The label {name!r} has {count_infinite(target)} infinite values; correct or drop these rows.")
+    if distinct_count(target) < 2:
+        value = target.iloc[0]
+        raise InputError(f"The label {name!r} is constant ({value!r} in every row); choose a column with two values.")
+    infer_task(target)
+
+
+def distinct_count(column: pd.Series) -> int:
+    """Number of distinct values that are present."""
+    try:
+        return int(column.nunique())
+    except TypeError:  # lists and dicts cannot be hashed
+        return int(column.map(str).nunique())
+
+
+def infer_task(target: pd.Series) -> str:
+    """"classification" or "regression", from the label's values.
+
+    Strings, bools, whole numbers with at most 20 distinct values and fractions with at most 10 are classes; so are
+    up to 100 whole numbers that run 0 … K−1 or 1 … K with 20 rows each on average. Other numbers are amounts.
+
+    Raises:
+      InputError: strings with more than 100 distinct values or distinct in most rows; dates.
+    """
+    stored = nature(target)
+    if stored == "date":
+        raise InputError(f"The label {str(target.name)!r} holds dates; expected classes or numbers.")
+    distinct = distinct_count(target)
+    if stored == "number":
+        values = np.unique(as_numbers(target))
+        values = values[np.isfinite(values)]
+        integers = bool(np.all(values == np.round(values)))
+        if distinct <= (20 if integers else 10):
+            return "classification"
+        coded = integers and values[0] in (0, 1) and values[-1] - values[0] == distinct - 1
+        return "classification" if coded and distinct <= min(MAX_CLASSES, len(target) // 20) else "regression"
+    check_classes(target)
+    return "classification"
+
+
+def check_classes(target: pd.Series) -> None:
+    """Raise InputError if the label has too many distinct values for classes."""
+    distinct = distinct_count(target)
+    if distinct > MAX_CLASSES:
+        raise InputError(
+            f"The label {str(target.name)!r} has {distinct} distinct values, more than {MAX_CLASSES} classes; "
+            "choose another column, merge classes, or set the task to regression if they are numbers."
+        )
+    if distinct > max(2, len(target) // 2):
+        raise InputError(
+            f"The label {str(target.name)!r} has {distinct} distinct values in {len(target)} rows, so most occur once; "
+            "choose a column of repeated classes."
+        )
+
+
+def table_notes(frame: pd.DataFrame, label: object, *, task: str) -> list[str]:
+    """What a person should know about a table that passed `check_table`: rare classes, columns set aside."""
+    key = resolve_label(frame, label)
+    notes = []
+    if task == "classification":
+        counts = frame[key].value_counts()
+        rare = [str(v) for v in counts.index[counts < 2]]
+        if rare:
+            notes.append(f"Only one row has the label {_listed(rare)}: too few to learn this class.")
+    columns = [infer_column(c, frame[c]) for c in frame.columns if c != key]
+    for kind, why in (("constant", "the same value in every row"), ("identifier", "a different value in every row")):
+        names = [c.name for c in columns if c.kind == kind]
+        if names:
+            notes.append(f"Not used, because of {why}: {_listed(names)}.")
+    return notes
+
+
+def _listed(names: list[str], limit: int = 8) -> str:
+    shown = ", ".join(repr(n) for n in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
+def _columns(names: list[str]) -> str:
+    return f"the column{'s' if len(names) > 1 else ''} {_listed(names)}"
