@@ -1,0 +1,190 @@
+"""What feature errors need to know of a column: clean values, statistics, and how new values go back into the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from demix_jax.corruption.groups import is_number, to_floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FEW_LEVELS = 10  # whole numbers with no more distinct values than this may be codes of categories
+_MAX_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A column of numbers, or of dates counted in ticks.
+
+    Attributes:
+      values: f64[N], clean; NaN where missing.
+      levels: the distinct values in ascending order where there are few and they are whole, else empty.
+      mean, std, median: of the finite values.
+      decimals: the column's values have no more than this many; None: more than six.
+      tick: what dates are rounded to (a day if all are midnights); 0.0 for numbers.
+      lowest, highest: what the dtype can hold.
+    """
+
+    values: np.ndarray
+    levels: np.ndarray
+    mean: float
+    std: float
+    median: float
+    decimals: int | None
+    tick: float
+    lowest: float
+    highest: float
+
+    @property
+    def missing(self) -> np.ndarray:
+        """bool[N]: no value that could be spoilt."""
+        return ~np.isfinite(self.values)
+
+    def fitted(self, new: np.ndarray, more_decimals: int = 0) -> np.ndarray:
+        """`new` as the column can hold and show it: rounded like its clean values, within the dtype's range."""
+        if self.tick:
+            new = np.round(new / self.tick) * self.tick
+        elif self.decimals is not None:
+            new = np.round(new, self.decimals + more_decimals if self.decimals else 0)
+        return np.clip(new, self.lowest, self.highest)
+
+
+@dataclass(frozen=True)
+class Categories:
+    """A column of texts, truth values or anything else that can be told apart.
+
+    Attributes:
+      codes: i64[N] positions in `levels`; -1 where missing.
+      levels: object[L], the distinct values.
+      mode: the code most frequent.
+      open: whether texts that are no level may be written into it.
+    """
+
+    codes: np.ndarray
+    levels: np.ndarray
+    mode: int
+    open: bool
+
+    @property
+    def missing(self) -> np.ndarray:
+        """bool[N]: no value that could be spoilt."""
+        return self.codes < 0
+
+
+def describe(series: pd.Series) -> Numbers | Categories | None:
+    """Numbers or Categories; None if the column is constant, empty, or holds what cannot be compared (lists)."""
+    import pandas as pd
+
+    if isinstance(series.dtype, pd.DatetimeTZDtype) or series.dtype.kind == "M":
+        return _dates(series)
+    if is_number(series):
+        return _numbers(series)
+    try:
+        codes, levels = pd.factorize(series)
+    except TypeError:
+        return None
+    if len(levels) < 2:
+        return None
+    levels = np.asarray(levels, dtype=object)
+    is_open = not isinstance(series.dtype, pd.CategoricalDtype) and any(isinstance(level, str) for level in levels)
+    return Categories(codes, levels, int(np.bincount(codes[codes >= 0]).argmax()), is_open)
+
+
+def is_identifier(series: pd.Series) -> bool:
+    """Whether a column only names the row: distinct texts, or distinct whole numbers in order."""
+    if series.dtype.kind in "fbM" or len(series) < 2:
+        return False
+    try:
+        if not series.is_unique:
+            return False
+    except TypeError:
+        return False
+    return not is_number(series) or series.is_monotonic_increasing
+
+
+def written(series: pd.Series, column: Numbers | Categories, rows: np.ndarray, new: np.ndarray) -> pd.Series:
+    """`series` with `new` in `rows`; same dtype, but where whole numbers or truth values get a missing one."""
+    import pandas as pd
+
+    if isinstance(column, Numbers) and column.tick:
+        if isinstance(series.dtype, pd.DatetimeTZDtype):
+            naive = series.dt.tz_convert("UTC").dt.tz_localize(None)
+            return written(naive, column, rows, new).dt.tz_localize("UTC").dt.tz_convert(series.dt.tz)
+        ticks = np.where(np.isnan(new), np.iinfo(np.int64).min, np.nan_to_num(new)).astype(np.int64)
+        new = ticks.view(series.to_numpy().dtype)
+    elif isinstance(column, Numbers):
+        if np.isnan(new).any() and series.dtype.kind in "iu" and isinstance(series.dtype, np.dtype):
+            series = series.astype(np.float64)
+        elif series.dtype.kind in "iu" and not np.isnan(new).any():
+            new = new.astype(np.int64 if series.dtype.kind == "i" else np.uint64)
+    elif series.dtype == np.dtype(bool) and any(value is None for value in new):
+        series = series.astype(object)  # as pandas itself reads such a file
+    array = series.array.copy()
+    if new.dtype == object:
+        new = np.array([array.dtype.na_value if value is None else value for value in new], dtype=object)
+    elif new.dtype.kind == "f" and not isinstance(array.dtype, np.dtype):
+        pass
+    array[rows] = new
+    return pd.Series(array, index=series.index, name=series.name)
+
+
+def _numbers(series: pd.Series) -> Numbers | None:
+    values = to_floats(series)
+    finite = values[np.isfinite(values)]
+    if not len(finite) or finite.min() == finite.max():
+        return None
+    sample = finite if len(finite) <= 2000 else finite[:: len(finite) // 1000]
+    whole = bool(np.all(finite == np.round(finite)))
+    decimals = next((d for d in range(1, _MAX_DECIMALS + 1) if np.array_equal(np.round(sample, d), sample)), None)
+    levels = np.unique(finite) if whole else np.zeros(0)
+    lowest, highest = _limits(series.dtype)
+    return Numbers(
+        values=values,
+        levels=levels if len(levels) <= _FEW_LEVELS else np.zeros(0),
+        mean=float(finite.mean()),
+        std=float(finite.std()),
+        median=float(np.median(finite)),
+        decimals=0 if whole else decimals,
+        tick=0.0,
+        lowest=lowest,
+        highest=highest,
+    )
+
+
+def _limits(dtype) -> tuple[float, float]:
+    """The lowest and highest number of a dtype that a float can also express."""
+    dtype = getattr(dtype, "numpy_dtype", dtype)
+    if dtype.kind not in "iu":
+        return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
+    info = np.iinfo(dtype)
+    highest = float(info.max)
+    return float(info.min), highest if int(highest) <= info.max else float(np.nextafter(highest, 0))
+
+
+def _dates(series: pd.Series) -> Numbers | None:
+    naive = series.dt.tz_convert("UTC").dt.tz_localize(None) if series.dt.tz is not None else series
+    stamps = naive.to_numpy()
+    per_second = int(np.timedelta64(1, "s") / np.timedelta64(1, np.datetime_data(stamps.dtype)[0]))
+    ticks = stamps.view(np.int64)
+    known = ticks[~np.isnat(stamps)]
+    if not len(known) or known.min() == known.max():
+        return None
+    tick = next((t for t in (86_400 * per_second, 60 * per_second, per_second) if not np.any(known % t)), 1)
+    century = 100 * 365.25 * 86_400 * per_second
+    values = np.where(np.isnat(stamps), np.nan, ticks.astype(np.float64))
+    known = known.astype(np.float64)
+    return Numbers(
+        values=values,
+        levels=np.zeros(0),
+        mean=float(known.mean()),
+        std=float(known.std()),
+        median=float(np.median(known)),
+        decimals=None,
+        tick=float(tick),
+        lowest=max(float(known.min()) - century, -9.2e18),
+        highest=min(float(known.max()) + century, 9.2e18),
+    )

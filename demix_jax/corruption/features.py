@@ -1,0 +1,285 @@
+"""Feature errors: which cells of a row are hit, and what happens to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.corruption.columns import Categories, Numbers, describe, is_identifier, written
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Column = Numbers | Categories
+
+DEFAULT_FEATURE_KINDS = ("outlier", "scale", "swap_category")
+
+_ATTEMPTS = 4  # draws for a cell until its value differs
+_MAX_ROUNDS = 20  # rows that no draw could change are replaced by others, at most so often
+
+
+# What a kind does to the cells `rows` (i64[n]) of a column of numbers: f64[n] new values, NaN for a missing one.
+
+
+def _outlier(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.mean + rng.choice((-1, 1), len(rows)) * rng.uniform(4.0, 6.0, len(rows)) * column.std
+
+
+def _scale(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.values[rows] * rng.choice((0.1, 10.0, 100.0), len(rows))
+
+
+def _shift(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.values[rows] + rng.choice((-1, 1), len(rows)) * rng.uniform(1.5, 3.0, len(rows)) * column.std
+
+
+def _noise(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.values[rows] + 3.0 * column.std * rng.standard_normal(len(rows))
+
+
+def _sign(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return -column.values[rows]
+
+
+def _other_level(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    number = len(column.levels)
+    at = np.searchsorted(column.levels, column.values[rows])
+    return column.levels[(at + rng.integers(1, number, len(rows))) % number]
+
+
+def _any_number(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return rng.choice(column.values[~column.missing], len(rows))
+
+
+def _median_or_zero(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.full(len(rows), column.median if column.tick or rng.random() < 0.5 else 0.0)
+
+
+def _no_number(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.full(len(rows), np.nan)
+
+
+# The same for categories: object[n] new values, None for a missing one.
+
+
+def _other_category(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    number = len(column.levels)
+    return column.levels[(column.codes[rows] + rng.integers(1, number, len(rows))) % number]
+
+
+def _any_category(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.levels[rng.choice(column.codes[column.codes >= 0], len(rows))]
+
+
+def _mode(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.levels[np.full(len(rows), column.mode)]
+
+
+def _no_category(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.full(len(rows), None, dtype=object)
+
+
+def _typo(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    draws = zip(column.levels[column.codes[rows]], rng.integers(0, 5, len(rows)), rng.random(len(rows)), strict=True)
+    new = np.empty(len(rows), dtype=object)
+    new[:] = [_misspelt(text, way, place) if isinstance(text, str) else text for text, way, place in draws]
+    return new
+
+
+def _misspelt(text: str, way: int, place: float) -> str:
+    """`text` with two characters exchanged, one left out, one doubled, the end cut off, or its case changed."""
+    at = int(place * (len(text) - 1))
+    if way == 0:
+        return text[:at] + text[at + 1 : at + 2] + text[at : at + 1] + text[at + 2 :]
+    if way == 1 and len(text) > 1:
+        return text[:at] + text[at + 1 :]
+    if way == 2:
+        return text[: at + 1] + text[at:]
+    if way == 3:
+        return text[: max(1, (len(text) + 1) // 2)]
+    return text.swapcase()
+
+
+_Change = Callable[..., np.ndarray]
+NUMBER_KINDS: dict[str, _Change] = {
+    "outlier": _outlier,
+    "scale": _scale,
+    "shift": _shift,
+    "noise": _noise,
+    "sign": _sign,
+    "swap_category": _other_level,
+    "permute": _any_number,
+    "constant": _median_or_zero,
+    "missing": _no_number,
+}
+CATEGORY_KINDS: dict[str, _Change] = {
+    "swap_category": _other_category,
+    "permute": _any_category,
+    "constant": _mode,
+    "missing": _no_category,
+    "typo": _typo,
+}
+# "swap_columns" moves two cells of a row at once and is therefore no function of one column; see _exchange
+FEATURE_KINDS = (*dict.fromkeys([*NUMBER_KINDS, *CATEGORY_KINDS]), "swap_columns")
+
+
+def corrupt_features(
+    table: pd.DataFrame,
+    names: list[str],
+    candidates: np.ndarray,
+    count: int,
+    kinds: tuple[str, ...],
+    cell_share: float,
+    rng: np.random.Generator,
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Spoils cells of `count` rows.
+
+    Args:
+      table: N rows, clean.
+      names: Q columns that may be hit.
+      candidates: i64[n] rows that may be hit, in the order in which they are taken.
+      count: how many rows; fewer are hit if no more can change.
+      kinds: some of FEATURE_KINDS; a cell's kind is drawn among those that suit its column.
+      cell_share: each cell of a chosen row is hit with this probability, at least one is.
+    Returns:
+      The table with errors and bool[N, Q], the cells whose value differs from before.
+    Raises:
+      InputError: none of the kinds suits any column.
+    """
+    columns = [describe(table[name]) for name in names]
+    suits = [_suitable(column, kinds, columns) for column in columns]
+    can = np.stack([_can_change(c, k) for c, k in zip(columns, suits, strict=True)], 1) if names else None
+    if can is None or not any(suits):
+        raise InputError(
+            f"feature_kinds ({', '.join(kinds)}) suit none of the columns {', '.join(map(str, names))}; "
+            f"choose others among {', '.join(FEATURE_KINDS)}, or set feature_errors to 0."
+        )
+    pool = candidates[can[candidates].any(1)]
+    new: list[np.ndarray] = [
+        column.values.copy() if isinstance(column, Numbers) else np.full(len(table), None, dtype=object)
+        for column in columns
+    ]
+    corrupted = np.zeros(can.shape, dtype=bool)
+    wanted = count
+    for _ in range(_MAX_ROUNDS):
+        rows, pool = pool[:wanted], pool[wanted:]
+        if not len(rows):
+            break
+        _spoil(columns, suits, rows, _drawn_cells(can[rows], cell_share, rng), new, corrupted, rng)
+        wanted -= int(corrupted[rows].any(1).sum())
+    result = table.copy()
+    for name, column, values, hit in zip(names, columns, new, corrupted.T, strict=True):
+        at = np.flatnonzero(hit)
+        if column is not None and len(at):
+            result[name] = written(table[name], column, at, values[at])
+    return result, corrupted
+
+
+def usable_columns(table: pd.DataFrame, label: str) -> list[str]:
+    """The columns that feature errors hit: all but the label and those that only number or name the rows."""
+    features = [name for name in table.columns if name != label]
+    return [name for name in features if not is_identifier(table[name])] or features
+
+
+def _exchangeable(column: Column | None) -> bool:
+    return isinstance(column, Numbers) and not column.tick and len(column.levels) != 2
+
+
+def _suitable(column: Column | None, kinds: tuple[str, ...], columns: list[Column | None]) -> list[str]:
+    """The kinds that make sense for a column; a number with two values is a category, a date has no sign or scale."""
+    if column is None:
+        return []
+    if isinstance(column, Categories):
+        return [k for k in kinds if k in CATEGORY_KINDS and (k != "typo" or column.open)]
+    if column.tick:
+        return [k for k in kinds if k in ("outlier", "shift", "noise", "permute", "constant", "missing")]
+    if len(column.levels) == 2:
+        return [k for k in kinds if k in ("swap_category", "permute", "constant", "missing")]
+    partners = sum(map(_exchangeable, columns)) > 1
+    has_levels = len(column.levels) > 0
+    return [
+        k
+        for k in kinds
+        if (k in NUMBER_KINDS and (k != "swap_category" or has_levels)) or (k == "swap_columns" and partners)
+    ]
+
+
+def _can_change(column: Column | None, kinds: list[str]) -> np.ndarray:
+    """bool[N]: the cells that at least one of the kinds can give another value."""
+    if isinstance(column, Categories):
+        if kinds == ["constant"]:
+            return ~column.missing & (column.codes != column.mode)
+        return ~column.missing & bool(kinds)
+    if column is None:
+        return np.zeros(1, dtype=bool)
+    if set(kinds) <= {"scale", "sign"}:
+        return ~column.missing & (column.values != 0) & bool(kinds)
+    return ~column.missing
+
+
+def _drawn_cells(can: np.ndarray, cell_share: float, rng: np.random.Generator) -> np.ndarray:
+    """bool[n, Q]: cells to hit, each with probability `cell_share` where possible, at least one a row."""
+    draw = np.where(can, rng.random(can.shape), 2.0)
+    hit = draw < cell_share
+    hit[np.arange(len(can)), draw.argmin(1)] = True
+    return hit & can
+
+
+def _spoil(
+    columns: list[Column | None],
+    suits: list[list[str]],
+    rows: np.ndarray,
+    hit: np.ndarray,
+    new: list[np.ndarray],
+    corrupted: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Writes new values for the cells `hit` (bool[n, Q]) of `rows` into `new`, and marks those that differ."""
+    for q, (column, kinds) in enumerate(zip(columns, suits, strict=True)):
+        if column is None:
+            continue
+        waiting = rows[hit[:, q]]
+        for _ in range(_ATTEMPTS):
+            waiting = waiting[~corrupted[waiting, q]]
+            if not len(waiting):
+                break
+            drawn = rng.integers(0, len(kinds), len(waiting))
+            for index, kind in enumerate(kinds):
+                at = waiting[drawn == index]
+                if not len(at):
+                    continue
+                if kind == "swap_columns":
+                    _exchange(columns, q, at, new, corrupted, rng)
+                elif isinstance(column, Numbers):
+                    more = 2 if kind == "scale" else 0
+                    values = column.fitted(NUMBER_KINDS[kind](column, at, rng), more)
+                    new[q][at] = values
+                    corrupted[at, q] = values != column.values[at]
+                else:
+                    values = CATEGORY_KINDS[kind](column, at, rng)
+                    new[q][at] = values
+                    corrupted[at, q] = values != column.levels[column.codes[at]]
+
+
+def _exchange(
+    columns: list[Column | None],
+    q: int,
+    rows: np.ndarray,
+    new: list[np.ndarray],
+    corrupted: np.ndarray,
+    rng: np.random.Generator,
+) -> None:
+    """Exchanges the cells of `rows` in column q with those of another column of numbers that nothing has hit yet."""
+    partners = [p for p, column in enumerate(columns) if p != q and _exchangeable(column)]
+    drawn = rng.integers(0, len(partners), len(rows))
+    first = columns[q]
+    for index, p in enumerate(partners):
+        at, second = rows[drawn == index], columns[p]
+        at = at[~corrupted[at, p] & ~second.missing[at]]
+        to_first, to_second = first.fitted(second.values[at]), second.fitted(first.values[at])
+        both = (to_first != first.values[at]) & (to_second != second.values[at])
+        new[q][at[both]], new[p][at[both]] = to_first[both], to_second[both]
+        corrupted[at[both], q] = corrupted[at[both], p] = True

@@ -1,0 +1,135 @@
+"""Groups of rows that one column (or two together) marks off: what shortcuts and subgroup noise are made of."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GROUP_KINDS = ("value", "set", "threshold", "and", "xor")
+
+_MAX_VALUES = 50  # a column with more distinct values than this is no place for a rule that a person could read
+
+
+class Condition(NamedTuple):
+    """A test on one column: its value is one of `values`, or lies above `above`, or is at most `at_most`.
+
+    Exactly one of the three is given. A missing value passes no test.
+    """
+
+    column: str
+    values: tuple[Any, ...] = ()
+    above: float | None = None
+    at_most: float | None = None
+
+    def mask(self, table: pd.DataFrame) -> np.ndarray:
+        """bool[N]: the rows of `table` that pass."""
+        series = table[self.column]
+        if self.values:
+            return series.isin(self.values).to_numpy(dtype=bool)
+        numbers = to_floats(series)
+        return numbers > self.above if self.above is not None else numbers <= self.at_most
+
+    def __str__(self) -> str:
+        if self.values:
+            return f"{self.column}={'|'.join(map(str, self.values))}"
+        if self.above is not None:
+            return f"{self.column}>{self.above:.12g}"
+        return f"{self.column}<={self.at_most:.12g}"
+
+
+class Group(NamedTuple):
+    """One or two conditions and how they are joined: "and" (both hold) or "xor" (exactly one holds)."""
+
+    conditions: tuple[Condition, ...]
+    join: str = "and"
+
+    def mask(self, table: pd.DataFrame) -> np.ndarray:
+        """bool[N]: the rows of `table` in the group."""
+        first, *rest = [condition.mask(table) for condition in self.conditions]
+        for other in rest:
+            first = first ^ other if self.join == "xor" else first & other
+        return first
+
+    def __str__(self) -> str:
+        return {"and": " & ", "xor": " ^ "}[self.join].join(map(str, self.conditions))
+
+
+def is_number(series: pd.Series) -> bool:
+    """Whether a column holds real numbers (truth values are categories)."""
+    from pandas.api import types
+
+    return types.is_numeric_dtype(series) and not types.is_bool_dtype(series) and series.dtype.kind != "c"
+
+
+def to_floats(series: pd.Series) -> np.ndarray:
+    """f64[N] of a column of numbers; missing values become NaN."""
+    return series.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def candidate_groups(
+    table: pd.DataFrame, columns: list[str], kinds: tuple[str, ...], share: tuple[float, float], rng: np.random.Generator
+) -> list[Group]:
+    """Groups of the asked kinds whose share of the rows lies in `share`, drawn from every usable column.
+
+    Args:
+      table: N rows; judged on at most 20,000 of them.
+      columns: the columns that a rule may speak of.
+      kinds: some of GROUP_KINDS.
+      share: lowest and highest share of the rows.
+      rng: draws value sets, thresholds and pairs of columns.
+    Returns:
+      Groups in a fixed order for a given `rng`; possibly none.
+    """
+    if len(table) > 20_000:
+        table = table.iloc[np.sort(rng.choice(len(table), 20_000, replace=False))]
+    single: list[Condition] = []
+    for column in columns:
+        single += _conditions(table[column], kinds, rng)
+    masks = np.array([condition.mask(table) for condition in single], dtype=bool).reshape(len(single), len(table))
+
+    def in_range(mask: np.ndarray) -> bool:
+        return share[0] <= mask.mean() <= share[1]
+
+    found = []
+    if set(kinds) & {"value", "set", "threshold"}:
+        found += [Group((condition,)) for condition, mask in zip(single, masks, strict=True) if in_range(mask)]
+    for join in ("and", "xor"):
+        if join not in kinds or len(single) < 2:
+            continue
+        for first, second in rng.integers(0, len(single), (60, 2)):
+            if single[first].column == single[second].column:
+                continue
+            joined = masks[first] ^ masks[second] if join == "xor" else masks[first] & masks[second]
+            if in_range(joined):
+                found.append(Group((single[first], single[second]), join))
+    return found
+
+
+def _conditions(series: pd.Series, kinds: tuple[str, ...], rng: np.random.Generator) -> list[Condition]:
+    """The conditions that one column offers: single values, sets of values and thresholds."""
+    column, pairs_asked = str(series.name), bool({"and", "xor"} & set(kinds))
+    try:
+        counts = series.value_counts()
+    except TypeError:  # lists, dicts: nothing to build a rule on
+        return []
+    found: list[Condition] = []
+    number = is_number(series)
+    if 2 <= len(counts) <= _MAX_VALUES and (not number or len(counts) <= 10):
+        values = counts.index.tolist()
+        if "value" in kinds or pairs_asked:
+            found += [Condition(column, (value,)) for value in values[:5]]
+        if "set" in kinds and len(values) > 2:
+            for _ in range(3):
+                chosen = rng.random(len(values)) < 0.5
+                if chosen.any() and not chosen.all():
+                    found.append(Condition(column, tuple(v for v, c in zip(values, chosen, strict=True) if c)))
+    if number and len(counts) > 2 and ("threshold" in kinds or pairs_asked):
+        numbers = to_floats(series)
+        finite = numbers[np.isfinite(numbers)]
+        for cut in {float(f"{cut:.4g}") for cut in np.quantile(finite, rng.uniform(0.2, 0.8, 2))}:
+            found += [Condition(column, above=cut), Condition(column, at_most=cut)]
+    return found

@@ -1,0 +1,224 @@
+"""The whole injection, in the order of the paper's protocol: shortcut, label errors, feature errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.corruption.features import (
+    DEFAULT_FEATURE_KINDS,
+    FEATURE_KINDS,
+    corrupt_features,
+    usable_columns,
+)
+from demix_jax.corruption.groups import GROUP_KINDS, is_number, to_floats
+from demix_jax.corruption.labels import LABEL_KINDS, corrupt_labels
+from demix_jax.corruption.shortcuts import (
+    SHORTCUT_KINDS,
+    Shortcut,
+    ShortcutRule,
+    construct_shortcut,
+    find_shortcut,
+    parse_shortcut,
+)
+from demix_jax.error_types import ERROR_TYPES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Injected(NamedTuple):
+    """A corrupted table and what was done to it.
+
+    Attributes:
+      table: n ≤ N rows of the input in their order, renumbered from 0; the columns of the input.
+      truth: one row per row of `table`, same index. label_error, feature_error, spurious_correlation (0 or 1),
+        source_row (row number in the input, from 0), clean_label (before it was changed), corrupted_columns (names
+        of the feature columns whose cell was changed, joined by ";").
+      shortcut: the Shortcut that was constructed; None if spurious = 0.
+    """
+
+    table: pd.DataFrame
+    truth: pd.DataFrame
+    shortcut: Shortcut | None
+
+
+def inject_errors(
+    table: pd.DataFrame,
+    *,
+    label: str,
+    label_errors: float = 0.15,
+    feature_errors: float = 0.15,
+    spurious: float = 0.15,
+    shortcut: ShortcutRule | str | None = None,
+    task: str = "auto",
+    label_kind: str = "uniform",
+    feature_kinds: tuple[str, ...] = DEFAULT_FEATURE_KINDS,
+    shortcut_kind: str = "two-sided",
+    group_kinds: tuple[str, ...] = ("value", "set", "threshold"),
+    cell_share: float = 0.4,
+    seed: int | jax.Array,
+) -> Injected:
+    """Corrupts a clean table in known ways.
+
+    First the shortcut: rows are left out until the share `spurious` of those that stay breaks the rule by its clean
+    label. Then two disjoint random sets of rows get label errors and feature errors.
+
+    Args:
+      table: N rows with labels; not modified.
+      label: the label column.
+      label_errors, feature_errors: shares of the rows that stay, together at most 1.
+      spurious: the minority's share of the rows that stay, at most 0.5; 0: no shortcut, no row left out.
+      shortcut: the rule, as ShortcutRule or as text for `parse_shortcut`; None finds one in the table.
+      task: "classification", "regression", or "auto": numbers are classes if whole and of at most 20 values.
+      label_kind: one of LABEL_KINDS. A regression target moves by at least a quarter of its range.
+      feature_kinds: some of FEATURE_KINDS.
+      shortcut_kind: one of SHORTCUT_KINDS, for a rule that is found.
+      group_kinds: some of GROUP_KINDS, for a rule that is found.
+      cell_share: in a row with feature errors, each cell is hit with this probability; at least one is.
+      seed: whole number from 0 or a JAX key; the same seed gives the same result.
+    Returns:
+      Injected(table, truth, shortcut). dtypes are kept, except that a column of whole numbers or truth values with
+      a missing value becomes one of floats or objects.
+    Raises:
+      InputError: a rate, kind, rule or column that cannot be used.
+    Source: the protocol of the DeMix paper; asymmetric and feature-dependent label noise: Northcutt et al. 2021.
+    """
+    _check_table(table, label)
+    _check_rates(label_errors, feature_errors, spurious, cell_share)
+    _check_choice("label_kind", (label_kind,), LABEL_KINDS)
+    _check_choice("shortcut_kind", (shortcut_kind,), SHORTCUT_KINDS)
+    _check_choice("feature_kinds", tuple(feature_kinds), FEATURE_KINDS)
+    _check_choice("group_kinds", tuple(group_kinds), GROUP_KINDS)
+    _check_choice("task", (task,), ("auto", "classification", "regression"))
+    classes = _holds_classes(table, label, task)
+    # one stream per error type, so that a change to one leaves the draws of the others alone
+    rng_rule, rng_rows, rng_order, rng_label, rng_feature = _generator(seed).spawn(5)
+
+    made, stay = None, np.arange(len(table))
+    broken = np.zeros(len(table), dtype=bool)
+    if spurious > 0:
+        if shortcut is None:
+            names = usable_columns(table, label)
+            rule = find_shortcut(table, label, names, classes, spurious, shortcut_kind, tuple(group_kinds), rng_rule)
+        else:
+            rule = parse_shortcut(shortcut, table, label) if isinstance(shortcut, str) else shortcut
+            _check_rule(rule, table, label)
+        stay, broken, made = construct_shortcut(table, rule, spurious, rng_rows)
+    clean = table.iloc[stay].reset_index(drop=True)
+
+    has_label_error = np.zeros(len(clean), dtype=bool)
+    result = clean.copy()
+    if num_labels := round(label_errors * len(clean)):
+        result[label], has_label_error = corrupt_labels(clean, label, classes, num_labels, label_kind, rng_label)
+    names = usable_columns(clean, label)
+    cells = np.zeros((len(clean), len(names)), dtype=bool)
+    if num_features := round(feature_errors * len(clean)):
+        order = rng_order.permutation(len(clean))
+        candidates = order[~has_label_error[order]]
+        result, cells = corrupt_features(
+            result, names, candidates, num_features, tuple(feature_kinds), cell_share, rng_feature
+        )
+    return Injected(result, _truth(clean[label], has_label_error, cells, broken, stay, names), made)
+
+
+def _truth(
+    clean_label: pd.Series,
+    has_label_error: np.ndarray,
+    cells: np.ndarray,
+    broken: np.ndarray,
+    stay: np.ndarray,
+    names: list[str],
+) -> pd.DataFrame:
+    import pandas as pd
+
+    flags = (has_label_error, cells.any(1), broken)
+    columns: dict = {name: flag.astype(np.int64) for name, flag in zip(ERROR_TYPES, flags, strict=True)}
+    columns["source_row"] = stay
+    columns["clean_label"] = clean_label
+    texts = np.full(len(cells), "", dtype=object)
+    for row in np.flatnonzero(cells.any(1)):
+        texts[row] = ";".join(str(names[q]) for q in np.flatnonzero(cells[row]))
+    columns["corrupted_columns"] = texts
+    return pd.DataFrame(columns, index=clean_label.index)
+
+
+def _generator(seed: int | jax.Array) -> np.random.Generator:
+    if isinstance(seed, jax.Array):
+        return np.random.default_rng(np.asarray(jax.random.key_data(seed)).ravel())
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(f"seed is {seed!r}; give a whole number from 0, or a JAX key.")
+    return np.random.default_rng(int(seed))
+
+
+def _check_table(table: pd.DataFrame, label: str) -> None:
+    if not table.columns.is_unique:
+        twice = ", ".join(sorted({str(name) for name in table.columns[table.columns.duplicated()]}))
+        raise InputError(f"the table has more than one column named {twice}; rename them.")
+    if label not in table.columns:
+        names = ", ".join(map(str, table.columns))
+        raise InputError(f'the table has no column "{label}" to be the label; its columns are {names}.')
+    if len(table.columns) < 2:
+        raise InputError(f'the table has no column besides the label "{label}"; errors need at least one feature.')
+    if len(table) < 2:
+        raise InputError(f"the table has {len(table)} rows; errors need at least 2.")
+    if empty := int(table[label].isna().sum()):
+        raise InputError(f'the label column "{label}" has {empty} missing values; drop those rows first.')
+
+
+def _check_rates(label_errors: float, feature_errors: float, spurious: float, cell_share: float) -> None:
+    rates = {"label_errors": label_errors, "feature_errors": feature_errors, "cell_share": cell_share}
+    for name, rate in rates.items():
+        if not 0.0 <= rate <= 1.0:
+            raise InputError(f"{name} must lie in [0, 1], got {rate}.")
+    if not 0.0 <= spurious <= 0.5:
+        raise InputError(f"spurious is the share of a minority and must lie in [0, 0.5], got {spurious}.")
+    if label_errors + feature_errors > 1.0 + 1e-9:
+        raise InputError(
+            f"label_errors {label_errors:g} and feature_errors {feature_errors:g} fall on different rows, so they "
+            "may add up to at most 1; lower one of them."
+        )
+
+
+def _check_choice(name: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
+    unknown = [str(kind) for kind in given if kind not in known]
+    if unknown or not given:
+        what = ", ".join(unknown) if unknown else "nothing"
+        raise InputError(f"{name} was given {what}; choose among {', '.join(known)}.")
+
+
+def _check_rule(rule: ShortcutRule, table: pd.DataFrame, label: str) -> None:
+    _check_choice("the shortcut's kind", (rule.kind,), SHORTCUT_KINDS)
+    if rule.positive.column != label:
+        raise InputError(
+            f'the shortcut "{rule}" is about the label "{rule.positive.column}", but the label column is "{label}".'
+        )
+    for condition in (*rule.group.conditions, rule.positive):
+        if condition.column not in table.columns:
+            names = ", ".join(map(str, table.columns))
+            raise InputError(f'the shortcut "{rule}" needs a column "{condition.column}"; the columns are {names}.')
+        if not condition.values and not is_number(table[condition.column]):
+            raise InputError(
+                f'the shortcut "{rule}" compares "{condition.column}" with a number, but that column holds none; '
+                "name its values instead."
+            )
+
+
+def _holds_classes(table: pd.DataFrame, label: str, task: str) -> bool:
+    """Whether the label is one of classes; checks that it can be corrupted at all."""
+    target, number = table[label], is_number(table[label])
+    if task == "auto":
+        numbers = to_floats(target) if number else np.zeros(0)
+        classes = not number or (bool(np.all(numbers == np.round(numbers))) and target.nunique() <= 20)
+    else:
+        classes = task == "classification"
+    if target.nunique() < 2:
+        raise InputError(f'the label column "{label}" has a single value; choose another label.')
+    if not classes and not number:
+        raise InputError(f'task="regression" needs numbers in the label column "{label}"; it holds {target.dtype}.')
+    if not classes and not np.isfinite(to_floats(target)).all():
+        raise InputError(f'the label column "{label}" has infinite values; drop those rows first.')
+    return classes

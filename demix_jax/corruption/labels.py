@@ -1,0 +1,166 @@
+"""Label errors: which rows get a wrong label, and which one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.corruption.groups import candidate_groups, is_number, to_floats
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABEL_KINDS = ("uniform", "asymmetric", "feature_dependent", "subgroup")
+
+
+def corrupt_labels(
+    table: pd.DataFrame, label: str, classes: bool, count: int, kind: str, rng: np.random.Generator
+) -> tuple[pd.Series, np.ndarray]:
+    """Gives `count` rows another label.
+
+    Args:
+      table: N rows, clean.
+      label: the label column; `classes` says whether it holds classes or numbers.
+      count: how many rows.
+      kind: "uniform": any row, any other class. "asymmetric": each class has its own error rate and one class that
+        it is mistaken for (numbers: one direction). "feature_dependent": rows whose features lie between classes,
+        towards the nearest other class (numbers: rows between the low and the high half). "subgroup": only rows of
+        one group that a column marks off.
+    Returns:
+      The label column with errors (same dtype) and bool[N], the rows that were changed.
+    Raises:
+      InputError: "subgroup" and no group is large enough.
+    """
+    if classes:
+        codes, values = table[label].factorize(sort=True)
+        num_classes = len(values)
+    else:
+        numbers = to_floats(table[label]).copy()
+        codes, num_classes = (numbers > np.median(numbers)).astype(np.int64), 2
+    other = (codes + rng.integers(1, num_classes, len(table))) % num_classes
+    weight = np.ones(len(table))
+    if kind == "asymmetric":
+        weight = rng.permutation(np.geomspace(1.0, 0.2, num_classes))[codes]
+        other = _confused_with(num_classes, rng)[codes]
+    elif kind == "feature_dependent":
+        margin, other = _margins(table.drop(columns=label), codes, num_classes)
+        rank = np.empty(len(table))
+        rank[np.argsort(margin, kind="stable")] = np.arange(len(table))
+        weight = (1.0 - rank / len(table)) ** 3
+    elif kind == "subgroup":
+        weight = _subgroup(table, label, count, rng).astype(np.float64)
+    with np.errstate(divide="ignore"):
+        # the largest of log-weight plus Gumbel noise: a weighted draw without replacement
+        score = np.log(weight) + rng.gumbel(size=len(table))
+    chosen = np.argsort(-score, kind="stable")[:count]
+    changed = np.zeros(len(table), dtype=bool)
+    changed[chosen] = True
+    if classes:
+        new = values.take(np.where(changed, other, codes))
+    else:
+        direction = rng.choice((-1, 1)) if kind == "asymmetric" else 0
+        integral = bool(np.all(numbers == np.round(numbers)))
+        numbers[chosen] = moved_targets(numbers, chosen, direction, integral, rng)
+        new = numbers
+    return _like(new, table[label]), changed
+
+
+def moved_targets(
+    numbers: np.ndarray, rows: np.ndarray, direction: int, integral: bool, rng: np.random.Generator
+) -> np.ndarray:
+    """New targets at least a quarter of the range away, uniform over what the range leaves room for.
+
+    The range is from the lowest to the highest target; where a few extreme targets stretch it to more than twice the
+    distance between the 1 % and the 99 % quantile, it is that distance.
+
+    Args:
+      numbers: f64[N] clean targets.
+      rows: i64[n] the rows to move.
+      direction: 1 up, -1 down where there is room that way; 0 either way.
+      integral: whether targets are whole numbers and must stay so.
+    Returns:
+      f64[n].
+    """
+    low, high = target_range(numbers)
+    step = (high - low) / 4
+    old = numbers[rows]
+    # lengths of the stretches [low, old - step] and [old + step, high]; one of them is never empty
+    down, up = np.maximum(0.0, old - step - low), np.maximum(0.0, high - old - step)
+    beyond_low, beyond_high = old + step > high, old - step < low  # no room on that side
+    goes_up = rng.random(len(rows)) * (down + up) < up
+    if direction:
+        goes_up = np.full(len(rows), direction > 0)
+    goes_up = np.where(beyond_low, False, np.where(beyond_high, True, goes_up))
+    share = rng.random(len(rows))
+    new = np.where(goes_up, np.maximum(old + step, low) + share * np.minimum(up, high - low),
+                   np.minimum(old - step, high) - share * np.minimum(down, high - low))
+    if integral:
+        new = np.where(goes_up, np.ceil(new), np.floor(new))
+    return new
+
+
+def target_range(numbers: np.ndarray) -> tuple[float, float]:
+    """Lowest and highest plausible target; see `moved_targets`."""
+    low, high = np.quantile(numbers, (0.01, 0.99))
+    if numbers.max() - numbers.min() > 2 * (high - low) > 0:
+        return float(low), float(high)
+    return float(numbers.min()), float(numbers.max())
+
+
+def _confused_with(num_classes: int, rng: np.random.Generator) -> np.ndarray:
+    """i64[K]: for each class the one it is taken for, never itself: a random cycle through all classes."""
+    order = rng.permutation(num_classes)
+    partner = np.empty(num_classes, dtype=np.int64)
+    partner[order] = np.roll(order, -1)
+    return partner
+
+
+def _margins(features: pd.DataFrame, codes: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """How much nearer a row is to its own class centroid than to the nearest other one (f64[N]), and that other."""
+    x = _proxy_features(features)
+    one_hot = np.eye(num_classes)[codes]
+    centroids = (one_hot.T @ x) / one_hot.sum(0)[:, None]
+    distance = (centroids**2).sum(1) - 2 * x @ centroids.T  # |x|² is common to all classes
+    own = distance[np.arange(len(x)), codes]
+    distance[np.arange(len(x)), codes] = np.inf
+    return distance.min(1) - own, distance.argmin(1)
+
+
+def _proxy_features(features: pd.DataFrame) -> np.ndarray:
+    """f64[N, D]: ranks of numbers in [-1/2, 1/2], the five most frequent values of other columns as 0 or 1/2."""
+    columns = []
+    for name in features.columns:
+        series = features[name]
+        if is_number(series):
+            columns.append(series.rank(pct=True).fillna(0.5).to_numpy(dtype=np.float64) - 0.5)
+            continue
+        try:
+            frequent = series.value_counts().index[:5]
+        except TypeError:  # lists, dicts
+            continue
+        columns += [0.5 * (series == value).to_numpy(dtype=np.float64, na_value=0.0) for value in frequent]
+    return np.stack(columns, 1) if columns else np.zeros((len(features), 1))
+
+
+def _subgroup(table: pd.DataFrame, label: str, count: int, rng: np.random.Generator) -> np.ndarray:
+    """bool[N]: a random group with at least a quarter more rows than are to be changed."""
+    columns = [column for column in table.columns if column != label]
+    least = max(1.25 * count / len(table), 0.05)
+    groups = candidate_groups(table, columns, ("value", "set", "threshold"), (least, 0.9), rng)
+    for index in rng.permutation(len(groups)):
+        mask = groups[index].mask(table)
+        if mask.sum() >= count:
+            return mask
+    raise InputError(
+        f'label_kind="subgroup" found no group of rows large enough for {count} label errors among {len(table)} '
+        "rows; lower label_errors or choose another kind."
+    )
+
+
+def _like(values, series: pd.Series) -> pd.Series:
+    """`values` as a column with the index, name and dtype of `series`."""
+    import pandas as pd
+
+    return pd.Series(values, index=series.index).astype(series.dtype).rename(series.name)
