@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -26,7 +26,8 @@ class Numbers:
       mean, std, median: of the finite values.
       decimals: the column's values have no more than this many; None: more than six.
       tick: what dates are rounded to (a day if all are midnights); 0.0 for numbers.
-      lowest, highest: what the dtype can hold.
+      limits: lowest and highest number that the column can hold.
+      precision: the floats that its numbers are stored as (whole numbers and dates: f64).
     """
 
     values: np.ndarray
@@ -36,8 +37,8 @@ class Numbers:
     median: float
     decimals: int | None
     tick: float
-    lowest: float
-    highest: float
+    limits: tuple[float, float]
+    precision: np.dtype
 
     @property
     def missing(self) -> np.ndarray:
@@ -50,7 +51,7 @@ class Numbers:
             new = np.round(new / self.tick) * self.tick
         elif self.decimals is not None:
             new = np.round(new, self.decimals + more_decimals if self.decimals else 0)
-        return np.clip(new, self.lowest, self.highest)
+        return np.clip(new, *self.limits).astype(self.precision).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -116,18 +117,12 @@ def written(series: pd.Series, column: Numbers | Categories, rows: np.ndarray, n
             return written(naive, column, rows, new).dt.tz_localize("UTC").dt.tz_convert(series.dt.tz)
         ticks = np.where(np.isnan(new), np.iinfo(np.int64).min, np.nan_to_num(new)).astype(np.int64)
         new = ticks.view(series.to_numpy().dtype)
-    elif isinstance(column, Numbers):
-        if np.isnan(new).any() and series.dtype.kind in "iu" and isinstance(series.dtype, np.dtype):
+    elif isinstance(series.dtype, np.dtype) and pd.isna(new).any():  # as pandas itself reads a file with such gaps
+        if series.dtype.kind in "iu":
             series = series.astype(np.float64)
-        elif series.dtype.kind in "iu" and not np.isnan(new).any():
-            new = new.astype(np.int64 if series.dtype.kind == "i" else np.uint64)
-    elif series.dtype == np.dtype(bool) and any(value is None for value in new):
-        series = series.astype(object)  # as pandas itself reads such a file
-    array = series.array.copy()
-    if new.dtype == object:
-        new = np.array([array.dtype.na_value if value is None else value for value in new], dtype=object)
-    elif new.dtype.kind == "f" and not isinstance(array.dtype, np.dtype):
-        pass
+        elif series.dtype.kind == "b":
+            series = series.astype(object)
+    array = series.to_numpy(copy=True) if isinstance(series.dtype, np.dtype) else series.array.copy()
     array[rows] = new
     return pd.Series(array, index=series.index, name=series.name)
 
@@ -137,27 +132,35 @@ def _numbers(series: pd.Series) -> Numbers | None:
     finite = values[np.isfinite(values)]
     if not len(finite) or finite.min() == finite.max():
         return None
-    sample = finite if len(finite) <= 2000 else finite[:: len(finite) // 1000]
-    whole = bool(np.all(finite == np.round(finite)))
-    decimals = next((d for d in range(1, _MAX_DECIMALS + 1) if np.array_equal(np.round(sample, d), sample)), None)
-    levels = np.unique(finite) if whole else np.zeros(0)
-    lowest, highest = _limits(series.dtype)
+    decimals = num_decimals(finite)
+    levels = np.unique(finite) if decimals == 0 else np.zeros(0)
+    dtype = cast(np.dtype, getattr(series.dtype, "numpy_dtype", series.dtype))
     return Numbers(
         values=values,
         levels=levels if len(levels) <= _FEW_LEVELS else np.zeros(0),
         mean=float(finite.mean()),
         std=float(finite.std()),
         median=float(np.median(finite)),
-        decimals=0 if whole else decimals,
+        decimals=decimals,
         tick=0.0,
-        lowest=lowest,
-        highest=highest,
+        limits=_limits(dtype),
+        precision=dtype if dtype.kind == "f" else np.dtype(np.float64),
     )
 
 
-def _limits(dtype) -> tuple[float, float]:
+def num_decimals(numbers: np.ndarray) -> int | None:
+    """The least number of decimals (0 to 6) that all numbers can be written with; None: none of these.
+
+    More than 2,000 numbers that are not all whole are judged by about 1,000 of them.
+    """
+    if np.array_equal(np.round(numbers), numbers):
+        return 0
+    sample = numbers if len(numbers) <= 2000 else numbers[:: len(numbers) // 1000]
+    return next((d for d in range(1, _MAX_DECIMALS + 1) if np.array_equal(np.round(sample, d), sample)), None)
+
+
+def _limits(dtype: np.dtype) -> tuple[float, float]:
     """The lowest and highest number of a dtype that a float can also express."""
-    dtype = getattr(dtype, "numpy_dtype", dtype)
     if dtype.kind not in "iu":
         return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
     info = np.iinfo(dtype)
@@ -185,6 +188,6 @@ def _dates(series: pd.Series) -> Numbers | None:
         median=float(np.median(known)),
         decimals=None,
         tick=float(tick),
-        lowest=max(float(known.min()) - century, -9.2e18),
-        highest=min(float(known.max()) + century, 9.2e18),
+        limits=(max(float(known.min()) - century, -9.2e18), min(float(known.max()) + century, 9.2e18)),
+        precision=np.dtype(np.float64),
     )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.corruption.columns import Categories, Numbers, describe, is_identifier, written
+from demix_jax.corruption.groups import series_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -149,39 +150,38 @@ def corrupt_features(
     Raises:
       InputError: none of the kinds suits any column.
     """
-    columns = [describe(table[name]) for name in names]
+    columns = [describe(series_of(table, name)) for name in names]
     suits = [_suitable(column, kinds, columns) for column in columns]
-    can = np.stack([_can_change(c, k) for c, k in zip(columns, suits, strict=True)], 1) if names else None
-    if can is None or not any(suits):
+    if not any(suits):
         raise InputError(
             f"feature_kinds ({', '.join(kinds)}) suit none of the columns {', '.join(map(str, names))}; "
             f"choose others among {', '.join(FEATURE_KINDS)}, or set feature_errors to 0."
         )
-    pool = candidates[can[candidates].any(1)]
-    new: list[np.ndarray] = [
-        column.values.copy() if isinstance(column, Numbers) else np.full(len(table), None, dtype=object)
-        for column in columns
-    ]
+    can = np.zeros((len(table), len(names)), dtype=bool)
+    new: list[np.ndarray] = []
+    for q, (column, suitable) in enumerate(zip(columns, suits, strict=True)):
+        if column is not None and suitable:
+            can[:, q] = _can_change(column, suitable)
+        new.append(np.zeros(len(table), dtype=np.float64 if isinstance(column, Numbers) else object))
     corrupted = np.zeros(can.shape, dtype=bool)
-    wanted = count
+    pool = candidates[can[candidates].any(1)]
     for _ in range(_MAX_ROUNDS):
+        wanted = count - int(corrupted.any(1).sum())
         rows, pool = pool[:wanted], pool[wanted:]
         if not len(rows):
             break
         _spoil(columns, suits, rows, _drawn_cells(can[rows], cell_share, rng), new, corrupted, rng)
-        wanted -= int(corrupted[rows].any(1).sum())
     result = table.copy()
     for name, column, values, hit in zip(names, columns, new, corrupted.T, strict=True):
-        at = np.flatnonzero(hit)
-        if column is not None and len(at):
-            result[name] = written(table[name], column, at, values[at])
+        if column is not None and hit.any():
+            result[name] = written(series_of(table, name), column, np.flatnonzero(hit), values[hit])
     return result, corrupted
 
 
 def usable_columns(table: pd.DataFrame, label: str) -> list[str]:
     """The columns that feature errors hit: all but the label and those that only number or name the rows."""
     features = [name for name in table.columns if name != label]
-    return [name for name in features if not is_identifier(table[name])] or features
+    return [name for name in features if not is_identifier(series_of(table, name))] or features
 
 
 def _exchangeable(column: Column | None) -> bool:
@@ -207,17 +207,14 @@ def _suitable(column: Column | None, kinds: tuple[str, ...], columns: list[Colum
     ]
 
 
-def _can_change(column: Column | None, kinds: list[str]) -> np.ndarray:
+def _can_change(column: Column, kinds: list[str]) -> np.ndarray:
     """bool[N]: the cells that at least one of the kinds can give another value."""
-    if isinstance(column, Categories):
-        if kinds == ["constant"]:
-            return ~column.missing & (column.codes != column.mode)
-        return ~column.missing & bool(kinds)
-    if column is None:
-        return np.zeros(1, dtype=bool)
-    if set(kinds) <= {"scale", "sign"}:
-        return ~column.missing & (column.values != 0) & bool(kinds)
-    return ~column.missing
+    can = ~column.missing
+    if isinstance(column, Categories) and kinds == ["constant"]:
+        can &= column.codes != column.mode
+    if isinstance(column, Numbers) and set(kinds) <= {"scale", "sign"}:
+        can &= column.values != 0
+    return can
 
 
 def _drawn_cells(can: np.ndarray, cell_share: float, rng: np.random.Generator) -> np.ndarray:
@@ -275,9 +272,9 @@ def _exchange(
     """Exchanges the cells of `rows` in column q with those of another column of numbers that nothing has hit yet."""
     partners = [p for p, column in enumerate(columns) if p != q and _exchangeable(column)]
     drawn = rng.integers(0, len(partners), len(rows))
-    first = columns[q]
+    first = cast(Numbers, columns[q])
     for index, p in enumerate(partners):
-        at, second = rows[drawn == index], columns[p]
+        at, second = rows[drawn == index], cast(Numbers, columns[p])
         at = at[~corrupted[at, p] & ~second.missing[at]]
         to_first, to_second = first.fitted(second.values[at]), second.fitted(first.values[at])
         both = (to_first != first.values[at]) & (to_second != second.values[at])

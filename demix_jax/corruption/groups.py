@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 GROUP_KINDS = ("value", "set", "threshold", "and", "xor")
 
+_MAX_SET = 20  # sets are drawn from columns with no more values than this: a rule should fit on a line
 _MAX_VALUES = 50  # a column with more distinct values than this is no place for a rule that a person could read
 
 
@@ -20,18 +21,20 @@ class Condition(NamedTuple):
     Exactly one of the three is given. A missing value passes no test.
     """
 
-    column: str
+    column: Any
     values: tuple[Any, ...] = ()
     above: float | None = None
     at_most: float | None = None
 
     def mask(self, table: pd.DataFrame) -> np.ndarray:
         """bool[N]: the rows of `table` that pass."""
-        series = table[self.column]
+        series = series_of(table, self.column)
         if self.values:
             return series.isin(self.values).to_numpy(dtype=bool)
         numbers = to_floats(series)
-        return numbers > self.above if self.above is not None else numbers <= self.at_most
+        if self.above is not None:
+            return numbers > self.above
+        return numbers <= cast(float, self.at_most)
 
     def __str__(self) -> str:
         if self.values:
@@ -58,6 +61,11 @@ class Group(NamedTuple):
         return {"and": " & ", "xor": " ^ "}[self.join].join(map(str, self.conditions))
 
 
+def series_of(table: pd.DataFrame, name: Any) -> pd.Series:
+    """One column of a table whose column names differ."""
+    return cast("pd.Series", table[name])
+
+
 def is_number(series: pd.Series) -> bool:
     """Whether a column holds real numbers (truth values are categories)."""
     from pandas.api import types
@@ -71,7 +79,11 @@ def to_floats(series: pd.Series) -> np.ndarray:
 
 
 def candidate_groups(
-    table: pd.DataFrame, columns: list[str], kinds: tuple[str, ...], share: tuple[float, float], rng: np.random.Generator
+    table: pd.DataFrame,
+    columns: list[Any],
+    kinds: tuple[str, ...],
+    share: tuple[float, float],
+    rng: np.random.Generator,
 ) -> list[Group]:
     """Groups of the asked kinds whose share of the rows lies in `share`, drawn from every usable column.
 
@@ -88,7 +100,7 @@ def candidate_groups(
         table = table.iloc[np.sort(rng.choice(len(table), 20_000, replace=False))]
     single: list[Condition] = []
     for column in columns:
-        single += _conditions(table[column], kinds, rng)
+        single += _conditions(series_of(table, column), kinds, rng)
     masks = np.array([condition.mask(table) for condition in single], dtype=bool).reshape(len(single), len(table))
 
     def in_range(mask: np.ndarray) -> bool:
@@ -111,7 +123,7 @@ def candidate_groups(
 
 def _conditions(series: pd.Series, kinds: tuple[str, ...], rng: np.random.Generator) -> list[Condition]:
     """The conditions that one column offers: single values, sets of values and thresholds."""
-    column, pairs_asked = str(series.name), bool({"and", "xor"} & set(kinds))
+    column, pairs_asked = series.name, bool({"and", "xor"} & set(kinds))
     try:
         counts = series.value_counts()
     except TypeError:  # lists, dicts: nothing to build a rule on
@@ -122,7 +134,7 @@ def _conditions(series: pd.Series, kinds: tuple[str, ...], rng: np.random.Genera
         values = counts.index.tolist()
         if "value" in kinds or pairs_asked:
             found += [Condition(column, (value,)) for value in values[:5]]
-        if "set" in kinds and len(values) > 2:
+        if "set" in kinds and 2 < len(values) <= _MAX_SET:
             for _ in range(3):
                 chosen = rng.random(len(values)) < 0.5
                 if chosen.any() and not chosen.all():

@@ -14,7 +14,7 @@ from demix_jax.corruption.features import (
     corrupt_features,
     usable_columns,
 )
-from demix_jax.corruption.groups import GROUP_KINDS, is_number, to_floats
+from demix_jax.corruption.groups import GROUP_KINDS, is_number, series_of, to_floats
 from demix_jax.corruption.labels import LABEL_KINDS, corrupt_labels
 from demix_jax.corruption.shortcuts import (
     SHORTCUT_KINDS,
@@ -73,7 +73,8 @@ def inject_errors(
       label_errors, feature_errors: shares of the rows that stay, together at most 1.
       spurious: the minority's share of the rows that stay, at most 0.5; 0: no shortcut, no row left out.
       shortcut: the rule, as ShortcutRule or as text for `parse_shortcut`; None finds one in the table.
-      task: "classification", "regression", or "auto": numbers are classes if whole and of at most 20 values.
+      task: "classification", "regression", or "auto": numbers are classes if whole with at most 20
+        distinct values, fractions with at most 10, or whole numbers 0 … K−1 or 1 … K with 20 rows each.
       label_kind: one of LABEL_KINDS. A regression target moves by at least a quarter of its range.
       feature_kinds: some of FEATURE_KINDS.
       shortcut_kind: one of SHORTCUT_KINDS, for a rule that is found.
@@ -165,7 +166,7 @@ def _check_table(table: pd.DataFrame, label: str) -> None:
         raise InputError(f'the table has no column besides the label "{label}"; errors need at least one feature.')
     if len(table) < 2:
         raise InputError(f"the table has {len(table)} rows; errors need at least 2.")
-    if empty := int(table[label].isna().sum()):
+    if empty := int(np.sum(series_of(table, label).isna())):
         raise InputError(f'the label column "{label}" has {empty} missing values; drop those rows first.')
 
 
@@ -200,7 +201,7 @@ def _check_rule(rule: ShortcutRule, table: pd.DataFrame, label: str) -> None:
         if condition.column not in table.columns:
             names = ", ".join(map(str, table.columns))
             raise InputError(f'the shortcut "{rule}" needs a column "{condition.column}"; the columns are {names}.')
-        if not condition.values and not is_number(table[condition.column]):
+        if not condition.values and not is_number(series_of(table, condition.column)):
             raise InputError(
                 f'the shortcut "{rule}" compares "{condition.column}" with a number, but that column holds none; '
                 "name its values instead."
@@ -209,12 +210,9 @@ def _check_rule(rule: ShortcutRule, table: pd.DataFrame, label: str) -> None:
 
 def _holds_classes(table: pd.DataFrame, label: str, task: str) -> bool:
     """Whether the label is one of classes; checks that it can be corrupted at all."""
-    target, number = table[label], is_number(table[label])
-    if task == "auto":
-        numbers = to_floats(target) if number else np.zeros(0)
-        classes = not number or (bool(np.all(numbers == np.round(numbers))) and target.nunique() <= 20)
-    else:
-        classes = task == "classification"
+    target = series_of(table, label)
+    number = is_number(target)
+    classes = _looks_like_classes(target) if task == "auto" else task == "classification"
     if target.nunique() < 2:
         raise InputError(f'the label column "{label}" has a single value; choose another label.')
     if not classes and not number:
@@ -222,3 +220,15 @@ def _holds_classes(table: pd.DataFrame, label: str, task: str) -> bool:
     if not classes and not np.isfinite(to_floats(target)).all():
         raise InputError(f'the label column "{label}" has infinite values; drop those rows first.')
     return classes
+
+
+def _looks_like_classes(target: pd.Series) -> bool:
+    """Anything but numbers, whole numbers and fractions of few values, and codes 0 … K−1 or 1 … K of many rows each."""
+    if not is_number(target):
+        return True
+    values = np.unique(to_floats(target))
+    whole = bool(np.all(values == np.round(values)))
+    if len(values) <= (20 if whole else 10):
+        return True
+    coded = whole and values[0] in (0, 1) and values[-1] - values[0] == len(values) - 1
+    return coded and len(values) <= min(100, len(target) // 20)

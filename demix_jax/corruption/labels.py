@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from demix_jax.checks import InputError
-from demix_jax.corruption.groups import candidate_groups, is_number, to_floats
+from demix_jax.corruption.columns import num_decimals
+from demix_jax.corruption.groups import candidate_groups, is_number, series_of, to_floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,11 +34,13 @@ def corrupt_labels(
     Raises:
       InputError: "subgroup" and no group is large enough.
     """
+    target = series_of(table, label)
+    numbers, values = np.zeros(0), np.zeros(0)
     if classes:
-        codes, values = table[label].factorize(sort=True)
+        codes, values = target.factorize()
         num_classes = len(values)
     else:
-        numbers = to_floats(table[label]).copy()
+        numbers = to_floats(target).copy()
         codes, num_classes = (numbers > np.median(numbers)).astype(np.int64), 2
     other = (codes + rng.integers(1, num_classes, len(table))) % num_classes
     weight = np.ones(len(table))
@@ -61,14 +64,13 @@ def corrupt_labels(
         new = values.take(np.where(changed, other, codes))
     else:
         direction = rng.choice((-1, 1)) if kind == "asymmetric" else 0
-        integral = bool(np.all(numbers == np.round(numbers)))
-        numbers[chosen] = moved_targets(numbers, chosen, direction, integral, rng)
+        numbers[chosen] = moved_targets(numbers, chosen, direction, num_decimals(numbers), rng)
         new = numbers
-    return _like(new, table[label]), changed
+    return _like(new, target), changed
 
 
 def moved_targets(
-    numbers: np.ndarray, rows: np.ndarray, direction: int, integral: bool, rng: np.random.Generator
+    numbers: np.ndarray, rows: np.ndarray, direction: int, decimals: int | None, rng: np.random.Generator
 ) -> np.ndarray:
     """New targets at least a quarter of the range away, uniform over what the range leaves room for.
 
@@ -79,25 +81,25 @@ def moved_targets(
       numbers: f64[N] clean targets.
       rows: i64[n] the rows to move.
       direction: 1 up, -1 down where there is room that way; 0 either way.
-      integral: whether targets are whole numbers and must stay so.
+      decimals: how many the targets have and must keep; None: any number.
     Returns:
       f64[n].
     """
     low, high = target_range(numbers)
     step = (high - low) / 4
     old = numbers[rows]
-    # lengths of the stretches [low, old - step] and [old + step, high]; one of them is never empty
-    down, up = np.maximum(0.0, old - step - low), np.maximum(0.0, high - old - step)
-    beyond_low, beyond_high = old + step > high, old - step < low  # no room on that side
+    # where a target may go: [low, nearest_below] and [nearest_above, high]; one of the two is never empty
+    nearest_below, nearest_above = np.minimum(old - step, high), np.maximum(old + step, low)
+    down, up = np.maximum(nearest_below - low, 0.0), np.maximum(high - nearest_above, 0.0)
     goes_up = rng.random(len(rows)) * (down + up) < up
     if direction:
-        goes_up = np.full(len(rows), direction > 0)
-    goes_up = np.where(beyond_low, False, np.where(beyond_high, True, goes_up))
+        goes_up[:] = direction > 0
+    goes_up = np.where(nearest_above > high, False, np.where(nearest_below < low, True, goes_up))
     share = rng.random(len(rows))
-    new = np.where(goes_up, np.maximum(old + step, low) + share * np.minimum(up, high - low),
-                   np.minimum(old - step, high) - share * np.minimum(down, high - low))
-    if integral:
-        new = np.where(goes_up, np.ceil(new), np.floor(new))
+    new = np.where(goes_up, nearest_above + share * up, nearest_below - share * down)
+    if decimals is not None:  # rounded away from the old target, so that the distance stays
+        unit = 10.0**decimals
+        new = np.where(goes_up, np.ceil(new * unit), np.floor(new * unit)) / unit
     return new
 
 
@@ -132,7 +134,7 @@ def _proxy_features(features: pd.DataFrame) -> np.ndarray:
     """f64[N, D]: ranks of numbers in [-1/2, 1/2], the five most frequent values of other columns as 0 or 1/2."""
     columns = []
     for name in features.columns:
-        series = features[name]
+        series = series_of(features, name)
         if is_number(series):
             columns.append(series.rank(pct=True).fillna(0.5).to_numpy(dtype=np.float64) - 0.5)
             continue

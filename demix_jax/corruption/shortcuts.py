@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from demix_jax.checks import InputError
-from demix_jax.corruption.groups import Condition, Group, candidate_groups, is_number, to_floats
+from demix_jax.corruption.groups import Condition, Group, candidate_groups, is_number, series_of, to_floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +41,7 @@ class ShortcutRule:
 
     def __str__(self) -> str:
         arrow = "=>" if self.kind == "one-sided" else "->"
-        label = str(self.positive)[len(self.positive.column) :]
+        label = str(self.positive)[len(str(self.positive.column)) :]
         return f"{self.group} {arrow} {label.removeprefix('=')}"
 
 
@@ -75,27 +75,26 @@ def parse_shortcut(text: str, table: pd.DataFrame, label: str) -> ShortcutRule:
     Raises:
       InputError: the text is no such rule, or names a column or value that `table` does not have.
     """
-    for arrow, kind in (("->", "two-sided"), (" => ", "one-sided")):
-        left, found, right = text.partition(arrow)
-        if found:
-            break
-    else:
+    kind = "two-sided" if "->" in text else "one-sided"
+    left, found, right = text.partition("->" if kind == "two-sided" else " => ")
+    if not found:
         raise InputError(f'shortcut "{text}" has no "->"; write it like "sex=Male -> >50K" or "age>40 -> 1".')
-    return ShortcutRule(_parse_group(left.strip(), table), _parse_test(label, right.strip(), table, ""), kind)
+    return ShortcutRule(_parse_group(left.strip(), table), _parse_test(label, right.strip(), table), kind)
 
 
 def _parse_group(text: str, table: pd.DataFrame) -> Group:
     for join, sign in (("and", " & "), ("xor", " ^ ")):
         first, found, second = text.partition(sign)
-        if found and _column_of(first, table) and _column_of(second.strip(), table):
+        if found and None not in (_column_of(first, table), _column_of(second.strip(), table)):
             return Group((_parse_condition(first, table), _parse_condition(second, table)), join)
     return Group((_parse_condition(text, table),))
 
 
-def _column_of(text: str, table: pd.DataFrame) -> str | None:
-    """The longest column name that `text` starts with and an operator follows."""
-    for column in sorted(map(str, table.columns), key=len, reverse=True):
-        if text.startswith(column) and text[len(column) :].lstrip().startswith(("=", ">", "<=")):
+def _column_of(text: str, table: pd.DataFrame) -> Any:
+    """The column with the longest name that `text` starts with and an operator follows; None if there is none."""
+    for column in sorted(table.columns, key=lambda name: len(str(name)), reverse=True):
+        name = str(column)
+        if text.startswith(name) and text[len(name) :].lstrip().startswith(("=", ">", "<=")):
             return column
     return None
 
@@ -108,31 +107,31 @@ def _parse_condition(text: str, table: pd.DataFrame) -> Condition:
         raise InputError(
             f'shortcut condition "{text}" does not start with a column and =, > or <=; the columns are {names}.'
         )
-    rest = text[len(column) :].lstrip()
-    return _parse_test(column, rest[1:] if rest.startswith("=") else rest, table, "=")
+    rest = text[len(str(column)) :].lstrip()
+    return _parse_test(column, rest, table)
 
 
-def _parse_test(column: str, text: str, table: pd.DataFrame, sign: str) -> Condition:
-    """A value, values joined by |, or a comparison; a value that exists wins over a comparison (">50K")."""
-    text, series = text.strip(), table[column]
+def _parse_test(column: Any, text: str, table: pd.DataFrame) -> Condition:
+    """`=value`, `=value|value` or a comparison; a value that exists wins over a comparison (">50K"), the = may lack."""
+    series = series_of(table, column)
+    number = is_number(series)
     known = {str(value).strip(): value for value in series.dropna().unique()}
-    names = [text] if text in known else [name.strip() for name in text.split("|")]
+    if number:  # a float column's 1.0 may be called 1
+        known |= {f"{float(value):.12g}": value for value in known.values()}
+    asked = text.removeprefix("=").strip()
+    names = [asked] if asked in known else [name.strip() for name in asked.split("|")]
     if all(name in known for name in names):
         return Condition(column, tuple(known[name] for name in names))
-    if is_number(series):
-        for operator, field in ((">", "above"), ("<=", "at_most"), ("", "")):
-            if text.startswith(operator):
-                try:
-                    number = float(text.removeprefix(operator))
-                except ValueError:
-                    break
-                if field:
-                    return Condition(column, **{field: number})
-                if (to_floats(series) == number).any():
-                    return Condition(column, (series[to_floats(series) == number].iloc[0],))
-                break
+    operator = ">" if asked.startswith(">") else "<="
+    if number and asked.startswith(operator):
+        try:
+            bound = float(asked.removeprefix(operator))
+        except ValueError:
+            bound = np.nan
+        if np.isfinite(bound):
+            return Condition(column, above=bound) if operator == ">" else Condition(column, at_most=bound)
     some = ", ".join(list(known)[:8]) + (" ..." if len(known) > 8 else "")
-    raise InputError(f'the shortcut says {column}{sign or " "}{text}, but column "{column}" has the values {some}.')
+    raise InputError(f'the shortcut says "{column} {text}", but column "{column}" has the values {some}.')
 
 
 def find_shortcut(
@@ -158,10 +157,10 @@ def find_shortcut(
       InputError: no column offers a group.
     """
     groups = candidate_groups(table, columns, group_kinds, _GROUP_SHARES, rng)
-    sides = _label_sides(table[label], classes, rng)
+    sides = _label_sides(series_of(table, label), classes, rng)
     if not groups or not sides:
         raise InputError(
-            f"no shortcut was found: no column other than \"{label}\" splits the rows into groups of "
+            f'no shortcut was found: no column other than "{label}" splits the rows into groups of '
             f"{_GROUP_SHARES[0]:.0%} to {_GROUP_SHARES[1]:.0%} ({', '.join(group_kinds)}); "
             "give a rule yourself or set spurious to 0."
         )
@@ -185,7 +184,7 @@ def find_shortcut(
 
 def _label_sides(target: pd.Series, classes: bool, rng: np.random.Generator) -> list[Condition]:
     """Conditions on the label: one class, a set of classes, or a number above (or not above) a quantile."""
-    name = str(target.name)
+    name = target.name
     if not classes:
         cut = float(f"{np.quantile(to_floats(target), rng.uniform(0.35, 0.65)):.4g}")
         return [Condition(name, above=cut), Condition(name, at_most=cut)]
@@ -251,9 +250,7 @@ def construct_shortcut(
     num_majority = min(len(majority), round((1 - share) * len(minority) / share))
     if not num_minority:
         raise InputError(_impossible(rule, share, len(minority), len(majority), few))
-    stay = np.sort(
-        np.concatenate([rng.permutation(minority)[:num_minority], rng.permutation(majority)[:num_majority]])
-    )
+    stay = np.sort(np.concatenate([rng.permutation(minority)[:num_minority], rng.permutation(majority)[:num_majority]]))
     label = str(rule.positive)
     words = f"rows with {rule.group} but not {label}"
     if rule.kind == "two-sided":
