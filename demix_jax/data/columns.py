@@ -12,15 +12,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.kinds import as_dates, as_numbers, date_format, levels
+from demix_jax.data.bins import Bins, QuantileNormal, number_text
+from demix_jax.data.kinds import as_dates, as_numbers, date_format, levels, nature
 from demix_jax.data.text import TextFeatures
 
-NUM_BINS = 16
 NUM_LEVELS = 30  # most frequent values of a category that get a code of their own
-NUM_QUANTILES = 1000
-CLIP = 3.0  # standard normal units; ±3 keeps one wild value from dominating a gradient
-FAR_FENCE = 3.0  # Tukey's far fence: this many interquartile ranges outside the quartiles
-_LARGEST = 1e18  # keeps a robust z-score, and its square, finite in f32
 
 
 class Encoded(NamedTuple):
@@ -38,114 +34,6 @@ class ColumnEncoder(Protocol):
     def num_codes(self) -> int: ...
     def encode(self, column: pd.Series) -> Encoded: ...
     def code_name(self, name: str, code: int) -> str: ...
-
-
-@dataclass(frozen=True)
-class Bins:
-    """Up to 16 ranges of a number, then codes for extremely low, extremely high and missing.
-
-    edges: f64[B−1], ascending; range b is edges[b−1] < v ≤ edges[b]. low, high: fences; beyond them is extreme.
-    median, spread: f64, centre and robust standard deviation. single: f64[B] if each range is one value.
-    """
-
-    edges: np.ndarray
-    low: float
-    high: float
-    median: float
-    spread: float
-    single: np.ndarray | None
-
-    @classmethod
-    def fit(cls, values: np.ndarray) -> Bins:
-        """Bins for f64[N] with NaN where missing; at least one value must be present.
-
-        Integers with at most 16 distinct values get one range each. Source of the fence: Tukey 1977, §2E.
-        """
-        present = np.sort(values[np.isfinite(values)])
-        distinct = np.unique(present)
-        single = None
-        if len(distinct) <= NUM_BINS and np.all(distinct == np.round(distinct)):
-            edges, single = distinct[:-1], distinct
-        else:
-            at = np.arange(1, NUM_BINS) / NUM_BINS
-            edges = np.unique(np.quantile(present, at, method="inverted_cdf"))
-            edges = edges[edges < distinct[-1]]
-            if len(edges) == 0 and len(distinct) > 1:  # nearly all values are the largest one
-                edges = distinct[-2:-1]
-        q1, median, q3 = np.quantile(present, [0.25, 0.5, 0.75])
-        with np.errstate(over="ignore", invalid="ignore"):
-            iqr, mean, std = q3 - q1, present.mean(), present.std()
-            if iqr > 0:
-                low, high = q1 - FAR_FENCE * iqr, q3 + FAR_FENCE * iqr
-            else:  # most values are the same: whichever of the two rules marks fewer
-                tails = np.quantile(present, [0.001, 0.999])
-                low, high = min(mean - 6 * std, tails[0]), max(mean + 6 * std, tails[1])
-        spread = iqr / 1.349 if iqr > 0 else std  # 1.349: the IQR of a standard normal
-        low, high = np.nan_to_num([low, high], nan=0.0)
-        return cls(edges, float(low), float(high), float(median), float(spread), single)
-
-    @property
-    def num_codes(self) -> int:
-        return len(self.edges) + 4
-
-    def codes(self, values: np.ndarray) -> np.ndarray:
-        """i32[N] codes of f64[N]."""
-        num_ranges = len(self.edges) + 1
-        codes = np.searchsorted(self.edges, values, side="left")
-        codes = np.where(values < self.low, num_ranges, codes)
-        codes = np.where(values > self.high, num_ranges + 1, codes)
-        return np.where(np.isfinite(values), codes, num_ranges + 2).astype(np.int32)
-
-    def robust_z(self, values: np.ndarray) -> np.ndarray:
-        """f32[N]: distance from the median in robust standard deviations; 0 where missing."""
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            z = (values - self.median) / self.spread
-        return np.clip(np.nan_to_num(z, nan=0.0), -_LARGEST, _LARGEST).astype(np.float32)
-
-    def code_name(self, name: str, code: int, show=lambda v: f"{v:,.5g}") -> str:
-        """The code in words; `show` prints an edge."""
-        num_ranges = len(self.edges) + 1
-        if code >= num_ranges:
-            return f"{name} " + ("extremely low", "extremely high", "missing")[code - num_ranges]
-        if self.single is not None:
-            return f"{name} = {show(self.single[code])}"
-        if num_ranges == 1:
-            return f"{name} = any value"
-        if code == 0:
-            return f"{name} ≤ {show(self.edges[0])}"
-        if code == num_ranges - 1:
-            return f"{name} > {show(self.edges[-1])}"
-        return f"{show(self.edges[code - 1])} < {name} ≤ {show(self.edges[code])}"
-
-
-@dataclass(frozen=True)
-class QuantileNormal:
-    """Monotone map of a number to a standard normal through its ranks; tied values share their middle rank.
-
-    scikit-learn's QuantileTransformer sends a value that is both common and the smallest (no capital gain) to the far
-    end of the scale; the middle rank keeps it near the centre.
-    """
-
-    knots: np.ndarray
-    scores: np.ndarray
-
-    @classmethod
-    def fit(cls, values: np.ndarray) -> QuantileNormal:
-        """Fit on f64[N] with NaN where missing; keeps at most 1,000 knots."""
-        from scipy.special import ndtri
-
-        present = np.sort(values[np.isfinite(values)])
-        knots, first, counts = np.unique(present, return_index=True, return_counts=True)
-        ranks = (first + counts / 2) / len(present)
-        if len(knots) > NUM_QUANTILES:
-            wanted = np.linspace(ranks[0], ranks[-1], NUM_QUANTILES)
-            keep = np.unique(np.searchsorted(ranks, wanted).clip(0, len(ranks) - 1))
-            knots, ranks = knots[keep], ranks[keep]
-        return cls(knots, np.clip(ndtri(ranks), -CLIP, CLIP))
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        """f32[N] within ±3; 0 (the median) where missing."""
-        return np.nan_to_num(np.interp(values, self.knots, self.scores)).astype(np.float32)
 
 
 def _with_indicator(parts: list[np.ndarray], missing: np.ndarray) -> np.ndarray:
@@ -174,7 +62,7 @@ class NumberEncoder:
         return Encoded(x, self.bins.codes(values), self.bins.robust_z(values))
 
     def code_name(self, name: str, code: int) -> str:
-        return self.bins.code_name(name, code)
+        return self.bins.code_name(name, code, number_text)
 
 
 @dataclass(frozen=True)
@@ -187,7 +75,7 @@ class DateEncoder:
 
     @classmethod
     def fit(cls, column: pd.Series) -> DateEncoder:
-        text_format = date_format(levels(column)[1]) if not pd.api.types.is_datetime64_any_dtype(column) else None
+        text_format = None if nature(column) == "date" else date_format(levels(column)[1])
         seconds = _seconds(as_dates(column, text_format))
         return cls(text_format, Bins.fit(seconds), QuantileNormal.fit(seconds))
 
@@ -206,7 +94,7 @@ class DateEncoder:
         return Encoded(x, self.bins.codes(seconds), self.bins.robust_z(seconds))
 
     def code_name(self, name: str, code: int) -> str:
-        return self.bins.code_name(name, code, show=_date_text)
+        return self.bins.code_name(name, code, _date_text)
 
 
 def _seconds(stamps: pd.DatetimeIndex) -> np.ndarray:
@@ -304,14 +192,16 @@ class TextEncoder:
         per_text = self.features(names)
         per_text = np.vstack([per_text, np.zeros((1, per_text.shape[1]), np.float32)])
         x = _with_indicator([per_text[level_codes]], level_codes < 0)
-        codes = self.codes
-        found = codes.codes(level_codes, names) if isinstance(codes, Levels) else codes.codes(_lengths(level_codes, names))
-        return Encoded(x, found, np.zeros(len(x), np.float32))
+        if isinstance(self.codes, Levels):
+            codes = self.codes.codes(level_codes, names)
+        else:
+            codes = self.codes.codes(_lengths(level_codes, names))
+        return Encoded(x, codes, np.zeros(len(x), np.float32))
 
     def code_name(self, name: str, code: int) -> str:
         if isinstance(self.codes, Levels):
             return self.codes.code_name(name, code)
-        return self.codes.code_name(f"length of {name}", code)
+        return self.codes.code_name(f"length of {name}", code, number_text)
 
 
 def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,13 @@ import pandas as pd
 from demix_jax.checks import InputError
 from demix_jax.data.columns import ENCODERS, ColumnEncoder
 from demix_jax.data.kinds import Column, as_numbers, infer_column, nature
-from demix_jax.data.table import check_classes, infer_task, refuse_duplicate_names, resolve_label
+from demix_jax.data.table import (
+    check_classes,
+    infer_task,
+    refuse_duplicate_names,
+    refuse_missing_label,
+    resolve_label,
+)
 
 TASKS = ("classification", "regression")
 
@@ -147,7 +154,7 @@ class TableEncoder:
         return Dataset(
             x=x,
             y=y,
-            groups=tuple(zip(starts[:-1], starts[1:], strict=True)),
+            groups=tuple(pairwise(starts)),
             codes=codes,
             num_codes=tuple(e.num_codes for e in self._encoders),
             robust_z=robust_z,
@@ -171,13 +178,13 @@ class TableEncoder:
         return [round(v) for v in values.tolist()] if self._integer_target else values.tolist()
 
     def _encode_target(self, target: pd.Series) -> np.ndarray:
-        missing = int(target.isna().sum())
-        if missing:
-            raise InputError(f"The label {self.label!r} is missing in {missing} rows; drop these rows.")
+        refuse_missing_label(target)
         if self.task == "regression":
             values = as_numbers(target)
             if np.isnan(values).any():
-                raise InputError(f"The label {self.label!r} holds values that are not numbers; expected a number in each row.")
+                raise InputError(
+                    f"The label {self.label!r} holds values that are not numbers; expected a number in each row."
+                )
             return ((values - self.target_mean) / self.target_scale).astype(np.float32)
         codes, values = pd.factorize(target)
         place = {value: i for i, value in enumerate(self.classes)}
@@ -196,8 +203,7 @@ def _fit_target(target: pd.Series, task: str) -> tuple[str, tuple, float, float]
     name = str(target.name)
     if task not in ("auto", *TASKS):
         raise InputError(f"The task must be auto, classification or regression, got {task!r}.")
-    if target.isna().any():
-        raise InputError(f"The label {name!r} is missing in {int(target.isna().sum())} rows; drop these rows.")
+    refuse_missing_label(target)
     task = infer_task(target) if task == "auto" else task
     if task == "classification":
         check_classes(target)

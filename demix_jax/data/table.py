@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 from demix_jax.checks import InputError
 from demix_jax.data.delimited import read_delimited
-from demix_jax.data.kinds import Column, as_numbers, infer_column, nature
-
-__all__ = ["Column", "check_table", "infer_task", "read_table", "resolve_label", "table_notes"]
+from demix_jax.data.kinds import as_numbers, infer_column, levels, nature
 
 MAX_CLASSES = 100
 _DELIMITED = (".csv", ".tsv", ".tab", ".psv", ".txt")
@@ -29,6 +28,18 @@ def read_table(path: str | Path) -> pd.DataFrame:
         or two columns of one name.
     """
     path = Path(path).expanduser()
+    try:
+        frame = _read(path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be read ({reason}); check its permissions and contents.") from error
+    refuse_duplicate_names(frame, str(path))
+    if len(frame) == 0:
+        raise InputError(f"{path} has a header but no rows; expected at least one row of data.")
+    return frame
+
+
+def _read(path: Path) -> pd.DataFrame:
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a table; give a CSV or Parquet file.")
     if not path.exists():
@@ -40,16 +51,9 @@ def read_table(path: str | Path) -> pd.DataFrame:
             f"{path} has the suffix {''.join(suffixes[-2:]) or '(none)'}; expected a table as .csv, .tsv, .txt "
             "(also .gz) or .parquet. Save it in one of these formats."
         )
-    try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path} is empty; expected a header line and rows.")
-        frame = _read_parquet(path) if kind in _PARQUET else read_delimited(path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error}); check its permissions and contents.") from error
-    refuse_duplicate_names(frame, str(path))
-    if len(frame) == 0:
-        raise InputError(f"{path} has a header but no rows; expected at least one row of data.")
-    return frame
+    if path.stat().st_size == 0:
+        raise InputError(f"{path} is empty; expected a header line and rows.")
+    return _read_parquet(path) if kind in _PARQUET else read_delimited(path)
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
@@ -110,8 +114,8 @@ def check_table(frame: pd.DataFrame, label: object, *, min_rows: int = 30) -> No
     features = [c for c in frame.columns if c is not key and c != key]
     if not features:
         raise InputError(f"The table has no column besides the label {str(label)!r}; add feature columns.")
-    _check_label(frame[key], str(key))
-    empty = [str(c) for c in features if frame[c].isna().all()]
+    _check_label(frame[key])
+    empty = [str(c) for c in features if is_empty(frame[c])]
     if empty:
         raise InputError(f"Every value is missing in {_columns(empty)}; drop {'it' if len(empty) == 1 else 'them'}.")
     infinite = {str(c): n for c in frame.columns if (n := count_infinite(frame[c]))}
@@ -120,6 +124,13 @@ def check_table(frame: pd.DataFrame, label: object, *, min_rows: int = 30) -> No
         raise InputError(f"The table has infinite values in {counts}; replace them by numbers or leave them empty.")
     if not any(infer_column(c, frame[c]).used for c in features):
         raise InputError("No feature column is usable: each is constant or an identifier. Add informative columns.")
+
+
+def is_empty(column: pd.Series) -> bool:
+    """Whether no row has a value; blank strings are none."""
+    if column.isna().all():
+        return True
+    return nature(column) == "level" and not levels(column)[1]
 
 
 def count_infinite(column: pd.Series) -> int:
@@ -132,32 +143,47 @@ def count_infinite(column: pd.Series) -> int:
     return int(np.isinf(values).sum())
 
 
-def _check_label(target: pd.Series, name: str) -> None:
-    missing = np.flatnonzero(target.isna().to_numpy())
-    if len(missing):
-        first = ", ".join(str(i + 1) for i in missing[:5])
-        raise InputError(
-            f"The label {name!r} is missing in {len(missing)} of {len(target)} rows (first: row {first}); "
-            "drop these rows or fill in their labels."
-        )
+def _check_label(target: pd.Series) -> None:
+    name = str(target.name)
+    _refuse_nested(target)
+    refuse_missing_label(target)
     if count_infinite(target):
-        raise InputError(f"The label {name!r} has {count_infinite(target)} infinite values; correct or drop these rows.")
+        raise InputError(
+            f"The label {name!r} has {count_infinite(target)} infinite values; correct or drop these rows."
+        )
     if distinct_count(target) < 2:
         value = target.iloc[0]
         raise InputError(f"The label {name!r} is constant ({value!r} in every row); choose a column with two values.")
     infer_task(target)
 
 
+def _refuse_nested(target: pd.Series) -> None:
+    if pd.api.types.is_object_dtype(target.dtype) and pd.api.types.infer_dtype(target, skipna=True) == "mixed":
+        nested = [v for v in target if isinstance(v, list | dict | set | np.ndarray)]
+        if nested:
+            raise InputError(f"The label {str(target.name)!r} holds lists; expected one class or number per row.")
+
+
+def refuse_missing_label(target: pd.Series) -> None:
+    """Raise InputError, naming the first rows (counted from 1), if the label is missing or blank anywhere."""
+    codes, values = pd.factorize(target)
+    blank = [i for i, v in enumerate(values) if isinstance(v, str) and not v.strip()]
+    missing = np.flatnonzero((codes < 0) | np.isin(codes, blank))
+    if len(missing):
+        first = ", ".join(str(i + 1) for i in missing[:5])
+        raise InputError(
+            f"The label {str(target.name)!r} is missing in {len(missing)} of {len(target)} rows (first: "
+            f"{first}); drop these rows or fill in their labels."
+        )
+
+
 def distinct_count(column: pd.Series) -> int:
     """Number of distinct values that are present."""
-    try:
-        return int(column.nunique())
-    except TypeError:  # lists and dicts cannot be hashed
-        return int(column.map(str).nunique())
+    return int(column.nunique())
 
 
-def infer_task(target: pd.Series) -> str:
-    """"classification" or "regression", from the label's values.
+def infer_task(target: pd.Series) -> Literal["classification", "regression"]:
+    """Whether the label's values are classes or amounts.
 
     Strings, bools, whole numbers with at most 20 distinct values and fractions with at most 10 are classes; so are
     up to 100 whole numbers that run 0 … K−1 or 1 … K with 20 rows each on average. Other numbers are amounts.

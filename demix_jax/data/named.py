@@ -1,0 +1,202 @@
+"""The six public tables that papers on data debugging use, by name, and a sample of one that ships with the package.
+
+A table is looked for in DEMIX_DATA_DIR, then in the cache, then downloaded from the UCI repository or OpenML. All six
+are licensed CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import pandas as pd
+
+from demix_jax.checks import InputError
+from demix_jax.data.table import read_table
+from demix_jax.files import write_table
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a table comes from. columns: the originals, in order, without those of `unused`; the last is the label.
+
+    uci_id: number in the UCI repository. openml_id: a copy on OpenML with the same rows and order of columns.
+    num_rows: what a download must have. unused: columns to leave out. renamed: other spellings of column names.
+    """
+
+    uci_id: int
+    openml_id: int | None
+    num_rows: int
+    columns: tuple[str, ...]
+    label: str
+    unused: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()
+    clean: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame
+
+
+def _clean_adult(frame: pd.DataFrame) -> pd.DataFrame:
+    income = frame["income"].astype(str).str.strip().str.rstrip(".")  # the original test part ends it in a dot
+    return frame.assign(income=income)
+
+
+def _clean_bank(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(y=frame["y"].astype(str).replace({"1": "no", "2": "yes"}))
+
+
+def _clean_air_quality(frame: pd.DataFrame) -> pd.DataFrame:
+    numbers = frame.select_dtypes("number")
+    frame = frame.assign(**{name: numbers[name].mask(numbers[name] == -200) for name in numbers})
+    return frame.dropna(subset=["C6H6(GT)"]).reset_index(drop=True)
+
+
+def _sample_covertype(frame: pd.DataFrame) -> pd.DataFrame:
+    """The whole table has 581,012 rows; 40,000 are as many as the benchmarks use."""
+    return frame if len(frame) <= 40_000 else frame.sample(40_000, random_state=0).reset_index(drop=True)
+
+
+_CREDIT = (
+    "LIMIT_BAL", "SEX", "EDUCATION", "MARRIAGE", "AGE", "PAY_0", *(f"PAY_{i}" for i in range(2, 7)),
+    *(f"BILL_AMT{i}" for i in range(1, 7)), *(f"PAY_AMT{i}" for i in range(1, 7)), "default_payment_next_month",
+)  # fmt: skip
+
+_SOURCES = {
+    "adult": _Source(
+        2, 1590, 48_842,
+        ("age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship",
+         "race", "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income"),
+        "income", renamed=(("class", "income"),), clean=_clean_adult,
+    ),
+    "bank": _Source(
+        222, 1461, 45_211,
+        ("age", "job", "marital", "education", "default", "balance", "housing", "loan", "contact", "day", "month",
+         "duration", "campaign", "pdays", "previous", "poutcome", "y"),
+        "y", renamed=(("day_of_week", "day"),), clean=_clean_bank,
+    ),
+    "credit": _Source(
+        350, 42477, 30_000, _CREDIT, "default_payment_next_month", unused=("ID",),
+        renamed=(*((f"X{i + 1}", name) for i, name in enumerate(_CREDIT[:-1])), ("Y", _CREDIT[-1])),
+    ),
+    "covertype": _Source(
+        31, 1596, 581_012,
+        ("Elevation", "Aspect", "Slope", "Horizontal_Distance_To_Hydrology", "Vertical_Distance_To_Hydrology",
+         "Horizontal_Distance_To_Roadways", "Hillshade_9am", "Hillshade_Noon", "Hillshade_3pm",
+         "Horizontal_Distance_To_Fire_Points", *(f"Wilderness_Area{i}" for i in range(1, 5)),
+         *(f"Soil_Type{i}" for i in range(1, 41)), "Cover_Type"),
+        "Cover_Type", renamed=(("class", "Cover_Type"),), clean=_sample_covertype,
+    ),
+    "bike_sharing": _Source(
+        275, None, 17_379,
+        ("season", "yr", "mnth", "hr", "holiday", "weekday", "workingday", "weathersit", "temp", "atemp", "hum",
+         "windspeed", "cnt"),
+        "cnt", unused=("instant", "dteday", "casual", "registered"),
+    ),
+    "air_quality": _Source(
+        360, None, 9_357,
+        ("Date", "Time", "CO(GT)", "PT08.S1(CO)", "NMHC(GT)", "C6H6(GT)", "PT08.S2(NMHC)", "NOx(GT)", "PT08.S3(NOx)",
+         "NO2(GT)", "PT08.S4(NO2)", "PT08.S5(O3)", "T", "RH", "AH"),
+        "C6H6(GT)", clean=_clean_air_quality,
+    ),
+}  # fmt: skip
+
+NAMES = tuple(_SOURCES)
+
+
+def load_named(name: str) -> tuple[pd.DataFrame, str]:
+    """A public table and the name of its label column.
+
+    adult, bank, credit, covertype (40,000 rows) are classification, bike_sharing and air_quality regression. Left out
+    are columns that give the label away or only number the rows: casual, registered, instant and dteday of
+    bike_sharing, ID of credit. In air_quality −200 becomes missing, and rows without a label are dropped.
+
+    Raises:
+      InputError: no such name, the table is neither on this machine nor can be downloaded, or it has other columns.
+    """
+    if name not in _SOURCES:
+        raise InputError(f"There is no table named {name!r}; the names are {', '.join(NAMES)}.")
+    source = _SOURCES[name]
+    places = [folder / f"{name}.parquet" for folder in (_data_dir(), _cache_dir()) if folder is not None]
+    found = next((place for place in places if place.is_file()), None)
+    if found is not None:
+        frame = _arranged(read_table(found), source, str(found))
+    else:
+        frame, origin = _download(name, source, places)
+        frame = _arranged(frame, source, origin)
+        if len(frame) != source.num_rows:
+            raise InputError(
+                f"{origin} has {len(frame)} rows instead of {source.num_rows}; put the original table at {places[-1]}."
+            )
+        frame = source.clean(frame)
+        write_table(places[-1], frame)
+    return source.clean(frame), source.label
+
+
+def adult_sample() -> tuple[pd.DataFrame, str]:
+    """10,000 rows of UCI Adult, drawn with the shares of the label kept, and its label column "income".
+
+    Source: Becker & Kohavi 1996, CC BY 4.0; ADULT.md beside the file says how it was drawn.
+    """
+    with resources.as_file(resources.files("demix_jax.data") / "adult_sample.parquet") as path:
+        return read_table(path), "income"
+
+
+def _data_dir() -> Path | None:
+    folder = os.environ.get("DEMIX_DATA_DIR")
+    return Path(folder).expanduser() if folder else None
+
+
+def _cache_dir() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "demix_jax"
+
+
+def _arranged(frame: pd.DataFrame, source: _Source, origin: str) -> pd.DataFrame:
+    """The source's columns, by name, or by position where a copy has names of its own (V1, V2, …)."""
+    frame = frame.drop(columns=[c for c in source.unused if c in frame.columns])
+    known = frame.rename(columns=dict(source.renamed))
+    if set(source.columns) <= set(known.columns):
+        return known[list(source.columns)]
+    if origin.startswith("OpenML") and frame.shape[1] == len(source.columns):
+        return frame.set_axis(list(source.columns), axis=1)
+    lacking = [c for c in source.columns if c not in known.columns]
+    raise InputError(f"{origin} lacks the columns {', '.join(lacking[:8])}; expected the original UCI table.")
+
+
+def _download(name: str, source: _Source, places: list[Path]) -> tuple[pd.DataFrame, str]:
+    """The table as a server gives it, and which server that was."""
+    reasons = []
+    try:
+        from ucimlrepo import fetch_ucirepo  # pyright: ignore[reportMissingImports]
+
+        return fetch_ucirepo(id=source.uci_id).data.original, f"UCI data set {source.uci_id}"
+    except ImportError:
+        reasons.append('ucimlrepo is not installed (pip install "demix_jax[datasets]")')
+    except Exception as error:  # the client raises whatever its server's answer breaks
+        reasons.append(f"UCI: {error}")
+    if source.openml_id is not None:
+        from sklearn.datasets import fetch_openml
+
+        try:
+            frame = fetch_openml(data_id=source.openml_id, as_frame=True, parser="auto").frame
+            return _plain(frame), f"OpenML data set {source.openml_id}"
+        except Exception as error:  # network, server and cache errors alike leave us without the table
+            reasons.append(f"OpenML: {error}")
+    where = " or ".join(str(place) for place in places)
+    raise InputError(
+        f"The table {name} is not on this machine and could not be downloaded ({'; '.join(reasons)}). Connect to the "
+        f"network, or put {name}.parquet with the columns of https://archive.ics.uci.edu/dataset/{source.uci_id} "
+        f"at {where}."
+    )
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """Categories, which OpenML gives, as the numbers or strings that they stand for."""
+    for name in frame.columns:
+        dtype = frame[name].dtype
+        if isinstance(dtype, pd.CategoricalDtype):
+            values = frame[name].astype(object)
+            numbers = pd.to_numeric(values, errors="coerce")
+            frame = frame.assign(**{name: numbers if numbers.notna().all() else values.astype("str")})
+    return frame
