@@ -15,7 +15,7 @@ import pandas as pd
 
 from demix_jax.checks import InputError
 from demix_jax.data.columns import ENCODERS, ColumnEncoder
-from demix_jax.data.kinds import Column, as_numbers, infer_column, nature
+from demix_jax.data.kinds import Column, as_numbers, column_of, infer_column, nature
 from demix_jax.data.table import (
     check_classes,
     infer_task,
@@ -101,16 +101,16 @@ class TableEncoder:
         """
         refuse_duplicate_names(frame, "The table")
         key = resolve_label(frame, label)
-        target = frame[key]
+        target = column_of(frame, key)
         task, classes, mean, scale = _fit_target(target, task)
         columns, used, keys, encoders, kept = [], [], [], [], []
         for name in frame.columns:
             if name == key:
                 continue
-            column = infer_column(name, frame[name])
+            column = infer_column(name, column_of(frame, name))
             if column.used:
-                encoder = ENCODERS[column.kind].fit(frame[name])
-                x = encoder.encode(frame[name]).x
+                encoder = ENCODERS[column.kind].fit(column_of(frame, name))
+                x = encoder.encode(column_of(frame, name)).x
                 varies = x.min(axis=0, initial=np.inf) < x.max(axis=0, initial=-np.inf)
                 if varies.any():
                     used.append(column)
@@ -136,7 +136,7 @@ class TableEncoder:
             table.
         """
         refuse_duplicate_names(frame, "The table")
-        y = self._encode_target(frame[resolve_label(frame, self.label)])
+        y = self._encode_target(column_of(frame, resolve_label(frame, self.label)))
         absent = [c.name for c, key in zip(self.used, self._keys, strict=True) if key not in frame.columns]
         if absent:
             names = ", ".join(repr(n) for n in absent[:8])
@@ -147,7 +147,7 @@ class TableEncoder:
         codes = np.empty((len(frame), len(self.used)), np.int32)
         robust_z = np.empty((len(frame), len(self.used)), np.float32)
         for q, (key, encoder, kept) in enumerate(zip(self._keys, self._encoders, self._kept, strict=True)):
-            encoded = encoder.encode(frame[key])
+            encoded = encoder.encode(column_of(frame, key))
             x[:, starts[q] : starts[q + 1]] = encoded.x[:, kept]
             codes[:, q] = encoded.codes
             robust_z[:, q] = encoded.robust_z

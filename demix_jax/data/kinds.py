@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -44,6 +45,11 @@ class Column:
     def used(self) -> bool:
         """Whether task models and diagnosis see this column."""
         return self.kind not in ("constant", "identifier")
+
+
+def column_of(frame: pd.DataFrame, key: object) -> pd.Series:
+    """The column held under `key`; names have been found unique, so it is one column."""
+    return cast(pd.Series, frame[key])
 
 
 def value_text(value: object) -> str:
@@ -92,17 +98,25 @@ def nature(column: pd.Series) -> str:
     return "level"
 
 
-def as_numbers(column: pd.Series) -> np.ndarray:
-    """f64[N]: the column's numbers; NaN where missing, infinite or not a number. Durations count in seconds."""
+def raw_numbers(column: pd.Series) -> np.ndarray:
+    """f64[N]: the column's numbers, infinite ones too; NaN where missing or not a number. Durations in seconds."""
     dtype = column.dtype
     if pd.api.types.is_timedelta64_dtype(dtype):
-        values = column.dt.total_seconds().to_numpy(dtype=np.float64, na_value=np.nan)
-    elif pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    else:
-        codes, names = levels(column)
-        parsed = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
-        values = np.append(parsed, np.nan)[codes]
+        return np.asarray(column.dt.total_seconds(), dtype=np.float64)
+    if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    codes, names = levels(column)
+    return np.append(text_numbers(names), np.nan)[codes]
+
+
+def text_numbers(names: list[str]) -> np.ndarray:
+    """f64: the numbers that these texts write; NaN for any other text."""
+    return np.asarray(pd.to_numeric(pd.Series(names, dtype=object), errors="coerce"), dtype=np.float64)
+
+
+def as_numbers(column: pd.Series) -> np.ndarray:
+    """f64[N]: the column's finite numbers, else NaN."""
+    values = raw_numbers(column)
     return np.where(np.isfinite(values), values, np.nan)
 
 

@@ -7,14 +7,18 @@ are licensed CC BY 4.0.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any, cast
 
+import numpy as np
 import pandas as pd
 
 from demix_jax.checks import InputError
+from demix_jax.data.kinds import column_of, text_numbers
 from demix_jax.data.table import read_table
 from demix_jax.files import write_table
 
@@ -157,7 +161,7 @@ def _arranged(frame: pd.DataFrame, source: _Source, origin: str) -> pd.DataFrame
     frame = frame.drop(columns=[c for c in source.unused if c in frame.columns])
     known = frame.rename(columns=dict(source.renamed))
     if set(source.columns) <= set(known.columns):
-        return known[list(source.columns)]
+        return known.loc[:, list(source.columns)]
     if origin.startswith("OpenML") and frame.shape[1] == len(source.columns):
         return frame.set_axis(list(source.columns), axis=1)
     lacking = [c for c in source.columns if c not in known.columns]
@@ -179,8 +183,10 @@ def _download(name: str, source: _Source, places: list[Path]) -> tuple[pd.DataFr
         from sklearn.datasets import fetch_openml
 
         try:
-            frame = fetch_openml(data_id=source.openml_id, as_frame=True, parser="auto").frame
-            return _plain(frame), f"OpenML data set {source.openml_id}"
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # "Retrying": the message below says what came of it
+                bunch = cast(Any, fetch_openml(data_id=source.openml_id, as_frame=True, parser="auto"))
+            return _plain(bunch.frame), f"OpenML data set {source.openml_id}"
         except Exception as error:  # network, server and cache errors alike leave us without the table
             reasons.append(f"OpenML: {error}")
     where = " or ".join(str(place) for place in places)
@@ -194,9 +200,13 @@ def _download(name: str, source: _Source, places: list[Path]) -> tuple[pd.DataFr
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     """Categories, which OpenML gives, as the numbers or strings that they stand for."""
     for name in frame.columns:
-        dtype = frame[name].dtype
-        if isinstance(dtype, pd.CategoricalDtype):
-            values = frame[name].astype(object)
-            numbers = pd.to_numeric(values, errors="coerce")
-            frame = frame.assign(**{name: numbers if numbers.notna().all() else values.astype("str")})
+        column = column_of(frame, name)
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            names = [str(c) for c in column.cat.categories]
+            numbers = text_numbers(names)
+            texts = np.array([*names, None], dtype=object)
+            values = texts if np.isnan(numbers).any() else np.append(numbers, np.nan)
+            plain = pd.Series(values[column.cat.codes.to_numpy()], index=frame.index)
+            whole = values.dtype != object and plain.notna().all() and (plain % 1 == 0).all()
+            frame = frame.assign(**{name: plain.astype("int64") if whole else plain})
     return frame

@@ -11,7 +11,7 @@ import pandas as pd
 
 from demix_jax.checks import InputError
 from demix_jax.data.delimited import read_delimited
-from demix_jax.data.kinds import as_numbers, infer_column, levels, nature
+from demix_jax.data.kinds import as_numbers, column_of, infer_column, levels, nature, raw_numbers
 
 MAX_CLASSES = 100
 _DELIMITED = (".csv", ".tsv", ".tab", ".psv", ".txt")
@@ -114,15 +114,15 @@ def check_table(frame: pd.DataFrame, label: object, *, min_rows: int = 30) -> No
     features = [c for c in frame.columns if c is not key and c != key]
     if not features:
         raise InputError(f"The table has no column besides the label {str(label)!r}; add feature columns.")
-    _check_label(frame[key])
-    empty = [str(c) for c in features if is_empty(frame[c])]
+    _check_label(column_of(frame, key))
+    empty = [str(c) for c in features if is_empty(column_of(frame, c))]
     if empty:
         raise InputError(f"Every value is missing in {_columns(empty)}; drop {'it' if len(empty) == 1 else 'them'}.")
-    infinite = {str(c): n for c in frame.columns if (n := count_infinite(frame[c]))}
+    infinite = {str(c): n for c in frame.columns if (n := count_infinite(column_of(frame, c)))}
     if infinite:
         counts = ", ".join(f"{c!r} ({n})" for c, n in infinite.items())
         raise InputError(f"The table has infinite values in {counts}; replace them by numbers or leave them empty.")
-    if not any(infer_column(c, frame[c]).used for c in features):
+    if not any(infer_column(c, column_of(frame, c)).used for c in features):
         raise InputError("No feature column is usable: each is constant or an identifier. Add informative columns.")
 
 
@@ -135,12 +135,7 @@ def is_empty(column: pd.Series) -> bool:
 
 def count_infinite(column: pd.Series) -> int:
     """How many values of a numeric column are +∞ or −∞; 0 for any other column."""
-    if nature(column) != "number" or pd.api.types.is_integer_dtype(column.dtype):
-        return 0
-    if pd.api.types.is_timedelta64_dtype(column.dtype):
-        return 0
-    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    return int(np.isinf(values).sum())
+    return int(np.isinf(raw_numbers(column)).sum()) if nature(column) == "number" else 0
 
 
 def _check_label(target: pd.Series) -> None:
@@ -227,11 +222,10 @@ def table_notes(frame: pd.DataFrame, label: object, *, task: str) -> list[str]:
     key = resolve_label(frame, label)
     notes = []
     if task == "classification":
-        counts = frame[key].value_counts()
-        rare = [str(v) for v in counts.index[counts < 2]]
+        rare = [str(v) for v, n in column_of(frame, key).value_counts().items() if n == 1]
         if rare:
             notes.append(f"Only one row has the label {_listed(rare)}: too few to learn this class.")
-    columns = [infer_column(c, frame[c]) for c in frame.columns if c != key]
+    columns = [infer_column(c, column_of(frame, c)) for c in frame.columns if c != key]
     for kind, why in (("constant", "the same value in every row"), ("identifier", "a different value in every row")):
         names = [c.name for c in columns if c.kind == kind]
         if names:
