@@ -1,7 +1,7 @@
 """Error injection with known truth: tables in, a corrupted table and what was done to it out."""
 
 from demix_jax.corruption.features import FEATURE_KINDS
-from demix_jax.corruption.groups import GROUP_KINDS, Condition
+from demix_jax.corruption.groups import GROUP_KINDS, Condition, Group
 from demix_jax.corruption.inject import Injected, inject_errors
 from demix_jax.corruption.labels import LABEL_KINDS
 from demix_jax.corruption.shortcuts import SHORTCUT_KINDS, Shortcut, ShortcutRule, parse_shortcut
@@ -12,6 +12,7 @@ __all__ = [
     "LABEL_KINDS",
     "SHORTCUT_KINDS",
     "Condition",
+    "Group",
     "Injected",
     "Shortcut",
     "ShortcutRule",

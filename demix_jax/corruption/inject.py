@@ -111,6 +111,8 @@ def inject_errors(
         stay, broken, made = construct_shortcut(table, rule, spurious, rng_rows)
     clean = table.iloc[stay].reset_index(drop=True)
 
+    if series_of(clean, label).nunique() < 2:
+        raise InputError(f'the shortcut "{made.text if made else ""}" leaves a single label; choose another rule.')
     has_label_error = np.zeros(len(clean), dtype=bool)
     result = clean.copy()
     if num_labels := round(label_errors * len(clean)):

@@ -131,7 +131,10 @@ def _parse_test(column: Any, text: str, table: pd.DataFrame) -> Condition:
         if np.isfinite(bound):
             return Condition(column, above=bound) if operator == ">" else Condition(column, at_most=bound)
     some = ", ".join(list(known)[:8]) + (" ..." if len(known) > 8 else "")
-    raise InputError(f'the shortcut says "{column} {text}", but column "{column}" has the values {some}.')
+    raise InputError(
+        f'the shortcut says "{column} {text}", but column "{column}" has the values {some}; '
+        "write =value, =value|value, or for numbers >number or <=number."
+    )
 
 
 def find_shortcut(
