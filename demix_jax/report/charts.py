@@ -1,0 +1,209 @@
+"""The report's pictures: influence profiles, probability histograms and the heat map of suspect cells."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.report.findings import most_certain
+from demix_jax.report.html import Html, element
+from demix_jax.report.svg import Panel
+from demix_jax.report.words import NAMES, cell, count, signed
+
+if TYPE_CHECKING:
+    from demix_jax.diagnose import Diagnosis
+
+MAX_PROFILE_ROWS = 1_000
+MAX_HEAT_ROWS = 30
+MAX_HEAT_COLUMNS = 16
+NUM_BINS = 25
+_POINTS = np.linspace(0.0, 1.0, 41)
+
+
+class Profile(NamedTuple):
+    """Sorted influence of a group of rows: 10 %, 50 % and 90 % over the rows, f[3, 41], or None without rows."""
+
+    same: np.ndarray | None
+    other: np.ndarray | None
+    num_rows: int
+
+
+def influence_profiles(diagnosis: Diagnosis) -> dict[str, Profile]:
+    """For each error type and for "none": how rows act on validation samples, sorted from helped to harmed.
+
+    In classification the validation samples that share the row's label and the others are kept apart; in
+    regression all count as the same.
+    """
+    flags = diagnosis.table[list(ERROR_TYPES)].to_numpy() == 1
+    groups = {name: np.flatnonzero(flags[:, c]) for c, name in enumerate(ERROR_TYPES)}
+    groups["none"] = np.flatnonzero(~flags.any(axis=1))
+    given, valid = _label_codes(diagnosis)
+    result = {}
+    for name, rows in groups.items():
+        part = rows[np.unique(np.linspace(0, max(len(rows) - 1, 0), min(len(rows), MAX_PROFILE_ROWS)).astype(int))]
+        influence = np.asarray(diagnosis.influence[part], dtype=np.float32)
+        places = np.asarray(diagnosis.validation_rows)[diagnosis.fold[part]]
+        usable = np.isfinite(influence) & (places >= 0)
+        same = valid[places] == given[part, None]
+        profiles = [_band(influence, usable & same), _band(influence, usable & ~same)]
+        result[name] = Profile(profiles[0], profiles[1], len(rows))
+    return result
+
+
+def _label_codes(diagnosis: Diagnosis) -> tuple[np.ndarray, np.ndarray]:
+    train, valid = (frame[diagnosis.label] for frame in (diagnosis.train, diagnosis.valid))
+    if diagnosis.summary["task"] == "regression":
+        return np.zeros(len(train), int), np.zeros(len(valid), int)
+    places = {cell(value): place for place, value in enumerate(train.unique())}
+    codes = [np.array([places.get(cell(v), -1) for v in labels], dtype=int) for labels in (train, valid)]
+    return codes[0], codes[1]
+
+
+def _band(influence: np.ndarray, usable: np.ndarray) -> np.ndarray | None:
+    """Each row's sorted values at 41 even places, then quantiles over the rows; rows without values left out."""
+    keep = usable.any(axis=1)
+    if not keep.any():
+        return None
+    ordered = np.sort(np.where(usable, influence, np.inf)[keep], axis=1)  # unusable ones go to the end
+    last = usable[keep].sum(axis=1) - 1
+    place = _POINTS[None, :] * last[:, None]
+    low = np.floor(place).astype(int)
+    high = np.minimum(low + 1, last[:, None])
+    below, above = np.take_along_axis(ordered, low, axis=1), np.take_along_axis(ordered, high, axis=1)
+    return np.quantile(below + (place - low) * (above - below), [0.1, 0.5, 0.9], axis=0)
+
+
+def profile_figure(diagnosis: Diagnosis) -> Html:
+    """Small multiples of `influence_profiles`, one panel per type and one for rows without a finding."""
+    profiles = influence_profiles(diagnosis)
+    bands = [band for p in profiles.values() for band in (p.same, p.other) if band is not None]
+    limit = _round_up(max((float(np.abs(band).max()) for band in bands), default=1.0) or 1.0)
+    two = diagnosis.summary["task"] == "classification"
+    panels = [_profile_panel(name, profile, limit, two) for name, profile in profiles.items()]
+    legend = element(
+        "p",
+        element("span", class_="key solid", aria_hidden="true"),
+        "validation samples with the row's label" if two else "all validation samples",
+        [element("span", class_="key dashed", aria_hidden="true"), "with another label"] if two else None,
+        element("span", class_="key band", aria_hidden="true"),
+        "80 % of the rows",
+        class_="legend",
+    )
+    caption = element(
+        "figcaption",
+        "Each panel takes the rows of one kind and sorts the validation samples from the one that a row helps most "
+        "(left, influence below zero: raising the row's weight lowers that sample's loss) to the one that it harms "
+        "most (right, above zero). Lines are medians over the rows.",
+    )
+    return element("figure", element("div", panels, class_="panels four"), legend, caption)
+
+
+def _profile_panel(name: str, profile: Profile, limit: float, two: bool) -> Html:
+    title = f"{NAMES[name]}, {count(profile.num_rows, 'row')}"
+    panel = Panel(name, title, -limit, limit, width=400)
+    for value, text in ((limit, f"+{limit:g}"), (0.0, "0"), (-limit, f"−{limit:g}")):
+        panel.rung(value, text)
+    said = []
+    for band, style, words in ((profile.other, "dashed", "another"), (profile.same, "solid", "the same")):
+        if band is not None:
+            panel.band(_POINTS, band[0], band[2], style)
+            panel.curve(_POINTS, band[1], style)
+            of = f" on samples with {words} label" if two else ""
+            said.append(f"median influence{of} from {signed(band[1][0])} to {signed(band[1][-1])}")
+    if not said:
+        panel.under(0.5, "no such rows")
+        return panel.html("no such rows")
+    panel.under(0.0, "most helped")
+    panel.under(1.0, "most harmed")
+    return panel.html("; ".join(said))
+
+
+def probability_figure(diagnosis: Diagnosis) -> Html:
+    """Histograms of the three probabilities on a logarithmic count axis, with the thresholds."""
+    panels = [_histogram_panel(diagnosis, name) for name in ERROR_TYPES]
+    caption = element(
+        "figcaption",
+        "Rows by probability; every rung of the count axis is ten times the one below. The dashed line is the "
+        "threshold: rows to its right are flagged.",
+    )
+    return element("figure", element("div", panels, class_="panels three"), caption)
+
+
+def _histogram_panel(diagnosis: Diagnosis, name: str) -> Html:
+    p = diagnosis.table[f"p_{name}"].to_numpy(dtype=float)
+    counts, edges = np.histogram(p[np.isfinite(p)], bins=NUM_BINS, range=(0.0, 1.0))
+    top = max(int(np.ceil(np.log10(max(int(counts.max()), 1) + 1))), 1)
+    threshold = diagnosis.summary.get("thresholds", {}).get(name)
+    panel = Panel(name, NAMES[name], 0.0, top)
+    for power in range(top + 1):
+        panel.rung(power, f"{10**power:,}" if power < 6 else f"1e{power}")
+    for number, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
+        if number:
+            flagged = threshold is not None and (left + right) / 2 >= threshold
+            said = f"{left:.2f} to {right:.2f}: {count(int(number), 'row')}"
+            panel.bar(left, right, np.log10(number), "flagged" if flagged else "quiet", said)
+    if threshold is not None:
+        panel.upright(float(threshold), "threshold")
+    for share in (0.0, 0.5, 1.0):
+        panel.under(share, f"{100 * share:.0f} %")
+    said = count(int((diagnosis.table[name] == 1).sum()), "row")
+    return panel.html(f"{said} flagged" + (f", threshold {threshold:.2f}" if threshold is not None else ""))
+
+
+def suspect_figure(diagnosis: Diagnosis) -> Html | None:
+    """Heat map of the most certain feature errors: which cells stand out, column by column; None without any."""
+    flagged = np.flatnonzero(diagnosis.table["feature_error"].to_numpy() == 1)
+    columns = diagnosis.evidence.columns
+    if not len(flagged) or not columns:
+        return None
+    rows = most_certain(diagnosis, "feature_error", MAX_HEAT_ROWS)
+    surprise = np.nan_to_num(np.asarray(diagnosis.evidence.cell_surprise, dtype=float))
+    named = diagnosis.table["suspect_columns"].iloc[flagged].fillna("").astype(str).str.split(";")
+    times = named.explode().value_counts()
+    weight = [(int(times.get(c.name, 0)), surprise[rows, q].max()) for q, c in enumerate(columns)]
+    order = sorted(range(len(columns)), key=lambda q: weight[q], reverse=True)[:MAX_HEAT_COLUMNS]
+    body = []
+    for q in order:
+        cells = [
+            element("td", class_=f"heat h{_level(surprise[i, q])}", title=f"row {i}: {surprise[i, q]:.1f} nats")
+            for i in rows
+        ]
+        name = element("th", cell(columns[q].name, 28), scope="row")
+        body.append(element("tr", name, element("td", f"{weight[q][0]:,}", class_="number"), cells))
+    head = element(
+        "tr",
+        element("th", "Column", scope="col"),
+        element("th", "Suspect in", scope="col", class_="number"),
+        element("th", f"The {len(rows)} most certain rows", scope="colgroup", colspan=len(rows)),
+    )
+    scale = element(
+        "p",
+        "Nats above the usual: ",
+        [
+            [element("span", class_=f"swatch heat h{k}", aria_hidden="true"), text]
+            for k, text in enumerate(("under 1", "1 to 2", "2 to 3", "3 to 5", "5 to 8", "over 8"))
+        ],
+        class_="legend",
+    )
+    caption = element(
+        "figcaption",
+        f"Each column of cells is one of the rows that most certainly have wrong features; the darker a cell, the "
+        "more its value surprises, given the rest of its row. “Suspect in” counts all "
+        f"{count(len(flagged), 'flagged row')}.",
+    )
+    table = element("table", element("thead", head), element("tbody", body), class_="heatmap")
+    left_out = len(columns) - len(order)
+    more = element("p", f"{left_out} quieter columns are not shown.", class_="small") if left_out > 0 else None
+    return element("figure", element("div", table, class_="scroll", tabindex="0"), more, scale, caption)
+
+
+def _level(nats: float) -> int:
+    return int(np.searchsorted([1.0, 2.0, 3.0, 5.0, 8.0], nats, side="right"))
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 5 times a power of ten."""
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9)))

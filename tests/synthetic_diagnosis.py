@@ -1,0 +1,135 @@
+"""A Diagnosis of a small made-up table, for tests of what is shown; its errors are put in by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from demix_jax.error_types import ERROR_TYPES
+
+NUM_FOLDS, NUM_VALID = 3, 60
+
+
+def make_table(rng: np.random.Generator, num_rows: int) -> pd.DataFrame:
+    """People whose income follows education and hours, with sex as a shortcut."""
+    sex = rng.choice(["Male", "Female"], num_rows, p=[0.6, 0.4])
+    education = rng.integers(5, 17, num_rows)
+    hours = np.round(rng.normal(40, 9, num_rows)).clip(5, 80)
+    score = 0.5 * (education - 11) + 0.05 * (hours - 40) + 1.5 * (sex == "Male") + rng.normal(0, 0.6, num_rows)
+    return pd.DataFrame(
+        {
+            "age": rng.integers(18, 80, num_rows),
+            "workclass": rng.choice(["Private", "Local-gov", "Self-emp-inc", "Federal-gov"], num_rows),
+            "education-num": education,
+            "marital-status": rng.choice(["Married-civ-spouse", "Never-married", "Divorced"], num_rows),
+            "occupation": rng.choice(["Sales", "Tech-support", "Craft-repair", "Exec-managerial"], num_rows),
+            "sex": sex,
+            "capital-gain": np.where(rng.random(num_rows) < 0.1, rng.integers(1000, 15000, num_rows), 0),
+            "hours-per-week": np.where(rng.random(num_rows) < 0.03, np.nan, hours),
+            "native-country": rng.choice(["United-States", "Mexico", "Côte d’Ivoire"], num_rows, p=[0.9, 0.06, 0.04]),
+            "income": np.where(score > 0.5, ">50K", "<=50K"),
+        }
+    )
+
+
+def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classification") -> SimpleNamespace:
+    """Looks like a Diagnosis: rows 0-39 carry wrong labels, 40-79 wrong features, 80-109 break a shortcut."""
+    rng = np.random.default_rng(seed)
+    train = make_table(rng, num_rows)
+    label = "income"
+    names = [name for name in train.columns if name != label]
+    kinds = {name: "number" if pd.api.types.is_numeric_dtype(train[name]) else "category" for name in names}
+    flags = np.zeros((num_rows, 3), int)
+    flags[:40, 0] = flags[40:80, 1] = flags[80:110, 2] = 1
+    flags[5, 1] = 1  # one row with two errors
+
+    surprise = np.abs(rng.normal(0, 0.4, (num_rows, len(names)))).astype(np.float32)
+    suspect = np.full(num_rows, "", dtype=object)
+    for row in np.flatnonzero(flags[:, 1]):
+        places = rng.choice([0, 2, 6, 7], rng.integers(1, 3), replace=False)
+        surprise[row, places] = rng.uniform(2, 11, len(places))
+        suspect[row] = ";".join(names[q] for q in places)
+        for q in places:
+            train.loc[row, names[q]] = rng.choice([-400, 900, 99999])
+
+    if task == "regression":
+        train[label] = np.round(rng.normal(100, 25, num_rows), 2)
+        expected = (train[label].to_numpy() + rng.normal(0, 30, num_rows)).astype(object)
+    else:
+        expected = train[label].to_numpy(dtype=object).copy()
+        expected[:40] = np.where(expected[:40] == ">50K", "<=50K", ">50K")
+    p_given = rng.uniform(0.7, 1, num_rows).astype(np.float32)
+    p_given[:40] = rng.uniform(0.0005, 0.1, 40)
+
+    fold = (np.arange(num_rows) % NUM_FOLDS).astype(np.int32)
+    valid_rows = np.stack([rng.choice(np.flatnonzero(fold == f), NUM_VALID, replace=False) for f in range(NUM_FOLDS)])
+    given = train[label].to_numpy()
+    same = given[valid_rows[fold]] == given[:, None]
+    direction = np.where(flags[:, [0]] == 1, -1.0, np.where(flags[:, [2]] == 1, 0.3, 1.0))
+    influence = -direction * np.where(same, 0.35, -0.2) + rng.normal(0, 0.12, same.shape)
+    influence[flags[:, 1] == 1] *= 0.4
+
+    probability = np.clip(rng.beta(0.5, 12, (num_rows, 3)) + flags * rng.uniform(0.4, 0.97, (num_rows, 3)), 0, 0.999)
+    table = pd.DataFrame(flags, columns=list(ERROR_TYPES), index=train.index)
+    for c, name in enumerate(ERROR_TYPES):
+        table[f"p_{name}"] = probability[:, c]
+    table["suggested_label"] = expected
+    table["suspect_columns"] = suspect
+
+    broken = np.where(flags[:, 2] == 1, np.where(np.arange(num_rows) % 3 == 0, 1, 0), -1).astype(np.int32)
+    broken[109] = -1
+    other = np.where(given == ">50K", "<=50K", ">50K").astype(object)
+    shortcuts = tuple(
+        SimpleNamespace(
+            column=column,
+            strength=strength,
+            values=values,
+            expected=other,
+            p_expected=rng.uniform(0.7, 0.95, num_rows).astype(np.float32),
+        )
+        for column, strength, values in (
+            ("sex", 0.31, train["sex"].to_numpy(dtype=object)),
+            ("age", 0.12, np.where(train["age"] <= 28, "age ≤ 28", "age > 28").astype(object)),
+        )
+    )
+    columns = tuple(SimpleNamespace(name=name, kind=kinds[name]) for name in names)
+    counts = {name: int(flags[:, c].sum()) for c, name in enumerate(ERROR_TYPES)}
+    summary = {
+        "rows": num_rows,
+        "valid_rows": NUM_FOLDS * NUM_VALID,
+        "label": label,
+        "task": task,
+        "model": "mlp",
+        "classifier": {"name": "default", "sha256": "0f" * 32, "trained_on": "1,200 made-up tables"},
+        "seed": 0,
+        "fingerprint": "ab" * 32,
+        "counts": counts,
+        "rates": {name: n / num_rows for name, n in counts.items()},
+        "thresholds": dict.fromkeys(ERROR_TYPES, 0.4),
+        "validation": {"r2": 0.61} if task == "regression" else {"accuracy": 0.842, "macro_f1": 0.795},
+        "columns": kinds,
+        "seconds": {"encode": 0.4, "train task models": 6.2, "influence": 3.1},
+        "versions": {"demix_jax": "0.1.0", "jax": "0.10.2"},
+        "notes": [],
+    }
+    evidence = SimpleNamespace(
+        expected_label=expected,
+        p_given_label=p_given,
+        cell_surprise=surprise,
+        columns=columns,
+        shortcuts=shortcuts,
+        shortcut_broken=broken,
+    )
+    return SimpleNamespace(
+        table=table,
+        influence=influence.astype(np.float32),
+        validation_rows=valid_rows.astype(np.int32),
+        fold=fold,
+        evidence=evidence,
+        train=train,
+        valid=train,
+        label=label,
+        summary=summary,
+    )
