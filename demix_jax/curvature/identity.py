@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import flax.struct
 
+from demix_jax.curvature.base import Directions, Problem
+from demix_jax.factored import FactoredGradients
+
 
 @flax.struct.dataclass
 class Identity:
-    """H + λI replaced by the identity: I(i, j) = −∇ℓ(v_j)ᵀ∇ℓ(t_i), as in TracIn (Pruthi et al. 2020)."""
+    """(H + λI)⁻¹ replaced by the identity: I(i, j) = −∇ℓ(v_j)ᵀ∇ℓ(t_i), as in TracIn (Pruthi et al. 2020)."""
+
+    def fit(self, problem: Problem) -> FittedIdentity:
+        del problem
+        return FittedIdentity()
+
+
+@flax.struct.dataclass
+class FittedIdentity:
+    """damping: 0, as nothing is damped."""
+
+    damping: float = 0.0
+
+    def solve(self, gradients: FactoredGradients) -> Directions:
+        return Directions(gradients)

@@ -1,0 +1,151 @@
+"""Gradients of many examples, block by block, so that memory does not grow with N and one program serves all blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from demix_jax._plan import Plan
+from demix_jax.checks import InputError
+from demix_jax.factored import FactoredGradients
+from demix_jax.ghost import form
+
+PyTree = Any
+
+# Default of every `memory` argument: what a block of examples and its products may take, in bytes.
+MEMORY_ON_CPU = 2**28
+MEMORY_ON_ACCELERATOR = 2**32
+
+
+class Span(NamedTuple):
+    """Examples [start, stop), of which the first `seen` were part of an earlier span."""
+
+    start: int
+    stop: int
+    seen: int
+
+
+class Gradients(NamedTuple):
+    """What turns a batch into gradients: compiled once per block length.
+
+    plan, params: see `Plan`. formed: blocks to form in full. unit: scale each gradient to length one.
+    """
+
+    plan: Plan
+    params: PyTree
+    formed: tuple[bool, ...]
+    unit: bool = False
+
+    def shape(self, batch: PyTree, num: int) -> FactoredGradients:
+        """Shapes of the gradients of `num` examples like those of `batch`."""
+        leaves = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num, *np.shape(leaf)[1:]), leaf.dtype), batch)
+        function = partial(_gradients.__wrapped__, self.plan, self.formed, self.unit)
+        return jax.eval_shape(function, self.params, leaves)[0]
+
+    def of(self, batch: PyTree, span: Span, length: int, argument: str) -> FactoredGradients:
+        """Gradients of the examples of `span`; InputError if a loss or gradient among them is not finite."""
+        num = span.stop - span.start
+        block = _take(batch, span.start, num, length)
+        gradients, finite = _gradients(self.plan, self.formed, self.unit, self.params, block)
+        finite = np.asarray(finite)[:num]
+        if not finite.all():
+            raise InputError(
+                f"the loss or its gradient is not finite for {argument} sample {span.start + int(np.argmin(finite))}; "
+                "check that sample and the parameters."
+            )
+        return gradients if num == length else head(gradients, num)
+
+    def all(self, batch: PyTree, length: int, argument: str) -> FactoredGradients:
+        """Gradients of every example of `batch`, computed `length` at a time."""
+        num = jax.tree.leaves(batch)[0].shape[0]
+        parts = [self.of(batch, span, length, argument) for span in spans(num, length)]
+        if len(parts) == 1:
+            return parts[0]
+        return head(_joined(*parts[:-1], tail(parts[-1], num - (len(parts) - 1) * length)), num)
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2))
+def _gradients(plan: Plan, formed: tuple[bool, ...], unit: bool, params: PyTree, batch: PyTree):
+    gradients = plan.gradients(params, batch)
+    finite = jnp.isfinite(gradients.losses)
+    for leaf in jax.tree.leaves(gradients.blocks):
+        if jnp.issubdtype(leaf.dtype, jnp.floating):
+            finite &= jnp.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
+    gradients = form(gradients, formed)
+    if unit:
+        squared = gradients.squared_norms()
+        gradients = gradients.scaled(jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0))
+    return gradients, finite
+
+
+@jax.jit
+def _joined(*parts: FactoredGradients) -> FactoredGradients:
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+
+
+@partial(jax.jit, static_argnums=1)
+def head(tree: PyTree, num: int) -> PyTree:
+    """The first `num` examples."""
+    return jax.tree.map(lambda leaf: leaf[:num], tree)
+
+
+@partial(jax.jit, static_argnums=1)
+def tail(tree: PyTree, num: int) -> PyTree:
+    """The last `num` examples."""
+    return jax.tree.map(lambda leaf: leaf[leaf.shape[0] - num :], tree)
+
+
+def spans(num: int, length: int) -> Iterator[Span]:
+    """[0, num) in spans of `length`; the last one reaches back over its predecessor, so that all are equally long."""
+    for start in range(0, num, length):
+        stop = min(start + length, num)
+        first = max(0, stop - length)
+        yield Span(first, stop, start - first)
+
+
+def block_length(bytes_each: int, num: int, memory: int, most: int = 8192) -> int:
+    """How many examples to take at a time: a power of two, so that few programs are compiled.
+
+    Args:
+      bytes_each: what one example takes. num: how many there are. memory: bytes for all of a block.
+    """
+    fitting = max(1, min(most, memory // max(1, bytes_each)))
+    return min(2 ** int(math.log2(fitting)), 2 ** math.ceil(math.log2(max(1, num))))
+
+
+def default_memory() -> int:
+    return MEMORY_ON_CPU if jax.default_backend() == "cpu" else MEMORY_ON_ACCELERATOR
+
+
+def num_bytes(tree: PyTree) -> int:
+    """Bytes of all leaves of `tree`, arrays or shapes."""
+    return sum(math.prod(leaf.shape) * np.dtype(leaf.dtype).itemsize for leaf in jax.tree.leaves(tree))
+
+
+def as_arrays(batch: PyTree) -> PyTree:
+    """`batch` with lists of numbers and the like made into arrays; arrays stay where they are."""
+    return jax.tree.map(lambda leaf: leaf if isinstance(leaf, (jax.Array, np.ndarray)) else np.asarray(leaf), batch)
+
+
+def _take(batch: PyTree, start: int, num: int, length: int) -> PyTree:
+    """Examples [start, start + num), the last one repeated up to `length`."""
+    leaves, structure = jax.tree.flatten(batch)
+    on_host = all(isinstance(leaf, np.ndarray) for leaf in leaves)
+    if on_host and num == length:
+        return jax.tree.unflatten(structure, [leaf[start : start + num] for leaf in leaves])
+    if on_host:
+        rows = np.minimum(np.arange(start, start + length), start + num - 1)
+        return jax.tree.unflatten(structure, [leaf[rows] for leaf in leaves])
+    return _take_on_device(batch, start, num, length)
+
+
+@partial(jax.jit, static_argnums=3)
+def _take_on_device(batch: PyTree, start: int, num: int, length: int) -> PyTree:
+    rows = jnp.minimum(jnp.arange(length), num - 1) + start
+    return jax.tree.map(lambda leaf: leaf[rows], batch)

@@ -1,0 +1,109 @@
+"""What every curvature is: a choice (a frozen dataclass) that, fitted to training data, solves (H + λI) s = g.
+
+To add a curvature, write one file with a frozen dataclass that has `fit`, whose result has `solve`, and export it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from demix_jax._plan import Plan
+from demix_jax._stream import Gradients, as_arrays, block_length, default_memory, num_bytes
+from demix_jax.checks import InputError
+from demix_jax.factored import FactoredGradients
+from demix_jax.ghost import gram_matrix
+from demix_jax.gradients import Loss, PyTree, num_examples
+
+
+class Problem(NamedTuple):
+    """What a curvature is fitted to. train: pytree with a leading axis N. memory: bytes to work in.
+
+    plan: how gradients of `loss` at `params` are computed, of the selected parameters only.
+    """
+
+    loss: Loss
+    params: PyTree
+    train: PyTree
+    plan: Plan
+    select: str | None = None
+    memory: int = 0
+
+    def gradients(self, batch: PyTree, argument: str) -> FactoredGradients:
+        """Gradients of all examples of `batch`."""
+        return all_gradients(self.plan, self.params, batch, argument, self.memory)
+
+
+class Directions(NamedTuple):
+    """M directions in parameter space, s_j = own_j − Σ_r basis_r weights_rj. weights: f[R, M].
+
+    Kept apart, so that low-rank inverses never form a direction of length P.
+    """
+
+    own: FactoredGradients
+    basis: FactoredGradients | None = None
+    weights: jax.Array | None = None
+
+    def products(self, gradients: FactoredGradients) -> jax.Array:
+        """f[N, M]: inner product of each of N gradients with each direction."""
+        products = gram_matrix(gradients, self.own)
+        if self.basis is None:
+            return products
+        return products - jnp.matmul(gram_matrix(gradients, self.basis), self.weights, precision="highest")
+
+
+class Fitted(Protocol):
+    """A curvature fitted to training data; a pytree. `damping` is the λ in use (0 where there is none)."""
+
+    @property
+    def damping(self) -> Any: ...
+
+    def solve(self, gradients: FactoredGradients) -> Directions:
+        """(H + λI)⁻¹ g_j for each of M gradients."""
+        ...
+
+
+class Curvature(Protocol):
+    """A choice of curvature H and damping λ."""
+
+    def fit(self, problem: Problem) -> Fitted:
+        """Prepare (H + λI)⁻¹ from `problem.train`."""
+        ...
+
+
+@flax.struct.dataclass
+class LowRank:
+    """(GᵀG / n + λI)⁻¹ = (1/λ)(I − Gᵀ(nλI + GGᵀ)⁻¹G), from the rows of G and a Cholesky factor (Woodbury).
+
+    rows: G, R gradients of length P. factor: f[R, R], lower Cholesky factor of nλI + GGᵀ. damping: λ.
+    """
+
+    rows: FactoredGradients
+    factor: jax.Array
+    damping: jax.Array
+
+    def solve(self, gradients: FactoredGradients) -> Directions:
+        products = gram_matrix(self.rows, gradients) / self.damping
+        weights = jax.scipy.linalg.cho_solve((self.factor, True), products)
+        num = gradients.losses.shape[0]
+        return Directions(gradients.scaled(jnp.full(num, 1.0) / self.damping), self.rows, weights)
+
+
+def all_gradients(plan: Plan, params: PyTree, batch: PyTree, argument: str, memory: int) -> FactoredGradients:
+    """Gradients of all examples of `batch`, in factors, computed in blocks of at most `memory` bytes."""
+    batch = as_arrays(batch)
+    num = num_examples(batch, argument)
+    stream = Gradients(plan, params, (False,) * plan.num_blocks)
+    length = block_length(4 * num_bytes(stream.shape(batch, 1)), num, memory or default_memory())
+    return stream.all(batch, length, argument)
+
+
+def check_damping(damping: float | None) -> None:
+    """InputError unless `damping` is None or a positive, finite number."""
+    if damping is None or isinstance(damping, jax.core.Tracer):
+        return
+    if not (0.0 < float(damping) < float("inf")):
+        raise InputError(f"damping is {damping}; pass a positive number, or None to take it from the curvature itself.")

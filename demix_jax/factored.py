@@ -1,0 +1,191 @@
+"""Per-example gradients kept as factors: Σ_t a_t δ_tᵀ of a matrix product, ids and rows of a lookup, or in full.
+
+Letters: N examples, P parameters, B blocks (independent weights of one stacked parameter), T positions, C inputs
+(a bias is one more, constant input), F outputs, V rows of a table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from demix_jax._uses import Steps, arrange_back, rearrange
+
+PyTree = Any
+
+
+@dataclass(frozen=True)
+class Part:
+    """One leaf of the parameters, and the steps that rearrange it to f[B, C, F]."""
+
+    name: str
+    index: int
+    shape: tuple[int, ...]
+    steps: Steps
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which entries of the parameters a block holds, as f[B, C, F]; a bias is the last row along C."""
+
+    kernel: Part
+    bias: Part | None
+    matrix: tuple[int, int, int]
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.matrix)
+
+    def pack(self, leaves: Sequence[jax.Array]) -> jax.Array:
+        """f[N, B * C * F] from all leaves of the parameters, each with a leading axis N."""
+        array = rearrange(leaves[self.kernel.index], self.kernel.steps, leading=1)
+        if self.bias is not None:
+            row = rearrange(leaves[self.bias.index], self.bias.steps, leading=1)
+            array = jnp.concatenate([array, row.astype(array.dtype)], axis=2)
+        return array.reshape(array.shape[0], -1)
+
+    def unpack(self, values: jax.Array) -> dict[int, jax.Array]:
+        """Leaf number → f[N, ...]: the inverse of `pack`."""
+        array = values.reshape(values.shape[0], *self.matrix)
+        leaves = {}
+        if self.bias is not None:
+            leaves[self.bias.index] = arrange_back(array[:, :, -1:], self.bias.steps, self.bias.shape, leading=1)
+            array = array[:, :, :-1]
+        leaves[self.kernel.index] = arrange_back(array, self.kernel.steps, self.kernel.shape, leading=1)
+        return leaves
+
+
+@flax.struct.dataclass
+class Outer:
+    """Gradient Σ_t a_t δ_tᵀ per block. a: f[N, B, T, C]. delta: f[N, B, T, F]."""
+
+    a: jax.Array
+    delta: jax.Array
+    layout: Layout = flax.struct.field(pytree_node=False)
+
+    @property
+    def positions(self) -> int:
+        return self.a.shape[2]
+
+    def full(self) -> jax.Array:
+        """f[N, B * C * F]."""
+        matrix = jnp.einsum("nbtc,nbtf->nbcf", *_accumulating(self.a, self.delta), precision="highest")
+        return matrix.reshape(matrix.shape[0], -1)
+
+    def scaled(self, weights: jax.Array) -> Outer:
+        return self.replace(delta=_accumulating(self.delta)[0] * weights[:, None, None, None])
+
+    def squared_norms(self) -> jax.Array:
+        a, delta = _accumulating(self.a, self.delta)
+        positions, inputs, outputs = a.shape[2], a.shape[3], delta.shape[3]
+        if positions == 1:
+            return jnp.sum(jnp.sum(a * a, axis=(2, 3)) * jnp.sum(delta * delta, axis=(2, 3)), axis=1)
+        if positions * (inputs + outputs) > inputs * outputs:
+            full = self.full()
+            return jnp.sum(full * full, axis=1)
+        gram_a = jnp.einsum("nbtc,nbsc->nbts", a, a, precision="highest")
+        gram_delta = jnp.einsum("nbtf,nbsf->nbts", delta, delta, precision="highest")
+        return jnp.sum(gram_a * gram_delta, axis=(1, 2, 3))
+
+
+@flax.struct.dataclass
+class Rows:
+    """Gradient of a table of which only some rows were looked up. ids: i32[N, T] in [0, V). rows: f[N, T, F]."""
+
+    ids: jax.Array
+    rows: jax.Array
+    layout: Layout = flax.struct.field(pytree_node=False)
+
+    @property
+    def positions(self) -> int:
+        return self.ids.shape[1]
+
+    def full(self) -> jax.Array:
+        """f[N, V * F]."""
+        _, num_rows, width = self.layout.matrix
+        (rows,) = _accumulating(self.rows)
+        number = jnp.arange(rows.shape[0])[:, None]
+        table = jnp.zeros((rows.shape[0], num_rows, width), rows.dtype).at[number, self.ids].add(rows)
+        return table.reshape(rows.shape[0], -1)
+
+    def scaled(self, weights: jax.Array) -> Rows:
+        return self.replace(rows=_accumulating(self.rows)[0] * weights[:, None, None])
+
+    def squared_norms(self) -> jax.Array:
+        (rows,) = _accumulating(self.rows)
+        same = self.ids[:, :, None] == self.ids[:, None, :]
+        return jnp.sum(jnp.einsum("ntf,nsf->nts", rows, rows, precision="highest") * same, axis=(1, 2))
+
+
+@flax.struct.dataclass
+class Dense:
+    """Gradient in full. values: f[N, B * C * F]."""
+
+    values: jax.Array
+    layout: Layout = flax.struct.field(pytree_node=False)
+
+    def full(self) -> jax.Array:
+        return _accumulating(self.values)[0]
+
+    def scaled(self, weights: jax.Array) -> Dense:
+        return self.replace(values=self.full() * weights[:, None])
+
+    def squared_norms(self) -> jax.Array:
+        full = self.full()
+        return jnp.sum(full * full, axis=1)
+
+
+Block = Outer | Rows | Dense
+
+
+@flax.struct.dataclass
+class FactoredGradients:
+    """Per-example gradients of N examples. blocks: Outer, Rows or Dense, which together cover the parameters used.
+
+    losses: f[N]. leaves: (shape, dtype) of each leaf of the parameters, whose structure is `structure`.
+    """
+
+    blocks: tuple[Block, ...]
+    losses: jax.Array
+    leaves: tuple = flax.struct.field(pytree_node=False)
+    structure: Any = flax.struct.field(pytree_node=False)
+
+    def to_dense(self) -> PyTree:
+        """Pytree like the parameters, each leaf with a leading axis N: what `per_example_gradients` returns."""
+        num = self.losses.shape[0]
+        parts = {}
+        for block in self.blocks:
+            parts.update(block.layout.unpack(block.full()))
+        filled = [
+            parts[index].astype(dtype) if index in parts else jnp.zeros((num, *shape), dtype)
+            for index, (shape, dtype) in enumerate(self.leaves)
+        ]
+        return jax.tree.unflatten(self.structure, filled)
+
+    def scaled(self, weights: jax.Array) -> FactoredGradients:
+        """Each example's gradient times its weight, f[N]."""
+        return self.replace(blocks=tuple(block.scaled(weights) for block in self.blocks))
+
+    def squared_norms(self) -> jax.Array:
+        """f32[N] (f64 for f64 parameters): squared Euclidean norm of each example's gradient."""
+        if not self.blocks:
+            return jnp.zeros(self.losses.shape[0])
+        return sum(block.squared_norms() for block in self.blocks)
+
+    def pack(self, tree: PyTree) -> FactoredGradients:
+        """`tree`, like the parameters with a leading axis R, as R full gradients that match these block by block."""
+        leaves = jax.tree.leaves(tree)
+        blocks = tuple(Dense(block.layout.pack(leaves), block.layout) for block in self.blocks)
+        return self.replace(blocks=blocks, losses=jnp.zeros(leaves[0].shape[0]))
+
+
+def _accumulating(*arrays: jax.Array) -> list[jax.Array]:
+    """`arrays` in the precision that sums are taken in: f32 at least."""
+    dtype = jnp.result_type(jnp.float32, *(array.dtype for array in arrays))
+    return [array.astype(dtype) for array in arrays]
