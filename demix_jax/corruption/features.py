@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEFAULT_FEATURE_KINDS = ("outlier", "scale", "swap_category")
 
 _ATTEMPTS = 4  # draws for a cell until its value differs
-_MAX_ROUNDS = 20  # rows that no draw could change are replaced by others, at most so often
+_MAX_ROUNDS = 20  # rows that a draw did not change are replaced by others and drawn for again, at most so often
 
 
 # What a kind does to the cells `rows` (i64[n]) of a column of numbers: f64[n] new values, NaN for a missing one.
@@ -171,6 +171,7 @@ def corrupt_features(
         if not len(rows):
             break
         _spoil(columns, suits, rows, _drawn_cells(can[rows], cell_share, rng), new, corrupted, rng)
+        pool = np.concatenate([pool, rows[~corrupted[rows].any(1)]])
     result = table.copy()
     for name, column, values, hit in zip(names, columns, new, corrupted.T, strict=True):
         if column is not None and hit.any():
@@ -212,6 +213,8 @@ def _can_change(column: Column, kinds: list[str]) -> np.ndarray:
     can = ~column.missing
     if isinstance(column, Categories) and kinds == ["constant"]:
         can &= column.codes != column.mode
+    if isinstance(column, Numbers) and kinds == ["constant"]:
+        can &= (column.values != column.fitted(np.array(column.median))) | ((column.values != 0) & (not column.tick))
     if isinstance(column, Numbers) and set(kinds) <= {"scale", "sign"}:
         can &= column.values != 0
     return can

@@ -86,7 +86,8 @@ def inject_errors(
       a missing value becomes one of floats or objects.
     Raises:
       InputError: a rate, kind, rule or column that cannot be used.
-    Source: the protocol of the DeMix paper; asymmetric and feature-dependent label noise: Northcutt et al. 2021.
+    Source: the order of steps is the DeMix paper's; class-conditional label noise: Northcutt, Jiang & Chuang 2021,
+      "Confident Learning".
     """
     _check_table(table, label)
     _check_rates(label_errors, feature_errors, spurious, cell_share)

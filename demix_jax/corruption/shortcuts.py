@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SHORTCUT_KINDS = ("two-sided", "one-sided")
 
 _GROUP_SHARES = (0.15, 0.85)
+_CARRIED = 0.1  # both cells that keep a found rule have at least this share: one cell alone makes no shortcut
 _STRONG = 0.6  # a found rule's minority is at most this part of what independence of group and label would give
 
 
@@ -172,8 +173,8 @@ def find_shortcut(
     is_positive = np.array([side.mask(view) for side in sides], dtype=np.float32)
     both = in_group @ is_positive.T / len(view)  # [groups, sides]: share of the rows in both
     group_share = in_group.mean(1, keepdims=True)
-    kept, strength = _outlook(both, group_share - both, is_positive.mean(1) - both, share, kind)
-    good = np.argwhere((kept >= 0.5) & (strength <= _STRONG))
+    kept, strength, carried = _outlook(both, group_share - both, is_positive.mean(1) - both, share, kind)
+    good = np.argwhere((kept >= 0.5) & (strength <= _STRONG) & (carried >= _CARRIED))
     if len(good):
         # a column with many candidate groups is not to be drawn more often than one with few
         names = [str(tuple(c.column for c in groups[g].conditions)) for g, _ in good]
@@ -181,7 +182,8 @@ def find_shortcut(
         good = good[[i for i, other in enumerate(names) if other == name]]
         g, s = good[rng.integers(len(good))]
     else:
-        g, s = np.unravel_index(np.argmax(kept * (1.0 - np.minimum(strength, 1.0))), kept.shape)
+        score = kept * np.maximum(1.0 - strength, 0.0) * np.minimum(carried / _CARRIED, 1.0)
+        g, s = np.unravel_index(np.argmax(score), kept.shape)
     return ShortcutRule(groups[g], sides[s], kind)
 
 
@@ -202,11 +204,14 @@ def _label_sides(target: pd.Series, classes: bool, rng: np.random.Generator) -> 
 
 def _outlook(
     kept_cell: np.ndarray, group_only: np.ndarray, positive_only: np.ndarray, share: float, kind: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Share of the rows that stays, and the minority relative to what independence would give afterwards.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a rule would come to, for many at once.
 
     Args:
       kept_cell, group_only, positive_only: shares of the rows in group and positive, in the group only, positive only.
+    Returns:
+      Share of the rows that stays; the minority relative to what independence of group and label would then give;
+      share of the smaller of the two cells that keep the rule.
     """
     neither = 1.0 - kept_cell - group_only - positive_only
     minority = group_only if kind == "one-sided" else group_only + positive_only
@@ -219,15 +224,13 @@ def _outlook(
     if kind == "one-sided":
         positive_only, neither = grown_from * positive_only / total, grown_from * neither / total
         expected = (both + group_only) * (group_only + neither)
-        weakest = np.minimum(both, neither)
     else:
         positive_only, neither = cut_to * positive_only / total, grown_from * neither / total
         group, positive = both + group_only, both + positive_only
         expected = group * (1 - positive) + (1 - group) * positive
-        weakest = np.minimum(both, neither)
     minority = group_only if kind == "one-sided" else group_only + positive_only
     strength = minority / np.maximum(expected, 1e-9)
-    return kept, np.where(weakest < 0.1, np.inf, strength)  # a rule that only one cell carries is no shortcut
+    return kept, strength, np.minimum(both, neither)
 
 
 def construct_shortcut(
