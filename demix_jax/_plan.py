@@ -51,6 +51,10 @@ class Plan:
     def num_blocks(self) -> int:
         return len(self.groups) + len(self.dense)
 
+    def shape(self) -> FactoredGradients:
+        """Shapes of the gradients of one example, all factors kept; found without computing anything."""
+        return _shape(self)
+
     def gradients(self, params: PyTree, batch: PyTree) -> FactoredGradients:
         """Factored gradients of each example of `batch`, pytree with a leading axis N."""
         leaves = jax.tree.leaves(params)
@@ -153,6 +157,19 @@ def _evaluate_scan(eqn: core.JaxprEqn, arguments: Sequence[Any], uses: Sequence[
 
 def _whole(part: Part) -> Layout:
     return Layout(part, None, (1, 1, math.prod(part.shape)))
+
+
+@lru_cache(maxsize=128)
+def _shape(plan: Plan) -> FactoredGradients:
+    inputs = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in plan.closed.jaxpr.invars]
+    count = len(plan.leaves)
+
+    def one(leaves, example):
+        loss, blocks = plan._one(leaves, example)
+        return FactoredGradients(blocks, loss, plan.leaves, plan.structure)
+
+    shapes = jax.eval_shape(one, inputs[:count], inputs[count:])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), shapes)
 
 
 def plan_for(loss: Callable, params: PyTree, batch: PyTree, select: str | None = None) -> Plan:

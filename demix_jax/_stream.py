@@ -42,11 +42,9 @@ class Gradients(NamedTuple):
     formed: tuple[bool, ...]
     unit: bool = False
 
-    def shape(self, batch: PyTree, num: int) -> FactoredGradients:
-        """Shapes of the gradients of `num` examples like those of `batch`."""
-        leaves = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((num, *np.shape(leaf)[1:]), leaf.dtype), batch)
-        function = partial(_gradients.__wrapped__, self.plan, self.formed, self.unit)
-        return jax.eval_shape(function, self.params, leaves)[0]
+    def shape(self) -> FactoredGradients:
+        """Shapes of the gradients of one example."""
+        return jax.eval_shape(lambda one: form(one, self.formed), self.plan.shape())
 
     def of(self, batch: PyTree, span: Span, length: int, argument: str) -> FactoredGradients:
         """Gradients of the examples of `span`; InputError if a loss or gradient among them is not finite."""

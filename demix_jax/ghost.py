@@ -55,6 +55,22 @@ def gram_matrix(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
     return total
 
 
+def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
+    """f32[N]: inner product of each gradient of `left` with the one of the same number of `right`."""
+    total = jnp.zeros(left.losses.shape[0])
+    for left_block, right_block in zip(left.blocks, right.blocks, strict=True):
+        outer = isinstance(left_block, Outer) and isinstance(right_block, Outer)
+        if outer and left_block.positions == right_block.positions == 1:
+            products = [
+                jnp.sum(jnp.multiply(*_common(*pair)), axis=(2, 3))
+                for pair in ((left_block.a, right_block.a), (left_block.delta, right_block.delta))
+            ]
+            total = total + jnp.sum(products[0] * products[1], axis=1)
+        else:
+            total = total + jnp.sum(jnp.multiply(*_common(left_block.full(), right_block.full())), axis=1)
+    return total
+
+
 def gram_positions(left: FactoredGradients, right: FactoredGradients) -> int:
     """How many numbers per pair the widest intermediate of `gram_matrix` holds: T · T' of the blocks left as factors."""
     widest = 1

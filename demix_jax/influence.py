@@ -101,14 +101,11 @@ class _Setting(NamedTuple):
                 "and, where the parameters depend on it, the same shapes."
             )
         fitted = curvature.fit(Problem(loss, params, train, train_plan, select, memory))
-        none = (False,) * train_plan.num_blocks
         unit = normalize == "cosine" and isinstance(curvature, Identity)
-        one_train, one_valid = (
-            Gradients(plan, params, none).shape(batch, 1) for plan, batch in ((train_plan, train), (valid_plan, valid))
-        )
+        one_train, one_valid = train_plan.shape(), valid_plan.shape()
         formed = formed_blocks(one_train, one_valid)
         streams = [Gradients(plan, params, formed, unit) for plan in (train_plan, valid_plan)]
-        shapes = [stream.shape(batch, 1) for stream, batch in zip(streams, (train, valid), strict=True)]
+        shapes = [stream.shape() for stream in streams]
         # An example takes its factors, about as much again for each of forward and backward pass, and its products.
         each = [4 * num_bytes(shape) + 2 * num_bytes(one) for shape, one in zip(shapes, (one_train, one_valid), strict=True)]
         width = min(num_valid, max(1, memory // 2 // num_bytes(shapes[1])))
@@ -130,10 +127,13 @@ class _Setting(NamedTuple):
             scale = _inverse_lengths(gradients, directions) if self.cosine else None
             yield start, self._row_blocks(directions, scale)
 
+    def row_gradients(self) -> Iterator[tuple[Span, FactoredGradients]]:
+        """The gradients of the training samples, block by block."""
+        for span in spans(self.num_train, self.length):
+            yield span, self.train_gradients.of(self.train, span, self.length, "train")
+
     def _row_blocks(self, directions: Directions, scale: jax.Array | None) -> Iterator[tuple[Span, jax.Array]]:
-        length = min(self.length, block_length(1, self.num_train, 2**62))
-        for span in spans(self.num_train, length):
-            gradients = self.train_gradients.of(self.train, span, length, "train")
+        for span, gradients in self.row_gradients():
             block = _influence(gradients, directions)
             if scale is not None:
                 lengths = _inverse_lengths(gradients, _solve(self.fitted, gradients))
@@ -147,6 +147,13 @@ def _influence(gradients: FactoredGradients, directions: Directions) -> jax.Arra
 
 
 @jax.jit
+def _inverse_lengths(gradients: FactoredGradients, directions: Directions) -> jax.Array:
+    """f[N]: one over the length of each gradient in the metric of `directions`, its own solutions; 0 for no length."""
+    squared = directions.paired_products(gradients)
+    return jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+
+
+@jax.jit
 def _solve(fitted: Fitted, gradients: FactoredGradients) -> Directions:
     return fitted.solve(gradients)
 
@@ -154,3 +161,159 @@ def _solve(fitted: Fitted, gradients: FactoredGradients) -> Directions:
 @partial(jax.jit, donate_argnums=0)
 def _write(matrix: jax.Array, block: jax.Array, start: Any) -> jax.Array:
     return jax.lax.dynamic_update_slice_in_dim(matrix, block, start, axis=0)
+
+
+def self_influence(
+    loss: Loss,
+    params: PyTree,
+    batch: PyTree,
+    *,
+    curvature: Curvature = _IDENTITY,
+    select: str | None = None,
+    memory: int | None = None,
+) -> jax.Array:
+    """Influence of each sample on its own loss, the curvature fitted to `batch` itself.
+
+    Args:
+      loss: maps (params, example) to a scalar; `example` is one slice of `batch`.
+      params: pytree of floating-point arrays.
+      batch: pytree whose leaves share a leading axis N.
+      curvature, select, memory: as in `influence_matrix`.
+    Returns:
+      f32[N], −gᵢᵀ(H + λI)⁻¹gᵢ, never positive for H ≥ 0: loss per unit of sample weight. The most negative samples are
+      those that the model had to memorise.
+    Raises:
+      InputError: as `influence_matrix`.
+    Source: Koh & Liang 2017, §5.4.
+    """
+    setting = _Setting.make(loss, params, batch, batch, curvature, None, select, memory)
+    blocks = []
+    for span, gradients in setting.row_gradients():
+        block = _self_influence(gradients, _solve(setting.fitted, gradients))
+        blocks.append(block[span.seen :])
+    return jnp.concatenate(blocks)
+
+
+@jax.jit
+def _self_influence(gradients: FactoredGradients, directions: Directions) -> jax.Array:
+    return -directions.paired_products(gradients)
+
+
+class TopInfluences(NamedTuple):
+    """The k training samples that matter most to each of M validation samples, strongest first.
+
+    helpful: i32[M, k], numbers of the training samples whose influence, helpful_influence f32[M, k], is most negative.
+    harmful: i32[M, k], those whose influence, harmful_influence f32[M, k], is most positive.
+    """
+
+    helpful: jax.Array
+    helpful_influence: jax.Array
+    harmful: jax.Array
+    harmful_influence: jax.Array
+
+
+def top_influences(
+    loss: Loss,
+    params: PyTree,
+    train: PyTree,
+    valid: PyTree,
+    *,
+    k: int,
+    curvature: Curvature = _IDENTITY,
+    normalize: str | None = None,
+    select: str | None = None,
+    memory: int | None = None,
+) -> TopInfluences:
+    """The k most helpful and most harmful training samples for each validation sample, without the whole matrix.
+
+    Args:
+      k: how many of each, at most N.
+      loss, params, train, valid, curvature, normalize, select, memory: as in `influence_matrix`.
+    Returns:
+      TopInfluences, equal to sorting the columns of `influence_matrix`.
+    Raises:
+      InputError: as `influence_matrix`, or k outside [1, N].
+    """
+    setting = _Setting.make(loss, params, train, valid, curvature, normalize, select, memory)
+    if not 1 <= k <= setting.num_train:
+        raise InputError(f"k is {k}; pass a number from 1 to the {setting.num_train} training samples.")
+    columns = []
+    for _, blocks in setting.column_blocks():
+        best = None
+        for span, block in blocks:
+            if best is None:
+                empty = jnp.zeros((block.shape[1], k), jnp.int32)
+                worst = jnp.full((block.shape[1], k), jnp.inf, block.dtype)
+                best = TopInfluences(empty, worst, empty, -worst)
+            best = _keep_best(best, block, span.start, span.seen)
+        columns.append(best)
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *columns)
+
+
+@jax.jit
+def _keep_best(best: TopInfluences, block: jax.Array, start: Any, seen: Any) -> TopInfluences:
+    rows = jnp.arange(block.shape[0], dtype=jnp.int32)
+    k = best.helpful.shape[1]
+
+    def merged(numbers, influence, sign):
+        candidates = jnp.where(rows[None, :] >= seen, sign * block.T, -jnp.inf)
+        candidates, chosen = jax.lax.top_k(candidates, min(k, candidates.shape[1]))
+        all_values = jnp.concatenate([sign * influence, candidates], axis=1)
+        all_numbers = jnp.concatenate([numbers, chosen.astype(jnp.int32) + start], axis=1)
+        values, order = jax.lax.top_k(all_values, k)
+        return jnp.take_along_axis(all_numbers, order, axis=1), sign * values
+
+    return TopInfluences(
+        *merged(best.helpful, best.helpful_influence, -1.0), *merged(best.harmful, best.harmful_influence, 1.0)
+    )
+
+
+def tracin(
+    loss: Loss,
+    stacked_params: PyTree,
+    step_sizes: Any,
+    train: PyTree,
+    valid: PyTree,
+    *,
+    normalize: str | None = None,
+    select: str | None = None,
+    memory: int | None = None,
+) -> jax.Array:
+    """Influence traced through checkpoints: −Σ_c η_c ⟨∇ℓ(v_j; θ_c), ∇ℓ(t_i; θ_c)⟩.
+
+    Args:
+      loss: maps (params, example) to a scalar.
+      stacked_params: the parameters at each checkpoint, stacked on a leading axis S.
+      step_sizes: f32[S], the step size η_c at each checkpoint.
+      train, valid: pytrees whose leaves share a leading axis N, M.
+      normalize, select, memory: as in `influence_matrix`.
+    Returns:
+      f32[N, M]. Negative: training on this sample lowered that loss.
+    Raises:
+      InputError: as `influence_matrix`, or `stacked_params` and `step_sizes` disagree on S.
+    Source: Pruthi et al. 2020, "Estimating Training Data Influence by Tracing Gradient Descent", eq. 1 (sign turned).
+    """
+    step_sizes = jnp.asarray(step_sizes)
+    num = num_examples(stacked_params, "stacked_params")
+    if step_sizes.shape != (num,):
+        raise InputError(
+            f"stacked_params holds {num} checkpoints but step_sizes has shape {step_sizes.shape}; pass one step size "
+            "per checkpoint."
+        )
+    total = None
+    for index in range(num):
+        params = jax.tree.map(lambda leaf: leaf[index], stacked_params)  # noqa: B023
+        matrix = influence_matrix(loss, params, train, valid, normalize=normalize, select=select, memory=memory)
+        total = _weighted(matrix, step_sizes[index]) if total is None else _add_weighted(total, matrix, step_sizes[index])
+    assert total is not None
+    return total
+
+
+@partial(jax.jit, donate_argnums=0)
+def _weighted(matrix: jax.Array, weight: jax.Array) -> jax.Array:
+    return matrix * weight.astype(matrix.dtype)
+
+
+@partial(jax.jit, donate_argnums=0)
+def _add_weighted(total: jax.Array, matrix: jax.Array, weight: jax.Array) -> jax.Array:
+    return total + matrix * weight.astype(matrix.dtype)

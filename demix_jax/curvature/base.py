@@ -15,7 +15,7 @@ from demix_jax._plan import Plan
 from demix_jax._stream import Gradients, as_arrays, block_length, default_memory, num_bytes
 from demix_jax.checks import InputError
 from demix_jax.factored import FactoredGradients
-from demix_jax.ghost import gram_matrix
+from demix_jax.ghost import gram_matrix, paired_products
 from demix_jax.gradients import Loss, PyTree, num_examples
 
 
@@ -53,6 +53,14 @@ class Directions(NamedTuple):
         if self.basis is None:
             return products
         return products - jnp.matmul(gram_matrix(gradients, self.basis), self.weights, precision="highest")
+
+
+    def paired_products(self, gradients: FactoredGradients) -> jax.Array:
+        """f[M]: inner product of gradient j with direction j, for as many gradients as directions."""
+        products = paired_products(gradients, self.own)
+        if self.basis is None:
+            return products
+        return products - jnp.sum(gram_matrix(gradients, self.basis).T * self.weights, axis=0)
 
 
 class Fitted(Protocol):
@@ -97,7 +105,7 @@ def all_gradients(plan: Plan, params: PyTree, batch: PyTree, argument: str, memo
     batch = as_arrays(batch)
     num = num_examples(batch, argument)
     stream = Gradients(plan, params, (False,) * plan.num_blocks)
-    length = block_length(4 * num_bytes(stream.shape(batch, 1)), num, memory or default_memory())
+    length = block_length(4 * num_bytes(stream.shape()), num, memory or default_memory())
     return stream.all(batch, length, argument)
 
 
