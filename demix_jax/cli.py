@@ -170,7 +170,7 @@ def inject(
     console = _console()
     _say(console, f"{len(injected.table):,} of {len(table):,} rows kept.")
     for name in ERROR_TYPES:
-        _say(console, f"{name}: {int(injected.truth[name].sum()):,} rows")
+        _say(console, f"{name}: {injected.truth[name].eq(1).sum():,} rows")
     if injected.shortcut is not None:
         _say(console, f"Shortcut: {injected.shortcut.text}")
     _say(console, f"Written: {corrupted}, {truth}")
@@ -302,7 +302,9 @@ def _print_diagnosis(console: Console, diagnosis: Diagnosis, train: Path, out: P
     _say(console, f"\nOpen in a browser: {out / 'report.html'}")
     _say(console, f"Also written: {out / 'diagnosis.csv'}, {out / 'summary.json'}")
     csv, target = shlex.quote(str(out / "diagnosis.csv")), "repaired" + (train.suffix or ".csv")
-    command = f"demix-jax repair {shlex.quote(str(train))} --label {shlex.quote(diagnosis.label)} --diagnosis {csv}"
+    command = (
+        f"demix-jax repair {shlex.quote(str(train))} --label {shlex.quote(str(diagnosis.label))} --diagnosis {csv}"
+    )
     _say(console, f"Go on: {command} --out {target}")
 
 

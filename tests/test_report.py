@@ -158,7 +158,7 @@ def test_nothing_in_the_table_becomes_markup():
     diagnosis.evidence.columns[0].name = HOSTILE
     diagnosis.evidence.shortcuts[1].column = HOSTILE
     diagnosis.table["suspect_columns"] = HOSTILE
-    diagnosis.summary["columns"][HOSTILE] = HOSTILE
+    diagnosis.summary["columns"][HOSTILE] = diagnosis.summary["columns"].pop("age") + HOSTILE
     diagnosis.summary["notes"] = [HOSTILE]
     diagnosis.summary["label"] = diagnosis.summary["classifier"]["name"] = HOSTILE
     html = render(diagnosis)
@@ -176,6 +176,21 @@ def test_any_text_can_be_written(tmp_path):
 def test_regression_speaks_of_misses_not_of_classes():
     text = Page(render(make_diagnosis(task="regression"))).text
     assert "miss by so much" in text and "Labelled" not in text and "with another label" not in text
+
+
+def test_names_need_not_be_strings(diagnosis):
+    numbered = make_diagnosis()
+    places = {name: k for k, name in enumerate(numbered.train.columns)}
+    numbered.train = numbered.valid = numbered.train.rename(columns=places)
+    numbered.label = places["income"]
+    for column in numbered.evidence.columns:
+        column.name = str(places[column.name])
+    for shortcut in numbered.evidence.shortcuts:
+        shortcut.column = str(places[shortcut.column])
+    suspects = numbered.table["suspect_columns"].str.split(";")
+    numbered.table["suspect_columns"] = [";".join(str(places.get(n, n)) for n in names) for names in suspects]
+    numbered.summary["columns"] = {str(places[name]): kind for name, kind in numbered.summary["columns"].items()}
+    assert len(Page(render(numbered)).tags) == len(Page(render(diagnosis)).tags)
 
 
 def test_a_clean_table_gives_a_calm_page():

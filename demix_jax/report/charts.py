@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.report.findings import most_certain
+from demix_jax.report.findings import column, most_certain
 from demix_jax.report.html import Html, element
 from demix_jax.report.svg import Panel
 from demix_jax.report.words import NAMES, cell, count, signed
@@ -53,7 +53,7 @@ def influence_profiles(diagnosis: Diagnosis) -> dict[str, Profile]:
 
 
 def _label_codes(diagnosis: Diagnosis) -> tuple[np.ndarray, np.ndarray]:
-    train, valid = (frame[diagnosis.label] for frame in (diagnosis.train, diagnosis.valid))
+    train, valid = (column(frame, diagnosis.label) for frame in (diagnosis.train, diagnosis.valid))
     if diagnosis.summary["task"] == "regression":
         return np.zeros(len(train), int), np.zeros(len(valid), int)
     places = {cell(value): place for place, value in enumerate(train.unique())}

@@ -11,6 +11,8 @@ from demix_jax.report.html import Html, element, join
 from demix_jax.report.words import NAMES, cell, chance, listed, signed, unusual
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from demix_jax.diagnose import Diagnosis
 
 MAX_CELLS = 24
@@ -23,6 +25,11 @@ class Witness(NamedTuple):
     row: int
     label: object
     influence: float
+
+
+def column(frame: pd.DataFrame, name: object) -> pd.Series:
+    """The column called `name`; in the frame its name need not be a string."""
+    return frame.iloc[:, [str(key) for key in frame.columns].index(str(name))]
 
 
 def most_certain(diagnosis: Diagnosis, error_type: str, limit: int = 10) -> np.ndarray:
@@ -38,7 +45,8 @@ def suspects(diagnosis: Diagnosis, row: int) -> dict[str, float]:
     Those that the diagnosis names; where it names none, those more than one nat above the usual.
     """
     evidence = diagnosis.evidence
-    surprise = {c.name: float(s) for c, s in zip(evidence.columns, evidence.cell_surprise[row], strict=True)}
+    values = np.nan_to_num(evidence.cell_surprise[row].astype(float))
+    surprise = {c.name: float(nats) for c, nats in zip(evidence.columns, values, strict=True)}
     named = diagnosis.table["suspect_columns"].iloc[row]
     names = [name for name in surprise if name in set(str(named).split(";"))] if isinstance(named, str) else []
     names = names or [name for name, nats in surprise.items() if nats > 1.0][:MAX_SUSPECTS]
@@ -49,7 +57,7 @@ def witnesses(diagnosis: Diagnosis, row: int, limit: int = 3) -> tuple[list[Witn
     """The validation samples that the row helps most (influence < 0) and harms most (influence > 0)."""
     influence = np.asarray(diagnosis.influence[row], dtype=float)
     places = np.asarray(diagnosis.validation_rows)[diagnosis.fold[row]]
-    labels = diagnosis.valid[diagnosis.label]
+    labels = column(diagnosis.valid, diagnosis.label)
     usable = np.flatnonzero(np.isfinite(influence) & (places >= 0))
     order = usable[np.argsort(influence[usable], kind="stable")]
     helped = [m for m in order[:limit] if influence[m] < 0]
@@ -73,7 +81,7 @@ def _strong(text: object) -> Html:
 
 
 def _why_label(diagnosis: Diagnosis, row: int) -> Html:
-    given = diagnosis.train[diagnosis.label].iloc[row]
+    given = column(diagnosis.train, diagnosis.label).iloc[row]
     expected = diagnosis.evidence.expected_label[row]
     p = chance(float(diagnosis.evidence.p_given_label[row]))
     if diagnosis.summary["task"] == "regression":
@@ -93,7 +101,7 @@ def _why_features(diagnosis: Diagnosis, row: int) -> Html:
         return Html("No single column stands out; the row's influence pattern is that of wrong features.")
     parts: list[object] = []
     for name, nats in list(found.items())[:MAX_SUSPECTS]:
-        value = diagnosis.train[name].iloc[row]
+        value = column(diagnosis.train, name).iloc[row]
         parts += ["; " if parts else "", element("strong", f"{name} = {cell(value)}"), f" is {unusual(nats)}"]
         parts.append(f" ({nats:.1f} nats)")
     more = len(found) - MAX_SUSPECTS
@@ -105,7 +113,7 @@ def _why_spurious(diagnosis: Diagnosis, row: int) -> Html:
     if broken < 0:
         return Html("No single column explains it; the row's influence pattern is that of a minority group.")
     shortcut = diagnosis.evidence.shortcuts[broken]
-    given = diagnosis.train[diagnosis.label].iloc[row]
+    given = column(diagnosis.train, diagnosis.label).iloc[row]
     where, expected = condition(shortcut, row), shortcut.expected[row]
     share = chance(float(shortcut.p_expected[row]))
     lead = ["Of the rows with ", element("strong", where), f", {share} have the label ", _strong(expected)]
@@ -148,27 +156,28 @@ def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -
 def _marked(diagnosis: Diagnosis, row: int, error_type: str) -> dict[str, str]:
     """The columns to mark, each with the words that say why."""
     if error_type == "label_error":
-        return {diagnosis.label: "label"}
+        return {str(diagnosis.label): "label"}
     if error_type == "feature_error":
         return {name: f"+{nats:.1f} nats" for name, nats in suspects(diagnosis, row).items()}
     broken = int(diagnosis.evidence.shortcut_broken[row])
-    marked = {diagnosis.label: "label"}
+    marked = {str(diagnosis.label): "label"}
     return marked if broken < 0 else {diagnosis.evidence.shortcuts[broken].column: "shortcut"} | marked
 
 
 def _cells(diagnosis: Diagnosis, row: int, error_type: str) -> Html:
     marked = _marked(diagnosis, row, error_type)
-    names = [diagnosis.label, *(name for name in diagnosis.train.columns if name != diagnosis.label)]
+    label = str(diagnosis.label)
+    names = [label, *(str(name) for name in diagnosis.train.columns if str(name) != label)]
     if len(names) > MAX_CELLS:  # the marked ones first, then the others in their order
         names = [n for n in names if n in marked] + [n for n in names if n not in marked]
     boxes = []
     for name in names[:MAX_CELLS]:
-        note = marked.get(name, "label" if name == diagnosis.label else None)
+        note = marked.get(name, "label" if name == label else None)
         boxes.append(
             element(
                 "div",
                 element("dt", cell(name, 30), element("span", note, class_="note") if note else None),
-                element("dd", cell(diagnosis.train[name].iloc[row])),
+                element("dd", cell(column(diagnosis.train, name).iloc[row])),
                 class_="marked" if name in marked else None,
             )
         )
@@ -186,7 +195,7 @@ def _witness_tables(diagnosis: Diagnosis, row: int) -> Html | None:
     if not helped and not harmed:
         return None
     largest = max(abs(w.influence) for w in [*helped, *harmed])
-    own = cell(diagnosis.train[diagnosis.label].iloc[row])
+    own = cell(column(diagnosis.train, diagnosis.label).iloc[row])
     compare = diagnosis.summary["task"] == "classification"
     tables = [
         _witness_table("Helped most: they speak for this row", "helps", helped, own if compare else None, largest),

@@ -12,7 +12,7 @@ from demix_jax.error_types import ERROR_TYPES
 from demix_jax.files import write_text
 from demix_jax.progress import duration
 from demix_jax.report.charts import probability_figure, profile_figure, suspect_figure
-from demix_jax.report.findings import finding, most_certain
+from demix_jax.report.findings import column, finding, most_certain
 from demix_jax.report.html import Html, element, join
 from demix_jax.report.words import MEANING, NAMES, PLURAL, cell, count, listed, percent
 
@@ -192,7 +192,7 @@ def _columns(diagnosis: Diagnosis) -> Html:
     suspected = named.explode().value_counts()
     rows = []
     for name, kind in kinds[:MAX_COLUMNS]:
-        missing = float(diagnosis.train[name].isna().mean()) if name in diagnosis.train else 0.0
+        missing = float(column(diagnosis.train, name).isna().mean())
         rows.append(
             element(
                 "tr",
