@@ -62,6 +62,11 @@ class TestReading:
         frame = read_table(write(tmp_path / "t.csv", "a;b\n1;2;\n3;4;\n"))
         assert frame.to_dict("list") == {"a": [1, 3], "b": [2, 4]}
 
+    @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+    def test_line_endings(self, tmp_path, ending):
+        frame = read_table(write(tmp_path / "t.csv", ending.join(["a,b", "1,x", "2,y", ""])))
+        assert frame.to_dict("list") == {"a": [1, 2], "b": ["x", "y"]}
+
     def test_quoted_newlines_are_not_rows(self, tmp_path):
         frame = read_table(write(tmp_path / "t.csv", 'a,b\n"one\ntwo",1\n"three",2\n'))
         assert frame["a"].tolist() == ["one\ntwo", "three"]
@@ -80,6 +85,8 @@ class TestReading:
             ("t.csv", b"a,b,a\n1,2,3\n", "more than one column named 'a'"),
             ("t.csv", b"a,b\n1,2\n3,4\n5,6,7\n", "cannot be read as a table"),
             ("t.csv", b"a,b\n" + b"1,2\n" * 1000 + b"3,4,5\n", "cannot be read as a table"),
+            ("t.csv", b"a,b\n1,2,3\n4,5,6\n", "more fields than the first line has names"),
+            ("t.csv", b'"' + b"a" * 200_000, "quote"),
             ("t.csv", b'a,b\n"1,2\n3,4\n', "cannot be read as a table"),
             ("t.csv", b"PK\x03\x04\x00\x00", "not a text file"),
             ("t.csv", b"PAR1abcdef", "not a text file"),

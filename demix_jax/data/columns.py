@@ -6,6 +6,7 @@ that diagnosis counts with; `code_name` puts one in words.
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -87,7 +88,7 @@ class DateEncoder:
         stamps = as_dates(column, self.text_format)
         seconds = _seconds(stamps)
         parts = [self.scale(seconds)]
-        for phase in ((stamps.month - 1) / 12, stamps.dayofweek / 7, (stamps.hour + stamps.minute / 60) / 24):
+        for phase in ((stamps.month - 1) / 12, stamps.day_of_week / 7, (stamps.hour + stamps.minute / 60) / 24):
             angle = 2 * np.pi * np.asarray(phase, dtype=np.float64)
             parts += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
         x = _with_indicator(parts, np.isnan(seconds))
@@ -117,8 +118,8 @@ class Levels:
     def fit(cls, codes: np.ndarray, names: list[str]) -> Levels:
         """From the output of `kinds.levels`; equally frequent values are taken in alphabetical order."""
         counts = np.bincount(codes[codes >= 0], minlength=len(names))
-        order = sorted(range(len(names)), key=lambda i: (-counts[i], names[i]))
-        return cls(tuple(names[i] for i in order[:NUM_LEVELS]))
+        order = heapq.nsmallest(NUM_LEVELS, range(len(names)), key=lambda i: (-counts[i], names[i]))
+        return cls(tuple(names[i] for i in order))
 
     @property
     def num_codes(self) -> int:

@@ -41,6 +41,8 @@ def read_delimited(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} is empty; expected a header line and rows.")
     whole = len(data) <= _SAMPLE_BYTES
     delimiter, records = sniff_delimiter(head, whole=whole)
+    if not records:
+        raise InputError(f"{path} cannot be read as a table (its first line never ends a quote); check the quotes.")
     header, rows = [name.strip() for name in records[0]], records[1:]
     _check_header(header, path)
     try:
@@ -59,6 +61,8 @@ def read_delimited(path: Path) -> pd.DataFrame:
             )
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, UnicodeDecodeError) as error:
         reason = str(error).replace("Error tokenizing data. C error: ", "").strip().rstrip(".")
+        if isinstance(error, pd.errors.ParserWarning):  # pandas words it after its own arguments
+            reason = "rows have more fields than the first line has names"
         raise InputError(
             f"{path} cannot be read as a table ({reason}); every row needs {len(header)} fields separated by "
             f"{delimiter!r}, with quotes around fields that contain it."
@@ -111,7 +115,7 @@ def sniff_delimiter(text: str, *, whole: bool = True) -> tuple[str, list[list[st
 
 def _records(text: str, delimiter: str, *, whole: bool) -> list[list[str]]:
     records: list[list[str]] = []
-    reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
         for record in reader:
             if record:

@@ -18,6 +18,7 @@ MAX_INTEGER_LEVELS = 10  # integers with at most this many distinct values are c
 MAX_CATEGORIES = 60  # strings with more distinct values than this are text
 PARSED_SHARE = 0.9  # share of a string column that must read as numbers (dates) for it to be one
 MISSING_TEXT = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>", "nat"})  # "?" and "unknown" are values
+_LONGEST_MISSING = max(len(t) for t in MISSING_TEXT)
 
 _DATES = (
     "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y-%m-%d", "%d/%m/%y", "%m/%d/%y",
@@ -71,13 +72,13 @@ def levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
         codes, uniques = pd.factorize(column)
     except TypeError:  # lists or dicts from a nested Parquet column cannot be hashed
         codes, uniques = pd.factorize(column.map(str, na_action="ignore"))
+    texts = [v.strip() if type(v) is str else value_text(v) for v in uniques.tolist()]
     place: dict[str, int] = {}
-    moved = np.full(len(uniques) + 1, -1, dtype=np.int64)  # the last entry serves code −1
-    for i, value in enumerate(uniques):
-        text = value_text(value)
-        if text.lower() not in MISSING_TEXT:
-            moved[i] = place.setdefault(text, len(place))
-    return moved[codes], list(place)
+    moved = [
+        -1 if len(t) <= _LONGEST_MISSING and t.lower() in MISSING_TEXT else place.setdefault(t, len(place))
+        for t in texts
+    ]
+    return np.array([*moved, -1], dtype=np.int64)[codes], list(place)
 
 
 def nature(column: pd.Series) -> str:

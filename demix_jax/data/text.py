@@ -18,10 +18,11 @@ _CHUNK = 20_000
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """idf: f32[2048]. components: f32[2048, d], scaled so that each feature has standard deviation 1."""
+    """idf: f32[2048]. components: f32[2048, d] and mean: f32[d] give features with mean 0 and standard deviation 1."""
 
     idf: np.ndarray
     components: np.ndarray
+    mean: np.ndarray
 
     @classmethod
     def fit(cls, texts: list[str]) -> TextFeatures:
@@ -35,15 +36,16 @@ class TextFeatures:
         weighted = _weigh(counts, idf)
         svd = TruncatedSVD(min(NUM_COMPONENTS, max(1, len(sample) - 1)), random_state=0).fit(weighted)
         components = np.asarray(svd.components_, dtype=np.float32).T
-        spread = np.asarray(weighted @ components).std(axis=0)
+        scores = np.asarray(weighted @ components)
+        spread = scores.std(axis=0)
         keep = spread > 1e-4 * max(spread.max(), 1e-12)
-        return cls(idf, components[:, keep] / spread[keep])
+        return cls(idf, components[:, keep] / spread[keep], scores.mean(axis=0)[keep] / spread[keep])
 
     def __call__(self, texts: list[str]) -> np.ndarray:
         """f32[T, d] within ±3."""
         chunks = [texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK)] or [[]]
-        found = [np.asarray(_weigh(_trigram_counts(chunk), self.idf) @ self.components) for chunk in chunks]
-        return np.clip(np.concatenate(found), -3.0, 3.0).astype(np.float32)
+        scores = [np.asarray(_weigh(_trigram_counts(chunk), self.idf) @ self.components) for chunk in chunks]
+        return np.clip(np.concatenate(scores) - self.mean, -3.0, 3.0).astype(np.float32)
 
 
 def _trigram_counts(texts: list[str]):
@@ -54,7 +56,7 @@ def _trigram_counts(texts: list[str]):
     data = np.frombuffer(b"".join(padded) + b"\0\0", dtype=np.uint8).astype(np.uint32)
     lengths = np.array([len(p) for p in padded], dtype=np.int64)
     hashed = (data[:-2] * 65_537 + data[1:-1] * 257 + data[2:]) * np.uint32(2_654_435_761)  # Knuth's multiplier
-    inside = data[2:] != 0  # the padding keeps trigrams from running into the next text
+    inside = (data[:-2] != 0) & (data[1:-1] != 0) & (data[2:] != 0)  # not across the end of a text
     rows = np.repeat(np.arange(len(texts)), lengths)
     bucket = (hashed >> np.uint32(21)).astype(np.int64)  # the top 11 bits: 2,048 buckets
     ones = np.ones(int(inside.sum()), dtype=np.float32)
