@@ -192,7 +192,7 @@ def test_unseen_values_and_missing_columns(messy):
         ({"label": "none"}, "no column 'none'"),
         ({"label": "label", "task": "ranking"}, "auto, classification or regression"),
         ({"label": "label", "task": "regression"}, "regression needs numbers"),
-        ({"label": "zeros", "task": "regression"}, "constant"),
+        ({"label": "zeros", "task": "regression"}, "varies too little"),
         ({"label": "größe"}, "missing"),
     ],
 )

@@ -141,6 +141,8 @@ class TestChecks:
             (rows(400, y=[f"c{i % 150}" for i in range(400)]), "y", "150 distinct values"),
             (rows(y=pd.date_range("2020", periods=40)), "y", "holds dates"),
             (rows(y=[np.inf, *np.arange(39.0)]), "y", "infinite"),
+            (rows(y=np.arange(40) * 1e300), "y", "varies too much"),
+            (rows(y=np.arange(40) * 1e-300), "y", "varies too little"),
             (rows(y=[[1], [2]] * 20), "y", "holds lists"),
             (rows(empty=np.nan), "y", "Every value is missing in the column 'empty'"),
             (rows(empty=None, blank=" "), "y", "the columns 'empty', 'blank'"),

@@ -22,6 +22,7 @@ from demix_jax.data.table import (
     refuse_duplicate_names,
     refuse_missing_label,
     resolve_label,
+    target_moments,
 )
 
 TASKS = ("classification", "regression")
@@ -211,10 +212,7 @@ def _fit_target(target: pd.Series, task: str) -> tuple[str, tuple, float, float]
     values = as_numbers(target)
     if nature(target) == "date" or np.isnan(values).any():
         raise InputError(f"The label {name!r} is not a number in every row; regression needs numbers.")
-    mean, scale = float(values.mean()), float(values.std())
-    if not scale > 0:
-        raise InputError(f"The label {name!r} is constant; choose a column that varies.")
-    return task, (), mean, scale
+    return task, (), *target_moments(target)
 
 
 def _sorted_values(target: pd.Series) -> tuple:

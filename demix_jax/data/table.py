@@ -149,7 +149,8 @@ def _check_label(target: pd.Series) -> None:
     if distinct_count(target) < 2:
         value = target.iloc[0]
         raise InputError(f"The label {name!r} is constant ({value!r} in every row); choose a column with two values.")
-    infer_task(target)
+    if infer_task(target) == "regression":
+        target_moments(target)
 
 
 def _refuse_nested(target: pd.Series) -> None:
@@ -200,6 +201,23 @@ def infer_task(target: pd.Series) -> Literal["classification", "regression"]:
         return "classification" if coded and distinct <= min(MAX_CLASSES, len(target) // 20) else "regression"
     check_classes(target)
     return "classification"
+
+
+def target_moments(target: pd.Series) -> tuple[float, float]:
+    """Mean and standard deviation of a numeric label.
+
+    Raises:
+      InputError: the standard deviation is 0 or beyond what floating point holds.
+    """
+    values = as_numbers(target)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        mean, scale = float(values.mean()), float(values.std())
+    if not 0 < scale < np.inf:
+        raise InputError(
+            f"The label {str(target.name)!r} varies {'too much' if scale else 'too little'} for arithmetic (standard "
+            f"deviation {scale:g}); choose a column that varies, or rescale it."
+        )
+    return mean, scale
 
 
 def check_classes(target: pd.Series) -> None:
