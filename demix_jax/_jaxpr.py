@@ -10,7 +10,9 @@ from jax.extend import core
 
 # Calls that mean the same when their body is pasted in place. custom_jvp and custom_vjp do not: their body is not
 # what is differentiated.
-_TRANSPARENT = frozenset({"jit", "pjit", "closed_call", "core_call", "core_closed_call", "remat2", "remat", "checkpoint"})
+_TRANSPARENT = frozenset(
+    {"jit", "pjit", "closed_call", "core_call", "core_closed_call", "remat2", "remat", "checkpoint"}
+)
 
 _DEBUG_INFO = core.DebugInfo("jit", "per-example loss", None, None)
 

@@ -73,13 +73,17 @@ class Plan:
 
         zeros = [jnp.zeros(use.result.shape, use.result.dtype) for use in self.uses]
         dense = [jnp.asarray(leaves[part.index]) for part in self.dense]
-        (loss, recorded), (cotangents, in_full) = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)(zeros, dense)
+        (loss, recorded), (cotangents, in_full) = jax.value_and_grad(loss_of, argnums=(0, 1), has_aux=True)(
+            zeros, dense
+        )
         factors = [
             (use.activations(raw), use.cotangents(cotangent))
             for use, raw, cotangent in zip(self.uses, recorded, cotangents, strict=True)
         ]
-        blocks = [_block(layout, [(*factors[number], swapped) for number, swapped in members], self.uses[members[0][0]])
-                  for layout, members in self.groups]
+        blocks = [
+            _block(layout, [(*factors[number], swapped) for number, swapped in members], self.uses[members[0][0]])
+            for layout, members in self.groups
+        ]
         blocks += [Dense(value.reshape(-1), _whole(part)) for part, value in zip(self.dense, in_full, strict=True)]
         return loss, tuple(blocks)
 
@@ -204,7 +208,9 @@ def _plan(loss, params_structure, params_shapes, batch_structure, batch_shapes, 
     )
     for part in parts:
         logger.debug("%s: gradient formed in full (%d entries).", part.name, math.prod(part.shape))
-    return Plan(closed, tuple(uses[number] for number in kept), groups, parts, tuple(chosen), params_shapes, params_structure)
+    return Plan(
+        closed, tuple(uses[number] for number in kept), groups, parts, tuple(chosen), params_shapes, params_structure
+    )
 
 
 def _grouped(uses: list[Use], dense: set[int], names: list[str], shapes: Sequence) -> tuple[list, set[int]]:
@@ -240,7 +246,9 @@ def _grouped(uses: list[Use], dense: set[int], names: list[str], shapes: Sequenc
         bias = None
         if use.bias is not None and use.bias not in dense:
             bias = Part(names[use.bias], use.bias, shapes[use.bias][0], use.bias_steps)
-        layout = Layout(Part(names[param], param, shape, use.steps), bias, (blocks, inputs + (bias is not None), outputs))
+        layout = Layout(
+            Part(names[param], param, shape, use.steps), bias, (blocks, inputs + (bias is not None), outputs)
+        )
         groups.append((layout, entries))
     return groups, dense
 

@@ -58,8 +58,10 @@ class View:
 
     def then(self, name: str, value: tuple[int, ...]) -> View:
         shape = value if name == "reshape" else tuple(self.shape[axis] for axis in value)
-        return self if (name == "reshape" and value == self.shape) else replace(
-            self, steps=(*self.steps, (name, value)), shape=shape
+        return (
+            self
+            if (name == "reshape" and value == self.shape)
+            else replace(self, steps=(*self.steps, (name, value)), shape=shape)
         )
 
 
@@ -176,7 +178,7 @@ def _viewed(eqn: core.JaxprEqn, inputs: Sequence[View | None]) -> View | None:
         return None
     if name == "transpose":
         return view.then("transpose", tuple(eqn.params["permutation"]))
-    if name in ("reshape", "squeeze", "expand_dims") and eqn.params.get("dimensions") is None or name == "squeeze":
+    if (name in ("reshape", "squeeze", "expand_dims") and eqn.params.get("dimensions") is None) or name == "squeeze":
         return view.then("reshape", shape)
     if name == "broadcast_in_dim":
         if math.prod(shape) == math.prod(view.shape):

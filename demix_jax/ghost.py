@@ -7,6 +7,9 @@ Source: Wang et al. 2024, "Data Shapley in One Training Run", §4; Li et al. 202
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -15,6 +18,15 @@ from demix_jax.factored import Block, Dense, FactoredGradients, Outer, Rows
 # A product of two small Gram matrices is bound by memory: writing, reading and adding them costs about as much as
 # this many multiply-adds per pair (measured on two x86 cores; of little weight elsewhere).
 _PASS_COST = 64
+
+
+# Pairs per block: their products then stay in cache on a CPU, and fill an accelerator.
+PAIRS_ON_CPU = 2**20
+PAIRS_ON_ACCELERATOR = 2**25
+
+
+def pairs_per_block() -> int:
+    return PAIRS_ON_CPU if jax.default_backend() == "cpu" else PAIRS_ON_ACCELERATOR
 
 
 def formed_blocks(left: FactoredGradients, right: FactoredGradients) -> tuple[bool, ...]:
@@ -53,6 +65,24 @@ def gram_matrix(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
     if total is None:
         return jnp.zeros((left.losses.shape[0], right.losses.shape[0]))
     return total
+
+
+def blocked_gram_matrix(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
+    """`gram_matrix`, a block of `left` at a time, so that its intermediates stay small whatever the size."""
+    num, width = left.losses.shape[0], right.losses.shape[0] * gram_positions(left, right)
+    length = min(num, max(16, pairs_per_block() // width))
+    total = jnp.zeros((num, right.losses.shape[0]), jax.eval_shape(gram_matrix, left, right).dtype)
+    for start in range(0, num, length):
+        total = _write_gram(total, left, right, min(start, num - length), length)
+    return total
+
+
+@partial(jax.jit, static_argnums=4, donate_argnums=0)
+def _write_gram(
+    total: jax.Array, left: FactoredGradients, right: FactoredGradients, start: Any, length: int
+) -> jax.Array:
+    part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), left)
+    return jax.lax.dynamic_update_slice_in_dim(total, gram_matrix(part, right), start, axis=0)
 
 
 def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Array:

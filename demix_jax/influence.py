@@ -17,14 +17,10 @@ from demix_jax._stream import Gradients, Span, as_arrays, block_length, default_
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature, Directions, Fitted, Identity, Problem
 from demix_jax.factored import FactoredGradients
-from demix_jax.ghost import formed_blocks, gram_positions
+from demix_jax.ghost import formed_blocks, gram_positions, pairs_per_block
 from demix_jax.gradients import Loss, PyTree, checked_plan, num_examples
 
 _IDENTITY = Identity()
-
-# Pairs per block: their products then stay in cache on a CPU, and fill an accelerator.
-_PAIRS_ON_CPU = 2**20
-_PAIRS_ON_ACCELERATOR = 2**25
 
 
 def influence_matrix(
@@ -107,10 +103,11 @@ class _Setting(NamedTuple):
         streams = [Gradients(plan, params, formed, unit) for plan in (train_plan, valid_plan)]
         shapes = [stream.shape() for stream in streams]
         # An example takes its factors, about as much again for each of forward and backward pass, and its products.
-        each = [4 * num_bytes(shape) + 2 * num_bytes(one) for shape, one in zip(shapes, (one_train, one_valid), strict=True)]
+        each = [
+            4 * num_bytes(shape) + 2 * num_bytes(one) for shape, one in zip(shapes, (one_train, one_valid), strict=True)
+        ]
         width = min(num_valid, max(1, memory // 2 // num_bytes(shapes[1])))
-        pairs = _PAIRS_ON_CPU if jax.default_backend() == "cpu" else _PAIRS_ON_ACCELERATOR
-        most = max(16, pairs // (width * gram_positions(*shapes)))
+        most = max(16, pairs_per_block() // (width * gram_positions(*shapes)))
         length = block_length(max(each), max(num_train, num_valid), memory // 2, most)
         return cls(
             train, valid, streams[0], streams[1], fitted,
@@ -123,20 +120,22 @@ class _Setting(NamedTuple):
         for start in range(0, num_valid, self.width):
             part = jax.tree.map(lambda leaf: leaf[start : start + self.width], self.valid)  # noqa: B023
             gradients = self.valid_gradients.all(part, self.length, "valid")
-            directions = _solve(self.fitted, gradients)
+            directions = self.fitted.solve(gradients)
             scale = _inverse_lengths(gradients, directions) if self.cosine else None
             yield start, self._row_blocks(directions, scale)
 
-    def row_gradients(self) -> Iterator[tuple[Span, FactoredGradients]]:
-        """The gradients of the training samples, block by block."""
-        for span in spans(self.num_train, self.length):
-            yield span, self.train_gradients.of(self.train, span, self.length, "train")
+    def row_gradients(self, width: int) -> Iterator[tuple[Span, FactoredGradients]]:
+        """The gradients of the training samples, in blocks fit for products with `width` others."""
+        length = min(self.length, block_length(1, self.num_train, max(16, pairs_per_block() // width)))
+        for span in spans(self.num_train, length):
+            yield span, self.train_gradients.of(self.train, span, length, "train")
 
     def _row_blocks(self, directions: Directions, scale: jax.Array | None) -> Iterator[tuple[Span, jax.Array]]:
-        for span, gradients in self.row_gradients():
+        width = self.width if directions.basis is None else directions.basis.losses.shape[0]
+        for span, gradients in self.row_gradients(width):
             block = _influence(gradients, directions)
             if scale is not None:
-                lengths = _inverse_lengths(gradients, _solve(self.fitted, gradients))
+                lengths = _inverse_lengths(gradients, self.fitted.solve(gradients))
                 block = block * lengths[:, None] * scale[None, :]
             yield span, block
 
@@ -151,11 +150,6 @@ def _inverse_lengths(gradients: FactoredGradients, directions: Directions) -> ja
     """f[N]: one over the length of each gradient in the metric of `directions`, its own solutions; 0 for no length."""
     squared = directions.paired_products(gradients)
     return jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
-
-
-@jax.jit
-def _solve(fitted: Fitted, gradients: FactoredGradients) -> Directions:
-    return fitted.solve(gradients)
 
 
 @partial(jax.jit, donate_argnums=0)
@@ -188,8 +182,8 @@ def self_influence(
     """
     setting = _Setting.make(loss, params, batch, batch, curvature, None, select, memory)
     blocks = []
-    for span, gradients in setting.row_gradients():
-        block = _self_influence(gradients, _solve(setting.fitted, gradients))
+    for span, gradients in setting.row_gradients(setting.width):
+        block = _self_influence(gradients, setting.fitted.solve(gradients))
         blocks.append(block[span.seen :])
     return jnp.concatenate(blocks)
 
@@ -304,7 +298,9 @@ def tracin(
     for index in range(num):
         params = jax.tree.map(lambda leaf: leaf[index], stacked_params)  # noqa: B023
         matrix = influence_matrix(loss, params, train, valid, normalize=normalize, select=select, memory=memory)
-        total = _weighted(matrix, step_sizes[index]) if total is None else _add_weighted(total, matrix, step_sizes[index])
+        total = (
+            _weighted(matrix, step_sizes[index]) if total is None else _add_weighted(total, matrix, step_sizes[index])
+        )
     assert total is not None
     return total
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 
@@ -54,7 +53,6 @@ class Directions(NamedTuple):
             return products
         return products - jnp.matmul(gram_matrix(gradients, self.basis), self.weights, precision="highest")
 
-
     def paired_products(self, gradients: FactoredGradients) -> jax.Array:
         """f[M]: inner product of gradient j with direction j, for as many gradients as directions."""
         products = paired_products(gradients, self.own)
@@ -80,24 +78,6 @@ class Curvature(Protocol):
     def fit(self, problem: Problem) -> Fitted:
         """Prepare (H + λI)⁻¹ from `problem.train`."""
         ...
-
-
-@flax.struct.dataclass
-class LowRank:
-    """(GᵀG / n + λI)⁻¹ = (1/λ)(I − Gᵀ(nλI + GGᵀ)⁻¹G), from the rows of G and a Cholesky factor (Woodbury).
-
-    rows: G, R gradients of length P. factor: f[R, R], lower Cholesky factor of nλI + GGᵀ. damping: λ.
-    """
-
-    rows: FactoredGradients
-    factor: jax.Array
-    damping: jax.Array
-
-    def solve(self, gradients: FactoredGradients) -> Directions:
-        products = gram_matrix(self.rows, gradients) / self.damping
-        weights = jax.scipy.linalg.cho_solve((self.factor, True), products)
-        num = gradients.losses.shape[0]
-        return Directions(gradients.scaled(jnp.full(num, 1.0) / self.damping), self.rows, weights)
 
 
 def all_gradients(plan: Plan, params: PyTree, batch: PyTree, argument: str, memory: int) -> FactoredGradients:

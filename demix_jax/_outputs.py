@@ -1,0 +1,77 @@
+"""Where a loss stops being a model: the values through which all of the parameters' influence passes.
+
+After such a cut no parameter is read, so loss = head(outputs(params, example), example). The last layer's result is
+the first cut of a usual loss: logits, or a prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from demix_jax import _jaxpr
+from demix_jax._plan import Plan
+
+
+class Cut(NamedTuple):
+    """outputs(params, example) → f[C]; head(outputs, params, example) → f[], in which `params` is read no more."""
+
+    outputs: Callable
+    head: Callable
+    size: int
+
+
+@lru_cache(maxsize=128)
+def cuts(plan: Plan) -> tuple[Cut, ...]:
+    """Every cut of the loss of `plan`, the one nearest to the parameters first."""
+    jaxpr = plan.closed.jaxpr
+    live = _jaxpr.live_equations(jaxpr)
+    last_read: dict[Any, int] = {}
+    for number, eqn in enumerate(live):
+        last_read.update((atom, number) for atom in eqn.invars if not _jaxpr.is_literal(atom))
+    last_read.update((atom, len(live)) for atom in jaxpr.outvars if not _jaxpr.is_literal(atom))
+    carrying = {jaxpr.invars[index] for index in plan.selected}
+    found = []
+    for number, eqn in enumerate(live):
+        if not any(atom in carrying for atom in eqn.invars if not _jaxpr.is_literal(atom)):
+            continue
+        carrying.update(var for var in eqn.outvars if not isinstance(var, core.DropVar))
+        carrying = {var for var in carrying if last_read.get(var, -1) > number}
+        if len(carrying) == 1:
+            [var] = carrying
+            if var in eqn.outvars and jnp.issubdtype(var.aval.dtype, jnp.floating):
+                found.append(_cut(plan, live, number, var))
+    return tuple(found)
+
+
+def _cut(plan: Plan, live: list, number: int, var: Any) -> Cut:
+    closed = plan.closed
+    inputs = [*closed.jaxpr.constvars, *closed.jaxpr.invars]
+
+    def values(params, example):
+        return [*closed.consts, *jax.tree.leaves(params), *jax.tree.leaves(example)]
+
+    def outputs(params, example):
+        bound = dict(zip(inputs, values(params, example), strict=True))
+        return _jaxpr.evaluate_run(live[: number + 1], bound, [var])[0].reshape(-1)
+
+    def head(result, params, example):
+        bound = dict(zip(inputs, values(params, example), strict=True))
+        before = _without(live[: number + 1], var)
+        for eqn in before:
+            _jaxpr.write(bound, eqn.outvars, _jaxpr.evaluate_equation(eqn, _jaxpr.read(bound, eqn.invars)))
+        bound[var] = result.reshape(var.aval.shape)
+        for eqn in live[number + 1 :]:
+            _jaxpr.write(bound, eqn.outvars, _jaxpr.evaluate_equation(eqn, _jaxpr.read(bound, eqn.invars)))
+        return _jaxpr.read(bound, closed.jaxpr.outvars)[0]
+
+    return Cut(outputs, head, var.aval.size)
+
+
+def _without(eqns: list, var: Any) -> list:
+    return [eqn for eqn in eqns if var not in eqn.outvars]
