@@ -158,6 +158,16 @@ class TestChecks:
             check_table(frame, label)
         assert message in str(caught.value)
 
+    def test_the_task_can_be_given(self):
+        texts = rows(400, y=[f"{i}.5" for i in range(400)])
+        with pytest.raises(InputError, match="400 distinct values"):
+            check_table(texts, "y")
+        check_table(texts, "y", task="regression")
+        with pytest.raises(InputError, match="not a number in every row"):
+            check_table(rows(y=["a", "b"] * 20), "y", task="regression")
+        with pytest.raises(InputError, match="auto, classification or regression"):
+            check_table(rows(), "y", task="ranking")
+
     def test_column_names_need_not_be_strings(self):
         frame = rows().set_axis([0, 1, 2], axis=1)
         check_table(frame, 2)

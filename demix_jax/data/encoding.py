@@ -15,17 +15,14 @@ import pandas as pd
 
 from demix_jax.checks import InputError
 from demix_jax.data.columns import ENCODERS, ColumnEncoder
-from demix_jax.data.kinds import Column, as_numbers, column_of, infer_column, nature
+from demix_jax.data.kinds import Column, as_numbers, column_of, infer_column
 from demix_jax.data.table import (
-    check_classes,
-    infer_task,
     refuse_duplicate_names,
     refuse_missing_label,
     resolve_label,
+    settle_task,
     target_moments,
 )
-
-TASKS = ("classification", "regression")
 
 
 @dataclass(frozen=True)
@@ -201,18 +198,10 @@ class TableEncoder:
 
 def _fit_target(target: pd.Series, task: str) -> tuple[str, tuple, float, float]:
     """Task, classes, mean and scale of the label."""
-    name = str(target.name)
-    if task not in ("auto", *TASKS):
-        raise InputError(f"The task must be auto, classification or regression, got {task!r}.")
     refuse_missing_label(target)
-    task = infer_task(target) if task == "auto" else task
-    if task == "classification":
-        check_classes(target)
-        return task, _sorted_values(target), 0.0, 1.0
-    values = as_numbers(target)
-    if nature(target) == "date" or np.isnan(values).any():
-        raise InputError(f"The label {name!r} is not a number in every row; regression needs numbers.")
-    return task, (), *target_moments(target)
+    if settle_task(target, task) == "classification":
+        return "classification", _sorted_values(target), 0.0, 1.0
+    return "regression", (), *target_moments(target)
 
 
 def _sorted_values(target: pd.Series) -> tuple:

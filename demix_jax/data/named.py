@@ -124,17 +124,16 @@ def load_named(name: str) -> tuple[pd.DataFrame, str]:
     places = [folder / f"{name}.parquet" for folder in (_data_dir(), _cache_dir()) if folder is not None]
     found = next((place for place in places if place.is_file()), None)
     if found is not None:
-        frame = _arranged(read_table(found), source, str(found))
-    else:
-        frame, origin = _download(name, source, places)
-        frame = _arranged(frame, source, origin)
-        if len(frame) != source.num_rows:
-            raise InputError(
-                f"{origin} has {len(frame)} rows instead of {source.num_rows}; put the original table at {places[-1]}."
-            )
-        frame = source.clean(frame)
-        write_table(places[-1], frame)
-    return source.clean(frame), source.label
+        return source.clean(_arranged(read_table(found), source, str(found))), source.label
+    frame, origin = _download(name, source, places)
+    frame = _arranged(frame, source, origin)
+    if len(frame) != source.num_rows:
+        raise InputError(
+            f"{origin} has {len(frame)} rows instead of {source.num_rows}; put the original table at {places[-1]}."
+        )
+    frame = source.clean(frame)
+    write_table(places[-1], frame)
+    return frame, source.label
 
 
 def adult_sample() -> tuple[pd.DataFrame, str]:

@@ -99,12 +99,12 @@ def resolve_label(frame: pd.DataFrame, label: object) -> object:
     raise InputError(f"The table has no column {str(label)!r}; {hint}")
 
 
-def check_table(frame: pd.DataFrame, label: object, *, min_rows: int = 30) -> None:
+def check_table(frame: pd.DataFrame, label: object, *, task: str = "auto", min_rows: int = 30) -> None:
     """Refuse a table that cannot be diagnosed.
 
     Raises:
       InputError: two columns of one name; no column `label`; fewer than `min_rows` rows; a label that is missing
-        somewhere, constant or unfit for both tasks; a feature column without any value; infinite values; no feature
+        somewhere, constant or unfit for the task; a feature column without any value; infinite values; no feature
         column left once constant and identifier columns are set aside.
     """
     refuse_duplicate_names(frame, "The table")
@@ -114,7 +114,7 @@ def check_table(frame: pd.DataFrame, label: object, *, min_rows: int = 30) -> No
     features = [c for c in frame.columns if c is not key and c != key]
     if not features:
         raise InputError(f"The table has no column besides the label {str(label)!r}; add feature columns.")
-    _check_label(column_of(frame, key))
+    _check_label(column_of(frame, key), task)
     empty = [str(c) for c in features if is_empty(column_of(frame, c))]
     if empty:
         raise InputError(f"Every value is missing in {_columns(empty)}; drop {'it' if len(empty) == 1 else 'them'}.")
@@ -138,7 +138,7 @@ def count_infinite(column: pd.Series) -> int:
     return int(np.isinf(raw_numbers(column)).sum()) if nature(column) == "number" else 0
 
 
-def _check_label(target: pd.Series) -> None:
+def _check_label(target: pd.Series, task: str) -> None:
     name = str(target.name)
     _refuse_nested(target)
     refuse_missing_label(target)
@@ -149,8 +149,7 @@ def _check_label(target: pd.Series) -> None:
     if distinct_count(target) < 2:
         value = target.iloc[0]
         raise InputError(f"The label {name!r} is constant ({value!r} in every row); choose a column with two values.")
-    if infer_task(target) == "regression":
-        target_moments(target)
+    settle_task(target, task)
 
 
 def _refuse_nested(target: pd.Series) -> None:
@@ -201,6 +200,23 @@ def infer_task(target: pd.Series) -> Literal["classification", "regression"]:
         return "classification" if coded and distinct <= min(MAX_CLASSES, len(target) // 20) else "regression"
     check_classes(target)
     return "classification"
+
+
+def settle_task(target: pd.Series, task: str) -> Literal["classification", "regression"]:
+    """The task, inferred if it is "auto", once the label is known to suit it.
+
+    Raises:
+      InputError: no such task, too many classes, or for regression a label that is not a number in every row.
+    """
+    if task not in ("auto", "classification", "regression"):
+        raise InputError(f"The task must be auto, classification or regression, got {task!r}.")
+    if task == "classification" or (task == "auto" and infer_task(target) == "classification"):
+        check_classes(target)
+        return "classification"
+    if nature(target) == "date" or np.isnan(as_numbers(target)).any():
+        raise InputError(f"The label {str(target.name)!r} is not a number in every row; regression needs numbers.")
+    target_moments(target)
+    return "regression"
 
 
 def target_moments(target: pd.Series) -> tuple[float, float]:
