@@ -198,14 +198,22 @@ def _witness_tables(diagnosis: Diagnosis, row: int) -> Html | None:
     own = cell(column(diagnosis.train, diagnosis.label).iloc[row])
     compare = diagnosis.summary["task"] == "classification"
     tables = [
-        _witness_table("Helped most: they speak for this row", "helps", helped, own if compare else None, largest),
-        _witness_table("Harmed most: they speak against it", "harms", harmed, own if compare else None, largest),
+        _witness_table(
+            "Validation rows that it helps most: they speak for it", "helps", helped, own if compare else None, largest
+        ),
+        _witness_table(
+            "Validation rows that it harms most: they speak against it",
+            "harms",
+            harmed,
+            own if compare else None,
+            largest,
+        ),
     ]
     return element("div", tables, class_="witnesses")
 
 
 def _witness_table(title: str, kind: str, found: list[Witness], own: str | None, largest: float) -> Html:
-    head = element("tr", [element("th", text, scope="col") for text in ("Validation row", "Label", "Influence")])
+    head = element("tr", [element("th", text, scope="col") for text in ("Row", "Label", "Influence")])
     rows = []
     for witness in found:
         label = cell(witness.label, 24)
