@@ -15,7 +15,12 @@ from demix_jax.checks import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from demix_jax.diagnose import Diagnosis
+
+    from demix_jax.diagnose import Diagnosis
+
 TABLE_SUFFIXES = (".csv", ".parquet")
+DIAGNOSIS_FILES = ("diagnosis.csv", "summary.json", "report.html")
 
 
 @contextlib.contextmanager
@@ -65,8 +70,13 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write `content` to `path` as indented JSON, atomically; a number that is not finite becomes null."""
-    write_text(path, json.dumps(_jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write `content` to `path` as `json_text` gives it, atomically."""
+    write_text(path, json_text(content))
+
+
+def json_text(content: Any) -> str:
+    """`content` as indented JSON, NumPy's values as plain ones; a number that is not finite becomes null."""
+    return json.dumps(_jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = False) -> None:
@@ -81,6 +91,27 @@ def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = F
             frame.to_parquet(name, index=index)
         else:
             frame.to_csv(name, index=index)
+
+
+def write_diagnosis(diagnosis: Diagnosis, directory: str | os.PathLike) -> None:
+    """Write diagnosis.csv, summary.json and report.html to `directory`: all three or none."""
+    from demix_jax.report import render
+
+    folder = Path(directory)
+    with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (csv, summary, report):
+        diagnosis.table.to_csv(csv, index=False)
+        summary.write_text(json_text(diagnosis.summary), encoding="utf-8")
+        report.write_text(render(diagnosis, folder=folder), encoding="utf-8")
+
+
+def write_diagnosis(diagnosis: Diagnosis, directory: str | os.PathLike) -> None:
+    """Write diagnosis.csv, summary.json and report.html to a folder, made if need be: all of them or none."""
+    folder = Path(directory)
+    names = ("diagnosis.csv", "summary.json", "report.html")
+    with atomic_paths(*(folder / name for name in names)) as (table, summary, report):
+        write_table(table, diagnosis.table)
+        write_json(summary, diagnosis.summary)
+        diagnosis.to_html(report)
 
 
 def table_suffix(path: str | os.PathLike) -> str:
@@ -113,9 +144,7 @@ def check_writable(path: str | os.PathLike, *, folder: bool) -> None:
     if not nearest.is_dir():
         raise InputError(f"{path} cannot be written because {nearest} is not a folder; choose another place.")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise InputError(
-            f"{path} cannot be written because {nearest} is write-protected; choose another place."
-        )
+        raise InputError(f"{path} cannot be written because {nearest} is write-protected; choose another place.")
 
 
 def same_file(first: str | os.PathLike, second: str | os.PathLike) -> bool:

@@ -6,6 +6,7 @@ Nothing is random, so equal tables give equal arrays.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -167,6 +168,34 @@ class TableEncoder:
     def code_name(self, q: int, code: int) -> str:
         """Code `code` of used column `q` in words: "age ≤ 28", "sex = Male", "age missing"."""
         return self._encoders[q].code_name(self.used[q].name, int(code))
+
+    def group_name(self, q: int, group: np.ndarray, counts: np.ndarray) -> str:
+        """A set of codes of used column `q` in words, starting with the column: "age ≤ 28", "job = clerk or cook".
+
+        Args:
+          group, counts: bool[A], codes in the set, and int[A], rows of each code.
+        """
+        name = self.used[q].name
+        codes = np.flatnonzero(group & (counts > 0))
+        if len(codes) == 1:
+            return self.code_name(q, codes[0])
+        if self.used[q].kind in ("number", "date"):
+            return self._range_name(q, codes, np.flatnonzero(counts[: len(group) - 3] > 0))
+        codes = codes[np.argsort(-counts[codes], kind="stable")]
+        values = [self.code_name(q, code).removeprefix(f"{name} = ").removeprefix(f"{name} ") for code in codes]
+        if len(values) > 4:
+            values = [*values[:3], f"{len(values) - 3} other values"]
+        return f"{name} = {', '.join(values[:-1])} or {values[-1]}" if len(values) > 1 else f"{name}: none"
+
+    def _range_name(self, q: int, codes: np.ndarray, ranges: np.ndarray) -> str:
+        """`group_name` of a column with an order; `ranges` are its codes but for extreme and missing values."""
+        name = self.used[q].name
+        inside = np.isin(ranges, codes)
+        changes = np.flatnonzero(np.diff(inside.astype(int)))
+        if len(changes) != 1:
+            return f"{name} in {inside.sum()} of {len(inside)} ranges"
+        edge = re.split(r" ≤ | = |> ", self.code_name(q, ranges[changes[0]]))[-1]
+        return f"{name} ≤ {edge}" if inside[0] else f"{name} > {edge}"
 
     def decode_label(self, y: Iterable) -> list:
         """Original label values of class indices, or of standardised targets (whole numbers if they were so)."""

@@ -1,0 +1,199 @@
+"""The error classifier as it is used and stored: an ensemble of error networks with calibration."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.classifier.inputs import signal_inputs
+from demix_jax.classifier.model import ErrorNetwork, NetworkConfig
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.signals import SIGNALS
+from demix_jax.vectors import CHANNELS
+
+PyTree = Any
+
+DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
+_CONTEXT_ROWS = 2_048  # rows that stand for the whole table
+_BLOCK = 2_048
+_OWN_ARRAYS = ("signal_mean", "signal_scale", "slope", "offset", "floor")
+_FORMAT = "demix_jax error classifier 1"
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorClassifier:
+    """Names the error types of rows from their influence vectors and signals.
+
+    Attributes:
+      config: sizes of the networks.
+      params: parameters of G networks, stacked on a leading axis.
+      signal_mean, signal_scale: f32[F], standardisation of the signals.
+      slope, offset: f32[G, 3], calibration of each network's logits.
+      floor: f32[3], no row less probable than that is flagged, however the rest of its table looks.
+      card: what it was trained on and how.
+    """
+
+    config: NetworkConfig
+    params: PyTree
+    signal_mean: np.ndarray
+    signal_scale: np.ndarray
+    slope: np.ndarray
+    offset: np.ndarray
+    floor: np.ndarray
+    card: dict
+    name: str = "default"
+
+    @classmethod
+    def single(cls, config: NetworkConfig, params: PyTree, mean: np.ndarray, scale: np.ndarray) -> ErrorClassifier:
+        """One network without calibration."""
+        params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
+        shape = (1, len(ERROR_TYPES))
+        ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
+        return cls(config, params, mean, scale, ones, zeros, zeros[0], {})
+
+    def logits(
+        self,
+        vectors: np.ndarray,
+        signals: np.ndarray,
+        facts: np.ndarray,
+        *,
+        on_block: Callable[[int], None] = lambda rows: None,
+    ) -> np.ndarray:
+        """Uncalibrated logits f32[G, N, 3] of all rows of one table.
+
+        Args:
+          vectors: f16[N, S, C], any S ≥ 1. signals: f32[N, F]. facts: f32[T], see `table_facts`.
+          on_block: called with the number of rows done.
+        """
+        inputs = signal_inputs(signals, self.signal_mean, self.signal_scale)
+        num_rows = len(inputs)
+        sample = np.random.default_rng(0).permutation(num_rows)[:_CONTEXT_ROWS]
+        states, context = _context(self.config, self.params, vectors[sample], inputs[sample], facts)
+        del states
+        result = np.empty((len(self.slope), num_rows, len(ERROR_TYPES)), np.float32)
+        size = min(_BLOCK, num_rows)
+        for start in range(0, num_rows, size):
+            rows = np.arange(start, min(start + size, num_rows))
+            padded = np.resize(rows, size)
+            block = _classify(self.config, self.params, vectors[padded], inputs[padded], context)
+            result[:, rows] = np.asarray(block)[:, : len(rows)]
+            on_block(len(rows))
+        return result
+
+    def predict(
+        self,
+        vectors: np.ndarray,
+        signals: np.ndarray,
+        facts: np.ndarray,
+        *,
+        on_block: Callable[[int], None] = lambda rows: None,
+    ) -> np.ndarray:
+        """Calibrated probabilities f32[N, 3] in the order of ERROR_TYPES; arguments as for `logits`."""
+        logits = self.logits(vectors, signals, facts, on_block=on_block)
+        log_odds = (logits * self.slope[:, None] + self.offset[:, None]).mean(axis=0)
+        return 1 / (1 + np.exp(-log_odds))
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file, whole or not at all."""
+        from safetensors.numpy import save
+
+        from demix_jax.files import atomic_paths
+
+        with atomic_paths(path) as (temporary,):
+            temporary.write_bytes(save(self._arrays(), metadata=self._metadata()))
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights."""
+        digest = hashlib.sha256()
+        for name, array in sorted(self._arrays().items()):
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
+        arrays = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
+        return arrays | {name: np.asarray(getattr(self, name), np.float32) for name in _OWN_ARRAYS}
+
+    def _metadata(self) -> dict[str, str]:
+        return {
+            "format": _FORMAT,
+            "config": json.dumps(dataclasses.asdict(self.config)),
+            "signals": json.dumps(SIGNALS),
+            "channels": json.dumps(CHANNELS),
+            "card": json.dumps(self.card),
+        }
+
+
+def load_classifier(path: str | Path = "default") -> ErrorClassifier:
+    """Read an error classifier.
+
+    Args:
+      path: a file written by `ErrorClassifier.save` or `train_classifier`, or "default" for the one in the package.
+    Raises:
+      InputError: no such file, not such a file, or one made for other signals or channels.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    name = "default" if str(path) == "default" else Path(path).name
+    path = DEFAULT_WEIGHTS if name == "default" else Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no classifier file {path}; give a file that `demix-jax train-classifier` wrote.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"{path} is not a safetensors file ({error}); give a file that `demix-jax train-classifier` wrote."
+        ) from error
+    if metadata.get("format") != _FORMAT:
+        raise InputError(
+            f"{path} holds other weights, not an error classifier; give a file that `demix-jax train-classifier` wrote."
+        )
+    if (metadata["signals"], metadata["channels"]) != (json.dumps(SIGNALS), json.dumps(CHANNELS)):
+        raise InputError(f"{path} was trained by another version of demix_jax, on other signals; train it again.")
+    own = {name: arrays.pop(name) for name in _OWN_ARRAYS}
+    params: dict = {}
+    for name, array in arrays.items():
+        *parents, leaf = name.split("/")
+        functools.reduce(lambda node, part: node.setdefault(part, {}), parents, params)[leaf] = array
+    config = NetworkConfig(**json.loads(metadata["config"]))
+    return ErrorClassifier(config, params, **own, card=json.loads(metadata["card"]), name=name)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _context(config, params, vectors, signals, facts):
+    network = ErrorNetwork(config)
+
+    def member(params):
+        states = _states(network, params, vectors, signals)
+        return states, network.apply(params, states, facts, method=ErrorNetwork.context)
+
+    return jax.vmap(member)(params)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _classify(config, params, vectors, signals, context):
+    network = ErrorNetwork(config)
+
+    def member(params, context):
+        states = _states(network, params, vectors, signals)
+        return network.apply(params, states, context, method=ErrorNetwork.classify)[1]
+
+    return jax.vmap(member)(params, context)
+
+
+def _states(network, params, vectors, signals):
+    vectors = vectors.astype(np.float32)
+    mask = np.ones(vectors.shape[:2], bool)
+    return network.apply(params, vectors, mask, signals, method=ErrorNetwork.row_states)

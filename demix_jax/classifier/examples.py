@@ -1,0 +1,144 @@
+"""Training examples for the error classifier, and the interventions that vary them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import flax.struct
+import numpy as np
+
+from demix_jax.classifier.inputs import signal_inputs
+
+
+class View(NamedTuple):
+    """One description of a world's N rows, by one task model: vectors f16[N, S, C], signals f32[N, F]."""
+
+    vectors: np.ndarray
+    signals: np.ndarray
+
+
+class World(NamedTuple):
+    """A table with known errors, described by one task model or several.
+
+    views: descriptions of the same rows. truth: bool[N, 3], in the order of ERROR_TYPES.
+    facts: f32[T] about the table. table: name of the table it was made from; worlds of one table are kept
+    together when tables are held out.
+    """
+
+    views: tuple[View, ...]
+    truth: np.ndarray
+    facts: np.ndarray
+    table: str
+
+
+@flax.struct.dataclass
+class Interventions:
+    """What is varied while the true error types stay as they are, so that only invariants are learned.
+
+    mask_validation: each row is seen through two random subsets of its validation samples, and a contrastive
+      loss draws the two embeddings together.
+    swap_models: the two views come from different task models (architecture, seed, length of training), and
+      class means of their embeddings are aligned.
+    change_rates: rows are resampled so that the shares of the error types change.
+    """
+
+    mask_validation: bool = flax.struct.field(pytree_node=False, default=True)
+    swap_models: bool = flax.struct.field(pytree_node=False, default=True)
+    change_rates: bool = flax.struct.field(pytree_node=False, default=True)
+
+
+class Batch(NamedTuple):
+    """W worlds of R rows, each seen twice.
+
+    vectors: f16[2, W, R, S, C]. mask: bool[2, W, S], validation samples that are present.
+    signals: f32[2, W, R, 2F]. facts: f32[W, T]. truth: f32[W, R, 3].
+    """
+
+    vectors: np.ndarray
+    mask: np.ndarray
+    signals: np.ndarray
+    facts: np.ndarray
+    truth: np.ndarray
+
+
+class _Variant(NamedTuple):
+    """Rows of a world at one mix of error rates, with the signals of every view as ranked within that mix."""
+
+    rows: np.ndarray
+    signals: list[np.ndarray]
+
+
+class ExampleSampler:
+    """Draws batches from worlds under the interventions.
+
+    Args:
+      rng: source of randomness.
+      worlds: the training worlds.
+      mean, scale: f32[F], standardisation of the signals.
+      interventions: which of them to apply.
+      num_worlds, num_rows, set_size: W, R and S of a batch.
+    """
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        worlds: list[World],
+        mean: np.ndarray,
+        scale: np.ndarray,
+        interventions: Interventions,
+        *,
+        num_worlds: int = 8,
+        num_rows: int = 96,
+        set_size: int = 64,
+        num_variants: int = 3,
+    ):
+        self.rng, self.worlds, self.interventions = rng, worlds, interventions
+        self.num_worlds, self.num_rows, self.set_size = num_worlds, num_rows, set_size
+        count = num_variants if interventions.change_rates else 1
+        self.variants = [[self._variant(world, mean, scale, natural=v == 0) for v in range(count)] for world in worlds]
+        _, inverse, sizes = np.unique([w.table for w in worlds], return_inverse=True, return_counts=True)
+        weight = 1 / np.sqrt(sizes[inverse])  # a table with many worlds counts more, but not in proportion
+        self.weight = weight / weight.sum()
+
+    def draw(self) -> Batch:
+        """One batch."""
+        picked = self.rng.choice(len(self.worlds), self.num_worlds, p=self.weight)
+        vectors, masks, signals, facts, truth = zip(*map(self._world, picked), strict=True)
+        per_view = (np.stack(parts, axis=1) for parts in (vectors, masks, signals))
+        return Batch(*per_view, np.stack(facts), np.stack(truth))
+
+    def _world(self, index: int):
+        world, rng = self.worlds[index], self.rng
+        variant = self.variants[index][rng.integers(len(self.variants[index]))]
+        picked = rng.choice(len(variant.rows), self.num_rows, replace=len(variant.rows) < self.num_rows)
+        rows = variant.rows[picked]
+        first = rng.integers(len(world.views))
+        second = rng.integers(len(world.views)) if self.interventions.swap_models else first
+        vectors, masks, signals = [], [], []
+        for view in (first, second):
+            columns, mask = self._validation_subset(world.views[view].vectors.shape[1])
+            vectors.append(world.views[view].vectors[rows[:, None], columns])
+            masks.append(mask)
+            signals.append(variant.signals[view][picked])
+        truth = world.truth[rows].astype(np.float32)
+        return np.stack(vectors), np.stack(masks), np.stack(signals), world.facts, truth
+
+    def _validation_subset(self, available: int) -> tuple[np.ndarray, np.ndarray]:
+        """Columns i[S] to look at, and bool[S] of those that count; without the intervention the first ones."""
+        if not self.interventions.mask_validation:
+            columns = np.arange(self.set_size) % available
+            return columns, np.arange(self.set_size) < available
+        columns = np.resize(self.rng.permutation(available), self.set_size)
+        most = min(available, self.set_size)
+        kept = self.rng.integers(max(1, min(16, most)), most + 1)
+        return columns, np.arange(self.set_size) < kept
+
+    def _variant(self, world: World, mean, scale, *, natural: bool) -> _Variant:
+        rows = np.arange(len(world.truth))
+        if not natural:
+            keep = np.exp(self.rng.normal(0, 1.0, world.truth.shape[1]))
+            chance = np.where(world.truth, keep, 1.0).prod(axis=1)
+            rows = rows[self.rng.random(len(rows)) < chance / chance.max()]
+            if len(rows) < 50:
+                rows = np.arange(len(world.truth))
+        return _Variant(rows, [signal_inputs(view.signals[rows], mean, scale) for view in world.views])

@@ -1,0 +1,39 @@
+"""What the error network is fed: standardised and rank-normalised signals, and facts about the table."""
+
+from __future__ import annotations
+
+import numpy as np
+
+NUM_TABLE_FACTS = 4
+
+
+def signal_inputs(signals: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Signals in two forms: on the scale of all training tables, and as normal scores within this table.
+
+    The first tells how bad a table is, the second which of its rows stand out.
+
+    Args:
+      signals: f32[N, F], all rows of one table. mean, scale: f32[F], from the training tables.
+    Returns:
+      f32[N, 2F].
+    """
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    absolute = np.clip((signals - mean) / scale, -4, 4)
+    ranks = (rankdata(signals, axis=0) - 0.5) / len(signals)
+    relative = np.clip(ndtri(ranks), -3, 3)
+    return np.concatenate([absolute, relative], axis=1).astype(np.float32)
+
+
+def table_facts(num_rows: int, num_classes: int, num_columns: int, task: str) -> np.ndarray:
+    """f32[4] facts about a table: its size, classes, columns and task, on comparable scales."""
+    return np.array(
+        [
+            (np.log(num_rows) - 8) / 2,
+            np.log(max(num_classes, 1)),
+            (np.log(num_columns) - 2.5),
+            float(task == "regression"),
+        ],
+        np.float32,
+    )

@@ -1,0 +1,101 @@
+"""The error network: a set encoder over influence vectors, row signals, and the table as context."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from demix_jax.classifier.layers import ISAB, PMA, masked_mean_and_std
+from demix_jax.error_types import ERROR_TYPES
+
+
+@flax.struct.dataclass
+class NetworkConfig:
+    """Sizes of the error network; all are static.
+
+    use_vectors, use_signals, use_context: parts that an ablation may switch off.
+    """
+
+    width: int = flax.struct.field(pytree_node=False, default=32)
+    num_heads: int = flax.struct.field(pytree_node=False, default=2)
+    num_points: int = flax.struct.field(pytree_node=False, default=8)
+    num_seeds: int = flax.struct.field(pytree_node=False, default=2)
+    hidden: int = flax.struct.field(pytree_node=False, default=96)
+    use_vectors: bool = flax.struct.field(pytree_node=False, default=True)
+    use_signals: bool = flax.struct.field(pytree_node=False, default=True)
+    use_context: bool = flax.struct.field(pytree_node=False, default=True)
+
+
+class SetEncoder(nn.Module):
+    """Influence vector as a set of validation samples -> one embedding; their order has no effect."""
+
+    config: NetworkConfig
+
+    @nn.compact
+    def __call__(self, vectors: jax.Array, mask: jax.Array) -> jax.Array:
+        """f32[n, S, C], bool[n, S] -> f32[n, hidden]."""
+        c = self.config
+        influence = vectors[..., :1]
+        mean, std = masked_mean_and_std(influence, mask)
+        standard = (influence - mean[..., None, :]) / std[..., None, :]
+        elements = jnp.concatenate([vectors, jnp.clip(standard, -4, 4)], axis=-1)
+        elements = nn.Dense(c.width)(nn.relu(nn.Dense(c.width)(elements)))
+        elements = ISAB(c.width, c.num_heads, c.num_points)(elements, mask)
+        pooled = PMA(c.width, c.num_heads, c.num_seeds)(elements, mask)
+        mean, std = masked_mean_and_std(elements, mask)
+        pooled = pooled.reshape(*pooled.shape[:-2], -1)
+        return nn.relu(nn.Dense(c.hidden)(jnp.concatenate([pooled, mean, std], axis=-1)))
+
+
+class ErrorNetwork(nn.Module):
+    """Multi-label classifier of rows: embedding and three logits per row.
+
+    Three steps, so that tables of any length can be classified in blocks: `row_states`, then `context`
+    from a sample of the table's rows, then `classify`.
+    """
+
+    config: NetworkConfig
+
+    def setup(self):
+        c = self.config
+        self.set_encoder = SetEncoder(c)
+        self.signal_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
+        self.row_layer = nn.Dense(c.hidden)
+        self.context_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
+        self.head_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
+        self.logits = nn.Dense(len(ERROR_TYPES))
+        self.drop = nn.Dropout(0.1)
+
+    def row_states(self, vectors, mask, signals, *, deterministic: bool = True) -> jax.Array:
+        """f32[n, S, C], bool[n, S], f32[n, F] -> f32[n, hidden]."""
+        parts = []
+        if self.config.use_vectors:
+            parts.append(self.set_encoder(vectors, mask))
+        if self.config.use_signals:
+            hidden = signals
+            for layer in self.signal_layers:
+                hidden = self.drop(nn.relu(layer(hidden)), deterministic=deterministic)
+            parts.append(hidden)
+        return nn.relu(self.row_layer(jnp.concatenate(parts, axis=-1)))
+
+    def context(self, states: jax.Array, table: jax.Array) -> jax.Array:
+        """States f32[n, hidden] of rows of one table, and facts about it f32[T] -> f32[hidden]."""
+        hidden = nn.relu(self.context_layers[0](states))
+        parts = [hidden.mean(axis=0), hidden.std(axis=0), hidden.max(axis=0)]
+        pooled = jnp.concatenate([*parts, table]) * self.config.use_context
+        return nn.relu(self.context_layers[1](pooled))
+
+    def classify(self, states, context, *, deterministic: bool = True) -> tuple[jax.Array, jax.Array]:
+        """f32[n, hidden], f32[hidden] -> embedding f32[n, hidden], logits f32[n, 3]."""
+        spread = jnp.broadcast_to(context, (*states.shape[:-1], context.shape[-1]))
+        hidden = nn.relu(self.head_layers[0](jnp.concatenate([states, spread], axis=-1)))
+        hidden = self.drop(hidden, deterministic=deterministic)
+        embedding = self.head_layers[1](hidden)
+        return embedding, self.logits(nn.relu(embedding))
+
+    def __call__(self, vectors, mask, signals, table, *, deterministic: bool = True):
+        """All three steps, with the given rows as their own context -> (embedding, logits)."""
+        states = self.row_states(vectors, mask, signals, deterministic=deterministic)
+        return self.classify(states, self.context(states, table), deterministic=deterministic)

@@ -1,0 +1,188 @@
+"""Training of the error classifier: focal loss, a contrastive loss, aligned class means, held-out calibration."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from demix_jax.classifier.classifier import ErrorClassifier
+from demix_jax.classifier.examples import Batch, ExampleSampler, Interventions, World
+from demix_jax.classifier.model import ErrorNetwork, NetworkConfig
+from demix_jax.error_types import ERROR_TYPES
+
+PyTree = Any
+
+FLOOR = 0.3  # no row is flagged below this probability
+
+
+@flax.struct.dataclass
+class TrainingOptions:
+    """Options of `fit_classifier`; all are static.
+
+    num_members: networks in the ensemble; each is trained without a share of the tables and calibrated on it.
+    num_steps, learning_rate: of AdamW with a cosine schedule.
+    focus: exponent of the focal loss on negatives (Ridnik et al. 2021); positives are not down-weighted.
+    contrastive, alignment: weights of the two intervention losses; 0.1 each in the paper.
+    """
+
+    num_members: int = flax.struct.field(pytree_node=False, default=4)
+    num_steps: int = flax.struct.field(pytree_node=False, default=2_000)
+    learning_rate: float = flax.struct.field(pytree_node=False, default=1.5e-3)
+    focus: float = flax.struct.field(pytree_node=False, default=1.0)
+    contrastive: float = flax.struct.field(pytree_node=False, default=0.1)
+    alignment: float = flax.struct.field(pytree_node=False, default=0.1)
+
+
+def fit_classifier(
+    worlds: list[World],
+    *,
+    seed: int,
+    config: NetworkConfig | None = None,
+    interventions: Interventions | None = None,
+    options: TrainingOptions | None = None,
+    on_step: Callable[[int], None] = lambda steps: None,
+) -> ErrorClassifier:
+    """Train an ensemble of error networks on worlds with known errors, and calibrate each on tables held out.
+
+    Args:
+      worlds: from two tables or more, since each member must be calibrated on a table that it has not seen.
+      seed: of initial weights and batches.
+      on_step: called with the number of optimiser steps done since the last call.
+    Returns:
+      ErrorClassifier; its `card` says what it was trained on.
+    Raises:
+      ValueError: fewer than two tables.
+    """
+    config, interventions = config or NetworkConfig(), interventions or Interventions()
+    options = options or TrainingOptions()
+    tables = sorted({world.table for world in worlds})
+    if len(tables) < 2:
+        raise ValueError(f"worlds come from {len(tables)} table; give at least 2, one to calibrate on.")
+    started = time.perf_counter()
+    rng = np.random.default_rng(seed)
+    held_out = _table_folds(rng, tables, min(options.num_members, len(tables)))
+    stacked = np.concatenate([view.signals for world in worlds for view in world.views])
+    mean, scale = stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
+    network = ErrorNetwork(config)
+    members, slopes, offsets = [], [], []
+    for fold in held_out:
+        inside = [world for world in worlds if world.table not in fold]
+        sampler = ExampleSampler(rng, inside, mean, scale, interventions)
+        params = _train_member(network, options, interventions, sampler, int(rng.integers(2**31)), on_step)
+        member = ErrorClassifier.single(config, params, mean, scale)
+        outside = [world for world in worlds if world.table in fold]
+        slope, offset = calibrate(member, outside)
+        members.append(params)
+        slopes.append(slope)
+        offsets.append(offset)
+    card = {
+        "tables": tables,
+        "num_worlds": len(worlds),
+        "num_rows": int(sum(len(world.truth) for world in worlds)),
+        "interventions": dataclasses.asdict(interventions),
+        "options": dataclasses.asdict(options),
+        "seed": seed,
+        "training_seconds": round(time.perf_counter() - started, 1),
+    }
+    params = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+    floor = np.full(len(ERROR_TYPES), FLOOR, np.float32)
+    return ErrorClassifier(config, params, mean, scale, np.stack(slopes), np.stack(offsets), floor, card)
+
+
+def calibrate(member: ErrorClassifier, worlds: list[World]) -> tuple[np.ndarray, np.ndarray]:
+    """Slopes and offsets f32[3] that turn logits into calibrated log-odds on held-out worlds.
+
+    Every world has equal weight. Source: Platt 1999.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    logits = [member.logits(world.views[0].vectors, world.views[0].signals, world.facts)[0] for world in worlds]
+    weight = np.concatenate([np.full(len(z), 1 / len(z)) for z in logits])
+    weight *= len(weight) / weight.sum()
+    truth = np.concatenate([world.truth for world in worlds])
+    z = np.concatenate(logits)
+    slope, offset = np.ones(len(ERROR_TYPES), np.float32), np.zeros(len(ERROR_TYPES), np.float32)
+    for t in range(len(ERROR_TYPES)):
+        if truth[:, t].any() and not truth[:, t].all():
+            fit = LogisticRegression(C=100.0).fit(z[:, t : t + 1], truth[:, t], sample_weight=weight)
+            slope[t], offset[t] = max(float(fit.coef_[0, 0]), 0.05), float(fit.intercept_[0])
+    return slope, offset
+
+
+def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> list[set[str]]:
+    order = rng.permutation(len(tables))
+    return [{tables[i] for i in order[f::count]} for f in range(count)]
+
+
+def _train_member(network, options, interventions, sampler, seed, on_step) -> PyTree:
+    key, key_init = jax.random.split(jax.random.key(seed))
+    schedule = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, 100, options.num_steps)
+    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2))
+    batch = sampler.draw()
+    params = network.init(
+        key_init, batch.vectors[0, 0].astype(np.float32), batch.mask[0, :1], batch.signals[0, 0], batch.facts[0]
+    )
+    opt_state = optimizer.init(params)
+    step = jax.jit(functools.partial(_step, network, optimizer, options, interventions), donate_argnums=(0, 1))
+    for i in range(options.num_steps):
+        params, opt_state = step(params, opt_state, jax.random.fold_in(key, i), sampler.draw())
+        if (i + 1) % 20 == 0 or i + 1 == options.num_steps:
+            jax.block_until_ready(params)
+            on_step(20 if (i + 1) % 20 == 0 else (i + 1) % 20)
+    return jax.tree.map(np.asarray, params)
+
+
+def _step(network, optimizer, options, interventions, params, opt_state, key, batch: Batch):
+    gradient = jax.grad(_batch_loss)(params, network, options, interventions, key, batch)
+    updates, opt_state = optimizer.update(gradient, opt_state, params)
+    return optax.apply_updates(params, updates), opt_state
+
+
+def _batch_loss(params, network, options, interventions: Interventions, key, batch: Batch) -> jax.Array:
+    def one(vectors, mask, signals, facts, key):
+        mask = jnp.broadcast_to(mask, vectors.shape[:2])
+        vectors = vectors.astype(jnp.float32)
+        return network.apply(params, vectors, mask, signals, facts, deterministic=False, rngs={"dropout": key})
+
+    over_worlds = jax.vmap(one)
+    over_views = jax.vmap(over_worlds, in_axes=(0, 0, 0, None, 0))
+    keys = jax.random.split(key, batch.mask.shape[:2])
+    embedding, logits = over_views(batch.vectors, batch.mask, batch.signals, batch.facts, keys)
+    loss = asymmetric_loss(logits, batch.truth[None], options.focus).mean()
+    if interventions.mask_validation:
+        loss += options.contrastive * jax.vmap(contrastive_loss)(embedding[0], embedding[1]).mean()
+    if interventions.swap_models:
+        loss += options.alignment * jax.vmap(alignment_loss)(embedding[0], embedding[1], batch.truth).mean()
+    return loss
+
+
+def asymmetric_loss(logits: jax.Array, truth: jax.Array, focus: float) -> jax.Array:
+    """Cross-entropy f32[...] whose negatives are weighted by p^focus. Source: Ridnik et al. 2021, eq. 6."""
+    positive = truth * jax.nn.log_sigmoid(logits)
+    negative = (1 - truth) * jax.nn.log_sigmoid(-logits) * jax.nn.sigmoid(logits) ** focus
+    return -(positive + negative)
+
+
+def contrastive_loss(first: jax.Array, second: jax.Array, temperature: float = 0.2) -> jax.Array:
+    """Two views f32[R, E] of the same R rows: each row should be nearest to itself. Source: Chen et al. 2020."""
+    first, second = (v / (jnp.linalg.norm(v, axis=1, keepdims=True) + 1e-6) for v in (first, second))
+    similarity = first @ second.T / temperature
+    target = jnp.arange(len(first))
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
+    return 0.5 * (cross_entropy(similarity, target).mean() + cross_entropy(similarity.T, target).mean())
+
+
+def alignment_loss(first: jax.Array, second: jax.Array, truth: jax.Array) -> jax.Array:
+    """Squared distance of the class means of two views f32[R, E], averaged over types that occur in R rows."""
+    weight = truth / jnp.maximum(truth.sum(axis=0), 1.0)
+    distance = jnp.square(weight.T @ (first - second)).mean(axis=1)
+    return distance.sum() / jnp.maximum(truth.any(axis=0).sum(), 1)

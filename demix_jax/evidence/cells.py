@@ -1,0 +1,192 @@
+"""How surprising each cell is, given the row's other cells: a masked column model, cross-fitted."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from demix_jax.evidence.folds import Folds, fold_blocks
+
+PyTree = Any
+_ABSENT = -1e9  # logit of a code that the column does not have
+_MAX_LABELS = 32  # rarer classes share the last code
+
+
+class ColumnModel(nn.Module):
+    """Predicts every column's code from the codes that are not masked.
+
+    Attributes:
+      num_columns, num_codes: Q columns of at most B codes each.
+      width: hidden width H.
+    """
+
+    num_columns: int
+    num_codes: int
+    width: int = 128
+
+    def setup(self):
+        shape = (self.num_columns, self.num_codes + 1, self.width)
+        self.embed = self.param("embed", nn.initializers.normal(0.3), shape)
+        self.layers = [nn.Dense(self.width) for _ in range(2)]
+        self.norms = [nn.LayerNorm() for _ in range(2)]
+        shape = (self.num_columns, self.width, self.num_codes)
+        self.kernel = self.param("kernel", nn.initializers.normal(0.05), shape)
+        self.bias = self.param("bias", nn.initializers.zeros, (self.num_columns, self.num_codes))
+
+    def trunk(self, embedded: jax.Array) -> jax.Array:
+        """Sum of cell embeddings f32[..., H] -> hidden state f32[..., H]."""
+        hidden = embedded
+        for norm, layer in zip(self.norms, self.layers, strict=True):
+            hidden = hidden + layer(nn.relu(norm(hidden)))
+        return nn.relu(hidden)
+
+    def embeddings(self, codes: jax.Array) -> jax.Array:
+        """Cell embeddings f32[n, Q, H] of codes i32[n, Q]; code B stands for "masked"."""
+        return jax.vmap(lambda table, code: table[code], in_axes=(0, 1), out_axes=1)(self.embed, codes)
+
+    def log_probs(self, codes: jax.Array, masked: jax.Array, allowed: jax.Array) -> jax.Array:
+        """Log probabilities f32[n, Q, B] with the cells of `masked` bool[n, Q] hidden.
+
+        `allowed` bool[Q, B] marks the codes that a column has.
+        """
+        hidden = self.trunk(self.embeddings(jnp.where(masked, self.num_codes, codes)).sum(axis=1))
+        logits = jnp.einsum("nh,qhb->nqb", hidden, self.kernel) + self.bias
+        return jax.nn.log_softmax(jnp.where(allowed, logits, _ABSENT))
+
+    def leave_one_out(self, codes: jax.Array, hidden: jax.Array, allowed: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Log probability of each cell, and the entropy of its column there, with that cell masked: 2 × f32[n, Q].
+
+        The columns of `hidden` bool[Q] stay masked throughout.
+        """
+        most = self.num_codes
+        codes = jnp.asarray(codes)
+        seen = jnp.where(hidden, most, codes)
+        total = self.embeddings(seen).sum(axis=1)
+
+        def column(_, inputs):
+            embed, kernel, bias, allow, code, seen_code = inputs
+            state = self.trunk(total - embed[seen_code] + embed[most])
+            log_p = jax.nn.log_softmax(jnp.where(allow, state @ kernel + bias, _ABSENT))
+            entropy = -jnp.sum(jnp.where(allow, jnp.exp(log_p) * log_p, 0.0), axis=-1)
+            return None, (jnp.take_along_axis(log_p, code[:, None], axis=1)[:, 0], entropy)
+
+        inputs = (self.embed, self.kernel, self.bias, allowed, codes.T, seen.T)
+        _, (log_p, entropy) = jax.lax.scan(column, None, inputs)
+        return log_p.T, entropy.T
+
+
+class _Options(NamedTuple):
+    num_steps: int
+    batch_size: int
+    learning_rate: float
+
+
+class CellEvidence(NamedTuple):
+    """What a column model says of N rows with Q columns, in nats.
+
+    surprise: f32[N, Q], −log p(cell | other cells) minus the entropy of that distribution: about zero on average
+      where nothing is wrong, large for a cell that contradicts the rest of its row. The label takes no part.
+    support: f32[N, Q], log p(cell | other cells, label) − log p(cell | other cells): how much the cell speaks for
+      the row's label beyond what the other cells say; negative where it speaks against it.
+    """
+
+    surprise: np.ndarray
+    support: np.ndarray
+
+
+def cell_evidence(
+    key: jax.Array,
+    codes: np.ndarray,
+    num_codes: tuple[int, ...],
+    labels: np.ndarray,
+    folds: Folds,
+    *,
+    num_epochs: int = 25,
+    max_steps: int = 1_500,
+    block: int = 8_192,
+    on_block: Callable[[int], None] = lambda rows: None,
+) -> CellEvidence:
+    """How each cell fits the row's other cells, and how much it supports the row's label.
+
+    Args:
+      key: typed key.
+      codes: i32[N, Q] codes of the used columns. num_codes: codes per column.
+      labels: i32[N], classes or target bins; to the column model the label is one more column.
+      folds: rows are scored by a column model that was trained without their fold.
+      num_epochs, max_steps: length of training per fold, whichever is shorter.
+      block: rows scored at once.
+      on_block: called with the number of rows scored.
+    Source: masked modelling (Devlin et al. 2019) over columns; pseudo-likelihood (Besag 1975).
+    """
+    num_rows, num_columns = codes.shape
+    num_labels = min(int(labels.max()) + 1, _MAX_LABELS)
+    label_code = np.minimum(labels, _MAX_LABELS - 1)[:, None]
+    codes = np.concatenate([codes, label_code], axis=1).astype(np.int32)
+    is_label = np.arange(num_columns + 1) == num_columns
+    most = -(-max(*num_codes, num_labels) // 8) * 8  # rounded up, so that tables alike share compiled code
+    allowed = np.arange(most) < np.array([*num_codes, num_labels])[:, None]
+    model = ColumnModel(num_columns + 1, most)
+    train = np.concatenate([folds.train, folds.valid], axis=1)
+    batch_size = max(8, min(256, train.shape[1] // 8))
+    num_steps = min(max_steps, num_epochs * train.shape[1] // batch_size)
+    options = _Options(num_steps, batch_size, 4e-3)
+    keys = jax.random.split(key, len(train))
+    params = _fit(model, options, keys, jnp.asarray(codes), jnp.asarray(train), allowed)
+    result = np.empty((2, num_rows, num_columns), np.float32)
+    for f, rows, padded in fold_blocks(folds.fold, len(train), block):
+        fold_params = jax.tree.map(lambda leaf, f=f: leaf[f], params)
+        scores = np.asarray(_score(model, fold_params, codes[padded], is_label, allowed))
+        result[:, rows] = scores[:, : len(rows), :num_columns]
+        on_block(len(rows))
+    return CellEvidence(*result)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _fit(model, options, keys, codes, train, allowed):
+    num_columns = codes.shape[1]
+    optimizer = optax.adamw(optax.cosine_decay_schedule(options.learning_rate, options.num_steps), weight_decay=1e-2)
+
+    def loss(params, key, batch):
+        key_rate, key_mask = jax.random.split(key)
+        rate = jax.random.uniform(key_rate, (len(batch), 1), minval=0.5 / num_columns, maxval=0.5)
+        rate = jnp.where(jnp.arange(num_columns) == num_columns - 1, 0.5, rate)  # the label is often hidden
+        masked = jax.random.uniform(key_mask, batch.shape) < rate
+        log_p = model.apply(params, batch, masked, allowed, method=ColumnModel.log_probs)
+        picked = jnp.take_along_axis(log_p, batch[..., None], axis=2)[..., 0]
+        return -jnp.sum(picked * masked) / jnp.maximum(jnp.sum(masked), 1)
+
+    def fit_fold(key, train_rows):
+        key_init, key_loop = jax.random.split(key)
+        nothing = jnp.zeros((1, num_columns), bool)
+        params = model.init(key_init, codes[:1], nothing, allowed, method=ColumnModel.log_probs)
+
+        def step(carry, key):
+            params, opt_state = carry
+            key_batch, key_loss = jax.random.split(key)
+            picked = jax.random.choice(key_batch, train_rows, (options.batch_size,))
+            gradient = jax.grad(loss)(params, key_loss, codes[picked])
+            updates, opt_state = optimizer.update(gradient, opt_state, params)
+            return (optax.apply_updates(params, updates), opt_state), None
+
+        start = (params, optimizer.init(params))
+        (params, _), _ = jax.lax.scan(step, start, jax.random.split(key_loop, options.num_steps))
+        return params
+
+    return jax.vmap(fit_fold)(keys, train)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _score(model, params, codes, is_label, allowed):
+    def leave_one_out(hidden):
+        return model.apply(params, codes, hidden, allowed, method=ColumnModel.leave_one_out)
+
+    log_p, entropy = leave_one_out(is_label)
+    log_p_with_label, _ = leave_one_out(jnp.zeros_like(is_label))
+    return jnp.stack([-log_p - entropy, log_p_with_label - log_p])

@@ -1,0 +1,226 @@
+"""Row signals: everything but the influence vector that the error classifier sees of a row."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from demix_jax.evidence.out_of_fold import OutOfFold
+from demix_jax.evidence.shortcuts import ColumnRule, chance_of_following, rule_evidence
+
+LABEL_SIGNALS = (
+    "tree_log_p",
+    "tree_margin",
+    "tree_entropy",
+    "tree_relative_log_p",
+    "network_log_p",
+    "network_margin",
+    "network_relative_log_p",
+    "model_disagreement",
+    "label_prior",
+    "gradient_norm",
+)
+FEATURE_SIGNALS = (
+    "surprise_1st",
+    "surprise_2nd",
+    "surprise_3rd",
+    "surprise_5th",
+    "surprise_mean",
+    "surprise_positive_mean",
+    "surprise_share_over_2",
+    "surprise_share_over_4",
+    "surprise_tail_1st",
+    "surprise_tail_2nd",
+    "surprise_tail_3rd",
+    "surprise_tail_mean",
+    "robust_z_1st",
+    "robust_z_2nd",
+    "robust_z_mean",
+)
+RULE_SIGNALS = ("log_ratio", "broken", "strength", "two_way", "added", "support", "minority", "p_side", "follow_p")
+NUM_RULES = 3
+NUM_WITHOUT = 2  # rules without whose column the label is predicted as well
+WITHOUT_SIGNALS = ("log_p", "margin", "follow_p", "contribution")
+SHORTCUT_SIGNALS = (
+    *(f"rule{i}_{name}" for i in range(NUM_RULES) for name in RULE_SIGNALS),
+    "rules_weighted_log_ratio",
+    "rules_lowest_log_ratio",
+    "support_sum",
+    "support_lowest",
+    *(f"without{i}_{name}" for i in range(NUM_WITHOUT) for name in WITHOUT_SIGNALS),
+)
+VECTOR_SIGNALS = (
+    "influence_mean",
+    "influence_same_label",
+    "influence_other_label",
+    "influence_spread",
+    "influence_on_similar",
+    "neighbour_similarity",
+    "neighbour_label_agreement",
+    "neighbour_fit",
+)
+SIGNALS = LABEL_SIGNALS + FEATURE_SIGNALS + SHORTCUT_SIGNALS + VECTOR_SIGNALS
+_FLOOR = 1e-4  # probabilities below it say no more
+
+
+def label_signals(y, labels, trees: OutOfFold, network: OutOfFold, gradient_norm, *, task: str) -> np.ndarray:
+    """f32[N, 10] signals in the order of LABEL_SIGNALS.
+
+    Args:
+      y: [N] class index or standardised target. labels: i32[N], y as classes or target bins.
+      trees, network: out-of-fold predictions of the two learners.
+      gradient_norm: f32[N], norm of the per-example gradient.
+      task: "classification" or "regression".
+    """
+    tree_log_p, network_log_p = _log(trees.p_given), _log(network.p_given)
+    prior = np.bincount(labels)[labels] / len(labels)
+    if task == "classification":
+        entropy = -np.sum(trees.prediction * np.log(trees.prediction + 1e-9), axis=1)
+        disagreement = 0.5 * np.abs(trees.prediction - network.prediction).sum(axis=1)
+    else:
+        entropy = np.zeros(len(y))
+        disagreement = np.abs(trees.prediction - network.prediction)[:, 0]
+    return _stack(
+        tree_log_p,
+        margin(trees, y, task),
+        entropy,
+        _relative_to_label(tree_log_p, labels),
+        network_log_p,
+        margin(network, y, task),
+        _relative_to_label(network_log_p, labels),
+        disagreement,
+        prior,
+        np.log(gradient_norm + 1e-6),
+    )
+
+
+def feature_signals(surprise: np.ndarray, robust_z: np.ndarray) -> np.ndarray:
+    """f32[N, 15] signals in the order of FEATURE_SIGNALS, from cell surprise f32[N, Q] and robust z f32[N, Q]."""
+    from scipy.stats import rankdata
+
+    ranked = _largest(surprise, 5)
+    tail = -np.log1p(-rankdata(surprise, axis=0) / (len(surprise) + 1))  # high where the cell is rare for its column
+    tail_ranked = _largest(tail, 3)
+    z = np.log1p(np.abs(robust_z))
+    z_ranked = _largest(z, 2)
+    return _stack(
+        ranked[:, 0],
+        ranked[:, 1],
+        ranked[:, 2],
+        ranked[:, 4],
+        surprise.mean(axis=1),
+        np.maximum(surprise, 0).mean(axis=1),
+        (surprise > 2).mean(axis=1),
+        (surprise > 4).mean(axis=1),
+        tail_ranked[:, 0],
+        tail_ranked[:, 1],
+        tail_ranked[:, 2],
+        tail.mean(axis=1),
+        z_ranked[:, 0],
+        z_ranked[:, 1],
+        z.mean(axis=1),
+    )
+
+
+def shortcut_signals(
+    rules: list[ColumnRule],
+    order: np.ndarray,
+    codes: np.ndarray,
+    support: np.ndarray,
+    trees: OutOfFold,
+    without: list[OutOfFold],
+    y: np.ndarray,
+    labels: np.ndarray,
+    *,
+    task: str,
+) -> np.ndarray:
+    """f32[N, 39] signals in the order of SHORTCUT_SIGNALS.
+
+    Args:
+      rules: one per column. order: i[Q], likeliest shortcut first. codes: i32[N, Q].
+      support: f32[N, Q], what each cell adds in favour of the label.
+      trees, without: out-of-fold predictions with every column, and without each of the likeliest shortcuts'.
+      y: [N] class index or standardised target. labels: i32[N], y as classes or target bins.
+      task: "classification" or "regression".
+    """
+    evidence = [rule_evidence(rule, codes[:, q], labels) for q, rule in enumerate(rules)]
+    strength = np.array([rule.strength for rule in rules])
+    log_ratio = np.stack([e.log_ratio for e in evidence], axis=1)
+    added = support.mean(axis=0)
+    same = np.ones(len(y))
+    ranked = [order[min(i, len(rules) - 1)] for i in range(NUM_RULES)]
+    signals = []
+    for q in ranked:
+        e, rule = evidence[q], rules[q]
+        signals += [
+            e.log_ratio,
+            (e.in_group != e.on_side).astype(float),
+            same * rule.strength,
+            same * rule.two_way,
+            same * added[q],
+            support[:, q],
+            same * rule.minority,
+            e.p_side,
+            chance_of_following(rule, e.in_group, trees, y, labels),
+        ]
+    signals += [
+        log_ratio @ (strength / (strength.sum() + 1e-9)),
+        (log_ratio * (strength > 0.005)).min(axis=1),
+        support.sum(axis=1),
+        support.min(axis=1),
+    ]
+    for q, predictions in zip(ranked[:NUM_WITHOUT], without, strict=True):
+        signals += [
+            _log(predictions.p_given),
+            margin(predictions, y, task),
+            chance_of_following(rules[q], evidence[q].in_group, predictions, y, labels),
+            _log(trees.p_given) - _log(predictions.p_given),
+        ]
+    return _stack(*signals)
+
+
+def vector_signals(vectors: np.ndarray) -> np.ndarray:
+    """f32[n, 8] summaries of influence vectors f32[n, S, C], in the order of VECTOR_SIGNALS."""
+    influence, similarity, fit = vectors[..., 0], vectors[..., 1], vectors[..., 4]
+    same = vectors[..., 3]
+    other = 1 - same
+    nearest = np.argsort(-similarity, axis=1)[:, :10]
+    take = np.take_along_axis
+    return _stack(
+        influence.mean(axis=1),
+        (influence * same).sum(axis=1) / (same.sum(axis=1) + 1e-3),
+        (influence * other).sum(axis=1) / (other.sum(axis=1) + 1e-3),
+        influence.std(axis=1),
+        take(influence, nearest, axis=1).mean(axis=1),
+        take(similarity, nearest, axis=1).mean(axis=1),
+        take(same, nearest, axis=1).mean(axis=1),
+        take(fit, nearest, axis=1).mean(axis=1),
+    )
+
+
+def margin(out_of_fold: OutOfFold, y: np.ndarray, task: str) -> np.ndarray:
+    """Probability of the given label minus the largest of another one: f[N] in [−1, 1]."""
+    if task != "classification":
+        return 2 * out_of_fold.p_given - 1
+    others = out_of_fold.prediction.copy()
+    others[np.arange(len(y)), y] = 0.0
+    return out_of_fold.p_given - others.max(axis=1)
+
+
+def _log(p: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(p, _FLOOR))
+
+
+def _relative_to_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Values minus their mean among rows of the same label, as confident learning does (Northcutt 2021)."""
+    counts = np.bincount(labels)
+    return values - (np.bincount(labels, weights=values) / np.maximum(counts, 1))[labels]
+
+
+def _largest(values: np.ndarray, count: int) -> np.ndarray:
+    """The `count` largest values of each row f[N, Q], descending; short rows repeat their smallest."""
+    ranked = -np.sort(-values, axis=1)[:, :count]
+    return np.pad(ranked, ((0, 0), (0, max(0, count - ranked.shape[1]))), mode="edge")
+
+
+def _stack(*signals: np.ndarray) -> np.ndarray:
+    return np.stack(signals, axis=1).astype(np.float32)

@@ -1,0 +1,103 @@
+"""Train an error classifier from tables: inject errors, describe the rows, learn to name them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, World, fit_classifier
+from demix_jax.worlds import LABEL, load_world, make_world, save_world, synthetic_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_WORLDS_PER_SYNTHETIC_TABLE = 2
+
+
+def train_classifier(
+    tables: Mapping[str, tuple[pd.DataFrame, str]],
+    *,
+    worlds_per_table: int = 20,
+    num_synthetic: int = 100,
+    num_rows: int = 4_000,
+    seed: int,
+    interventions: Interventions | None = None,
+    options: TrainingOptions | None = None,
+    config: NetworkConfig | None = None,
+    worlds_dir: str | Path | None = None,
+    progress: Any = None,
+) -> ErrorClassifier:
+    """Train an error classifier on tables that are taken to be clean, and on synthetic ones.
+
+    Args:
+      tables: name -> (frame, label column).
+      worlds_per_table: corrupted versions of each table, each with errors of its own rates and kinds.
+      num_synthetic: tables drawn from random causal models besides.
+      num_rows: rows drawn from a table for a world, at most.
+      seed: of everything.
+      interventions, options, config: how the classifier is trained; None for the defaults.
+      worlds_dir: folder that keeps the worlds, so that an interrupted call goes on where it stopped; None keeps
+        them in memory.
+      progress: None, or a display with stage(name, total) and advance(n).
+    Raises:
+      InputError: fewer than two tables, real and synthetic together.
+    """
+    if len(tables) + num_synthetic < 2:
+        raise InputError(
+            f"{len(tables)} table(s) and {num_synthetic} synthetic ones were given; give at least 2 in all, since one "
+            "is held out to calibrate on."
+        )
+    options = options or TrainingOptions()
+    plans = list(_plans(tables, worlds_per_table, num_synthetic, seed))
+    if progress is not None:
+        progress.stage("make worlds", len(plans))
+    worlds = []
+    for plan in plans:
+        worlds.append(_world(plan, tables, num_rows, None if worlds_dir is None else Path(worlds_dir)))
+        if progress is not None:
+            progress.advance()
+    if progress is not None:
+        progress.stage("train classifier", options.num_steps * options.num_members)
+    return fit_classifier(
+        worlds,
+        seed=seed,
+        interventions=interventions,
+        options=options,
+        config=config,
+        on_step=(lambda steps: None) if progress is None else progress.advance,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    table: str
+    synthetic_seed: int | None
+    seed: int
+
+
+def _plans(tables: Mapping[str, Any], worlds_per_table: int, num_synthetic: int, seed: int) -> Iterator[_Plan]:
+    for t, name in enumerate(sorted(tables)):
+        for seeds in np.random.SeedSequence([seed, 0, t]).spawn(worlds_per_table):
+            yield _Plan(name, None, int(seeds.generate_state(1)[0]))
+    for s in range(num_synthetic):
+        for seeds in np.random.SeedSequence([seed, 1, s]).spawn(_WORLDS_PER_SYNTHETIC_TABLE):
+            yield _Plan(f"synthetic {seed}-{s}", seed * 1_000_000 + s, int(seeds.generate_state(1)[0]))
+
+
+def _world(plan: _Plan, tables: Mapping[str, Any], num_rows: int, folder: Path | None) -> World:
+    path = None if folder is None else folder / f"{plan.table.replace(' ', '-')}-{plan.seed}.npz"
+    if path is not None and path.is_file():
+        return load_world(path)
+    if plan.synthetic_seed is None:
+        table, label = tables[plan.table]
+    else:
+        table, label = synthetic_table(plan.synthetic_seed, num_rows), LABEL
+    world = make_world(table, label, name=plan.table, seed=plan.seed, num_rows=num_rows)
+    if path is not None:
+        save_world(world, path)
+    return world

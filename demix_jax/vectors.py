@@ -1,0 +1,70 @@
+"""Influence vectors: several channels that describe a training sample by every validation sample."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+CHANNELS = (
+    "influence",  # −cosine of the two gradients; negative: raising the sample's weight lowers that loss
+    "feature_similarity",  # cosine of the encoded features
+    "prediction_similarity",  # chance that out-of-fold predictions draw the same label
+    "label_similarity",  # 1 for equal labels, 0 for different ones; between for regression
+    "validation_fit",  # out-of-fold probability of the validation sample's own label
+    "rule_similarity",  # whether both are in the group of the likeliest shortcut, or both outside
+    "validation_rule_ratio",  # how far the validation sample follows (+) or breaks (−) that shortcut
+)
+
+
+class Side(NamedTuple):
+    """What the channels need to know of n samples, training or validation alike.
+
+    x: f32[n, D]. y: class index or standardised target [n]. prediction: f32[n, K] out of fold.
+    p_given: f32[n]. in_group: bool[n] and rule_ratio: f64[n], see `RuleEvidence`.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    prediction: np.ndarray
+    p_given: np.ndarray
+    in_group: np.ndarray
+    rule_ratio: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Side:
+        """The samples at positions `rows`."""
+        return Side(*(field[rows] for field in self))
+
+
+def influence_vectors(influence: np.ndarray, train: Side, valid: Side, *, task: str) -> np.ndarray:
+    """Stack the channels of n training samples against S validation samples.
+
+    Args:
+      influence: f32[n, S], cosine-normalised influence.
+      train, valid: the n and S samples.
+      task: "classification" or "regression".
+    Returns:
+      f32[n, S, C] in the order of CHANNELS.
+    Source: influence, feature and label similarity as in DeMix (Deng et al. 2026); the rest is this package's.
+    """
+    shape = influence.shape
+    if task == "classification":
+        label_similarity = (train.y[:, None] == valid.y[None]).astype(np.float32)
+        prediction_similarity = train.prediction @ valid.prediction.T
+    else:
+        label_similarity = np.exp(-2 * np.abs(train.y[:, None] - valid.y[None]))
+        prediction_similarity = np.exp(-2 * np.abs(train.prediction - valid.prediction.T))
+    channels = (
+        influence,
+        _unit(train.x) @ _unit(valid.x).T,
+        prediction_similarity,
+        label_similarity,
+        np.broadcast_to(valid.p_given, shape),
+        (train.in_group[:, None] == valid.in_group[None]).astype(np.float32),
+        np.broadcast_to(valid.rule_ratio, shape),
+    )
+    return np.stack(channels, axis=-1).astype(np.float32)
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-6)

@@ -1,0 +1,131 @@
+"""Random tables from random structural causal models: worlds to learn error patterns from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABEL = "label"
+
+
+def synthetic_table(seed: int, num_rows: int) -> pd.DataFrame:
+    """A table drawn from a random causal model of its columns, with column `LABEL` to predict.
+
+    Columns are numbers (normal, heavy-tailed, counts, zero-inflated), categories (two to a dozen values) or
+    have missing cells; the label is a class (two to six, often unbalanced) or a number, caused by some
+    of the columns through a random smooth function, with noise.
+
+    Args:
+      seed: decides everything about the table; equal seeds give equal tables.
+      num_rows: N.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng(seed)
+    num_columns = int(rng.integers(5, 23))
+    latent = _latent_variables(rng, num_rows, num_columns)
+    label = _label(rng, latent)
+    share_categorical = rng.uniform(0.1, 0.8)
+    columns = {}
+    for q in range(num_columns):
+        if rng.random() < share_categorical:
+            column = _as_category(rng, latent[:, q], f"c{q}_")
+        else:
+            column = _as_number(rng, latent[:, q])
+        if rng.random() < 0.12:
+            column = pd.Series(column).mask(rng.random(num_rows) < rng.uniform(0.01, 0.2))
+        columns[f"x{q}"] = column
+    columns[LABEL] = label
+    return pd.DataFrame(columns)
+
+
+def _latent_variables(rng: np.random.Generator, num_rows: int, num_columns: int) -> np.ndarray:
+    """f[N, Q] standardised variables; each has up to four earlier ones as causes."""
+    noise_level = rng.uniform(0.2, 1.2)
+    density = rng.uniform(0.3, 1.0)
+    latent = np.empty((num_rows, num_columns))
+    for q in range(num_columns):
+        noise = _noise(rng, num_rows)
+        num_causes = min(q, int(rng.integers(0, 5))) if rng.random() < density else 0
+        if num_causes:
+            causes = rng.choice(q, num_causes, replace=False)
+            noise = _random_function(rng, latent[:, causes]) + noise_level * noise
+        latent[:, q] = (noise - noise.mean()) / (noise.std() + 1e-9)
+    return latent
+
+
+def _noise(rng: np.random.Generator, num_rows: int) -> np.ndarray:
+    kind = rng.integers(4)
+    if kind == 0:
+        return rng.standard_t(4, num_rows)
+    if kind == 1:
+        return rng.uniform(-1.7, 1.7, num_rows)
+    if kind == 2:
+        centres = rng.normal(0, 1.5, int(rng.integers(2, 5)))
+        return centres[rng.integers(len(centres), size=num_rows)] + 0.5 * rng.normal(size=num_rows)
+    return rng.normal(size=num_rows)
+
+
+def _random_function(rng: np.random.Generator, causes: np.ndarray) -> np.ndarray:
+    """Standardised sum of a linear part and a small random network of `causes` f[N, A] -> f[N]."""
+    linear = causes @ rng.normal(size=causes.shape[1])
+    width = int(rng.integers(2, 9))
+    hidden = np.tanh(causes @ rng.normal(0, 1.2, (causes.shape[1], width)) + rng.normal(size=width))
+    bent = hidden @ rng.normal(size=width)
+    mix = rng.uniform()
+    value = mix * linear / (linear.std() + 1e-9) + (1 - mix) * bent / (bent.std() + 1e-9)
+    return value / (value.std() + 1e-9)
+
+
+def _label(rng: np.random.Generator, latent: np.ndarray) -> np.ndarray:
+    num_rows, num_columns = latent.shape
+    num_causes = int(rng.integers(2, max(3, min(num_columns, 9))))
+    score = _random_function(rng, latent[:, rng.choice(num_columns, num_causes, replace=False)])
+    noise = rng.uniform(0.05, 0.9)
+    kind = rng.random()
+    if kind < 0.2:
+        target = score + noise * rng.normal(size=num_rows) * np.exp(0.4 * rng.uniform() * latent[:, 0])
+        target = np.exp(0.6 * target) if rng.random() < 0.4 else target
+        return np.round(target * 10 ** rng.uniform(0, 3), 2)
+    score = score + noise * rng.logistic(size=num_rows)
+    if kind < 0.8:
+        return np.where(score > np.quantile(score, rng.uniform(0.35, 0.85)), "yes", "no")
+    num_classes = int(rng.integers(3, 7))
+    if rng.random() < 0.5:  # ordered classes
+        edges = np.quantile(score, np.sort(rng.uniform(0.1, 0.9, num_classes - 1)))
+        return np.array([f"k{i}" for i in np.searchsorted(edges, score)])
+    logits = latent @ rng.normal(0, 1.5, (num_columns, num_classes)) / np.sqrt(num_columns) / noise
+    logits += rng.normal(0, 0.7, num_classes)
+    return np.array([f"k{i}" for i in np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)])
+
+
+def _as_category(rng: np.random.Generator, latent: np.ndarray, prefix: str) -> np.ndarray:
+    num_values = int(rng.choice([2, 2, 3, 4, 5, 7, 9, 12]))
+    if rng.random() < 0.6:
+        cuts = np.quantile(latent, np.sort(rng.uniform(0.05, 0.95, num_values - 1)))
+        index = np.searchsorted(cuts, latent)
+        names = rng.permutation(num_values)
+    else:
+        logits = np.outer(latent, rng.normal(0, 1.5, num_values)) + rng.normal(size=num_values)
+        index = np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)
+        names = np.arange(num_values)
+    return np.array([f"{prefix}{names[i]}" for i in index], dtype=object)
+
+
+def _as_number(rng: np.random.Generator, latent: np.ndarray) -> np.ndarray:
+    kind = rng.integers(5)
+    unit = 10 ** rng.uniform(-1, 3)
+    if kind == 0:
+        return np.round(np.exp(rng.uniform(0.4, 1.0) * latent) * unit, 3)
+    if kind == 1:
+        return np.floor(np.maximum(0, latent + 1.5) * rng.uniform(1, 12)).astype(int)
+    if kind == 2:
+        threshold = np.quantile(latent, rng.uniform(0.4, 0.9))
+        return np.round(np.where(latent > threshold, np.expm1(latent - threshold) * unit, 0.0), 2)
+    if kind == 3:
+        return np.round(rng.uniform(20, 80) + latent * rng.uniform(3, 20)).astype(int)
+    return np.round(latent * unit + rng.normal() * unit, 3)

@@ -1,0 +1,127 @@
+"""Worlds: a table, errors injected into it at random rates and of random kinds, and what its rows look like."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.classifier.examples import View, World
+from demix_jax.classifier.inputs import table_facts
+from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
+from demix_jax.describe import describe, gather_evidence
+from demix_jax.error_types import ERROR_TYPES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from demix_jax.data import Dataset
+
+ROWS_KEPT = 1_024  # rows of a world that the classifier may be trained on
+
+
+def random_injection(rng: np.random.Generator) -> dict[str, Any]:
+    """Arguments of `inject_errors` drawn from the range of errors that the classifier should know.
+
+    One world in ten is clean; others miss some error type; the rest spread over rates, kinds and shortcuts.
+    """
+    label_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
+    feature_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
+    spurious = rng.uniform(0.05, 0.3) if rng.random() < 0.8 else 0.0
+    if rng.random() < 0.1:
+        label_errors = feature_errors = spurious = 0.0
+    kinds = [str(kind) for kind in rng.permutation(FEATURE_KINDS)[: int(rng.integers(1, 5))]]
+    paper_kinds = ["outlier", "scale", "swap_category"]
+    return {
+        "label_errors": label_errors,
+        "feature_errors": feature_errors,
+        "spurious": spurious,
+        "label_kind": str(rng.choice(LABEL_KINDS)) if rng.random() < 0.4 else "uniform",
+        "feature_kinds": tuple(paper_kinds if rng.random() < 0.5 else kinds),
+        "shortcut_kind": "one-sided" if rng.random() < 0.2 else "two-sided",
+        "cell_share": rng.uniform(0.05, 0.7),
+    }
+
+
+def inject_at_random(table: pd.DataFrame, label: str, *, seed: int, num_tries: int = 4) -> Injected:
+    """Inject random errors; where the table allows no shortcut of the drawn share, there is none."""
+    rng = np.random.default_rng(seed)
+    options = random_injection(rng)
+    for attempt in range(num_tries + 1):
+        try:
+            if attempt == num_tries:
+                options["spurious"] = 0.0
+            return inject_errors(table, label=label, seed=int(rng.integers(2**31)), **options)
+        except InputError:
+            drawn = random_injection(rng)
+            options = drawn if attempt % 2 else options | {"label_kind": "uniform", "shortcut_kind": "two-sided"}
+    raise InputError("No errors can be injected into this table; give one with more rows or columns.")
+
+
+def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_rows: int = 4_000) -> World:
+    """Inject random errors into a random part of a table and describe it by two task models.
+
+    Args:
+      table: clean rows. label: its label column. name: what the table is called.
+      seed: decides the part of the rows, the errors and the task models.
+      num_rows: rows drawn before injection, at most.
+    Returns:
+      World with two views and at most ROWS_KEPT rows.
+    """
+    from demix_jax.data.encoding import TableEncoder
+
+    rng = np.random.default_rng([seed, 2])
+    part = table.iloc[rng.permutation(len(table))[:num_rows]].reset_index(drop=True)
+    injected = inject_at_random(part, label, seed=seed)
+    chosen = _round_number_of_rows(rng, len(injected.table))
+    corrupted, truth = injected.table.iloc[chosen].reset_index(drop=True), injected.truth.iloc[chosen]
+    dataset = _with_round_width(TableEncoder.fit(corrupted, label).transform(corrupted))
+    evidence = gather_evidence(dataset, seed=seed)
+    kept = np.sort(rng.permutation(len(dataset.y))[:ROWS_KEPT])
+    views = []
+    for model, max_epochs in _two_models(rng):
+        description = describe(dataset, evidence, model=model, seed=int(rng.integers(2**31)), max_epochs=max_epochs)
+        views.append(View(description.vectors[kept], description.signals[kept]))
+    facts = table_facts(len(dataset.y), dataset.num_classes, len(dataset.columns), dataset.task)
+    return World(tuple(views), truth[list(ERROR_TYPES)].to_numpy(bool)[kept], facts, name)
+
+
+def _round_number_of_rows(rng: np.random.Generator, num_rows: int) -> np.ndarray:
+    """Rows to keep, a multiple of 1024 of them where possible: compiled code is reused from world to world."""
+    rounded = max(size for size in (1, 256, 512, *range(1_024, num_rows + 1, 1_024)) if size <= num_rows)
+    return np.sort(rng.permutation(num_rows)[: rounded if rounded > 1 else num_rows])
+
+
+def _with_round_width(dataset: Dataset) -> Dataset:
+    """The same table with empty features up to a multiple of 16, for the same reason."""
+    width = dataset.x.shape[1]
+    return dataclasses.replace(dataset, x=np.pad(dataset.x, ((0, 0), (0, -width % 16))))
+
+
+def _two_models(rng: np.random.Generator) -> list[tuple[str, int]]:
+    """Two task models that differ in architecture or length of training, as (name, max_epochs)."""
+    second = "ft-transformer" if rng.random() < 0.08 else "mlp-small"
+    pair = [("mlp", 40), (second, int(rng.integers(4, 30)))]
+    return pair if rng.random() < 0.5 else pair[::-1]
+
+
+def save_world(world: World, path: str | Path) -> None:
+    """Write a world as one .npz file, whole or not at all."""
+    from demix_jax.files import atomic_paths
+
+    arrays: dict[str, Any] = {"truth": world.truth, "facts": world.facts, "table": np.array(world.table)}
+    for v, view in enumerate(world.views):
+        arrays |= {f"vectors{v}": view.vectors, f"signals{v}": view.signals}
+    with atomic_paths(path) as (temporary,), temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_world(path: str | Path) -> World:
+    """Read what `save_world` wrote."""
+    with np.load(path) as arrays:
+        num_views = sum(name.startswith("vectors") for name in arrays)
+        views = tuple(View(arrays[f"vectors{v}"], arrays[f"signals{v}"]) for v in range(num_views))
+        return World(views, arrays["truth"], arrays["facts"], str(arrays["table"]))
