@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from demix_jax.checks import InputError
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.files import atomic_paths, check_writable, same_file, table_suffix, write_table
+from demix_jax.files import DIAGNOSIS_FILES, atomic_paths, check_writable, same_file, table_suffix, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
-    from rich.console import Console
-
-    from demix_jax.diagnose import Diagnosis
 
 app = typer.Typer(
     add_completion=False,
@@ -66,7 +62,7 @@ def diagnose(
     Writes diagnosis.csv, summary.json and report.html to the folder --out.
     """
     check_writable(out, folder=True)
-    for name in ("diagnosis.csv", "summary.json", "report.html"):
+    for name in DIAGNOSIS_FILES:
         check_writable(out / name, folder=False)
         if same_file(out / name, train) or (valid is not None and same_file(out / name, valid)):
             raise InputError(f"{out / name} is an input; it would be overwritten. Choose another folder for --out.")
@@ -74,6 +70,7 @@ def diagnose(
     from demix_jax.classifier import load_classifier
     from demix_jax.diagnose import diagnose as run
     from demix_jax.progress import ProgressDisplay
+    from demix_jax.report.terminal import print_diagnosis
 
     load_classifier(classifier)
     with ProgressDisplay() as progress:
@@ -88,7 +85,7 @@ def diagnose(
             progress=progress,
         )
     diagnosis.save(out)
-    _print_diagnosis(_console(), diagnosis, train, out)
+    print_diagnosis(diagnosis, train, out)
 
 
 @app.command()
@@ -115,11 +112,11 @@ def repair(
         if same_file(out, path):
             raise InputError(f"--out {out} is {name}, which is never overwritten; name another file.")
 
-    from demix_jax.data import read_table
     from demix_jax.repair import repair as run
+    from demix_jax.report.terminal import say
 
     repaired = run(
-        read_table(train),
+        train,
         diagnosis,
         label=label,
         label_errors=label_errors,
@@ -128,7 +125,7 @@ def repair(
         seed=seed,
     )
     write_table(out, repaired.table)
-    _print_changes(_console(), repaired.changes, out)
+    say(*repaired.changes.sentences, f"Written: {out}")
 
 
 @app.command()
@@ -155,6 +152,7 @@ def inject(
 
     from demix_jax.corruption import inject_errors
     from demix_jax.data import read_table
+    from demix_jax.report.terminal import say
 
     table = read_table(train)
     injected = inject_errors(
@@ -167,13 +165,65 @@ def inject(
         seed=seed,
     )
     _write_both(corrupted, injected.table, truth, injected.truth)
-    console = _console()
-    _say(console, f"{len(injected.table):,} of {len(table):,} rows kept.")
-    for name in ERROR_TYPES:
-        _say(console, f"{name}: {injected.truth[name].eq(1).sum():,} rows")
+    say(f"{len(injected.table):,} of {len(table):,} rows kept.")
+    say(*(f"{name}: {injected.truth[name].eq(1).sum():,} rows" for name in ERROR_TYPES))
     if injected.shortcut is not None:
-        _say(console, f"Shortcut: {injected.shortcut.text}")
-    _say(console, f"Written: {corrupted}, {truth}")
+        say(f"Shortcut: {injected.shortcut.text}")
+    say(f"Written: {corrupted}, {truth}")
+
+
+@app.command("train-classifier")
+def train_classifier(
+    out: Annotated[Path, typer.Option(help="Weights file to write, .safetensors.", show_default=False)],
+    table: Annotated[
+        list[str] | None,
+        typer.Option(help='A clean table and its label, as "FILE:LABEL"; may be given many times.', show_default=False),
+    ] = None,
+    synthetic: Annotated[int, typer.Option(min=0, help="Synthetic tables besides.")] = 100,
+    worlds_per_table: Annotated[int, typer.Option(min=1, help="Corrupted versions of each table.")] = 20,
+    rows: Annotated[int, typer.Option(min=200, help="Rows drawn from a table for a version, at most.")] = 4000,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each network.")] = 2000,
+    members: Annotated[int, typer.Option(min=1, help="Networks in the ensemble.")] = 4,
+    worlds: Annotated[
+        Path | None, typer.Option(help="Folder that keeps the corrupted versions, to go on after an interruption.")
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Train an error classifier on clean tables and synthetic ones, and write one weights file."""
+    if out.suffix != ".safetensors":
+        raise InputError(f"--out is {out}; end its name in .safetensors.")
+    check_writable(out, folder=False)
+    if worlds is not None:
+        check_writable(worlds, folder=True)
+    named = _named_tables(table or [])
+
+    from demix_jax.classifier import TrainingOptions
+    from demix_jax.data import check_table, read_table
+    from demix_jax.progress import ProgressDisplay, duration
+    from demix_jax.report.terminal import say
+    from demix_jax.train_classifier import train_classifier as run
+
+    tables = {name: (read_table(path), label) for name, (path, label) in named.items()}
+    for frame, label in tables.values():
+        check_table(frame, label)
+    with ProgressDisplay() as progress:
+        classifier = run(
+            tables,
+            worlds_per_table=worlds_per_table,
+            num_synthetic=synthetic,
+            num_rows=rows,
+            seed=seed,
+            options=TrainingOptions(num_members=members, num_steps=steps),
+            worlds_dir=worlds,
+            progress=progress,
+        )
+    classifier.save(out)
+    card = classifier.card
+    say(
+        f"Trained on {card['num_worlds']:,} corrupted versions of {len(card['tables']):,} tables in "
+        f"{duration(card['training_seconds'])}. Scores are honest only on other tables.",
+        f"Written: {out}",
+    )
 
 
 @app.command()
@@ -187,10 +237,11 @@ def demo(
 
     from demix_jax.demo import print_result, run
     from demix_jax.progress import ProgressDisplay
+    from demix_jax.report.terminal import make_console
 
     with ProgressDisplay() as progress:
         result = run(seed=seed, out=out, progress=progress)
-    print_result(result, _console())
+    print_result(result, make_console())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -259,56 +310,20 @@ def _version() -> str:
         return "(not installed)"
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=120)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+def _named_tables(given: list[str]) -> dict[str, tuple[Path, str]]:
+    """ "FILE:LABEL" texts as file name without suffix -> (file, label)."""
+    tables: dict[str, tuple[Path, str]] = {}
+    for text in given:
+        file, colon, label = text.rpartition(":")
+        if not (file and colon and label):
+            raise InputError(f'--table is "{text}"; write the file and its label column as "FILE:LABEL".')
+        if Path(file).stem in tables:
+            raise InputError(f"two tables are called {Path(file).stem}; rename one of the files.")
+        tables[Path(file).stem] = (Path(file), label)
+    return tables
 
 
 def _write_both(first: Path, first_table: pd.DataFrame, second: Path, second_table: pd.DataFrame) -> None:
     with atomic_paths(first, second) as (first_name, second_name):
         write_table(first_name, first_table)
         write_table(second_name, second_table)
-
-
-def _print_diagnosis(console: Console, diagnosis: Diagnosis, train: Path, out: Path) -> None:
-    from rich import box
-    from rich.table import Table
-
-    from demix_jax.report import headline
-    from demix_jax.report.words import NAMES, percent
-
-    first, second = headline(diagnosis)
-    _say(console, f"{first}.\n{second}\n")
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    table.add_column("Type")
-    for name in ("Rows", "Share", "Mean probability"):
-        table.add_column(name, justify="right")
-    table.add_column("What to do")
-    advice = ("relabel or drop", "correct or drop", "keep and give weight: valuable, not wrong")
-    for name, do in zip(ERROR_TYPES, advice, strict=True):
-        flagged = diagnosis.table[name] == 1
-        mean = diagnosis.table.loc[flagged, f"p_{name}"].mean() if flagged.any() else None
-        share = percent(float(flagged.mean()))
-        table.add_row(NAMES[name], f"{flagged.sum():,}", share, "–" if mean is None else f"{mean:.2f}", do)
-    console.print(table)
-    for note in diagnosis.summary.get("notes", []):
-        _say(console, f"Note: {note}")
-    _say(console, f"\nOpen in a browser: {out / 'report.html'}")
-    _say(console, f"Also written: {out / 'diagnosis.csv'}, {out / 'summary.json'}")
-    csv, target = shlex.quote(str(out / "diagnosis.csv")), "repaired" + (train.suffix or ".csv")
-    command = (
-        f"demix-jax repair {shlex.quote(str(train))} --label {shlex.quote(str(diagnosis.label))} --diagnosis {csv}"
-    )
-    _say(console, f"Go on: {command} --out {target}")
-
-
-def _print_changes(console: Console, changes: dict[str, Any], out: Path) -> None:
-    for name, value in changes.items():
-        _say(console, f"{name}: {value}")
-    _say(console, f"Written: {out}")

@@ -104,16 +104,6 @@ def write_diagnosis(diagnosis: Diagnosis, directory: str | os.PathLike) -> None:
         report.write_text(render(diagnosis, folder=folder), encoding="utf-8")
 
 
-def write_diagnosis(diagnosis: Diagnosis, directory: str | os.PathLike) -> None:
-    """Write diagnosis.csv, summary.json and report.html to a folder, made if need be: all of them or none."""
-    folder = Path(directory)
-    names = ("diagnosis.csv", "summary.json", "report.html")
-    with atomic_paths(*(folder / name for name in names)) as (table, summary, report):
-        write_table(table, diagnosis.table)
-        write_json(summary, diagnosis.summary)
-        diagnosis.to_html(report)
-
-
 def table_suffix(path: str | os.PathLike) -> str:
     """The suffix of `path` in small letters, one of TABLE_SUFFIXES.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.report.findings import column, most_certain
+from demix_jax.report.findings import column, flagged, most_certain, times_suspect
 from demix_jax.report.html import Html, element
 from demix_jax.report.svg import Panel
 from demix_jax.report.words import NAMES, cell, count, signed
@@ -36,9 +36,9 @@ def influence_profiles(diagnosis: Diagnosis) -> dict[str, Profile]:
     In classification the validation samples that share the row's label and the others are kept apart; in
     regression all count as the same.
     """
-    flags = diagnosis.table[list(ERROR_TYPES)].to_numpy() == 1
-    groups = {name: np.flatnonzero(flags[:, c]) for c, name in enumerate(ERROR_TYPES)}
-    groups["none"] = np.flatnonzero(~flags.any(axis=1))
+    flags = {name: flagged(diagnosis, name) for name in ERROR_TYPES}
+    groups = {name: np.flatnonzero(flag) for name, flag in flags.items()}
+    groups["none"] = np.flatnonzero(~np.any(list(flags.values()), axis=0))
     given, valid = _label_codes(diagnosis)
     result = {}
     for name, rows in groups.items():
@@ -135,34 +135,33 @@ def _histogram_panel(diagnosis: Diagnosis, name: str) -> Html:
     p = diagnosis.table[f"p_{name}"].to_numpy(dtype=float)
     counts, edges = np.histogram(p[np.isfinite(p)], bins=NUM_BINS, range=(0.0, 1.0))
     top = max(int(np.ceil(np.log10(max(int(counts.max()), 1) + 1))), 1)
-    threshold = diagnosis.summary.get("thresholds", {}).get(name)
+    threshold = diagnosis.summary["thresholds"].get(name)
     panel = Panel(name, NAMES[name], 0.0, top)
     for power in range(top + 1):
         panel.rung(power, f"{10**power:,}" if power < 6 else f"1e{power}")
     for number, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         if number:
-            flagged = threshold is not None and (left + right) / 2 >= threshold
+            is_flagged = threshold is not None and (left + right) / 2 >= threshold
             said = f"{left:.2f} to {right:.2f}: {count(int(number), 'row')}"
-            panel.bar(left, right, np.log10(number), "flagged" if flagged else "quiet", said)
+            panel.bar(left, right, np.log10(number), "flagged" if is_flagged else "quiet", said)
     if threshold is not None:
         panel.upright(float(threshold), "threshold")
     for share in (0.0, 0.5, 1.0):
         panel.under(share, f"{100 * share:.0f} %")
-    said = count(int((diagnosis.table[name] == 1).sum()), "row")
+    said = count(int(flagged(diagnosis, name).sum()), "row")
     return panel.html(f"{said} flagged" + (f", threshold {threshold:.2f}" if threshold is not None else ""))
 
 
 def suspect_figure(diagnosis: Diagnosis) -> Html | None:
     """Heat map of the most certain feature errors: which cells stand out, column by column; None without any."""
-    flagged = np.flatnonzero(diagnosis.table["feature_error"].to_numpy() == 1)
+    num_flagged = int(flagged(diagnosis, "feature_error").sum())
     columns = diagnosis.evidence.columns
-    if not len(flagged) or not columns:
+    if not num_flagged or not columns:
         return None
     rows = most_certain(diagnosis, "feature_error", MAX_HEAT_ROWS)
     surprise = np.nan_to_num(np.asarray(diagnosis.evidence.cell_surprise, dtype=float))
-    named = diagnosis.table["suspect_columns"].iloc[flagged].fillna("").astype(str).str.split(";")
-    times = named.explode().value_counts()
-    weight = [(int(times.get(c.name, 0)), surprise[rows, q].max()) for q, c in enumerate(columns)]
+    times = times_suspect(diagnosis)
+    weight = [(times[c.name], surprise[rows, q].max()) for q, c in enumerate(columns)]
     order = sorted(range(len(columns)), key=lambda q: weight[q], reverse=True)[:MAX_HEAT_COLUMNS]
     body = []
     for q in order:
@@ -191,7 +190,7 @@ def suspect_figure(diagnosis: Diagnosis) -> Html | None:
         "figcaption",
         f"Each column of cells is one of the rows that most certainly have wrong features; the darker a cell, the "
         "more its value surprises, given the rest of its row. “Suspect in” counts all "
-        f"{count(len(flagged), 'flagged row')}.",
+        f"{count(num_flagged, 'flagged row')}.",
     )
     table = element("table", element("thead", head), element("tbody", body), class_="heatmap")
     left_out = len(columns) - len(order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -32,11 +33,16 @@ def column(frame: pd.DataFrame, name: object) -> pd.Series:
     return frame.iloc[:, [str(key) for key in frame.columns].index(str(name))]
 
 
+def flagged(diagnosis: Diagnosis, error_type: str) -> np.ndarray:
+    """bool[N]: the rows that were found to have the error."""
+    return diagnosis.table[error_type].to_numpy() == 1
+
+
 def most_certain(diagnosis: Diagnosis, error_type: str, limit: int = 10) -> np.ndarray:
     """Positions of at most `limit` flagged rows of one type, the most probable first."""
-    flagged = np.flatnonzero(diagnosis.table[error_type].to_numpy() == 1)
-    probability = diagnosis.table[f"p_{error_type}"].to_numpy(dtype=float)[flagged]
-    return flagged[np.argsort(-probability, kind="stable")][:limit]
+    rows = np.flatnonzero(flagged(diagnosis, error_type))
+    probability = diagnosis.table[f"p_{error_type}"].to_numpy(dtype=float)[rows]
+    return rows[np.argsort(-probability, kind="stable")][:limit]
 
 
 def suspects(diagnosis: Diagnosis, row: int) -> dict[str, float]:
@@ -51,6 +57,12 @@ def suspects(diagnosis: Diagnosis, row: int) -> dict[str, float]:
     names = [name for name in surprise if name in set(str(named).split(";"))] if isinstance(named, str) else []
     names = names or [name for name, nats in surprise.items() if nats > 1.0][:MAX_SUSPECTS]
     return {name: surprise[name] for name in sorted(names, key=lambda name: -surprise[name])}
+
+
+def times_suspect(diagnosis: Diagnosis) -> Counter[str]:
+    """In how many rows with feature errors each column is suspect."""
+    named = diagnosis.table["suspect_columns"].to_numpy(dtype=object)[flagged(diagnosis, "feature_error")]
+    return Counter(name for text in named if isinstance(text, str) for name in text.split(";"))
 
 
 def witnesses(diagnosis: Diagnosis, row: int, limit: int = 3) -> tuple[list[Witness], list[Witness]]:
@@ -133,7 +145,7 @@ def condition(shortcut, row: int) -> str:
 def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -> Html:
     """One row as an unfolding block: number, probability and reason; unfolded, its values and its witnesses."""
     probability = float(diagnosis.table[f"p_{error_type}"].iloc[row])
-    others = [t for t in ERROR_TYPES if t != error_type and diagnosis.table[t].iloc[row] == 1]
+    others = [t for t in ERROR_TYPES if t != error_type and flagged(diagnosis, t)[row]]
     also = f"also flagged: {listed([NAMES[t].lower() for t in others])}" if others else None
     name = diagnosis.train.index[row]
     summary = element(

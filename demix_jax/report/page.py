@@ -12,7 +12,7 @@ from demix_jax.error_types import ERROR_TYPES
 from demix_jax.files import write_text
 from demix_jax.progress import duration
 from demix_jax.report.charts import probability_figure, profile_figure, suspect_figure
-from demix_jax.report.findings import column, finding, most_certain
+from demix_jax.report.findings import column, finding, flagged, most_certain, times_suspect
 from demix_jax.report.html import Html, element, join
 from demix_jax.report.words import MEANING, NAMES, PLURAL, cell, count, listed, percent
 
@@ -77,9 +77,9 @@ def render(diagnosis: Diagnosis, *, folder: str | os.PathLike = ".") -> Html:
 
 def headline(diagnosis: Diagnosis) -> tuple[str, str]:
     """What was found in one sentence, and what to know beside it."""
-    table, rows = diagnosis.table, len(diagnosis.table)
-    wrong = int(((table["label_error"] == 1) | (table["feature_error"] == 1)).sum())
-    broken = int((table["spurious_correlation"] == 1).sum())
+    rows = len(diagnosis.table)
+    wrong = int((flagged(diagnosis, "label_error") | flagged(diagnosis, "feature_error")).sum())
+    broken = int(flagged(diagnosis, "spurious_correlation").sum())
     looks = "looks" if wrong == 1 else "look"
     first = f"{wrong:,} of {count(rows, 'row')} ({percent(wrong / rows)}) {looks} wrong"
     if not wrong:
@@ -92,7 +92,7 @@ def headline(diagnosis: Diagnosis) -> tuple[str, str]:
 def _summary(diagnosis: Diagnosis) -> Html:
     first, second = headline(diagnosis)
     summary = diagnosis.summary
-    notes = [element("li", note) for note in summary.get("notes", [])]
+    notes = [element("li", note) for note in summary["notes"]]
     return element(
         "header",
         element("p", "demix_jax · diagnosis", class_="eyebrow"),
@@ -105,15 +105,15 @@ def _summary(diagnosis: Diagnosis) -> Html:
 
 
 def _card(diagnosis: Diagnosis, name: str) -> Html:
-    flagged = int((diagnosis.table[name] == 1).sum())
-    share = flagged / len(diagnosis.table)
+    num_flagged = int(flagged(diagnosis, name).sum())
+    share = num_flagged / len(diagnosis.table)
     return element(
         "a",
         element("h2", NAMES[name]),
         element(
             "p",
-            element("span", f"{flagged:,}", class_="big"),
-            element("span", f" {'row' if flagged == 1 else 'rows'}, {percent(share)}"),
+            element("span", f"{num_flagged:,}", class_="big"),
+            element("span", f" {'row' if num_flagged == 1 else 'rows'}, {percent(share)}"),
             class_="figure",
         ),
         element("div", element("i", style=f"width:{100 * share:.2f}%"), class_="share", aria_hidden="true"),
@@ -129,7 +129,8 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         (f"Validation {METRICS.get(key, key.replace('_', ' '))}", f"{value:.3f}")
         for key, value in _numbers(summary, "validation")
     ]
-    facts.append(("Validation rows", f"{summary['valid_rows']:,}"))
+    valid_rows = summary["valid_rows"]
+    facts.append(("Validation table", count(valid_rows, "row") if valid_rows else "none, cross-fitted"))
     facts.append(("Task model", str(summary["model"])))
     seconds = dict(_numbers(summary, "seconds"))
     if seconds:
@@ -148,11 +149,11 @@ def _fact(name: str, value: str) -> Html:
 
 def _type_section(diagnosis: Diagnosis, name: str) -> Html:
     rows = most_certain(diagnosis, name, NUM_SHOWN)
-    flagged = int((diagnosis.table[name] == 1).sum())
+    num_flagged = int(flagged(diagnosis, name).sum())
     if not len(rows):
         content: object = element("p", f"No row was flagged; there are no {PLURAL[name]} to show.")
     else:
-        shown = "all of them" if flagged == len(rows) else f"the {len(rows)} most certain of {flagged:,}"
+        shown = "all of them" if num_flagged == len(rows) else f"the {len(rows)} most certain of {num_flagged:,}"
         content = join(
             [
                 element("p", READING[name]),
@@ -186,10 +187,8 @@ def _pictures(diagnosis: Diagnosis) -> Html:
 
 
 def _columns(diagnosis: Diagnosis) -> Html:
-    kinds = list(diagnosis.summary.get("columns", {}).items())
-    flagged = diagnosis.table["feature_error"] == 1
-    named = diagnosis.table.loc[flagged.to_numpy(), "suspect_columns"].fillna("").astype(str).str.split(";")
-    suspected = named.explode().value_counts()
+    kinds = list(diagnosis.summary["columns"].items())
+    suspected = times_suspect(diagnosis)
     rows = []
     for name, kind in kinds[:MAX_COLUMNS]:
         missing = float(column(diagnosis.train, name).isna().mean())
@@ -199,7 +198,7 @@ def _columns(diagnosis: Diagnosis) -> Html:
                 element("th", cell(name), scope="row"),
                 element("td", KINDS.get(kind, kind)),
                 element("td", percent(missing) if missing else "none", class_="number"),
-                element("td", f"{int(suspected.get(name, 0)):,}", class_="number"),
+                element("td", f"{suspected[name]:,}", class_="number"),
             )
         )
     head = [("Column", None), ("Read as", None), ("Missing", "number"), ("Suspect in rows", "number")]
@@ -255,26 +254,31 @@ def _next_steps(diagnosis: Diagnosis, folder: Path) -> Html:
     )
 
 
+def _trained_on(tables: list[str]) -> str:
+    named = [name for name in tables if not name.startswith("synthetic ")]
+    num_synthetic = len(tables) - len(named)
+    return listed([*named, count(num_synthetic, "synthetic table")] if num_synthetic else named)
+
+
 def _code(text: str) -> Html:
     return element("code", text)
 
 
 def _settings(diagnosis: Diagnosis) -> Html:
     summary = diagnosis.summary
-    classifier = summary.get("classifier", {})
+    classifier = summary["classifier"]
     steps = [f"{name} {duration(value)}" for name, value in _numbers(summary, "seconds") if name != "total"]
-    versions = [f"{name} {value}" for name, value in summary.get("versions", {}).items()]
+    versions = [f"{name} {value}" for name, value in summary["versions"].items()]
     thresholds = [f"{NAMES.get(name, name).lower()} {value:.2f}" for name, value in _numbers(summary, "thresholds")]
-    trained_on = classifier.get("trained_on")
     pairs = [
         ("Task", summary["task"]),
         ("Task model", summary["model"]),
-        ("Error classifier", classifier.get("name")),
-        ("Trained on", listed([str(t) for t in trained_on]) if isinstance(trained_on, list | tuple) else trained_on),
-        ("Weights, SHA-256", classifier.get("sha256")),
+        ("Error classifier", classifier["name"]),
+        ("Trained on", _trained_on(classifier["trained_on"])),
+        ("Weights, SHA-256", classifier["sha256"]),
         ("Thresholds", ", ".join(thresholds)),
         ("Seed", summary["seed"]),
-        ("Table, SHA-256", summary.get("fingerprint")),
+        ("Table, SHA-256", summary["fingerprint"]),
         ("Time by step", ", ".join(steps)),
         ("Versions", ", ".join(versions)),
     ]

@@ -1,0 +1,69 @@
+"""What a person reads on the terminal after a command; plain text where there is no terminal."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.report.findings import flagged
+from demix_jax.report.page import headline
+from demix_jax.report.words import NAMES, percent
+
+if TYPE_CHECKING:
+    from demix_jax.diagnose import Diagnosis
+
+ADVICE = {
+    "label_error": "relabel or drop",
+    "feature_error": "correct or drop",
+    "spurious_correlation": "keep and give weight: valuable, not wrong",
+}
+
+
+def make_console() -> Console:
+    """Standard output, wide enough for tables when it goes to a file."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=120)
+
+
+def say(*lines: str) -> None:
+    """Print lines as they are: no markup, no wrapping."""
+    console = make_console()
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def print_diagnosis(diagnosis: Diagnosis, train: Path, out: Path) -> None:
+    """What was found, what to do, where the files are and how to go on.
+
+    Args:
+      diagnosis: what `demix_jax.diagnose` returned.
+      train: the diagnosed file. out: the folder that the diagnosis was saved to.
+    """
+    say(f"{headline(diagnosis)[0]}.", headline(diagnosis)[1], "")
+    console = make_console()
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    table.add_column("Type")
+    for name in ("Rows", "Share", "Mean probability"):
+        table.add_column(name, justify="right")
+    table.add_column("What to do")
+    for name in ERROR_TYPES:
+        rows = flagged(diagnosis, name)
+        p = diagnosis.table[f"p_{name}"].to_numpy(dtype=float)[rows]
+        mean = f"{p.mean():.2f}" if len(p) else "–"
+        table.add_row(NAMES[name], f"{rows.sum():,}", percent(float(rows.mean())), mean, ADVICE[name])
+    console.print(table)
+    csv, target = shlex.quote(str(out / "diagnosis.csv")), "repaired" + (train.suffix or ".csv")
+    command = f"demix-jax repair {shlex.quote(str(train))} --label {shlex.quote(str(diagnosis.label))}"
+    say(
+        *(f"Note: {note}" for note in diagnosis.summary["notes"]),
+        "",
+        f"Open in a browser: {out / 'report.html'}",
+        f"Also written: {out / 'diagnosis.csv'}, {out / 'summary.json'}",
+        f"Go on: {command} --diagnosis {csv} --out {target}",
+    )
