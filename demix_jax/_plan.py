@@ -84,7 +84,7 @@ class Plan:
             _block(layout, [(*factors[number], swapped) for number, swapped in members], self.uses[members[0][0]])
             for layout, members in self.groups
         ]
-        blocks += [Dense(value.reshape(-1), _whole(part)) for part, value in zip(self.dense, in_full, strict=True)]
+        blocks += [Dense(value.reshape(-1), (_whole(part),)) for part, value in zip(self.dense, in_full, strict=True)]
         return loss, tuple(blocks)
 
 

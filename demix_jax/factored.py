@@ -70,6 +70,10 @@ class Outer:
     layout: Layout = flax.struct.field(pytree_node=False)
 
     @property
+    def layouts(self) -> tuple[Layout, ...]:
+        return (self.layout,)
+
+    @property
     def positions(self) -> int:
         return self.a.shape[2]
 
@@ -103,6 +107,10 @@ class Rows:
     layout: Layout = flax.struct.field(pytree_node=False)
 
     @property
+    def layouts(self) -> tuple[Layout, ...]:
+        return (self.layout,)
+
+    @property
     def positions(self) -> int:
         return self.ids.shape[1]
 
@@ -125,10 +133,10 @@ class Rows:
 
 @flax.struct.dataclass
 class Dense:
-    """Gradient in full. values: f[N, B * C * F]."""
+    """Gradient in full, of one or more parameters. values: f[N, sum of B * C * F over `layouts`]."""
 
     values: jax.Array
-    layout: Layout = flax.struct.field(pytree_node=False)
+    layouts: tuple[Layout, ...] = flax.struct.field(pytree_node=False)
 
     def full(self) -> jax.Array:
         return _accumulating(self.values)[0]
@@ -161,7 +169,10 @@ class FactoredGradients:
         num = self.losses.shape[0]
         parts = {}
         for block in self.blocks:
-            parts.update(block.layout.unpack(block.full()))
+            full, start = block.full(), 0
+            for layout in block.layouts:
+                parts.update(layout.unpack(full[:, start : start + layout.size]))
+                start += layout.size
         filled = [
             parts[index].astype(dtype) if index in parts else jnp.zeros((num, *shape), dtype)
             for index, (shape, dtype) in enumerate(self.leaves)
@@ -172,6 +183,24 @@ class FactoredGradients:
         """Each example's gradient times its weight, f[N]."""
         return self.replace(blocks=tuple(block.scaled(weights) for block in self.blocks))
 
+    @property
+    def num_parameters(self) -> int:
+        """P, over all blocks."""
+        return sum(layout.size for block in self.blocks for layout in block.layouts)
+
+    def full(self) -> jax.Array:
+        """f[N, P], the blocks one after another."""
+        return jnp.concatenate([block.full() for block in self.blocks], axis=1)
+
+    def with_full(self, full: jax.Array) -> FactoredGradients:
+        """The gradients f[M, P] in place of these: the inverse of `full`."""
+        blocks, start = [], 0
+        for block in self.blocks:
+            size = sum(layout.size for layout in block.layouts)
+            blocks.append(Dense(full[:, start : start + size], block.layouts))
+            start += size
+        return self.replace(blocks=tuple(blocks), losses=jnp.zeros(full.shape[0]))
+
     def squared_norms(self) -> jax.Array:
         """f32[N] (f64 for f64 parameters): squared Euclidean norm of each example's gradient."""
         if not self.blocks:
@@ -181,7 +210,10 @@ class FactoredGradients:
     def pack(self, tree: PyTree) -> FactoredGradients:
         """`tree`, like the parameters with a leading axis R, as R full gradients that match these block by block."""
         leaves = jax.tree.leaves(tree)
-        blocks = tuple(Dense(block.layout.pack(leaves), block.layout) for block in self.blocks)
+        blocks = tuple(
+            Dense(jnp.concatenate([layout.pack(leaves) for layout in block.layouts], axis=1), block.layouts)
+            for block in self.blocks
+        )
         return self.replace(blocks=blocks, losses=jnp.zeros(leaves[0].shape[0]))
 
 

@@ -35,12 +35,15 @@ def formed_blocks(left: FactoredGradients, right: FactoredGradients) -> tuple[bo
 
 
 def form(gradients: FactoredGradients, which: tuple[bool, ...]) -> FactoredGradients:
-    """`gradients` with the blocks marked in `which` formed in full."""
-    blocks = tuple(
-        Dense(block.full(), block.layout) if chosen else block
-        for block, chosen in zip(gradients.blocks, which, strict=True)
-    )
-    return gradients.replace(blocks=blocks)
+    """`gradients` with the blocks marked in `which` formed in full and joined into one block, which comes last."""
+    pairs = list(zip(gradients.blocks, which, strict=True))
+    kept = [block for block, chosen in pairs if not chosen]
+    formed = [block for block, chosen in pairs if chosen]
+    if formed:
+        full = [block.full() for block in formed]
+        layouts = tuple(layout for block in formed for layout in block.layouts)
+        kept.append(Dense(full[0] if len(full) == 1 else jnp.concatenate(full, axis=1), layouts))
+    return gradients.replace(blocks=tuple(kept))
 
 
 def gram_matrix(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
@@ -51,16 +54,12 @@ def gram_matrix(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
     Returns:
       f32[N, M] (f64 if the factors are).
     """
-    full_left, full_right, total = [], [], None
+    total = None
     for left_block, right_block in zip(left.blocks, right.blocks, strict=True):
         if _ghost_is_cheaper(left_block, right_block):
             product = _ghost_product(left_block, right_block)
-            total = product if total is None else total + product
         else:
-            full_left.append(left_block.full())
-            full_right.append(right_block.full())
-    if full_left:
-        product = _matmul(jnp.concatenate(full_left, axis=1), jnp.concatenate(full_right, axis=1))
+            product = _matmul(left_block.full(), right_block.full())
         total = product if total is None else total + product
     if total is None:
         return jnp.zeros((left.losses.shape[0], right.losses.shape[0]))
@@ -102,7 +101,7 @@ def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Ar
 
 
 def gram_positions(left: FactoredGradients, right: FactoredGradients) -> int:
-    """How many numbers per pair the widest intermediate of `gram_matrix` holds: T · T' of the blocks left as factors."""
+    """Numbers per pair in the widest intermediate of `gram_matrix`: B · T · T' of the blocks left as factors."""
     widest = 1
     for left_block, right_block in zip(left.blocks, right.blocks, strict=True):
         if _ghost_is_cheaper(left_block, right_block):
@@ -111,12 +110,13 @@ def gram_positions(left: FactoredGradients, right: FactoredGradients) -> int:
 
 
 def _ghost_is_cheaper(left: Block, right: Block) -> bool:
-    blocks, inputs, outputs = left.layout.matrix
     if isinstance(left, Outer) and isinstance(right, Outer):
+        blocks, inputs, outputs = left.layout.matrix
         pairs = left.positions * right.positions
         passes = _PASS_COST * (1 if pairs == 1 and blocks == 1 else 2 * pairs)
         return pairs * (inputs + outputs) + passes < inputs * outputs
     if isinstance(left, Rows) and isinstance(right, Rows):
+        _, inputs, outputs = left.layout.matrix
         return left.positions * right.positions * (outputs + 2 * _PASS_COST) < inputs * outputs
     return False
 

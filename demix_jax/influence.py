@@ -96,10 +96,10 @@ class _Setting(NamedTuple):
                 "the loss uses its parameters differently for a train and a valid sample; give both the same keys "
                 "and, where the parameters depend on it, the same shapes."
             )
-        fitted = curvature.fit(Problem(loss, params, train, train_plan, select, memory))
         unit = normalize == "cosine" and isinstance(curvature, Identity)
         one_train, one_valid = train_plan.shape(), valid_plan.shape()
         formed = formed_blocks(one_train, one_valid)
+        fitted = curvature.fit(Problem(loss, params, train, train_plan, formed, select, memory))
         streams = [Gradients(plan, params, formed, unit) for plan in (train_plan, valid_plan)]
         shapes = [stream.shape() for stream in streams]
         # An example takes its factors, about as much again for each of forward and backward pass, and its products.

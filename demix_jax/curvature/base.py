@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from demix_jax._plan import Plan
-from demix_jax._stream import Gradients, as_arrays, block_length, default_memory, num_bytes
+from demix_jax._stream import Gradients, as_arrays, block_length, num_bytes
 from demix_jax.checks import InputError
 from demix_jax.factored import FactoredGradients
 from demix_jax.ghost import gram_matrix, paired_products
@@ -22,18 +22,26 @@ class Problem(NamedTuple):
     """What a curvature is fitted to. train: pytree with a leading axis N. memory: bytes to work in.
 
     plan: how gradients of `loss` at `params` are computed, of the selected parameters only.
+    formed: which of their blocks are formed in full; what `fit` keeps must match the gradients it will solve for.
     """
 
     loss: Loss
     params: PyTree
     train: PyTree
     plan: Plan
-    select: str | None = None
-    memory: int = 0
+    formed: tuple[bool, ...]
+    select: str | None
+    memory: int
 
-    def gradients(self, batch: PyTree, argument: str) -> FactoredGradients:
-        """Gradients of all examples of `batch`."""
-        return all_gradients(self.plan, self.params, batch, argument, self.memory)
+    def stream(self, plan: Plan | None = None) -> Gradients:
+        """Gradients of `plan`, a loss with the same parameters, or of this problem's own."""
+        return Gradients(plan or self.plan, self.params, self.formed)
+
+    def gradients(self, batch: PyTree, plan: Plan | None = None) -> FactoredGradients:
+        """Gradients of all examples of `batch`, computed in blocks within `memory`."""
+        stream, batch = self.stream(plan), as_arrays(batch)
+        num = num_examples(batch, "train")
+        return stream.all(batch, block_length(4 * num_bytes(stream.shape()), num, self.memory), "train")
 
 
 class Directions(NamedTuple):
@@ -78,15 +86,6 @@ class Curvature(Protocol):
     def fit(self, problem: Problem) -> Fitted:
         """Prepare (H + λI)⁻¹ from `problem.train`."""
         ...
-
-
-def all_gradients(plan: Plan, params: PyTree, batch: PyTree, argument: str, memory: int) -> FactoredGradients:
-    """Gradients of all examples of `batch`, in factors, computed in blocks of at most `memory` bytes."""
-    batch = as_arrays(batch)
-    num = num_examples(batch, argument)
-    stream = Gradients(plan, params, (False,) * plan.num_blocks)
-    length = block_length(4 * num_bytes(stream.shape()), num, memory or default_memory())
-    return stream.all(batch, length, argument)
 
 
 def check_damping(damping: float | None) -> None:

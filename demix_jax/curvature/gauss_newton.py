@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,11 +14,9 @@ from demix_jax._outputs import Cut, cuts
 from demix_jax._plan import Plan, plan_for
 from demix_jax._stream import as_arrays
 from demix_jax.checks import InputError
-from demix_jax.curvature.base import Fitted, Problem, all_gradients, check_damping
+from demix_jax.curvature.base import Fitted, Problem, check_damping
 from demix_jax.curvature.low_rank import check_size, fit_rows
 from demix_jax.gradients import PyTree, num_examples
-
-logger = logging.getLogger("demix_jax")
 
 
 @flax.struct.dataclass
@@ -36,7 +33,7 @@ class GaussNewton:
         differ from zero. The value in use is the `damping` of what `fit` returns, and goes to the log at info level.
       samples: how many training samples, evenly spread over the data, make up H; None for all. A subset is a Nyström
         approximation: directions that no chosen sample moves are damped by λ alone.
-    Source: Schraudolph 2002; Woodbury identity as in Agarwal et al. 2017 and Dataset influence work since.
+    Source: Schraudolph 2002, "Fast Curvature Matrix-Vector Products"; Martens 2020, §8, on its relation to Fisher's.
     """
 
     damping: float | None = None
@@ -53,11 +50,10 @@ class GaussNewton:
         num = num_examples(chosen, "train")
         cut, vectors = _convex_outputs(problem, chosen)
         check_size(num * vectors.shape[1], problem.plan, "samples")
-        plan, params, batch = _row_problem(problem, cut, chosen, vectors)
-        rows = all_gradients(plan, params, batch, "train", problem.memory)
+        plan, batch = _row_problem(problem, cut, chosen, vectors)
         if plan.layouts != problem.plan.layouts:
             raise InputError("the loss reads its parameters after its outputs; use Hessian or EmpiricalFisher instead.")
-        return fit_rows(rows, num, self.damping, "GaussNewton")
+        return fit_rows(problem.gradients(batch, plan), num, self.damping, "GaussNewton")
 
 
 def curvature_samples(train: PyTree, samples: int | None) -> PyTree:
@@ -109,12 +105,12 @@ def _output_curvature(cut: Cut, params: PyTree, batch: PyTree) -> tuple[jax.Arra
     return jnp.linalg.eigh(hessians)
 
 
-def _row_problem(problem: Problem, cut: Cut, chosen: PyTree, vectors: jax.Array) -> tuple[Plan, PyTree, PyTree]:
+def _row_problem(problem: Problem, cut: Cut, chosen: PyTree, vectors: jax.Array) -> tuple[Plan, PyTree]:
     """The "loss" rowᵀ outputs, whose gradients are the rows of G, and its batch of n · r examples."""
     per_sample = vectors.shape[1]
     repeated = jax.tree.map(lambda leaf: leaf.repeat(per_sample, axis=0), chosen)
     batch = {"example": repeated, "row": vectors.reshape(-1, vectors.shape[2])}
-    return plan_for(_row_loss(cut), problem.params, batch, problem.select), problem.params, batch
+    return plan_for(_row_loss(cut), problem.params, batch, problem.select), batch
 
 
 @lru_cache(maxsize=128)

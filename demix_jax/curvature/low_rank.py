@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from demix_jax._plan import Plan
 from demix_jax.checks import InputError
 from demix_jax.curvature.base import Directions, Fitted
-from demix_jax.factored import Dense, FactoredGradients
+from demix_jax.factored import FactoredGradients
 from demix_jax.ghost import blocked_gram_matrix
 
 logger = logging.getLogger("demix_jax")
@@ -51,7 +51,7 @@ class ParameterSpace:
 def fit_rows(rows: FactoredGradients, num: int, damping: float | None, name: str) -> Fitted:
     """The damped inverse of H = GᵀG / `num` for the R rows of G; chooses λ if `damping` is None."""
     squared_norms = rows.squared_norms()
-    num_rows, num_parameters = squared_norms.shape[0], sum(block.layout.size for block in rows.blocks)
+    num_rows, num_parameters = squared_norms.shape[0], rows.num_parameters
     if damping is None:
         chosen = 0.1 * jnp.sum(squared_norms) / num / min(num_rows, num_parameters)
         if not chosen > 0:
@@ -82,14 +82,16 @@ def check_size(num_rows: int, plan: Plan, argument: str) -> None:
 
 @jax.jit
 def _factor(gram: jax.Array, shift: jax.Array) -> jax.Array:
-    return jnp.linalg.cholesky(gram + shift * jnp.eye(gram.shape[0], dtype=gram.dtype))
+    return jnp.linalg.cholesky(gram + shift * jnp.eye(gram.shape[0], dtype=gram.dtype), symmetrize_input=False)
 
 
 @jax.jit
 def _factor_full(rows: FactoredGradients, num: int, damping: jax.Array) -> jax.Array:
-    full = jnp.concatenate([block.full() for block in rows.blocks], axis=1)
+    full = rows.full()
     hessian = jnp.matmul(full.T, full, precision="highest") / num
-    return jnp.linalg.cholesky(hessian + damping * jnp.eye(hessian.shape[0], dtype=hessian.dtype))
+    return jnp.linalg.cholesky(
+        hessian + damping * jnp.eye(hessian.shape[0], dtype=hessian.dtype), symmetrize_input=False
+    )
 
 
 @jax.jit
@@ -104,10 +106,4 @@ def _over(gradients: FactoredGradients, damping: jax.Array) -> FactoredGradients
 
 @jax.jit
 def _solve_full(factor: jax.Array, gradients: FactoredGradients) -> FactoredGradients:
-    full = jnp.concatenate([block.full() for block in gradients.blocks], axis=1)
-    solution = jax.scipy.linalg.cho_solve((factor, True), full.T).T
-    blocks, start = [], 0
-    for block in gradients.blocks:
-        blocks.append(Dense(solution[:, start : start + block.layout.size], block.layout))
-        start += block.layout.size
-    return gradients.replace(blocks=tuple(blocks))
+    return gradients.with_full(jax.scipy.linalg.cho_solve((factor, True), gradients.full().T).T)
