@@ -1,0 +1,49 @@
+"""A table's fingerprint, by which a saved diagnosis recognises the table that it belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def fingerprint(frame: pd.DataFrame) -> str:
+    """SHA-256 over column names, kinds of column and values, in row order; the index does not count.
+
+    Numbers are compared in single precision, so that writing a table to CSV and reading it back, or storing it
+    as Parquet with other widths, leaves its fingerprint as it was. Digits stored as text count as numbers.
+
+    Args:
+      frame: table of N rows.
+    Returns:
+      64 hexadecimal digits.
+    """
+    digest = hashlib.sha256(f"{len(frame)} rows".encode())
+    for position, name in enumerate(frame.columns):
+        kind, content = _canonical(frame.iloc[:, position])
+        digest.update(f"\0{name}\0{kind}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def _canonical(column: pd.Series) -> tuple[str, bytes]:
+    import pandas as pd
+
+    text = None
+    if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+        missing = column.isna().to_numpy()
+        text = np.where(missing, "", column.astype(str).to_numpy(dtype=object))
+        numbers = pd.to_numeric(pd.Series(text, dtype=object).where(~missing), errors="coerce")
+        if numbers.isna().to_numpy().sum() > missing.sum():
+            hashes = pd.util.hash_array(text.astype(object), categorize=True)
+            return "text", np.ascontiguousarray(hashes).tobytes()
+        column = numbers
+    with np.errstate(over="ignore"):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32)
+    values = values + np.float32(0.0)  # −0 becomes 0: both are written as the same number by some tools
+    values[np.isnan(values)] = np.nan  # one bit pattern for every missing number
+    return "number", values.tobytes()

@@ -1,0 +1,108 @@
+"""Which rows a diagnosis flags, after checking that it is a diagnosis of this table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.fingerprint import fingerprint
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def read_flags(frame: pd.DataFrame, diagnosis: Any) -> np.ndarray:
+    """Flags of N rows by error type.
+
+    Args:
+      frame: the diagnosed table, N rows.
+      diagnosis: a Diagnosis, a table with one 0/1 column per error type, or the path of such a table or of the
+        directory that holds diagnosis.csv.
+    Returns:
+      bool[N, 3] in the order of ERROR_TYPES.
+    Raises:
+      InputError: no such file; columns absent or not 0/1; another number of rows, another index, or the
+        fingerprint of another table.
+    """
+    import pandas as pd
+
+    if isinstance(diagnosis, str | Path):
+        path = Path(diagnosis)
+        path = path / "diagnosis.csv" if path.is_dir() else path
+        flags = _read(path)
+        _check_fingerprint(frame, _saved_fingerprint(path.with_name("summary.json")), str(path))
+    elif isinstance(diagnosis, pd.DataFrame):
+        flags = diagnosis
+    elif isinstance(getattr(diagnosis, "table", None), pd.DataFrame):
+        flags = diagnosis.table
+        _check_fingerprint(frame, getattr(diagnosis, "summary", {}).get("fingerprint"), "The diagnosis")
+    else:
+        raise InputError(
+            f"diagnosis must be a Diagnosis, a DataFrame or a path, got {type(diagnosis).__name__}; "
+            "pass what diagnose returned or the diagnosis.csv that it saved."
+        )
+    _check_rows(frame, flags)
+    return np.stack([_as_bool(flags, name) for name in ERROR_TYPES], axis=1)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    from demix_jax.data.table import read_table
+
+    flags = read_table(path)
+    absent = [name for name in ERROR_TYPES if name not in flags.columns]
+    if absent:
+        raise InputError(
+            f"{path} has no column {', '.join(absent)}; expected a diagnosis.csv with the columns "
+            f"{', '.join(ERROR_TYPES)}."
+        )
+    return flags
+
+
+def _saved_fingerprint(path: Path) -> str | None:
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # a diagnosis without its summary is still usable
+        return None
+    return saved.get("fingerprint") if isinstance(saved, dict) else None
+
+
+def _check_fingerprint(frame: pd.DataFrame, expected: str | None, what: str) -> None:
+    if expected is not None and expected != fingerprint(frame):
+        raise InputError(
+            f"{what} belongs to another table: the fingerprints differ. "
+            "Pass the table that was diagnosed, unchanged, or diagnose this one."
+        )
+
+
+def _check_rows(frame: pd.DataFrame, flags: pd.DataFrame) -> None:
+    if len(flags) != len(frame):
+        raise InputError(
+            f"The diagnosis has {len(flags)} rows but the table has {len(frame)}; pass the table that was diagnosed."
+        )
+    counted = [_counts_rows(f.index, len(f)) for f in (frame, flags)]
+    if not any(counted) and not frame.index.equals(flags.index):
+        raise InputError(
+            "The diagnosis and the table have different indexes; pass the table that was diagnosed, "
+            "or reset the index of both."
+        )
+
+
+def _counts_rows(index: pd.Index, num_rows: int) -> bool:
+    return bool(np.array_equal(index.to_numpy(), np.arange(num_rows)))
+
+
+def _as_bool(flags: pd.DataFrame, name: str) -> np.ndarray:
+    import pandas as pd
+
+    if name not in flags.columns:
+        raise InputError(f"The diagnosis has no column {name}; expected 0/1 columns {', '.join(ERROR_TYPES)}.")
+    values = pd.to_numeric(flags[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    if not np.isin(values, (0.0, 1.0)).all():
+        bad = flags[name].iloc[int(np.argmin(np.isin(values, (0.0, 1.0))))]
+        raise InputError(f"Column {name} of the diagnosis must hold 0 or 1 in every row, found {bad!r}.")
+    return values == 1.0

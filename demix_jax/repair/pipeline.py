@@ -1,0 +1,233 @@
+"""From a diagnosis to a repaired table: impute, relabel, reweight, each only if it helps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.repair.choice import Options, Plan, choose_plan
+from demix_jax.repair.flags import read_flags
+from demix_jax.repair.steps import Problem, impute_features, label_column, relabel
+from demix_jax.repair.trees import tree_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WEIGHT = "sample_weight"
+_CHOICES = {
+    "label_errors": ("relabel", "drop", "keep"),
+    "feature_errors": ("impute", "drop", "keep"),
+    "spurious": ("reweight", "keep"),
+}
+
+
+class Changes(NamedTuple):
+    """What a repair did.
+
+    counts: how many rows were relabelled, imputed, dropped and reweighted, and how many cells imputed.
+    cells: one line per change: row (its index label), column, action ("impute", "relabel", "drop" or "reweight"),
+      before, after.
+    sentences: the same for a person to read, with what was left as it was and why.
+    """
+
+    counts: dict[str, int]
+    cells: pd.DataFrame
+    sentences: list[str]
+
+
+class Repaired(NamedTuple):
+    """table: the repaired rows, columns in their old order, then sample_weight (mean 1). changes: what was done."""
+
+    table: pd.DataFrame
+    changes: Changes
+
+
+def repair(
+    train: pd.DataFrame | str | Path,
+    diagnosis: Any,
+    *,
+    label: str,
+    label_errors: str = "relabel",
+    feature_errors: str = "impute",
+    spurious: str = "reweight",
+    task: str = "auto",
+    seed: int = 0,
+) -> Repaired:
+    """Repair a table by its diagnosis.
+
+    Rows flagged for label errors get the label that models of clean rows and the given label make most probable,
+    and a weight that falls with doubt. In rows flagged for feature errors the cells that contradict the rest of
+    the row are found and replaced. Rows flagged for a spurious correlation are right, and rare: they gain weight.
+    Each step is judged by task models on held-out rows and left out if the table does better without it.
+
+    Args:
+      train: table of N rows, or the path of one; not modified. A column sample_weight holds weights that the
+        repair multiplies; it is not a feature.
+      diagnosis: Diagnosis, or table (or its path) with the 0/1 columns label_error, feature_error and
+        spurious_correlation, one row per row of `train`.
+      label: label column.
+      label_errors: "relabel", "drop" or "keep". feature_errors: "impute", "drop" or "keep".
+      spurious: "reweight" or "keep".
+      task: "classification", "regression" or "auto".
+      seed: whole number from 0; the same seed gives the same result.
+    Returns:
+      Repaired(table, changes).
+    Raises:
+      InputError: an unknown choice, a table that cannot be used, or the diagnosis of another table.
+    """
+    options = Options(label_errors, feature_errors, spurious)
+    _check_options(options, seed)
+    frame = _read(train)
+    flags = read_flags(frame, diagnosis)
+    given_weight, weight_note = _take_weights(frame)
+    features = frame.drop(columns=WEIGHT) if given_weight is not None else frame
+    base = np.ones(len(frame)) if given_weight is None else given_weight
+    problem = make_problem(features, label, flags, task=task, seed=seed)
+    plan = choose_plan(problem, options, base)
+    repaired, changes = _carry_out(problem, plan, options, base)
+    sentences = [*changes.sentences, *([weight_note] if weight_note else [])]
+    return Repaired(repaired, changes._replace(sentences=sentences))
+
+
+def make_problem(frame: pd.DataFrame, label: str, flags: np.ndarray, *, task: str, seed: int) -> Problem:
+    """Check and encode a table of N rows with flags bool[N, 3] in the order of ERROR_TYPES."""
+    from demix_jax.data.encoding import TableEncoder
+    from demix_jax.data.table import check_table, resolve_label
+
+    check_table(frame, label)
+    key = resolve_label(frame, label)
+    encoder = TableEncoder.fit(frame, label, task=task)
+    table = tree_table(frame, {key})
+    return Problem(frame, key, encoder, encoder.transform(frame), table, *flags.T, seed)
+
+
+def _check_options(options: Options, seed: int) -> None:
+    for name, allowed in _CHOICES.items():
+        if (value := getattr(options, name)) not in allowed:
+            raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise InputError(f"seed must be a whole number from 0 to 4294967295, got {seed!r}.")
+
+
+def _read(train: pd.DataFrame | str | Path) -> pd.DataFrame:
+    import pandas as pd
+
+    from demix_jax.data.table import read_table, refuse_duplicate_names
+
+    if isinstance(train, pd.DataFrame):
+        refuse_duplicate_names(train, "The table")
+        return train
+    return read_table(train)
+
+
+def _take_weights(frame: pd.DataFrame) -> tuple[np.ndarray | None, str]:
+    """Weights f64[N] that the table came with, or None; and a sentence about them."""
+    if WEIGHT not in frame.columns:
+        return None, ""
+    import pandas as pd
+
+    weight = pd.to_numeric(frame[WEIGHT], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    if not np.all(np.isfinite(weight)) or np.any(weight < 0) or not weight.sum() > 0:
+        raise InputError(
+            "The table's column sample_weight must hold finite weights of at least 0, not all 0, because the "
+            "repair multiplies them; rename the column if it means something else."
+        )
+    return weight, "The table's own sample_weight was multiplied by the new weights."
+
+
+def _carry_out(problem: Problem, plan: Plan, options: Options, base: np.ndarray) -> tuple[pd.DataFrame, Changes]:
+    import pandas as pd
+
+    log: list[pd.DataFrame] = []
+    counts = dict.fromkeys(("relabelled", "imputed_rows", "imputed_cells", "dropped", "reweighted"), 0)
+    index, weight, sentences = problem.frame.index, base.copy(), []
+    original = problem.frame
+    dropped = np.zeros(len(index), bool)
+
+    if plan.feature_errors == "impute":
+        problem = plan.imputed if plan.imputed is not None else impute_features(problem)
+        changes = _differences(original, problem.frame, index, "impute")
+        counts["imputed_cells"], counts["imputed_rows"] = len(changes), changes["row"].nunique()
+        log.append(changes)
+        sentences.append(
+            f"Imputed {len(changes):,} cells in {counts['imputed_rows']:,} of "
+            f"{problem.feature_error.sum():,} rows flagged for feature errors; the other cells fit their rows."
+        )
+    elif plan.feature_errors == "drop":
+        dropped |= problem.feature_error
+        sentences.append(f"Dropped {problem.feature_error.sum():,} rows flagged for feature errors.")
+
+    frame = problem.frame
+    if plan.label_errors == "relabel":
+        new = relabel(problem)
+        frame = frame.copy(deep=False)
+        frame[problem.key] = label_column(problem, new.y)
+        changes = _differences(problem.frame, frame, index, "relabel")
+        counts["relabelled"] = len(changes)
+        log.append(changes)
+        weight *= new.weight
+        kept = int(problem.label_error.sum()) - len(changes)
+        sentences.append(
+            f"Relabelled {len(changes):,} of {problem.label_error.sum():,} rows flagged for label errors"
+            + (f"; {kept:,} kept their label, which is the more probable one" if kept else "")
+            + ". The less certain a label, the less its row weighs."
+        )
+        sentences.extend([new.note] if new.note else [])
+    elif plan.label_errors == "drop":
+        dropped |= problem.label_error
+        sentences.append(f"Dropped {problem.label_error.sum():,} rows flagged for label errors.")
+
+    raised = problem.minority & ~problem.label_error & ~dropped
+    if plan.factor > 1 and raised.any():
+        log.append(_lines(index[raised], WEIGHT, "reweight", weight[raised], weight[raised] * plan.factor))
+        weight[raised] *= plan.factor
+        counts["reweighted"] = int(raised.sum())
+        sentences.append(
+            f"Raised the weight of {raised.sum():,} minority rows {plan.factor:g}-fold: they break a shortcut, "
+            "and models that see more of them lean on it less."
+        )
+    if dropped.any():
+        log.append(_lines(index[dropped], "", "drop", np.full(dropped.sum(), ""), np.full(dropped.sum(), "")))
+        counts["dropped"] = int(dropped.sum())
+    if dropped.all() or not weight[~dropped].sum() > 0:
+        raise InputError("The repair would leave no row; choose keep, relabel or impute instead of drop.")
+    table = frame.loc[:, :].copy()
+    table[WEIGHT] = weight
+    table = table[~dropped]
+    table[WEIGHT] = table[WEIGHT] / table[WEIGHT].mean()
+    cells = pd.concat(log, ignore_index=True) if log else _lines(index[:0], "", "", [], [])
+    sentences.extend(plan.sentences)
+    return table, Changes(counts, cells, sentences or ["Nothing was flagged, so nothing was changed."])
+
+
+def _differences(before: pd.DataFrame, after: pd.DataFrame, index: pd.Index, action: str) -> pd.DataFrame:
+    """One line per cell that differs between two tables of equal shape."""
+    import pandas as pd
+
+    parts = []
+    for name in before.columns:
+        if before[name] is after[name]:
+            continue
+        old, new = before[name].astype(object), after[name].astype(object)
+        same = (old == new) | (old.isna() & new.isna())
+        rows = np.flatnonzero(~same.to_numpy(bool))
+        if len(rows):
+            parts.append(_lines(index[rows], name, action, old.iloc[rows], new.iloc[rows]))
+    return pd.concat(parts, ignore_index=True) if parts else _lines(index[:0], "", action, [], [])
+
+
+def _lines(rows: pd.Index, column: Any, action: str, before: Any, after: Any) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(
+        {
+            "row": np.asarray(rows, dtype=object),
+            "column": pd.Series([column] * len(rows), dtype=object),
+            "action": pd.Series([action] * len(rows), dtype=object),
+            "before": pd.Series(list(before), dtype=object),
+            "after": pd.Series(list(after), dtype=object),
+        }
+    )

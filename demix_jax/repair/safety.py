@@ -1,0 +1,154 @@
+"""Whether a repair helps: task models trained on repaired rows, judged on rows that took no part in it.
+
+The rows that judge are as corrupted as the rest. Unflagged rows are the cleanest, but a diagnosis would then be
+marked by its own flags; all rows without feature errors do not depend on the label flags, and wrong labels leave
+the order of models intact: the area under the ROC curve against noisy labels is a rising linear function of the
+one against true labels when noise does not depend on the features (Menon et al. 2015, "Learning from Corrupted
+Binary Labels via Class-Probability Estimation"), and the mean absolute error of a regression moves little with a
+minority of wild targets. The judgement is the average of both views.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from demix_jax.models import MLP, TaskModel, train_task_model
+
+if TYPE_CHECKING:
+    from demix_jax.repair.steps import Problem
+
+NUM_FOLDS = 3
+MAX_ROWS = 6_000
+MAX_EPOCHS = 15
+MIN_JUDGES = 50
+WEIGHTS = (1.0, 1.5, 2.0, 3.0)
+
+
+class Trial(NamedTuple):
+    """What a task model would be trained on, for n rows: x f32[n, D], y [n], weight f64[n] (0: left out)."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+
+
+def held_out_outputs(
+    trials: Sequence[Callable[[int], Trial]],
+    x: np.ndarray,
+    fold: np.ndarray,
+    *,
+    task: str,
+    num_classes: int,
+    seed: int,
+) -> np.ndarray:
+    """Outputs of small task models for rows that they were not trained on, all trained at once.
+
+    Args:
+      trials: each maps a fold to the n training rows as a repair would leave them; it must not use the labels of
+        that fold's rows for the others.
+      x: f32[n, D], the rows as they are judged. fold: i32[n], the fold whose model judges the row.
+      task, num_classes: of the label; K is 1 for regression.
+    Returns:
+      f32[len(trials), n, K]: class probabilities, or predicted targets.
+    """
+    model = TaskModel(network=MLP(widths=(64, 32), num_outputs=num_classes), task=task)
+    num_rows, num_folds = len(fold), int(fold.max()) + 1
+    made = [trial(f) for trial in trials for f in range(num_folds)]
+    blocks = Trial(*(np.concatenate(part) for part in zip(*made, strict=True)))
+    rng = np.random.default_rng(seed)
+    size = min(int(np.sum(fold != f)) for f in range(num_folds))
+    picked = [rng.permutation(np.flatnonzero(fold != f))[:size] for f in range(num_folds)]
+    # The same rows and the same order for every trial: what differs between trials is the repair alone.
+    index = np.stack([picked[b % num_folds] + b * num_rows for b in range(len(made))])
+    num_valid = size // 5
+    trained = train_task_model(
+        jax.random.key(seed),
+        model,
+        jnp.asarray(blocks.x, jnp.float32),
+        jnp.asarray(blocks.y),
+        jnp.asarray(index[:, num_valid:]),
+        jnp.asarray(index[:, :num_valid]),
+        weights=jnp.asarray(blocks.weight, jnp.float32),
+        max_epochs=MAX_EPOCHS,
+    )
+    outputs = np.empty((len(trials), num_rows, num_classes), np.float32)
+    for b in range(len(made)):
+        rows = np.flatnonzero(fold == b % num_folds)
+        params = jax.tree.map(lambda leaf, b=b: leaf[b], trained.params)
+        given = model.apply(params, jnp.asarray(x[rows], jnp.float32))
+        outputs[b // num_folds, rows] = jax.nn.softmax(given) if task == "classification" else given
+    return outputs
+
+
+def skill(outputs: np.ndarray, y: np.ndarray, task: str, weight: np.ndarray | None = None) -> float:
+    """How well outputs f32[n, K] rank labels y [n]: mean one-against-rest AUC; 1 − MAE / MAE of the median."""
+    if task == "regression":
+        error = np.average(np.abs(outputs[:, 0] - y), weights=weight)
+        return 1 - error / max(np.average(np.abs(y - np.median(y)), weights=weight), 1e-12)
+    from sklearn.metrics import roc_auc_score
+
+    classes = [1] if outputs.shape[1] == 2 else range(outputs.shape[1])
+    areas = [
+        roc_auc_score(y == k, outputs[:, k], sample_weight=weight) for k in classes if 0 < np.sum(y == k) < len(y)
+    ]
+    return float(np.mean(areas)) if areas else 0.5
+
+
+class Judges(NamedTuple):
+    """Rows that judge repairs of a problem, as they were given.
+
+    problem: n rows of it. fold: i32[n].
+    """
+
+    problem: Problem
+    fold: np.ndarray
+
+    def outputs(self, trials: Sequence[Callable[[int], Trial]]) -> np.ndarray:
+        """Held-out outputs f32[len(trials), n, K]."""
+        data = self.problem.data
+        return held_out_outputs(
+            trials,
+            data.x,
+            self.fold,
+            task=data.task,
+            num_classes=data.num_classes,
+            seed=self.problem.seed,
+        )
+
+    def skill(self, outputs: np.ndarray) -> float:
+        """Average skill on unflagged rows and on all rows without feature errors."""
+        kept = ~self.problem.feature_error
+        views = (kept & ~self.problem.label_error, kept)
+        return float(np.mean([self._skill(outputs, view) for view in views]))
+
+    def balanced_skill(self, outputs: np.ndarray) -> float:
+        """Skill on unflagged rows if the minority were half of them."""
+        rows = ~self.problem.feature_error & ~self.problem.label_error
+        minority = self.problem.minority[rows]
+        weight = np.where(minority, (~minority).sum() / max(1, minority.sum()), 1.0)
+        return self._skill(outputs, rows, weight)
+
+    def tolerance(self) -> float:
+        """Differences in skill that these few rows cannot tell from chance."""
+        return 0.1 / float(np.sqrt(len(self.fold)))
+
+    def _skill(self, outputs, rows, weight=None) -> float:
+        return skill(outputs[rows], self.problem.data.y[rows], self.problem.data.task, weight)
+
+
+def find_judges(problem: Problem) -> tuple[np.ndarray, Judges] | None:
+    """Row numbers i64[n] of at most MAX_ROWS judges, and the judges; None if too few rows are unflagged."""
+    rng = np.random.default_rng(problem.seed)
+    rows = np.sort(rng.permutation(len(problem.frame))[:MAX_ROWS])
+    taken = problem.take(rows)
+    clean = ~taken.label_error & ~taken.feature_error
+    if clean.sum() < MIN_JUDGES:
+        return None
+    if problem.data.task == "classification" and np.sum(np.bincount(taken.data.y[clean]) >= 5) < 2:
+        return None
+    return rows, Judges(taken, (rng.permutation(len(rows)) % NUM_FOLDS).astype(np.int32))

@@ -1,0 +1,142 @@
+"""The three steps of a repair, each a pure function from a table's state to a repaired one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from demix_jax.repair.cells import decimals_of
+from demix_jax.repair.impute import find_wrong_cells
+from demix_jax.repair.relabel import MIN_CLASS_ROWS, new_classes, new_targets
+from demix_jax.repair.trees import TreeTable, tree_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from demix_jax.data.encoding import Dataset, TableEncoder
+
+MIN_CLEAN_ROWS = 30
+
+
+class Problem(NamedTuple):
+    """A table of N rows to repair and what is known about it.
+
+    frame: without a weight column. key: the label's column. encoder, data: fitted on `frame`, and its rows.
+    table: as trees like it. label_error, feature_error, minority: bool[N] flags. seed: of everything random.
+    """
+
+    frame: pd.DataFrame
+    key: Any
+    encoder: TableEncoder
+    data: Dataset
+    table: TreeTable
+    label_error: np.ndarray
+    feature_error: np.ndarray
+    minority: np.ndarray
+    seed: int
+
+    def take(self, rows: np.ndarray) -> Problem:
+        """The same problem on these rows alone."""
+        table = self.table._replace(features=self.table.features[rows])
+        return self._replace(
+            frame=self.frame.iloc[rows],
+            data=self.data.take(rows),
+            table=table,
+            label_error=self.label_error[rows],
+            feature_error=self.feature_error[rows],
+            minority=self.minority[rows],
+        )
+
+
+class Relabelled(NamedTuple):
+    """y: [N] labels as in Dataset.y. weight: f64[N], 0 to drop a row, below 1 for an unsure label. note: or ""."""
+
+    y: np.ndarray
+    weight: np.ndarray
+    note: str
+
+
+def impute_features(problem: Problem) -> Problem:
+    """The problem with the wrong cells of rows with feature errors replaced."""
+    frame = problem.frame
+    wrong = find_wrong_cells(frame, problem.table, problem.feature_error, seed=problem.seed)
+    if not wrong:
+        return problem
+    frame = frame.copy(deep=False)
+    for cells in wrong:
+        frame[cells.column] = with_cells(frame[cells.column], cells.row, cells.value)
+    data = problem.encoder.transform(frame)
+    return problem._replace(frame=frame, data=data, table=tree_table(frame, {problem.key}))
+
+
+def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
+    """New labels for rows with label errors, from models of the clean rows among `allowed` (bool[N]; None: all)."""
+    y, num_classes = problem.data.y, problem.data.num_classes
+    clean = ~problem.label_error & ~problem.feature_error
+    clean = clean if allowed is None else clean & allowed
+    rows, fit_rows = np.flatnonzero(problem.label_error), np.flatnonzero(clean)
+    unchanged, note = Relabelled(y, np.ones(len(y)), ""), ""
+    if not len(rows) or not problem.table.names:
+        return unchanged
+    if problem.data.task == "classification":
+        counts = np.bincount(y[fit_rows], minlength=num_classes)
+        scarce = counts < MIN_CLASS_ROWS
+        if scarce.any():
+            rows = rows[~scarce[y[rows]]]
+            names = ", ".join(str(problem.data.classes[k]) for k in np.flatnonzero(scarce))
+            note = f"Rows labelled {names} kept their label: fewer than {MIN_CLASS_ROWS} clean rows have it."
+        enough = len(fit_rows) >= MIN_CLEAN_ROWS and np.sum(counts > 0) >= 2
+    else:
+        enough = len(fit_rows) >= MIN_CLEAN_ROWS and np.ptp(y[fit_rows]) > 0
+    if not enough:
+        return unchanged._replace(note="No label was changed: too few clean rows are left to learn labels from.")
+    if not len(rows):
+        return unchanged._replace(note=note)
+    if problem.data.task == "classification":
+        new = new_classes(problem.table, y, num_classes, fit_rows, rows, seed=problem.seed)
+    else:
+        new = new_targets(problem.table, y, fit_rows, rows, seed=problem.seed)
+    result, weight = y.copy(), np.ones(len(y))
+    result[rows], weight[rows] = new.label, new.confidence
+    return Relabelled(result, weight, note)
+
+
+def label_column(problem: Problem, y: np.ndarray) -> pd.Series:
+    """The label column with the rows rewritten where `y` [N] differs from the given labels."""
+    from demix_jax.data.kinds import as_numbers
+
+    column = problem.frame[problem.key]
+    changed = np.flatnonzero(y != problem.data.y)
+    values = problem.encoder.decode_label(y[changed])
+    if problem.data.task == "regression":
+        decimals = decimals_of(as_numbers(column)[~problem.label_error])
+        values = values if decimals is None else [round(value, decimals) for value in values]
+    return with_cells(column, changed, values)
+
+
+def with_cells(column: pd.Series, rows: np.ndarray, values: Sequence[Any] | np.ndarray) -> pd.Series:
+    """A copy of `column` with other values in the given rows (numbers 0 … N − 1) and the same dtype."""
+    import pandas as pd
+
+    from demix_jax.data.kinds import value_text
+
+    result = column.copy()
+    if not len(rows):
+        return result
+    dtype = column.dtype
+    if pd.api.types.is_bool_dtype(dtype):
+        new = np.array([bool(value) for value in values])
+    elif pd.api.types.is_integer_dtype(dtype):
+        limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
+        new = np.clip(np.round(np.asarray(values, np.float64)), float(limits.min), float(limits.max))
+        new = new.astype(limits.dtype)
+    elif pd.api.types.is_float_dtype(dtype):
+        new = np.asarray(values, np.float64).astype(getattr(dtype, "numpy_dtype", dtype))
+    else:
+        is_text = isinstance(dtype, pd.StringDtype)
+        new = np.empty(len(values), object)
+        new[:] = [value_text(value) if is_text and not isinstance(value, str) else value for value in values]
+    result.iloc[rows] = new
+    return result

@@ -1,0 +1,114 @@
+"""What repairs predict with: histogram gradient boosting on a table's columns as they stand."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAX_LEVELS = 60
+
+
+class TreeTable(NamedTuple):
+    """A table as trees like it.
+
+    features: f64[N, Q], one per usable column: numbers as they stand, dates in days, categories as codes of their
+      most frequent levels. NaN: missing, or a rare level.
+    is_category: bool[Q]. kinds: str[Q], "number", "date" or "category". names: the columns' labels in the frame.
+    """
+
+    features: np.ndarray
+    is_category: np.ndarray
+    kinds: tuple[str, ...]
+    names: tuple[Any, ...]
+
+
+def tree_table(frame: pd.DataFrame, excluded: set[Any]) -> TreeTable:
+    """Encode every usable column of `frame` (N rows) that is not in `excluded`; text and identifiers are not."""
+    from demix_jax.data.kinds import as_numbers, infer_column
+
+    features, kinds, names = [], [], []
+    for name in frame.columns:
+        if name in excluded:
+            continue
+        column = frame[name]
+        kind = infer_column(name, column).kind
+        if kind == "number":
+            features.append(as_numbers(column))
+        elif kind == "category":
+            features.append(_frequent_codes(column))
+        elif kind == "date":
+            features.append(_days(column))
+        else:
+            continue
+        kinds.append(kind)
+        names.append(name)
+    stacked = np.stack(features, axis=1) if features else np.zeros((len(frame), 0))
+    return TreeTable(stacked, np.array(kinds) == "category", tuple(kinds), tuple(names))
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Many small fits run faster on one thread than threads can be handed work, far faster on a busy machine."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1)
+
+
+def fit_classifier(x: np.ndarray, y: np.ndarray, categorical: np.ndarray, *, num_steps: int, seed: int) -> Any:
+    """Class probabilities from features f64[n, Q] and codes i32[n]; needs two codes or more."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    num_codes = len(np.unique(y))
+    steps = num_steps if num_codes <= 3 else max(15, 2 * num_steps // num_codes)
+    return HistGradientBoostingClassifier(max_iter=steps, **_options(x, categorical, seed)).fit(x, y)
+
+
+def fit_median(x: np.ndarray, y: np.ndarray, categorical: np.ndarray, *, num_steps: int, seed: int) -> Any:
+    """Conditional median of y f64[n] from features f64[n, Q]."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    options = _options(x, categorical, seed)
+    return HistGradientBoostingRegressor(loss="absolute_error", max_iter=num_steps, **options).fit(x, y)
+
+
+def probabilities(model: Any, x: np.ndarray, num_codes: int) -> np.ndarray:
+    """f64[n, num_codes] class probabilities; a code that the model never saw gets almost none."""
+    result = np.full((len(x), num_codes), 1e-6)
+    result[:, model.classes_.astype(int)] = model.predict_proba(x)
+    return result / result.sum(axis=1, keepdims=True)
+
+
+def _options(x: np.ndarray, categorical: np.ndarray, seed: int) -> dict[str, Any]:
+    return {
+        "learning_rate": 0.1,
+        "max_leaf_nodes": 15,
+        "min_samples_leaf": max(3, min(20, len(x) // 50)),
+        "l2_regularization": 1.0,
+        "categorical_features": categorical if categorical.any() else None,
+        "early_stopping": False,
+        "random_state": seed,
+    }
+
+
+def _frequent_codes(column: pd.Series) -> np.ndarray:
+    from demix_jax.data.kinds import levels
+
+    codes, _ = levels(column)
+    counts = np.bincount(codes[codes >= 0], minlength=1)
+    rank = np.full(len(counts) + 1, np.nan)  # the last entry serves code −1, missing
+    frequent = np.argsort(-counts, kind="stable")[:MAX_LEVELS]
+    rank[frequent] = np.arange(len(frequent))
+    return rank[codes]
+
+
+def _days(column: pd.Series) -> np.ndarray:
+    from demix_jax.data.kinds import as_dates, date_format, levels, nature
+
+    text_format = None if nature(column) == "date" else date_format(levels(column)[1])
+    stamps = as_dates(column, text_format)
+    days = stamps.to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
+    return np.where(stamps.isna(), np.nan, days)
