@@ -1,0 +1,55 @@
+"""Thresholds: against trying every set of most probable rows, and against the F1 of labels drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from demix_jax.classifier.decision import f1_threshold, thresholds
+
+
+def expected_f1(probability, threshold):
+    flagged = probability >= threshold
+    return 2 * probability[flagged].sum() / (flagged.sum() + probability.sum())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([0.01, 0.1, 0.2, 0.35, 0.5, 0.8, 0.97]), min_size=1, max_size=30))
+def test_no_other_threshold_promises_more(values):
+    probability = np.array(values)
+    best = max(expected_f1(probability, threshold) for threshold in probability)
+    assert expected_f1(probability, f1_threshold(probability)) == pytest.approx(best, rel=1e-9)
+
+
+def test_hand_computed():
+    # flagging 1, 2, 3 rows: 1.6/2.2, 2.6/3.2, 2.8... : 2·0.8/(1+1.4), 2·1.3/(2+1.4), 2·1.4/(3+1.4)
+    assert 2 * 1.3 / 3.4 > max(2 * 0.8 / 2.4, 2 * 1.4 / 4.4)
+    assert f1_threshold(np.array([0.1, 0.8, 0.5])) == pytest.approx(0.5)
+
+
+def test_best_for_labels_drawn_from_the_probabilities():
+    rng = np.random.default_rng(0)
+    probability = rng.beta(0.5, 2.0, 4_000)
+    truth = rng.random((20, 4_000)) < probability
+
+    def mean_f1(threshold):
+        flagged = probability >= threshold
+        return np.mean(2 * (truth & flagged).sum(axis=1) / (flagged.sum() + truth.sum(axis=1)))
+
+    chosen = mean_f1(f1_threshold(probability))
+    assert chosen > max(mean_f1(t) for t in np.linspace(0.05, 0.95, 19)) - 0.003
+
+
+def test_threshold_is_half_the_best_f1():  # Lipton et al. 2014, theorem 1
+    probability = np.random.default_rng(1).beta(0.4, 1.5, 50_000)
+    threshold = f1_threshold(probability)
+    assert threshold == pytest.approx(expected_f1(probability, threshold) / 2, abs=2e-3)
+
+
+def test_no_row_below_the_floor_is_flagged():
+    probability = np.column_stack([np.full(50, 0.04), np.linspace(0, 0.2, 50), np.linspace(0, 1, 50)])
+    got = thresholds(probability, np.array([0.3, 0.3, 0.3]))
+    assert (probability >= got).sum(axis=0).tolist()[:2] == [0, 0]
+    assert got[2] == pytest.approx(max(0.3, f1_threshold(probability[:, 2])))
