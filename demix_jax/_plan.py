@@ -61,6 +61,10 @@ class Plan:
         losses, blocks = jax.vmap(lambda example: self._one(leaves, example))(batch)
         return FactoredGradients(blocks, losses, self.leaves, self.structure)
 
+    def loss(self, params: PyTree, example: PyTree) -> jax.Array:
+        """The loss that was traced."""
+        return core.jaxpr_as_fun(self.closed)(*jax.tree.leaves(params), *jax.tree.leaves(example))[0]
+
     def _one(self, leaves: Sequence[jax.Array], example: PyTree) -> tuple[jax.Array, tuple]:
         inputs = [*leaves, *jax.tree.leaves(example)]
 

@@ -70,7 +70,7 @@ class Directions(NamedTuple):
 
 
 class Fitted(Protocol):
-    """A curvature fitted to training data; a pytree. `damping` is the λ in use (0 where there is none)."""
+    """A curvature fitted to training data. `damping` is the λ in use (0 where there is none)."""
 
     @property
     def damping(self) -> Any: ...

@@ -48,11 +48,8 @@ class GaussNewton:
         check_damping(self.damping)
         chosen = curvature_samples(problem.train, self.samples)
         num = num_examples(chosen, "train")
-        cut, vectors = _convex_outputs(problem, chosen)
-        check_size(num * vectors.shape[1], problem.plan, "samples")
-        plan, batch = _row_problem(problem, cut, chosen, vectors)
-        if plan.layouts != problem.plan.layouts:
-            raise InputError("the loss reads its parameters after its outputs; use Hessian or EmpiricalFisher instead.")
+        plan, batch = row_problem(problem, chosen)
+        check_size(num_examples(batch, "train"), plan, "samples")
         return fit_rows(problem.gradients(batch, plan), num, self.damping, "GaussNewton")
 
 
@@ -84,7 +81,7 @@ def _convex_outputs(problem: Problem, chosen: PyTree) -> tuple[Cut, jax.Array]:
             roots = np.sqrt(np.maximum(values[:, kept], 0.0))
             return cut, jnp.asarray(vectors)[:, :, kept].transpose(0, 2, 1) * jnp.asarray(roots)[:, :, None]
     raise InputError(
-        "found no outputs in which the loss is convex: its parameters reach it by several ways (a weight penalty inside "
+        "found no outputs in which the loss is convex: its parameters reach it by several ways (a weight penalty in "
         "the loss?) or it is linear in them. Leave the penalty out, as damping stands for it, or use Hessian."
     )
 
@@ -105,12 +102,15 @@ def _output_curvature(cut: Cut, params: PyTree, batch: PyTree) -> tuple[jax.Arra
     return jnp.linalg.eigh(hessians)
 
 
-def _row_problem(problem: Problem, cut: Cut, chosen: PyTree, vectors: jax.Array) -> tuple[Plan, PyTree]:
-    """The "loss" rowᵀ outputs, whose gradients are the rows of G, and its batch of n · r examples."""
-    per_sample = vectors.shape[1]
-    repeated = jax.tree.map(lambda leaf: leaf.repeat(per_sample, axis=0), chosen)
+def row_problem(problem: Problem, samples: PyTree) -> tuple[Plan, PyTree]:
+    """The "loss" rowᵀ outputs, whose gradients are the rows of G, and its batch of n · r examples, sample by sample."""
+    cut, vectors = _convex_outputs(problem, samples)
+    repeated = jax.tree.map(lambda leaf: leaf.repeat(vectors.shape[1], axis=0), samples)
     batch = {"example": repeated, "row": vectors.reshape(-1, vectors.shape[2])}
-    return plan_for(_row_loss(cut), problem.params, batch, problem.select), batch
+    plan = plan_for(_row_loss(cut), problem.params, batch, problem.select)
+    if plan.layouts != problem.plan.layouts:
+        raise InputError("the loss reads its parameters after its outputs; use Hessian or EmpiricalFisher instead.")
+    return plan, batch
 
 
 @lru_cache(maxsize=128)

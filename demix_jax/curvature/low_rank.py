@@ -65,8 +65,8 @@ def fit_rows(rows: FactoredGradients, num: int, damping: float | None, name: str
         factor = _factor(blocked_gram_matrix(rows, rows), num * chosen)
     if not bool(jnp.isfinite(factor).all()):
         raise InputError(
-            f"damping {float(chosen):.1e} is too small to invert the curvature in {factor.dtype}; pass a larger one, or "
-            "compute in 64 bits."
+            f"damping {float(chosen):.1e} is too small to invert the curvature in {factor.dtype}; pass a larger one, "
+            "or compute in 64 bits."
         )
     return ParameterSpace(factor, chosen) if num_parameters <= num_rows else SampleSpace(rows, factor, chosen)
 
