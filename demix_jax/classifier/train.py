@@ -119,8 +119,9 @@ def calibrate(member: ErrorClassifier, worlds: list[World]) -> tuple[np.ndarray,
 
 
 def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> list[set[str]]:
+    """Tables held out by each of `count` networks; a single network goes without half of them."""
     order = rng.permutation(len(tables))
-    return [{tables[i] for i in order[f::count]} for f in range(count)]
+    return [{tables[i] for i in order[f :: max(2, count)]} for f in range(count)]
 
 
 def _train_member(network, options, interventions, sampler, seed, on_step) -> PyTree:
