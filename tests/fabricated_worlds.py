@@ -1,0 +1,45 @@
+"""Worlds made of random numbers in which each error type leaves a plain trace, to train tiny classifiers on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from demix_jax.classifier import (
+    ErrorClassifier,
+    NetworkConfig,
+    TrainingOptions,
+    View,
+    World,
+    fit_classifier,
+    table_facts,
+)
+from demix_jax.evidence.signals import SIGNALS
+from demix_jax.vectors import CHANNELS
+
+TINY = NetworkConfig(width=8, num_points=3, num_seeds=1, hidden=16)
+# One signal that tells each type, and where real tables show it most clearly.
+TRACES = ("tree_log_p", "surprise_1st", "rules_weighted_log_ratio")
+_SIGNS = (-1.0, 1.0, -1.0)
+
+
+def fabricated_world(seed: int, *, table: str | None = None, num_rows: int = 150, set_size: int = 20) -> World:
+    """Two views of random rows; the signal of TRACES[t] is shifted by three spreads in rows with error type t."""
+    rng = np.random.default_rng(seed)
+    truth = rng.random((num_rows, 3)) < rng.uniform(0.1, 0.3, 3)
+    views = []
+    for _ in range(2):
+        vectors = rng.normal(0, 0.3, (num_rows, set_size, len(CHANNELS)))
+        vectors[..., 0] += 0.5 * truth[:, :1]
+        signals = rng.normal(size=(num_rows, len(SIGNALS)))
+        for t, (name, sign) in enumerate(zip(TRACES, _SIGNS, strict=True)):
+            signals[:, SIGNALS.index(name)] += 3.0 * sign * truth[:, t]
+        views.append(View(vectors.astype(np.float16), signals.astype(np.float32)))
+    facts = table_facts(num_rows, 2, 5, "classification")
+    return World(tuple(views), truth, facts, table or f"table {seed}")
+
+
+def tiny_classifier(*, seed: int = 0, num_steps: int = 60, **options) -> ErrorClassifier:
+    """A classifier trained for a moment on fabricated worlds of four tables."""
+    worlds = [fabricated_world(s) for s in range(4)]
+    chosen = TrainingOptions(num_members=2, num_steps=num_steps, learning_rate=1e-2)
+    return fit_classifier(worlds, seed=seed, config=TINY, options=chosen, **options)

@@ -1,0 +1,124 @@
+"""Cells against the rest of their row: planted wrong cells stand out, and support is where information is."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from sklearn.metrics import roc_auc_score
+
+from demix_jax.evidence.cells import ColumnModel, cell_evidence
+from demix_jax.evidence.folds import make_folds
+
+NUM_CODES = (6, 6, 4, 3)
+NUM_ROWS = 600
+
+
+@pytest.fixture(scope="module")
+def known():
+    """x1 is a function of x0 but for 5 % noise, x2 decides the label, x3 is independent; 20 cells of x1 are wrong."""
+    rng = np.random.default_rng(0)
+    x0 = rng.integers(0, 6, NUM_ROWS)
+    x1 = np.where(rng.random(NUM_ROWS) < 0.05, rng.integers(0, 6, NUM_ROWS), np.array([3, 1, 5, 0, 2, 4])[x0])
+    x2, x3 = rng.integers(0, 4, NUM_ROWS), rng.integers(0, 3, NUM_ROWS)
+    labels = (x2 >= 2).astype(int)
+    codes = np.stack([x0, x1, x2, x3], axis=1).astype(np.int32)
+    wrong = rng.choice(NUM_ROWS, 20, replace=False)
+    clean = codes.copy()
+    codes[wrong, 1] = (np.array([3, 1, 5, 0, 2, 4])[x0[wrong]] + rng.integers(1, 6, 20)) % 6
+    folds = make_folds(rng, labels, num_folds=2)
+    found = cell_evidence(jax.random.key(0), codes, NUM_CODES, labels, folds)
+    return codes, clean, labels, folds, wrong, found
+
+
+def test_wrong_cells_are_the_most_surprising(known):
+    _, _, _, _, wrong, found = known
+    assert found.surprise.shape == found.support.shape == (NUM_ROWS, 4)
+    assert np.isfinite(found.surprise).all() and np.isfinite(found.support).all()
+    is_wrong = np.isin(np.arange(NUM_ROWS), wrong)
+    assert roc_auc_score(is_wrong, found.surprise[:, 1]) > 0.93
+    assert np.median(found.surprise[wrong, 1]) > 2 > np.quantile(found.surprise[~is_wrong, 1], 0.9)
+
+
+def test_cells_without_errors_are_as_surprising_as_usual(known):
+    """An independent column: its surprise is −log p minus the entropy, so its mean is zero."""
+    surprise = known[-1].surprise
+    for q in (2, 3):
+        assert abs(surprise[:, q].mean()) < 0.12
+    assert np.abs(surprise[:, 3]).max() < 1.5, "three values of equal share, whatever the rest of the row"
+
+
+def test_support_is_the_information_about_the_label(known):
+    """x2 alone decides a label of log 2 nats; knowing the label leaves two of x2's four values."""
+    support = known[-1].support
+    assert support[:, 2].mean() == pytest.approx(np.log(2), abs=0.15)
+    for q in (0, 1, 3):
+        assert abs(support[:, q].mean()) < 0.08
+
+
+def test_a_cell_that_contradicts_its_label_has_negative_support(known):
+    codes, _, labels, folds, _, _ = known
+    flipped = labels.copy()
+    lied = np.random.default_rng(2).choice(NUM_ROWS, 30, replace=False)
+    flipped[lied] = 1 - flipped[lied]
+    found = cell_evidence(jax.random.key(0), codes, NUM_CODES, flipped, folds)
+    assert np.mean(found.support[lied, 2] < 0) > 0.9
+    assert np.mean(found.support[np.setdiff1d(np.arange(NUM_ROWS), lied), 2] > 0) > 0.95
+
+
+def test_equal_keys_give_equal_evidence_and_blocks_make_no_difference(known):
+    codes, _, labels, folds, _, _ = known
+    counts = []
+    options = {"num_epochs": 1}
+    whole = cell_evidence(jax.random.key(1), codes, NUM_CODES, labels, folds, **options)
+    parts = cell_evidence(
+        jax.random.key(1), codes, NUM_CODES, labels, folds, block=64, on_block=counts.append, **options
+    )
+    assert sum(counts) == NUM_ROWS and len(counts) == 10
+    np.testing.assert_allclose(whole.surprise, parts.surprise, atol=1e-4)
+    np.testing.assert_allclose(whole.support, parts.support, atol=1e-4)
+    other = cell_evidence(jax.random.key(2), codes, NUM_CODES, labels, folds, **options)
+    assert np.abs(whole.surprise - other.surprise).max() > 1e-3
+
+
+def test_rows_are_scored_by_a_model_that_never_saw_them(known):
+    codes, _, labels, folds, _, _ = known
+    changed = codes.copy()
+    mine = np.flatnonzero(folds.fold == 0)
+    changed[mine[0]] = (changed[mine[0]] + 1) % np.array(NUM_CODES)
+    first, second = (
+        cell_evidence(jax.random.key(0), table, NUM_CODES, labels, folds, num_epochs=2).surprise
+        for table in (codes, changed)
+    )
+    np.testing.assert_allclose(first[mine[1:]], second[mine[1:]], atol=1e-5)
+
+
+def test_leaving_one_out_equals_masking_it():
+    """The fast path, which updates a sum of embeddings, against the plain one with one cell masked at a time."""
+    rng = np.random.default_rng(0)
+    sizes = np.array([5, 3, 4])
+    allowed = jnp.asarray(np.arange(8) < sizes[:, None])
+    codes = rng.integers(0, sizes, (6, 3)).astype(np.int32)
+    model = ColumnModel(3, 8, width=16)
+    params = model.init(jax.random.key(0), codes, np.zeros((6, 3), bool), allowed, method=ColumnModel.log_probs)
+    for hidden in (np.zeros(3, bool), np.array([False, False, True])):
+        log_p, entropy = model.apply(params, codes, jnp.asarray(hidden), allowed, method=ColumnModel.leave_one_out)
+        for q in range(3):
+            masked = np.tile(hidden | (np.arange(3) == q), (6, 1))
+            plain = np.asarray(model.apply(params, codes, masked, allowed, method=ColumnModel.log_probs))[:, q]
+            plain = log_softmax(plain[:, : sizes[q]].astype(np.float64), axis=1)
+            np.testing.assert_allclose(log_p[:, q], plain[np.arange(6), codes[:, q]], atol=1e-4)
+            np.testing.assert_allclose(entropy[:, q], -(np.exp(plain) * plain).sum(axis=1), atol=1e-4)
+
+
+def test_codes_that_a_column_lacks_have_no_probability():
+    model = ColumnModel(2, 8, width=8)
+    allowed = jnp.asarray(np.arange(8) < np.array([[2], [5]]))
+    codes = np.zeros((4, 2), np.int32)
+    nothing = np.zeros((4, 2), bool)
+    params = model.init(jax.random.key(0), codes, nothing, allowed, method=ColumnModel.log_probs)
+    p = np.exp(model.apply(params, codes, nothing, allowed, method=ColumnModel.log_probs))
+    np.testing.assert_allclose(p[:, 0, :2].sum(axis=1), 1, rtol=1e-5)
+    assert p[:, 0, 2:].max() == 0 and p[:, 1, 5:].max() == 0

@@ -1,0 +1,383 @@
+"""The error classifier: its losses and inputs by hand, what interventions draw, what training learns, its files."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fabricated_worlds import TINY, fabricated_world, tiny_classifier
+from safetensors.numpy import save_file
+from scipy.special import expit, log_softmax
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from demix_jax.checks import InputError
+from demix_jax.classifier import (
+    ErrorClassifier,
+    Interventions,
+    TrainingOptions,
+    View,
+    World,
+    fit_classifier,
+    load_classifier,
+    table_facts,
+)
+from demix_jax.classifier import classifier as module
+from demix_jax.classifier.examples import ExampleSampler
+from demix_jax.classifier.inputs import NUM_TABLE_FACTS, signal_inputs
+from demix_jax.classifier.train import FLOOR, alignment_loss, asymmetric_loss, calibrate, contrastive_loss
+from demix_jax.evidence.signals import SIGNALS
+from demix_jax.vectors import CHANNELS
+
+
+@pytest.fixture(scope="module")
+def trained():
+    steps = []
+    classifier = tiny_classifier(on_step=steps.append)
+    return classifier, steps
+
+
+# Inputs
+
+
+def test_signals_are_standardised_and_ranked_within_their_table():
+    signals = np.array([[1.0, 100.0], [3.0, 0.0], [2.0, -100.0]], np.float32)
+    got = signal_inputs(signals, np.array([2.0, 0.0], np.float32), np.array([0.5, 10.0], np.float32))
+    scores = norm.ppf([1 / 6, 1 / 2, 5 / 6])
+    want = [[-2, 4, scores[0], scores[2]], [2, 0, scores[2], scores[1]], [0, -4, scores[1], scores[0]]]
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_ranks_do_not_depend_on_the_scale_of_a_table():
+    signals = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    zeros, ones = np.zeros(3, np.float32), np.ones(3, np.float32)
+    first, second = (signal_inputs(s, zeros, ones)[:, 3:] for s in (signals, 7 * signals + 5))
+    np.testing.assert_allclose(first, second, atol=1e-6)
+
+
+def test_table_facts():
+    facts = table_facts(2_981, 2, 12, "classification")
+    assert facts.shape == (NUM_TABLE_FACTS,)
+    np.testing.assert_allclose(facts, [0, np.log(2), -0.015, 0], atol=1e-3)
+    assert table_facts(100, 1, 5, "regression").tolist()[1] == 0 and table_facts(100, 1, 5, "regression")[3] == 1
+
+
+# Losses
+
+
+def test_without_focus_the_loss_is_binary_cross_entropy():
+    rng = np.random.default_rng(0)
+    logits, truth = rng.normal(0, 3, (50, 3)), rng.integers(0, 2, (50, 3)).astype(float)
+    want = -(truth * np.log(expit(logits)) + (1 - truth) * np.log(1 - expit(logits)))
+    np.testing.assert_allclose(
+        asymmetric_loss(jnp.asarray(logits), jnp.asarray(truth), 0.0), want, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_focus_weighs_negatives_by_their_probability():
+    logits = jnp.array([2.0, -1.0, 2.0])
+    got = asymmetric_loss(logits, jnp.array([0.0, 0.0, 1.0]), 2.0)
+    p = expit(np.array([2.0, -1.0]))
+    np.testing.assert_allclose(got, [*(-(p**2) * np.log(1 - p)), -np.log(expit(2.0))], rtol=1e-5)
+
+
+def test_contrastive_loss_by_hand():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(2, 6, 4))
+    a, b = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (first, second))
+    similarity = a @ b.T / 0.2
+    rows = np.diag(log_softmax(similarity, axis=1)).mean()
+    columns = np.diag(log_softmax(similarity, axis=0)).mean()
+    got = contrastive_loss(jnp.asarray(first), jnp.asarray(second))
+    assert float(got) == pytest.approx(-(rows + columns) / 2, rel=1e-4)
+    assert contrastive_loss(jnp.asarray(first), jnp.asarray(first)) < got
+
+
+def test_alignment_loss_by_hand():
+    first = np.array([[1.0, 0.0], [3.0, 2.0], [5.0, 5.0]])
+    second = np.array([[0.0, 0.0], [2.0, 4.0], [1.0, 1.0]])
+    truth = np.array([[1.0, 0.0, 0.0], [1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    # type 0: means (2, 1) and (1, 2), squares 1 and 1, mean 1; type 1 has no rows; type 2: (3, 2), (2, 4): mean 2.5
+    got = alignment_loss(jnp.asarray(first), jnp.asarray(second), jnp.asarray(truth))
+    assert float(got) == pytest.approx((1 + 2.5) / 2, rel=1e-5)
+    assert float(alignment_loss(jnp.asarray(first), jnp.asarray(second), jnp.zeros((3, 3)))) == 0
+
+
+# What the sampler draws
+
+
+NUM_ROWS, SET_SIZE = 120, 30
+
+
+def traceable_worlds():
+    """Vectors whose channels say which row, validation sample and view they are."""
+    worlds = []
+    for w in range(3):
+        rng = np.random.default_rng(w)
+        truth = rng.random((NUM_ROWS, 3)) < np.array([0.5, 0.2, 0.1])
+        views = []
+        for v in range(2):
+            vectors = np.zeros((NUM_ROWS, SET_SIZE, len(CHANNELS)), np.float16)
+            vectors[..., 0] = np.arange(NUM_ROWS)[:, None]
+            vectors[..., 1] = np.arange(SET_SIZE)
+            vectors[..., 2] = v
+            vectors[..., 3] = w
+            signals = np.tile(np.arange(NUM_ROWS, dtype=np.float32)[:, None] * (1 - 2 * v), (1, 2))
+            views.append(View(vectors, signals))
+        worlds.append(World(tuple(views), truth, np.full(4, w, np.float32), "one" if w < 2 else "two"))
+    return worlds
+
+
+def drawn(interventions, count=12, **options):
+    worlds = traceable_worlds()
+    mean, scale = np.zeros(2, np.float32), np.full(2, 100.0, np.float32)
+    options = {"num_worlds": 4, "num_rows": 40, "set_size": 24, "num_context": 50, "num_variants": 4} | options
+    sampler = ExampleSampler(np.random.default_rng(0), worlds, mean, scale, interventions, **options)
+    return worlds, [sampler.draw() for _ in range(count)]
+
+
+NOTHING = Interventions(mask_validation=False, swap_models=False, change_rates=False)
+
+
+@pytest.mark.parametrize(
+    "interventions",
+    [NOTHING, Interventions(), *(NOTHING.replace(**{f.name: True}) for f in dataclasses.fields(Interventions))],
+)
+def test_batches_hold_what_belongs_together(interventions):
+    worlds, batches = drawn(interventions, count=4)
+    for batch in batches:
+        assert batch.vectors.shape == (2, 4, 40, 24, len(CHANNELS)) and batch.mask.shape == (2, 4, 24)
+        assert batch.signals.shape == (2, 4, 40, 4) and batch.truth.shape == (4, 40, 3)
+        assert batch.context.shape == (2, 4, 50, 4)
+        for w in range(4):
+            world = int(batch.vectors[0, w, 0, 0, 3])
+            rows = batch.vectors[0, w, :, 0, 0].astype(int)
+            np.testing.assert_array_equal(batch.vectors[..., 0][1, w], np.repeat(rows[:, None], 24, axis=1))
+            np.testing.assert_array_equal(batch.truth[w], worlds[world].truth[rows])
+            np.testing.assert_array_equal(batch.facts[w], world)
+            for view in range(2):
+                sign = 1 - 2 * batch.vectors[view, w, 0, 0, 2]
+                np.testing.assert_allclose(batch.signals[view, w, :, 0], np.clip(sign * rows / 100, -4, 4), rtol=1e-5)
+        assert batch.mask.any(axis=-1).all()
+
+
+def seen(interventions):
+    """Which of the things an intervention varies do vary: (validation samples, task models, rates)."""
+    worlds, batches = drawn(interventions, count=20)
+    masks = np.stack([batch.mask for batch in batches])
+    columns = np.stack([batch.vectors[..., 0, :, 1] for batch in batches])
+    views = np.stack([batch.vectors[..., 0, 0, 2] for batch in batches])  # [batches, 2, worlds]
+    subsets = not masks.all() or (columns != np.arange(24)).any()
+    models = (views[:, 0] != views[:, 1]).any()
+    rates = np.array([truth.mean(axis=0) for batch in batches for truth in batch.truth])
+    kinds = np.array([facts[0] for batch in batches for facts in batch.facts])
+    shares = np.stack([world.truth.mean(axis=0) for world in worlds])
+    spread = np.abs(rates - shares[kinds.astype(int)]).max(axis=1)
+    return subsets, models, bool(np.mean(spread > 0.22) > 0.1)
+
+
+@pytest.mark.parametrize("switch", [None, "mask_validation", "swap_models", "change_rates"])
+def test_each_intervention_varies_its_own_thing_and_nothing_else(switch):
+    interventions = NOTHING if switch is None else NOTHING.replace(**{switch: True})
+    want = tuple(name == switch for name in ("mask_validation", "swap_models", "change_rates"))
+    assert seen(interventions) == want
+
+
+def test_present_validation_samples_are_distinct():
+    _, batches = drawn(Interventions(), count=5, set_size=64)
+    for batch in batches:
+        for view in range(2):
+            for w in range(4):
+                columns = batch.vectors[view, w, 0, :, 1][batch.mask[view, w]]
+                assert len(set(columns.tolist())) == len(columns) >= 16
+
+
+def test_without_subsets_a_short_set_is_padded_and_masked():
+    _, batches = drawn(NOTHING, count=1, set_size=40)
+    np.testing.assert_array_equal(batches[0].mask, np.broadcast_to(np.arange(40) < SET_SIZE, (2, 4, 40)))
+
+
+def test_worlds_with_fewer_rows_than_a_batch_are_drawn_with_repeats():
+    _, batches = drawn(Interventions(), count=1, num_rows=200)
+    assert batches[0].truth.shape == (4, 200, 3)
+
+
+# Training
+
+
+def test_training_learns_what_tells_the_types_on_a_table_it_never_saw(trained):
+    classifier, _ = trained
+    world = fabricated_world(99)
+    probability = classifier.predict(*world.views[0], world.facts)
+    assert probability.shape == (150, 3) and (probability > 0).all() and (probability < 1).all()
+    for t in range(3):
+        assert roc_auc_score(world.truth[:, t], probability[:, t]) > 0.9
+
+
+def test_every_step_is_told_and_the_card_says_what_was_done(trained):
+    classifier, steps = trained
+    assert sum(steps) == 2 * 60
+    card = classifier.card
+    assert card["tables"] == [f"table {i}" for i in range(4)] and card["num_worlds"] == 4 and card["num_rows"] == 600
+    assert card["options"]["num_steps"] == 60 and card["interventions"]["swap_models"] is True
+    np.testing.assert_allclose(classifier.floor, FLOOR)
+    assert classifier.slope.shape == classifier.offset.shape == (2, 3) and (classifier.slope > 0).all()
+
+
+@pytest.mark.parametrize("num_members", [1, 3])
+def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_members):
+    trained_on, calibrated_on = [], []
+
+    def fake_member(network, options, interventions, sampler, seed, on_step):
+        trained_on.append({world.table for world in sampler.worlds})
+        return {"kernel": np.zeros(1)}
+
+    def fake_calibrate(member, worlds):
+        calibrated_on.append({world.table for world in worlds})
+        return np.ones(3, np.float32), np.zeros(3, np.float32)
+
+    monkeypatch.setattr("demix_jax.classifier.train._train_member", fake_member)
+    monkeypatch.setattr("demix_jax.classifier.train.calibrate", fake_calibrate)
+    worlds = [fabricated_world(s, table=f"t{s % 3}", num_rows=60) for s in range(6)]
+    fit_classifier(worlds, seed=0, config=TINY, options=TrainingOptions(num_members=num_members))
+    assert len(trained_on) == num_members
+    for inside, outside in zip(trained_on, calibrated_on, strict=True):
+        assert inside and outside and not inside & outside and inside | outside == {"t0", "t1", "t2"}
+
+
+def test_two_tables_are_needed():
+    with pytest.raises(ValueError, match="1 table; give at least 2"):
+        fit_classifier([fabricated_world(0), fabricated_world(1, table="table 0")], seed=0)
+
+
+def test_calibration_recovers_a_known_logistic():
+    rng = np.random.default_rng(0)
+    slope, offset = np.array([1.7, 0.6, 2.5]), np.array([-1.0, 0.5, -2.0])
+    worlds = []
+    for size in (3_000, 1_500):
+        z = rng.normal(0, 1.5, (size, 3))
+        truth = rng.random((size, 3)) < expit(slope * z + offset)
+        worlds.append(World((View(z, z),), truth, np.zeros(4), f"{size}"))
+
+    class Known:
+        def logits(self, vectors, signals, facts):
+            return vectors[None]
+
+    got_slope, got_offset = calibrate(Known(), worlds)
+    np.testing.assert_allclose(got_slope, slope, rtol=0.1)
+    np.testing.assert_allclose(got_offset, offset, atol=0.15)
+
+
+def test_calibration_leaves_a_type_that_never_occurs_as_it_is():
+    z = np.random.default_rng(0).normal(size=(100, 3))
+    truth = np.zeros((100, 3), bool)
+    truth[:, 0] = z[:, 0] > 0.3
+
+    class Known:
+        def logits(self, vectors, signals, facts):
+            return vectors[None]
+
+    slope, offset = calibrate(Known(), [World((View(z, z),), truth, np.zeros(4), "t")])
+    assert slope[1:].tolist() == [1, 1] and offset[1:].tolist() == [0, 0] and slope[0] > 1
+
+
+# Prediction
+
+
+def test_order_and_number_of_validation_samples(trained):
+    classifier, _ = trained
+    world = fabricated_world(7)
+    vectors, signals = world.views[0]
+    want = classifier.logits(vectors, signals, world.facts)
+    order = np.random.default_rng(0).permutation(vectors.shape[1])
+    np.testing.assert_allclose(classifier.logits(vectors[:, order], signals, world.facts), want, atol=2e-3)
+    for count in (1, 5):
+        few = classifier.logits(vectors[:, :count], signals, world.facts)
+        assert few.shape == want.shape and np.isfinite(few).all()
+    repeated = classifier.logits(np.repeat(vectors, 2, axis=1), signals, world.facts)
+    np.testing.assert_allclose(repeated, want, atol=2e-3, err_msg="each sample twice says what each once says")
+
+
+def test_blocks_make_no_difference(trained, monkeypatch):
+    classifier, _ = trained
+    world = fabricated_world(7)
+    want = classifier.logits(*world.views[0], world.facts)
+    counts = []
+    monkeypatch.setattr(module, "_BLOCK", 64)
+    got = classifier.logits(*world.views[0], world.facts, on_block=counts.append)
+    assert counts == [64, 64, 22]
+    np.testing.assert_allclose(got, want, atol=1e-4)
+
+
+def test_probability_is_the_mean_log_odds_of_calibrated_members(trained):
+    classifier, _ = trained
+    world = fabricated_world(7)
+    z = classifier.logits(*world.views[0], world.facts)
+    log_odds = np.mean([z[g] * classifier.slope[g] + classifier.offset[g] for g in range(2)], axis=0)
+    np.testing.assert_allclose(classifier.predict(*world.views[0], world.facts), expit(log_odds), rtol=1e-5)
+
+
+# Files
+
+
+def test_a_saved_classifier_predicts_the_same_to_the_last_bit(trained, tmp_path):
+    classifier, _ = trained
+    path = tmp_path / "mine.safetensors"
+    classifier.save(path)
+    loaded = load_classifier(path)
+    assert loaded.config == classifier.config and loaded.name == "mine.safetensors"
+    assert loaded.card == classifier.card and loaded.fingerprint == classifier.fingerprint
+    world = fabricated_world(3)
+    for view in world.views:
+        np.testing.assert_array_equal(loaded.predict(*view, world.facts), classifier.predict(*view, world.facts))
+
+
+def test_the_fingerprint_follows_the_weights(trained):
+    classifier, _ = trained
+    assert dataclasses.replace(classifier, card={"other": 1}).fingerprint == classifier.fingerprint
+    moved = dataclasses.replace(classifier, offset=classifier.offset + 1e-3)
+    assert moved.fingerprint != classifier.fingerprint
+
+
+def test_wrong_files_are_refused_in_one_sentence(trained, tmp_path):
+    classifier, _ = trained
+    with pytest.raises(InputError, match=r"There is no classifier file .*absent"):
+        load_classifier(tmp_path / "absent.safetensors")
+    with pytest.raises(InputError, match="There is no classifier file"):
+        load_classifier(tmp_path)
+    text = tmp_path / "text.safetensors"
+    text.write_text("age,income\n39,<=50K\n")
+    with pytest.raises(InputError, match="is not a safetensors file"):
+        load_classifier(text)
+    empty = tmp_path / "empty.safetensors"
+    empty.touch()
+    with pytest.raises(InputError, match="is not a safetensors file"):
+        load_classifier(empty)
+    other = tmp_path / "other.safetensors"
+    save_file({"weight": np.zeros(3, np.float32)}, other)
+    with pytest.raises(InputError, match="holds other weights"):
+        load_classifier(other)
+    old = tmp_path / "old.safetensors"
+    metadata = classifier._metadata() | {"signals": '["tree_log_p"]'}
+    save_file(classifier._arrays(), old, metadata=metadata)
+    with pytest.raises(InputError, match="another version of demix_jax"):
+        load_classifier(old)
+    cut = tmp_path / "cut.safetensors"
+    classifier.save(cut)
+    cut.write_bytes(cut.read_bytes()[:-100])
+    with pytest.raises(InputError, match="is not a safetensors file"):
+        load_classifier(cut)
+
+
+def test_an_uncalibrated_network_predicts_its_own_probability(trained):
+    classifier, _ = trained
+    params = jax.tree.map(lambda leaf: leaf[0], classifier.params)
+    mean, scale = np.zeros(len(SIGNALS), np.float32), np.ones(len(SIGNALS), np.float32)
+    single = ErrorClassifier.single(classifier.config, params, mean, scale)
+    world = fabricated_world(1)
+    z = single.logits(*world.views[0], world.facts)
+    np.testing.assert_allclose(single.predict(*world.views[0], world.facts), expit(z[0]), rtol=1e-5)
