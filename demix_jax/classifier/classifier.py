@@ -77,8 +77,7 @@ class ErrorClassifier:
         inputs = signal_inputs(signals, self.signal_mean, self.signal_scale)
         num_rows = len(inputs)
         sample = np.random.default_rng(0).permutation(num_rows)[:_CONTEXT_ROWS]
-        states, context = _context(self.config, self.params, vectors[sample], inputs[sample], facts)
-        del states
+        context = _context(self.config, self.params, inputs[sample], facts)
         result = np.empty((len(self.slope), num_rows, len(ERROR_TYPES)), np.float32)
         size = min(_BLOCK, num_rows)
         for start in range(0, num_rows, size):
@@ -172,14 +171,9 @@ def load_classifier(path: str | Path = "default") -> ErrorClassifier:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _context(config, params, vectors, signals, facts):
+def _context(config, params, signals, facts):
     network = ErrorNetwork(config)
-
-    def member(params):
-        states = _states(network, params, vectors, signals)
-        return states, network.apply(params, states, facts, method=ErrorNetwork.context)
-
-    return jax.vmap(member)(params)
+    return jax.vmap(lambda member: network.apply(member, signals, facts, method=ErrorNetwork.context))(params)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -187,13 +181,9 @@ def _classify(config, params, vectors, signals, context):
     network = ErrorNetwork(config)
 
     def member(params, context):
-        states = _states(network, params, vectors, signals)
+        vectors32 = vectors.astype(np.float32)
+        mask = np.ones(vectors.shape[:2], bool)
+        states = network.apply(params, vectors32, mask, signals, method=ErrorNetwork.row_states)
         return network.apply(params, states, context, method=ErrorNetwork.classify)[1]
 
     return jax.vmap(member)(params, context)
-
-
-def _states(network, params, vectors, signals):
-    vectors = vectors.astype(np.float32)
-    mask = np.ones(vectors.shape[:2], bool)
-    return network.apply(params, vectors, mask, signals, method=ErrorNetwork.row_states)

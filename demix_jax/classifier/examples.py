@@ -51,12 +51,14 @@ class Batch(NamedTuple):
     """W worlds of R rows, each seen twice.
 
     vectors: f16[2, W, R, S, C]. mask: bool[2, W, S], validation samples that are present.
-    signals: f32[2, W, R, 2F]. facts: f32[W, T]. truth: f32[W, R, 3].
+    signals: f32[2, W, R, 2F]. context: f32[2, W, K, 2F], signals of K rows that stand for the world's table.
+    facts: f32[W, T]. truth: f32[W, R, 3].
     """
 
     vectors: np.ndarray
     mask: np.ndarray
     signals: np.ndarray
+    context: np.ndarray
     facts: np.ndarray
     truth: np.ndarray
 
@@ -76,7 +78,8 @@ class ExampleSampler:
       worlds: the training worlds.
       mean, scale: f32[F], standardisation of the signals.
       interventions: which of them to apply.
-      num_worlds, num_rows, set_size: W, R and S of a batch.
+      num_worlds, num_rows, set_size, num_context: W, R, S and K of a batch.
+      num_variants: mixes of error rates made of each world under that intervention, its own among them.
     """
 
     def __init__(
@@ -88,12 +91,13 @@ class ExampleSampler:
         interventions: Interventions,
         *,
         num_worlds: int = 8,
-        num_rows: int = 96,
-        set_size: int = 64,
+        num_rows: int = 80,
+        set_size: int = 32,
+        num_context: int = 384,
         num_variants: int = 3,
     ):
         self.rng, self.worlds, self.interventions = rng, worlds, interventions
-        self.num_worlds, self.num_rows, self.set_size = num_worlds, num_rows, set_size
+        self.num_worlds, self.num_rows, self.set_size, self.num_context = num_worlds, num_rows, set_size, num_context
         count = num_variants if interventions.change_rates else 1
         self.variants = [[self._variant(world, mean, scale, natural=v == 0) for v in range(count)] for world in worlds]
         _, inverse, sizes = np.unique([w.table for w in worlds], return_inverse=True, return_counts=True)
@@ -103,8 +107,8 @@ class ExampleSampler:
     def draw(self) -> Batch:
         """One batch."""
         picked = self.rng.choice(len(self.worlds), self.num_worlds, p=self.weight)
-        vectors, masks, signals, facts, truth = zip(*map(self._world, picked), strict=True)
-        per_view = (np.stack(parts, axis=1) for parts in (vectors, masks, signals))
+        *views, facts, truth = zip(*map(self._world, picked), strict=True)
+        per_view = (np.stack(parts, axis=1) for parts in views)
         return Batch(*per_view, np.stack(facts), np.stack(truth))
 
     def _world(self, index: int):
@@ -114,14 +118,16 @@ class ExampleSampler:
         rows = variant.rows[picked]
         first = rng.integers(len(world.views))
         second = rng.integers(len(world.views)) if self.interventions.swap_models else first
-        vectors, masks, signals = [], [], []
+        vectors, masks, signals, context = [], [], [], []
+        stand_in = rng.integers(len(variant.rows), size=self.num_context)
         for view in (first, second):
             columns, mask = self._validation_subset(world.views[view].vectors.shape[1])
             vectors.append(world.views[view].vectors[rows[:, None], columns])
             masks.append(mask)
             signals.append(variant.signals[view][picked])
+            context.append(variant.signals[view][stand_in])
         truth = world.truth[rows].astype(np.float32)
-        return np.stack(vectors), np.stack(masks), np.stack(signals), world.facts, truth
+        return np.stack(vectors), np.stack(masks), np.stack(signals), np.stack(context), world.facts, truth
 
     def _validation_subset(self, available: int) -> tuple[np.ndarray, np.ndarray]:
         """Columns i[S] to look at, and bool[S] of those that count; without the intervention the first ones."""

@@ -63,7 +63,7 @@ class ErrorNetwork(nn.Module):
         self.set_encoder = SetEncoder(c)
         self.signal_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
         self.row_layer = nn.Dense(c.hidden)
-        self.context_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
+        self.context_layers = [nn.Dense(c.hidden) for _ in range(3)]
         self.head_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
         self.logits = nn.Dense(len(ERROR_TYPES))
         self.drop = nn.Dropout(0.1)
@@ -80,12 +80,13 @@ class ErrorNetwork(nn.Module):
             parts.append(hidden)
         return nn.relu(self.row_layer(jnp.concatenate(parts, axis=-1)))
 
-    def context(self, states: jax.Array, table: jax.Array) -> jax.Array:
-        """States f32[n, hidden] of rows of one table, and facts about it f32[T] -> f32[hidden]."""
-        hidden = nn.relu(self.context_layers[0](states))
-        parts = [hidden.mean(axis=0), hidden.std(axis=0), hidden.max(axis=0)]
-        pooled = jnp.concatenate([*parts, table]) * self.config.use_context
-        return nn.relu(self.context_layers[1](pooled))
+    def context(self, signals: jax.Array, facts: jax.Array) -> jax.Array:
+        """What a table is like: signals f32[n, F] of some of its rows, and facts about it f32[T] -> f32[hidden]."""
+        hidden = signals
+        for layer in self.context_layers[:2]:
+            hidden = nn.relu(layer(hidden))
+        pooled = jnp.concatenate([hidden.mean(axis=0), hidden.std(axis=0), facts]) * self.config.use_context
+        return nn.relu(self.context_layers[2](pooled))
 
     def classify(self, states, context, *, deterministic: bool = True) -> tuple[jax.Array, jax.Array]:
         """f32[n, hidden], f32[hidden] -> embedding f32[n, hidden], logits f32[n, 3]."""
@@ -95,7 +96,7 @@ class ErrorNetwork(nn.Module):
         embedding = self.head_layers[1](hidden)
         return embedding, self.logits(nn.relu(embedding))
 
-    def __call__(self, vectors, mask, signals, table, *, deterministic: bool = True):
-        """All three steps, with the given rows as their own context -> (embedding, logits)."""
+    def __call__(self, vectors, mask, signals, context_signals, facts, *, deterministic: bool = True):
+        """All three steps -> (embedding, logits)."""
         states = self.row_states(vectors, mask, signals, deterministic=deterministic)
-        return self.classify(states, self.context(states, table), deterministic=deterministic)
+        return self.classify(states, self.context(context_signals, facts), deterministic=deterministic)

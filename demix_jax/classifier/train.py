@@ -35,7 +35,7 @@ class TrainingOptions:
     """
 
     num_members: int = flax.struct.field(pytree_node=False, default=4)
-    num_steps: int = flax.struct.field(pytree_node=False, default=2_000)
+    num_steps: int = flax.struct.field(pytree_node=False, default=1_500)
     learning_rate: float = flax.struct.field(pytree_node=False, default=1.5e-3)
     focus: float = flax.struct.field(pytree_node=False, default=1.0)
     contrastive: float = flax.struct.field(pytree_node=False, default=0.1)
@@ -126,12 +126,12 @@ def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> lis
 
 def _train_member(network, options, interventions, sampler, seed, on_step) -> PyTree:
     key, key_init = jax.random.split(jax.random.key(seed))
-    schedule = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, 100, options.num_steps)
+    warmup = min(100, options.num_steps // 5)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, options.num_steps + 1)
     optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2))
     batch = sampler.draw()
-    params = network.init(
-        key_init, batch.vectors[0, 0].astype(np.float32), batch.mask[0, :1], batch.signals[0, 0], batch.facts[0]
-    )
+    vectors, mask = batch.vectors[0, 0].astype(np.float32), batch.mask[0, :1]
+    params = network.init(key_init, vectors, mask, batch.signals[0, 0], batch.context[0, 0], batch.facts[0])
     opt_state = optimizer.init(params)
     step = jax.jit(functools.partial(_step, network, optimizer, options, interventions), donate_argnums=(0, 1))
     for i in range(options.num_steps):
@@ -149,15 +149,14 @@ def _step(network, optimizer, options, interventions, params, opt_state, key, ba
 
 
 def _batch_loss(params, network, options, interventions: Interventions, key, batch: Batch) -> jax.Array:
-    def one(vectors, mask, signals, facts, key):
+    def one(vectors, mask, signals, context, facts, key):
         mask = jnp.broadcast_to(mask, vectors.shape[:2])
-        vectors = vectors.astype(jnp.float32)
-        return network.apply(params, vectors, mask, signals, facts, deterministic=False, rngs={"dropout": key})
+        inputs = (vectors.astype(jnp.float32), mask, signals, context, facts)
+        return network.apply(params, *inputs, deterministic=False, rngs={"dropout": key})
 
-    over_worlds = jax.vmap(one)
-    over_views = jax.vmap(over_worlds, in_axes=(0, 0, 0, None, 0))
+    over_views = jax.vmap(jax.vmap(one), in_axes=(0, 0, 0, 0, None, 0))
     keys = jax.random.split(key, batch.mask.shape[:2])
-    embedding, logits = over_views(batch.vectors, batch.mask, batch.signals, batch.facts, keys)
+    embedding, logits = over_views(batch.vectors, batch.mask, batch.signals, batch.context, batch.facts, keys)
     loss = asymmetric_loss(logits, batch.truth[None], options.focus).mean()
     if interventions.mask_validation:
         loss += options.contrastive * jax.vmap(contrastive_loss)(embedding[0], embedding[1]).mean()
