@@ -1,0 +1,153 @@
+"""What others would flag: the published rules and the obvious rankings, on the same rows.
+
+A peer that needs to know how many rows are wrong is told the true share, which it would not know in practice.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from demix_jax.evidence.folds import fold_blocks, make_folds, strata_of
+from demix_jax.evidence.out_of_fold import OutOfFold, out_of_fold_predictions
+from demix_jax.influence import self_influence
+from demix_jax.models import make_task_model, train_task_model
+
+if TYPE_CHECKING:
+    from demix_jax.data import Dataset
+
+BEST_PER_TYPE = "best per type (loss, isolation forest, all rows)"
+NO_RATE = ("all rows", "confident learning + isolation forest", "cleanlab + isolation forest")
+_NUM_FOLDS = 5
+
+
+def peer_flags(dataset: Dataset, truth: np.ndarray, influence: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
+    """Flags bool[N, 3] of every peer, by name.
+
+    Args:
+      dataset: N encoded rows, as corrupted. truth: bool[N, 3]; only its column sums are used, as true rates.
+      influence: f32[N, M], the diagnosis' influence matrix (positive: the row harms the validation sample).
+      seed: of learners and folds.
+    """
+    strata = strata_of(dataset.y, dataset.task)
+    folds = make_folds(np.random.default_rng(seed), strata, num_folds=_NUM_FOLDS)
+    trees = out_of_fold_predictions(dataset, folds, seed=seed)
+    loss, outliers = loss_of(dataset, trees), outlier_scores(dataset, seed=seed)
+    rate = truth.sum(axis=0)
+    none, every = np.zeros(len(truth), bool), np.ones(len(truth), bool)
+    forest = _columns(none, outliers > 0, none)  # contamination "auto" of scikit-learn: anomaly score above one half
+    flags = {
+        "all rows": _columns(every, every, every),
+        "confident learning + isolation forest": _columns(confident_learning(dataset, trees), none, none) | forest,
+    }
+    if (issues := cleanlab_issues(dataset, trees)) is not None:
+        flags["cleanlab + isolation forest"] = _columns(issues, none, none) | forest
+    flags[BEST_PER_TYPE] = _columns(top(loss, rate[0]), top(outliers, rate[1]), every)
+    scores = {
+        "loss": loss,
+        "isolation forest": outliers,
+        "neighbours' labels": neighbour_disagreement(dataset),
+        "gradient norm": gradient_norms(dataset, folds, seed=seed),
+        "scalar influence": influence.sum(axis=1),
+    }
+    for name, score in scores.items():
+        flags[name] = _columns(*(top(score, count) for count in rate))
+    return flags
+
+
+def top(score: np.ndarray, count: int) -> np.ndarray:
+    """bool[N]: the `count` rows of largest score."""
+    chosen = np.zeros(len(score), bool)
+    chosen[np.argsort(-score, kind="stable")[: int(count)]] = True
+    return chosen
+
+
+def loss_of(dataset: Dataset, predictions: OutOfFold) -> np.ndarray:
+    """f[N] out-of-fold loss of the given label: −log p, or the absolute error for regression."""
+    if dataset.task == "regression":
+        return np.abs(dataset.y - predictions.prediction[:, 0])
+    return -np.log(np.maximum(predictions.p_given, 1e-12))
+
+
+def confident_learning(dataset: Dataset, predictions: OutOfFold) -> np.ndarray:
+    """bool[N]: rows counted off the diagonal of the confident joint.
+
+    A row counts for class k if p(k) is at least the mean p(k) of rows labelled k; of several such classes the most
+    probable one. Source: Northcutt, Jiang & Chuang 2021, eq. 1 and 2. Regression has no such rule: there, rows
+    whose residual lies outside Tukey's fences (1.5 interquartile ranges).
+    """
+    if dataset.task == "regression":
+        residual = dataset.y - predictions.prediction[:, 0]
+        low, high = np.quantile(residual, [0.25, 0.75])
+        reach = 1.5 * (high - low)
+        return (residual < low - reach) | (residual > high + reach)
+    p = predictions.prediction
+    present = np.bincount(dataset.y, minlength=p.shape[1]) > 0
+    threshold = np.full(p.shape[1], np.inf)
+    for k in np.flatnonzero(present):
+        threshold[k] = p[dataset.y == k, k].mean()
+    confident = p >= threshold
+    best = np.where(confident, p, -1.0).argmax(axis=1)
+    return confident.any(axis=1) & (best != dataset.y)
+
+
+def cleanlab_issues(dataset: Dataset, predictions: OutOfFold) -> np.ndarray | None:
+    """bool[N] of cleanlab's find_label_issues; None where it is not installed or the task is regression."""
+    if dataset.task == "regression":
+        return None
+    try:
+        from cleanlab.filter import find_label_issues  # pyright: ignore[reportMissingImports]
+    except ImportError:
+        return None
+    return np.asarray(find_label_issues(dataset.y, predictions.prediction.astype(np.float64), n_jobs=1))
+
+
+def outlier_scores(dataset: Dataset, *, seed: int) -> np.ndarray:
+    """f[N] anomaly scores of an isolation forest, positive where scikit-learn would flag the row by itself.
+
+    It sees numbers on their own scale, which does not matter to it, and categories by rank of frequency.
+    """
+    from sklearn.ensemble import IsolationForest
+
+    columns = []
+    for q, (column, (start, stop)) in enumerate(zip(dataset.columns, dataset.groups, strict=True)):
+        if column.kind in ("number", "date"):
+            columns.append(dataset.robust_z[:, q : q + 1])
+        else:
+            columns.append(dataset.codes[:, q : q + 1] if column.kind == "category" else dataset.x[:, start:stop])
+    x = np.concatenate(columns, axis=1).astype(np.float32)
+    forest = IsolationForest(n_estimators=200, contamination="auto", random_state=seed).fit(x)
+    return -forest.decision_function(x)
+
+
+def neighbour_disagreement(dataset: Dataset, *, num_neighbours: int = 20) -> np.ndarray:
+    """f[N]: share of the nearest rows whose label differs; for regression the distance from their mean target."""
+    from sklearn.neighbors import NearestNeighbors
+
+    nearest = NearestNeighbors(n_neighbors=min(num_neighbours + 1, len(dataset.y)), algorithm="brute")
+    rows = nearest.fit(dataset.x).kneighbors(dataset.x, return_distance=False)
+    is_other = rows != np.arange(len(rows))[:, None]  # a row may not vote on itself
+    labels = dataset.y[rows]
+    if dataset.task == "regression":
+        return np.abs(dataset.y - np.average(labels, axis=1, weights=is_other))
+    return np.average(labels != dataset.y[:, None], axis=1, weights=is_other)
+
+
+def gradient_norms(dataset: Dataset, folds, *, seed: int) -> np.ndarray:
+    """f[N]: norm of each row's loss gradient under a 256-128-64 network that was not trained on it."""
+    model = make_task_model("mlp", dataset)
+    arrays = map(jnp.asarray, (dataset.x, dataset.y, folds.train, folds.valid))
+    trained = train_task_model(jax.random.key(seed), model, *arrays)
+    norm = np.empty(len(dataset.y))
+    for f, rows, padded in fold_blocks(folds.fold, len(folds.train), 4_096):
+        params = jax.tree.map(lambda leaf, f=f: leaf[f], trained.params)
+        squared = -np.asarray(self_influence(model.loss, params, {"x": dataset.x[padded], "y": dataset.y[padded]}))
+        norm[rows] = np.sqrt(np.maximum(squared, 0.0))[: len(rows)]
+    return norm
+
+
+def _columns(*flags: np.ndarray) -> np.ndarray:
+    return np.stack(flags, axis=1)

@@ -1,0 +1,82 @@
+"""What a benchmark remembers: one JSON line per finished trial, and where and with what it ran."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+
+def append_line(path: Path, record: dict) -> None:
+    """Add one JSON line in a single write, after ending a line that an interruption left half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torn = path.is_file() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+    line = ("\n" if torn else "") + json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line.encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_lines(path: Path) -> list[dict]:
+    """All whole lines of a file that `append_line` wrote; none if there is no such file."""
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:  # torn by an interruption; that trial is run again
+            continue
+    return records
+
+
+def provenance() -> dict:
+    """Date, commit, machine, versions and command line."""
+    names = ("demix_jax", "jax", "flax", "numpy", "pandas", "scikit-learn")
+    return {
+        "date": datetime.date.today().isoformat(),
+        "commit": _commit(),
+        "machine": f"{_processor()}, {os.cpu_count()} logical cores, {platform.system()}",
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in names},
+        "command": shlex.join(["python", "-m", "benchmarks.debugging", *sys.argv[1:]]),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # run from a source tree that is not installed
+        return "from source"
+
+
+def _commit() -> str:
+    """Short hash of the commit, with a mark if the package differs from it; "unknown" outside a repository."""
+    root = Path(__file__).parents[1]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "demix_jax", "benchmarks/*.py")
+        return git("rev-parse", "--short", "HEAD") + (" with local changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

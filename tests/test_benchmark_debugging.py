@@ -1,0 +1,266 @@
+"""The debugging benchmark's scores, peers and injections, each against something independent, on tiny tables."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import precision_recall_fscore_support
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import debugging, make_worlds
+from benchmarks.peers import (
+    BEST_PER_TYPE,
+    confident_learning,
+    neighbour_disagreement,
+    outlier_scores,
+    peer_flags,
+    top,
+)
+from benchmarks.records import append_line, read_lines
+from benchmarks.retraining import STATES, metrics_of
+from benchmarks.scores import diagnosis_scores, expected_calibration_error, flag_scores, reliability
+from benchmarks.summary import retraining_scores
+from benchmarks.trials import Trial, plan
+from benchmarks.unseen_kinds import inject_unseen_kinds
+from demix_jax import InputError
+from demix_jax.data import TableEncoder
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.out_of_fold import OutOfFold
+
+
+def small_table(num_rows=300, *, regression=False):
+    rng = np.random.default_rng(0)
+    number, other = rng.normal(50, 10, num_rows), rng.integers(1, 90, num_rows)
+    score = number + 8 * rng.normal(size=num_rows)
+    frame = pd.DataFrame(
+        {
+            "number": number.round(2),
+            "count": other,
+            "word": rng.choice(["alpha", "beta", "gamma"], num_rows),
+            "small": rng.integers(0, 3, num_rows).astype("int16"),
+        }
+    )
+    return frame.assign(label=score.round(1) if regression else np.where(score > 50, "yes", "no"))
+
+
+def random_flags(seed, num_rows=400):
+    return np.random.default_rng(seed).random((num_rows, 3)) < [0.2, 0.3, 0.1]
+
+
+class TestScores:
+    def test_flag_scores_match_sklearn(self):
+        truth, flags = random_flags(0), random_flags(1) | random_flags(0) & random_flags(2)
+        scores = flag_scores(truth, flags)
+        precision, recall, f1, _ = precision_recall_fscore_support(truth, flags, average=None)
+        for t, name in enumerate(ERROR_TYPES):
+            got = scores["types"][name]
+            want = (precision[t], recall[t], f1[t])
+            np.testing.assert_allclose([got["precision"], got["recall"], got["f1"]], want)
+        assert scores["macro_f1"] == pytest.approx(f1.mean())
+        any_f1 = precision_recall_fscore_support(truth.any(1), flags.any(1), average="binary")[2]
+        assert scores["any"]["f1"] == pytest.approx(any_f1)
+
+    def test_calibration_error_by_hand(self):
+        # two rows in bin 0 (mean p 0.05, none true) and two in the last (mean p 0.95, one true)
+        bins = reliability(np.array([False, False, True, False]), np.array([0.04, 0.06, 0.94, 0.96]))
+        assert sum(bins["rows"]) == 4
+        assert expected_calibration_error(bins) == pytest.approx(0.5 * 0.05 + 0.5 * 0.45)
+
+    def test_probability_one_lies_in_the_last_bin(self):
+        assert reliability(np.array([True]), np.array([1.0]))["rows"][-1] == 1
+
+    def test_clean_table_has_no_ranking_scores(self):
+        truth = np.zeros((5, 3), bool)
+        scores = diagnosis_scores(truth, truth, np.full((5, 3), 0.1))
+        assert scores["macro_f1"] == 1.0
+        assert scores["types"]["label_error"]["auroc"] is None
+
+
+class TestPeers:
+    def test_confident_learning_by_hand(self):
+        # thresholds: class 0 (0.9 + 0.8 + 0.1) / 3 = 0.6, class 1 (0.7 + 0.9) / 2 = 0.8
+        p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.3, 0.7], [0.1, 0.9]], np.float32)
+        y = np.array([0, 0, 0, 1, 1])
+        dataset = SimpleNamespace(task="classification", y=y)
+        issues = confident_learning(dataset, OutOfFold(p, p[np.arange(5), y]))
+        np.testing.assert_array_equal(issues, [False, False, True, False, False])
+
+    def test_a_class_that_nobody_is_labelled_with_raises_no_issue(self):
+        p = np.array([[0.1, 0.2, 0.7], [0.6, 0.1, 0.3], [0.1, 0.6, 0.3]], np.float32)
+        y = np.array([0, 0, 1])
+        dataset = SimpleNamespace(task="classification", y=y)
+        assert not confident_learning(dataset, OutOfFold(p, p[np.arange(3), y])).any()
+
+    def test_neighbours_are_those_of_a_plain_loop(self):
+        frame = small_table(60)
+        dataset = TableEncoder.fit(frame, "label").transform(frame)
+        got = neighbour_disagreement(dataset, num_neighbours=5)
+        for i in range(60):
+            distance = np.linalg.norm(dataset.x - dataset.x[i], axis=1)
+            distance[i] = np.inf
+            nearest = np.argsort(distance)[:5]
+            assert got[i] == pytest.approx(np.mean(dataset.y[nearest] != dataset.y[i]), abs=1e-6)
+
+    def test_outlier_scores_are_positive_where_the_forest_would_flag(self):
+        frame = small_table(200)
+        frame.loc[7, ["number", "count"]] = [5_000.0, 9_000]
+        dataset = TableEncoder.fit(frame, "label").transform(frame)
+        scores = outlier_scores(dataset, seed=3)
+        x = np.where([c.kind == "number" for c in dataset.columns], dataset.robust_z, dataset.codes)
+        forest = IsolationForest(n_estimators=200, random_state=3).fit(x.astype(np.float32))
+        np.testing.assert_array_equal(scores > 0, forest.predict(x.astype(np.float32)) == -1)
+        assert scores.argmax() == 7
+
+    def test_top_takes_exactly_as_many_as_asked_even_in_ties(self):
+        assert top(np.array([1.0, 1.0, 1.0, 0.0]), 2).sum() == 2
+
+    @pytest.mark.parametrize("regression", [False, True])
+    def test_every_peer_flags_at_the_rate_that_it_was_told(self, regression):
+        frame = small_table(120, regression=regression)
+        dataset = TableEncoder.fit(frame, "label").transform(frame)
+        truth = random_flags(4, 120)
+        influence = np.random.default_rng(0).normal(size=(120, 6))
+        flags = peer_flags(dataset, truth, influence, seed=0)
+        for name in ("loss", "gradient norm", "scalar influence", "neighbours' labels"):
+            np.testing.assert_array_equal(flags[name].sum(axis=0), truth.sum(axis=0))
+        assert flags["all rows"].all() and flags[BEST_PER_TYPE][:, 2].all()
+        harmful = influence.sum(axis=1)
+        assert harmful[flags["scalar influence"][:, 0]].min() >= harmful[~flags["scalar influence"][:, 0]].max()
+
+
+class TestUnseenKinds:
+    @pytest.mark.parametrize("regression", [False, True])
+    @pytest.mark.parametrize("seed", [0, 1])
+    def test_truth_is_what_differs(self, seed, regression):
+        clean = small_table(600, regression=regression)
+        rates = {"label_errors": 0.2, "feature_errors": 0.2, "spurious": 0.15}
+        made = inject_unseen_kinds(clean, "label", **rates, seed=seed)
+        source = clean.iloc[made.truth["source_row"]].reset_index(drop=True)
+        features = [name for name in clean.columns if name != "label"]
+        differs = (made.table[features] != source[features]).any(axis=1)
+        np.testing.assert_array_equal(differs, made.truth["feature_error"] == 1)
+        np.testing.assert_array_equal(made.table["label"] != source["label"], made.truth["label_error"] == 1)
+        shares = made.truth[list(ERROR_TYPES)].mean()
+        np.testing.assert_allclose(shares, [0.2, 0.2, 0.15], atol=0.003)
+        assert not (made.truth["label_error"] & made.truth["feature_error"]).any()
+        pd.testing.assert_frame_equal(made.table, inject_unseen_kinds(clean, "label", **rates, seed=seed).table)
+
+    def test_targets_move_by_a_quarter_of_their_range(self):
+        clean = small_table(600, regression=True)
+        made = inject_unseen_kinds(clean, "label", label_errors=0.3, feature_errors=0.0, spurious=0.0, seed=0)
+        moved = np.abs(made.table["label"] - clean["label"])[made.truth["label_error"] == 1]
+        assert moved.min() >= 0.25 * (clean["label"].quantile(0.99) - clean["label"].quantile(0.01)) - 1e-9
+
+    def test_subgroup_noise_stays_in_few_values_of_some_column(self):
+        clean = small_table(600)
+        made = inject_unseen_kinds(clean, "label", label_errors=0.1, feature_errors=0.0, spurious=0.0, seed=1)
+        wrong = made.truth["label_error"] == 1
+        spreads = [clean[name].rank(pct=True)[wrong].agg(np.ptp) for name in ("number", "count")]
+        words = clean["word"][wrong].nunique()
+        assert min(spreads) < 0.25 or words < 3 or clean["small"][wrong].nunique() < 3
+
+
+class TestRecords:
+    def test_a_torn_line_is_skipped_and_the_next_one_kept(self, tmp_path):
+        path = tmp_path / "deep" / "trials.jsonl"
+        append_line(path, {"a": 1})
+        with path.open("a") as file:
+            file.write('{"a": 2')
+        append_line(path, {"a": 3})
+        assert read_lines(path) == [{"a": 1}, {"a": 3}]
+
+    def test_no_file_has_no_lines(self, tmp_path):
+        assert read_lines(tmp_path / "none.jsonl") == []
+
+
+def test_plan_has_one_clean_trial_per_table_and_seed():
+    trials = plan(["adult", "bank"], ["paper", "clean"], [0.5, 0.8], 2, 100)
+    assert len(trials) == len(set(trials)) == 2 * 2 * 3
+    assert sum(trial.suite == "clean" for trial in trials) == 4
+    assert {trial.seed for trial in trials[:6]} == {0}
+
+
+def test_worlds_have_files_of_their_own():
+    worlds = make_worlds.plan(3)
+    assert len(worlds) == len({(name, seed) for name, _, seed in worlds}) == 6 * 24 + 3 * 6 + 3 * 2
+
+
+@pytest.mark.parametrize(("regime", "tables"), [("unseen", ["adult", "bank"]), ("known", ["bank"])])
+def test_a_classifier_of_the_other_regime_is_refused(tmp_path, monkeypatch, regime, tables):
+    for name in ("without-adult", "with-all-tables"):
+        (tmp_path / f"{name}.safetensors").touch()
+    monkeypatch.setattr(debugging, "load_classifier", lambda path: SimpleNamespace(card={"tables": tables}))
+    options = argparse.Namespace(regime=regime, classifiers=tmp_path)
+    with pytest.raises(InputError, match="another regime"):
+        debugging._classifier("adult", options, None)
+
+
+def test_lines_of_another_classifier_do_not_count(tmp_path):
+    trial = Trial("paper", "adult", 0.5, 0, 100)
+    options = argparse.Namespace(regime="unseen", repair_at=None)
+    old, new = ({"adult": SimpleNamespace(fingerprint=name)} for name in ("old", "new"))
+    append_line(tmp_path / "t.jsonl", debugging._identity(trial, old, options) | {"x": 1})
+    assert debugging._finished([trial], new, tmp_path / "t.jsonl", options) == {}
+    assert debugging._finished([trial], old, tmp_path / "t.jsonl", options)[trial]["x"] == 1
+
+
+def made_up_trial(suite, table, share, *, auc=(0.7, 0.75, 0.8, 0.9)):
+    truth, flags = random_flags(0), random_flags(1)
+    probability = np.where(flags, 0.8, 0.1)
+    test = {state: {name: {"auc": a} for name in ("trees", "mlp")} for state, a in zip(STATES, auc, strict=True)}
+    return {
+        "suite": suite,
+        "table": table,
+        "clean_share": share,
+        "seed": 0,
+        "diagnosis": diagnosis_scores(truth, flags, probability),
+        "peers": {} if suite == "clean" else {BEST_PER_TYPE: flag_scores(truth, flags)},
+        "test": test if share == 0.5 else {},
+        "seconds": {"diagnose": 1.0},
+    }
+
+
+def test_half_of_the_gap_recovered():
+    scores = retraining_scores([made_up_trial("paper", "adult", 0.5)])
+    assert scores["mlp"]["recovered"] == pytest.approx(0.5)
+    nothing_to_gain = retraining_scores([made_up_trial("paper", "adult", 0.5, auc=(0.8, 0.7, 0.8, 0.9))])
+    assert nothing_to_gain["trees"]["recovered"] is None
+
+
+def test_results_say_which_regime(tmp_path):
+    trials = [made_up_trial("paper", table, share) for table in ("adult", "bank") for share in (0.5, 0.8)]
+    trials.append(made_up_trial("clean", "adult", 1.0))
+    record = {
+        "regime": "unseen",
+        "date": "2026-01-01",
+        "commit": "abc",
+        "machine": "m",
+        "versions": {"jax": "1"},
+        "command": "c",
+        "settings": {"rows": 100, "seeds": 1},
+    }
+    debugging.write_results(trials, record, tmp_path / "debugging")
+    text = (tmp_path / "debugging.md").read_text()
+    assert "Regime: unseen table" in text and "| adult |" in text and "50%" in text
+    assert json.loads((tmp_path / "debugging.json").read_text())["summary"]["suites"]["paper"]["tables"].keys() == {
+        "adult",
+        "bank",
+    }
+    assert (tmp_path / "debugging.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("regression", [False, True])
+def test_metrics_after_training_tell_signal_from_noise(regression):
+    frame, name = small_table(400, regression=regression), "r2" if regression else "auc"
+    train, test = frame.iloc[:300], frame.iloc[300:]
+    shuffled = train.assign(label=np.random.default_rng(0).permutation(train["label"]))
+    good, bad = (metrics_of(table.assign(sample_weight=1.0), test, "label", seed=0) for table in (train, shuffled))
+    for learner in ("trees", "mlp"):
+        assert good[learner][name] > bad[learner][name] + 0.1
