@@ -183,6 +183,6 @@ def contrastive_loss(first: jax.Array, second: jax.Array, temperature: float = 0
 
 def alignment_loss(first: jax.Array, second: jax.Array, truth: jax.Array) -> jax.Array:
     """Squared distance of the class means of two views f32[R, E], averaged over types that occur in R rows."""
-    weight = truth / jnp.maximum(truth.sum(axis=0), 1.0)
+    weight = truth / jnp.maximum(truth.sum(axis=0, keepdims=True), 1.0)
     distance = jnp.square(weight.T @ (first - second)).mean(axis=1)
     return distance.sum() / jnp.maximum(truth.any(axis=0).sum(), 1)

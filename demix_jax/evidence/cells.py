@@ -57,8 +57,8 @@ class ColumnModel(nn.Module):
         `allowed` bool[Q, B] marks the codes that a column has.
         """
         hidden = self.trunk(self.embeddings(jnp.where(masked, self.num_codes, codes)).sum(axis=1))
-        logits = jnp.einsum("nh,qhb->nqb", hidden, self.kernel) + self.bias
-        return jax.nn.log_softmax(jnp.where(allowed, logits, _ABSENT))
+        logits = jnp.einsum("nh,qhb->nqb", hidden, self.kernel) + self.bias[None]
+        return jax.nn.log_softmax(jnp.where(allowed[None], logits, _ABSENT))
 
     def leave_one_out(self, codes: jax.Array, hidden: jax.Array, allowed: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Log probability of each cell, and the entropy of its column there, with that cell masked: 2 × f32[n, Q].
@@ -67,14 +67,14 @@ class ColumnModel(nn.Module):
         """
         most = self.num_codes
         codes = jnp.asarray(codes)
-        seen = jnp.where(hidden, most, codes)
+        seen = jnp.where(hidden[None], most, codes)
         total = self.embeddings(seen).sum(axis=1)
 
         def column(_, inputs):
             embed, kernel, bias, allow, code, seen_code = inputs
-            state = self.trunk(total - embed[seen_code] + embed[most])
-            log_p = jax.nn.log_softmax(jnp.where(allow, state @ kernel + bias, _ABSENT))
-            entropy = -jnp.sum(jnp.where(allow, jnp.exp(log_p) * log_p, 0.0), axis=-1)
+            state = self.trunk(total - embed[seen_code] + embed[most][None])
+            log_p = jax.nn.log_softmax(jnp.where(allow[None], state @ kernel + bias[None], _ABSENT))
+            entropy = -jnp.sum(jnp.where(allow[None], jnp.exp(log_p) * log_p, 0.0), axis=-1)
             return None, (jnp.take_along_axis(log_p, code[:, None], axis=1)[:, 0], entropy)
 
         inputs = (self.embed, self.kernel, self.bias, allowed, codes.T, seen.T)
@@ -156,7 +156,7 @@ def _fit(model, options, keys, codes, train, allowed):
     def loss(params, key, batch):
         key_rate, key_mask = jax.random.split(key)
         rate = jax.random.uniform(key_rate, (len(batch), 1), minval=0.5 / num_columns, maxval=0.5)
-        rate = jnp.where(jnp.arange(num_columns) == num_columns - 1, 0.5, rate)  # the label is often hidden
+        rate = jnp.where(jnp.arange(num_columns)[None] == num_columns - 1, 0.5, rate)  # the label is often hidden
         masked = jax.random.uniform(key_mask, batch.shape) < rate
         log_p = model.apply(params, batch, masked, allowed, method=ColumnModel.log_probs)
         picked = jnp.take_along_axis(log_p, batch[..., None], axis=2)[..., 0]
