@@ -1,0 +1,152 @@
+"""Synthetic tables and worlds: deterministic, varied, usable; what was injected is what the world says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from demix_jax.checks import InputError
+from demix_jax.classifier.examples import View
+from demix_jax.corruption import Injected
+from demix_jax.data import TableEncoder, check_table, infer_task
+from demix_jax.describe import SET_SIZE
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.signals import SIGNALS
+from demix_jax.vectors import CHANNELS
+from demix_jax.worlds import (
+    LABEL,
+    inject_at_random,
+    load_world,
+    make_world,
+    random_injection,
+    save_world,
+    synthetic_table,
+)
+from demix_jax.worlds import world as module
+
+
+def test_equal_seeds_give_equal_tables_and_other_seeds_others():
+    first, again, other = (synthetic_table(seed, 100) for seed in (3, 3, 4))
+    pd.testing.assert_frame_equal(first, again)
+    assert not first.equals(other)
+
+
+def test_tables_can_be_diagnosed_and_are_of_every_kind():
+    tasks, kinds, classes, missing = set(), set(), set(), False
+    for seed in range(30):
+        frame = synthetic_table(seed, 200)
+        assert len(frame) == 200 and 6 <= frame.shape[1] <= 23
+        check_table(frame, LABEL)
+        numbers = frame.select_dtypes("number").to_numpy(float)
+        assert np.isfinite(numbers[~np.isnan(numbers)]).all() and np.abs(np.nan_to_num(numbers)).max() < 1e9
+        task = infer_task(frame[LABEL])
+        tasks.add(task)
+        if task == "classification":
+            classes.add(frame[LABEL].nunique())
+        missing = missing or bool(frame.isna().any().any())
+        if seed < 8:
+            kinds |= {column.kind for column in TableEncoder.fit(frame, LABEL).columns}
+    assert tasks == {"classification", "regression"}
+    assert {"number", "category"} <= kinds and missing
+    assert 2 in classes and max(classes) > 2
+
+
+def test_labels_follow_from_the_columns():
+    """Most tables must be learnable, or a classifier would learn nothing from them."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
+
+    scores = []
+    for seed in range(40):
+        frame = synthetic_table(seed, 600)
+        if frame[LABEL].nunique() != 2:
+            continue
+        data = TableEncoder.fit(frame, LABEL).transform(frame)
+        model = HistGradientBoostingClassifier(max_iter=20).fit(data.x[:400], data.y[:400])
+        scores.append(roc_auc_score(data.y[400:], model.predict_proba(data.x[400:])[:, 1]))
+        if len(scores) == 8:
+            break
+    assert np.median(scores) > 0.75
+
+
+def test_injections_cover_clean_tables_and_every_type():
+    rng = np.random.default_rng(0)
+    drawn = [random_injection(rng) for _ in range(300)]
+    clean = np.mean([d["label_errors"] == d["feature_errors"] == d["spurious"] == 0 for d in drawn])
+    assert 0.05 < clean < 0.2
+    for name in ("label_errors", "feature_errors", "spurious"):
+        rates = np.array([d[name] for d in drawn])
+        assert 0.1 < np.mean(rates == 0) < 0.45 and rates.max() <= 0.35
+    assert {d["label_kind"] for d in drawn} > {"uniform"}
+    assert {d["shortcut_kind"] for d in drawn} == {"one-sided", "two-sided"}
+
+
+def test_where_no_shortcut_can_be_made_there_is_none(monkeypatch):
+    asked = []
+
+    def refuse_shortcuts(table, *, label, seed, **options):
+        asked.append(options["spurious"])
+        if options["spurious"] > 0:
+            raise InputError("no rule")
+        return Injected(table, pd.DataFrame(), None)
+
+    monkeypatch.setattr(module, "inject_errors", refuse_shortcuts)
+    monkeypatch.setattr(module, "random_injection", lambda rng: {"spurious": 0.2, "label_kind": "uniform"})
+    inject_at_random(pd.DataFrame({"a": [1]}), "a", seed=0)
+    assert asked == [0.2] * 4 + [0.0]
+
+
+def test_a_table_that_allows_no_error_is_refused(monkeypatch):
+    def refuse(*args, **options):
+        raise InputError("no")
+
+    monkeypatch.setattr(module, "inject_errors", refuse)
+    with pytest.raises(InputError, match="No errors can be injected"):
+        inject_at_random(pd.DataFrame({"a": [1]}), "a", seed=0)
+
+
+@pytest.fixture(scope="module")
+def made():
+    table = synthetic_table(1, 200)
+    return table, make_world(table, LABEL, name="made up", seed=5, num_rows=160)
+
+
+def test_a_world_has_two_views_of_the_same_rows(made):
+    _, world = made
+    num_rows = len(world.truth)
+    assert world.table == "made up" and world.truth.dtype == bool and world.truth.shape == (num_rows, len(ERROR_TYPES))
+    assert 30 < num_rows <= 160 and len(world.views) == 2 and world.facts.shape == (4,)
+    for view in world.views:
+        assert view.vectors.shape[0] == num_rows and view.vectors.shape[2] == len(CHANNELS)
+        assert view.vectors.shape[1] <= SET_SIZE and view.vectors.dtype == np.float16
+        assert view.signals.shape == (num_rows, len(SIGNALS))
+        assert np.isfinite(view.vectors).all() and np.isfinite(view.signals).all()
+    first, second = world.views
+    cells = [SIGNALS.index(name) for name in ("surprise_1st", "tree_log_p", "rule0_log_ratio")]
+    np.testing.assert_array_equal(first.signals[:, cells], second.signals[:, cells])
+    network = SIGNALS.index("network_log_p")
+    assert (first.signals[:, network] != second.signals[:, network]).any(), "the task models differ"
+
+
+def test_a_saved_world_is_read_back_as_it_was(made, tmp_path):
+    _, world = made
+    save_world(world, tmp_path / "w.npz")
+    loaded = load_world(tmp_path / "w.npz")
+    assert loaded.table == world.table and [type(view) for view in loaded.views] == [View, View]
+    np.testing.assert_array_equal(loaded.truth, world.truth)
+    np.testing.assert_array_equal(loaded.facts, world.facts)
+    for got, want in zip(loaded.views, world.views, strict=True):
+        np.testing.assert_array_equal(got.vectors, want.vectors)
+        np.testing.assert_array_equal(got.signals, want.signals)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.npz"]
+
+
+@pytest.mark.slow
+def test_equal_seeds_give_equal_worlds(made):
+    table, world = made
+    again = make_world(table, LABEL, name="made up", seed=5, num_rows=160)
+    np.testing.assert_array_equal(again.truth, world.truth)
+    for got, want in zip(again.views, world.views, strict=True):
+        np.testing.assert_allclose(got.signals, want.signals, atol=1e-5)
+        np.testing.assert_allclose(got.vectors.astype(float), want.vectors.astype(float), atol=2e-3)
