@@ -15,11 +15,15 @@ from demix_jax.error_types import ERROR_TYPES
 class NetworkConfig:
     """Sizes of the error network; all are static.
 
+    width, num_heads: of set elements and attention. num_isabs, num_points: induced attention blocks between validation
+      samples, and their inducing points; the paper has two of 128-wide blocks with 32 points. num_seeds: pooling seeds.
+    hidden: width of everything per row.
     use_vectors, use_signals, use_context: parts that an ablation may switch off.
     """
 
     width: int = flax.struct.field(pytree_node=False, default=32)
     num_heads: int = flax.struct.field(pytree_node=False, default=2)
+    num_isabs: int = flax.struct.field(pytree_node=False, default=0)
     num_points: int = flax.struct.field(pytree_node=False, default=8)
     num_seeds: int = flax.struct.field(pytree_node=False, default=2)
     hidden: int = flax.struct.field(pytree_node=False, default=96)
@@ -42,7 +46,8 @@ class SetEncoder(nn.Module):
         standard = (influence - mean[..., None, :]) / std[..., None, :]
         elements = jnp.concatenate([vectors, jnp.clip(standard, -4, 4)], axis=-1)
         elements = nn.Dense(c.width)(nn.relu(nn.Dense(c.width)(elements)))
-        elements = ISAB(c.width, c.num_heads, c.num_points)(elements, mask)
+        for _ in range(c.num_isabs):
+            elements = ISAB(c.width, c.num_heads, c.num_points)(elements, mask)
         pooled = PMA(c.width, c.num_heads, c.num_seeds)(elements, mask)
         mean, std = masked_mean_and_std(elements, mask)
         pooled = pooled.reshape(*pooled.shape[:-2], -1)
