@@ -46,23 +46,26 @@ class Gradients(NamedTuple):
         """Shapes of the gradients of one example."""
         return jax.eval_shape(lambda one: form(one, self.formed), self.plan.shape())
 
-    def of(self, batch: PyTree, span: Span, length: int, argument: str) -> FactoredGradients:
-        """Gradients of the examples of `span`; InputError if a loss or gradient among them is not finite."""
+    def of(self, batch: PyTree, span: Span, length: int, argument: str, offset: int = 0) -> FactoredGradients:
+        """Gradients of the examples of `span`; InputError if a loss or gradient among them is not finite.
+
+        The message names the example's number plus `offset`, its place in the whole `argument`.
+        """
         num = span.stop - span.start
         block = _take(batch, span.start, num, length)
         gradients, finite = _gradients(self.plan, self.formed, self.unit, self.params, block)
         finite = np.asarray(finite)[:num]
         if not finite.all():
             raise InputError(
-                f"the loss or its gradient is not finite for {argument} sample {span.start + int(np.argmin(finite))}; "
-                "check that sample and the parameters."
+                f"the loss or its gradient is not finite for {argument} sample "
+                f"{offset + span.start + int(np.argmin(finite))}; check that sample and the parameters."
             )
         return gradients if num == length else head(gradients, num)
 
-    def all(self, batch: PyTree, length: int, argument: str) -> FactoredGradients:
+    def all(self, batch: PyTree, length: int, argument: str, offset: int = 0) -> FactoredGradients:
         """Gradients of every example of `batch`, computed `length` at a time."""
         num = jax.tree.leaves(batch)[0].shape[0]
-        parts = [self.of(batch, span, length, argument) for span in spans(num, length)]
+        parts = [self.of(batch, span, length, argument, offset) for span in spans(num, length)]
         if len(parts) == 1:
             return parts[0]
         return head(_joined(*parts[:-1], tail(parts[-1], num - (len(parts) - 1) * length)), num)

@@ -14,7 +14,7 @@ def gradient_rows(loss, params, batch):
     gradient = jax.jit(jax.grad(loss))
     rows = []
     for index in range(num):
-        tree = gradient(params, jax.tree.map(lambda leaf: leaf[index], batch))
+        tree = gradient(params, jax.tree.map(lambda leaf, i=index: leaf[i], batch))
         rows.append(np.concatenate([np.asarray(leaf, np.float64).ravel() for leaf in jax.tree.leaves(tree)]))
     return np.stack(rows)
 

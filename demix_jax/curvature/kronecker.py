@@ -101,7 +101,7 @@ def _solve(fitted: FittedKronecker, gradients: FactoredGradients) -> FactoredGra
         for layout in block.layouts:
             eigen = fitted.eigen[fitted.order.index(layout.kernel.index)]
             part = full[:, start : start + layout.size].reshape(-1, *layout.matrix)
-            part = eigen.rotate_back(eigen.rotate(part) / (eigen.values + fitted.damping))
+            part = eigen.rotate_back(eigen.rotate(part) / (eigen.values[None] + fitted.damping))
             solved.append(part.reshape(part.shape[0], -1))
             start += layout.size
     return gradients.with_full(jnp.concatenate(solved, axis=1))

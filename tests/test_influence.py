@@ -1,0 +1,239 @@
+"""Influence matrices: sign, blocks, normalisation and what is built on them, against loops in float64."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from demix_jax import _blocks as engine
+from demix_jax._stream import spans
+from demix_jax.checks import InputError
+from demix_jax.curvature import GaussNewton, Hessian
+from demix_jax.influence import influence_matrix, self_influence
+from demix_jax.position_influence import position_influence
+from demix_jax.top_influences import top_influences
+from demix_jax.tracin import tracin
+from tests import reference
+
+NUM_TRAIN, NUM_VALID = 45, 11
+
+
+def loss(params, example):
+    hidden = jnp.tanh(example["x"] @ params["w1"] + params["b1"])
+    return -jax.nn.log_softmax(hidden @ params["w2"] + params["b2"])[example["y"]]
+
+
+def small_problem(seed=0):
+    rng = np.random.default_rng(seed)
+    params = {
+        "w1": jnp.asarray(rng.standard_normal((4, 6)), jnp.float32),
+        "b1": jnp.asarray(rng.standard_normal(6), jnp.float32),
+        "w2": jnp.asarray(rng.standard_normal((6, 3)), jnp.float32),
+        "b2": jnp.asarray(rng.standard_normal(3), jnp.float32),
+    }
+
+    def batch(num):
+        return {"x": rng.standard_normal((num, 4)).astype(np.float32), "y": rng.integers(0, 3, num).astype(np.int32)}
+
+    return params, batch(NUM_TRAIN), batch(NUM_VALID)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return small_problem()
+
+
+@pytest.fixture(scope="module")
+def rows(problem):
+    params, train, valid = problem
+    return reference.gradient_rows(loss, params, train), reference.gradient_rows(loss, params, valid)
+
+
+def test_matrix_is_minus_the_inner_products(problem, rows):
+    got = influence_matrix(loss, *problem)
+    want = -rows[0] @ rows[1].T
+    assert got.shape == (NUM_TRAIN, NUM_VALID) and got.dtype == jnp.float32
+    np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+
+
+def test_cosine_and_sign(problem, rows):
+    params, train, _ = problem
+    got = influence_matrix(loss, *problem, normalize="cosine")
+    np.testing.assert_allclose(got, reference.cosine(*rows), atol=1e-5)
+    own = influence_matrix(loss, params, train, train, normalize="cosine")
+    np.testing.assert_allclose(np.diagonal(own), -1.0, atol=1e-5)
+
+
+def test_a_step_on_a_helpful_sample_lowers_the_loss(problem):
+    """−η I(i, j) is the first-order change of loss j after a gradient step of size η on sample i, sign turned."""
+    params, train, valid = problem
+    influence = np.asarray(influence_matrix(loss, params, train, valid))
+    step, number = 1e-3, 7
+    gradient = jax.grad(loss)(params, jax.tree.map(lambda leaf: leaf[number], train))
+    stepped = jax.tree.map(lambda leaf, slope: leaf - step * slope, params, gradient)
+    losses = jax.vmap(loss, in_axes=(None, 0))
+    change = np.asarray(losses(stepped, valid) - losses(params, valid)) / step
+    np.testing.assert_allclose(change, influence[number], atol=0.02 * np.abs(influence[number]).max())
+
+
+@pytest.mark.parametrize("curvature", [engine.IDENTITY, GaussNewton(damping=0.1)], ids=lambda c: type(c).__name__)
+def test_blocks_give_what_one_block_gives(problem, curvature, monkeypatch):
+    whole = influence_matrix(loss, *problem, curvature=curvature)
+    monkeypatch.setattr(engine, "pairs_per_block", lambda: 16 * NUM_VALID)
+    tight = influence_matrix(loss, *problem, curvature=curvature, memory=3000)
+    np.testing.assert_allclose(tight, whole, atol=1e-5 * float(jnp.abs(whole).max()))
+
+
+def test_spans_cover_everything_once():
+    for num, length in ((10, 4), (8, 4), (3, 4), (1, 1), (9, 8)):
+        fresh = [n for start, stop, seen in spans(num, length) for n in range(start + seen, stop)]
+        assert fresh == list(range(num))
+        assert num < length or all(stop - start == length for start, stop, _ in spans(num, length))
+
+
+def test_lists_and_device_arrays_give_the_same(problem):
+    params, train, valid = problem
+    got = influence_matrix(loss, params, jax.tree.map(jnp.asarray, train), jax.tree.map(jnp.asarray, valid))
+    np.testing.assert_allclose(got, influence_matrix(loss, params, train, valid), atol=1e-5)
+
+
+def test_self_influence_is_the_diagonal(problem, rows):
+    params, train, _ = problem
+    got = self_influence(loss, params, train)
+    np.testing.assert_allclose(got, -np.sum(rows[0] ** 2, axis=1), rtol=1e-4)
+    assert np.all(np.asarray(got) <= 0)
+    hessian = reference.hessian(loss, params, train)
+    damping = 0.2 - float(np.linalg.eigvalsh(hessian).min())
+    got = self_influence(loss, params, train, curvature=Hessian(damping=damping))
+    want = np.diagonal(reference.influence(rows[0], rows[0], hessian, damping))
+    np.testing.assert_allclose(got, want, atol=1e-3 * np.abs(want).max())
+
+
+def test_top_influences_are_the_sorted_columns(problem, monkeypatch):
+    monkeypatch.setattr(engine, "pairs_per_block", lambda: 16 * NUM_VALID)
+    matrix = np.asarray(influence_matrix(loss, *problem))
+    top = top_influences(loss, *problem, k=20)
+    order = np.argsort(matrix, axis=0).T
+    ordered = np.sort(matrix, axis=0).T
+    np.testing.assert_array_equal(top.helpful, order[:, :20])
+    np.testing.assert_array_equal(top.harmful, order[:, ::-1][:, :20])
+    np.testing.assert_allclose(top.helpful_influence, ordered[:, :20], rtol=1e-6)
+    np.testing.assert_allclose(top.harmful_influence, ordered[:, ::-1][:, :20], rtol=1e-6)
+    for k in (0, NUM_TRAIN + 1):
+        with pytest.raises(InputError, match="k is"):
+            top_influences(loss, *problem, k=k)
+
+
+def test_tracin_sums_over_checkpoints(problem):
+    _, train, valid = problem
+    checkpoints = [small_problem(seed)[0] for seed in (0, 1, 2)]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *checkpoints)
+    steps = np.asarray([0.1, 0.05, 0.01])
+    want = 0.0
+    for step, params in zip(steps, checkpoints, strict=True):
+        left, right = (reference.gradient_rows(loss, params, batch) for batch in (train, valid))
+        want = want - step * left @ right.T
+    got = tracin(loss, stacked, steps, train, valid)
+    np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+    with pytest.raises(InputError, match="3 checkpoints"):
+        tracin(loss, stacked, steps[:2], train, valid)
+
+
+@pytest.mark.parametrize("curvature", [engine.IDENTITY, GaussNewton(damping=0.1)], ids=lambda c: type(c).__name__)
+def test_positions_and_rest_add_up_to_the_influence(curvature):
+    rng = np.random.default_rng(0)
+    params = {name: jnp.asarray(rng.standard_normal((3, 3)), jnp.float32) for name in ("table", "w", "head")}
+    train, valid = rng.integers(0, 3, (6, 4)), rng.integers(0, 3, (5, 4))
+
+    def sequence_loss(params, example):
+        hidden = jnp.tanh(params["table"][example] @ params["w"])
+        return jax.nn.logsumexp(hidden.mean(axis=0) @ params["head"])
+
+    parts = position_influence(sequence_loss, params, train, valid, curvature=curvature)
+    want = influence_matrix(sequence_loss, params, train, valid, curvature=curvature)
+    assert parts.positions.shape == (6, 4, 5)
+    np.testing.assert_allclose(parts.positions.sum(axis=1) + parts.rest, want, atol=1e-4 * np.abs(want).max())
+    if curvature is engine.IDENTITY:
+        head = influence_matrix(sequence_loss, params, train, valid, select="head")
+        np.testing.assert_allclose(parts.rest, head, atol=1e-5 * np.abs(want).max())
+
+
+def test_train_and_valid_may_differ_in_length():
+    """Sequences of other lengths: the same parameters, other shapes."""
+    rng = np.random.default_rng(0)
+    params = {"w": jnp.asarray(rng.standard_normal((3, 4)), jnp.float32)}
+    train, valid = (rng.standard_normal((6, length, 3)).astype(np.float32) for length in (5, 2))
+
+    def sequence_loss(params, example):
+        return jnp.sum(jnp.tanh(example @ params["w"]) ** 2)
+
+    got = influence_matrix(sequence_loss, params, train, valid)
+    left, right = (reference.gradient_rows(sequence_loss, params, batch) for batch in (train, valid))
+    np.testing.assert_allclose(got, -left @ right.T, rtol=1e-4, atol=1e-4)
+
+
+def test_select_restricts_the_parameters(problem, rows):
+    got = influence_matrix(loss, *problem, select="b2|w2")
+    chosen = np.r_[6:9, 33:51]  # leaves in order b1, b2, w1, w2
+    want = -rows[0][:, chosen] @ rows[1][:, chosen].T
+    np.testing.assert_allclose(got, want, atol=1e-5 * np.abs(want).max())
+
+
+def test_influence_predicts_leave_one_out():
+    """Ridge regression at its optimum, retrained with each sample's weight set to 0: closed form."""
+    rng = np.random.default_rng(0)
+    num, penalty = 300, 0.1
+    x, x_valid = rng.standard_normal((num, 4)), rng.standard_normal((9, 4))
+    truth = rng.standard_normal(4)
+    y, y_valid = x @ truth + rng.standard_normal(num), x_valid @ truth
+
+    def fit(weights):
+        return np.linalg.solve(x.T @ (weights[:, None] * x) / num + penalty * np.eye(4), x.T @ (weights * y) / num)
+
+    def losses(w):
+        return 0.5 * (x_valid @ w - y_valid) ** 2
+
+    best = fit(np.ones(num))
+    change = np.stack([losses(fit(np.arange(num) != i)) - losses(best) for i in range(num)])
+
+    def ridge_loss(params, example):
+        return 0.5 * (jnp.dot(example["x"], params) - example["y"]) ** 2
+
+    train = {"x": x.astype(np.float32), "y": y.astype(np.float32)}
+    valid = {"x": x_valid.astype(np.float32), "y": y_valid.astype(np.float32)}
+    for curvature in (Hessian(damping=penalty), GaussNewton(damping=penalty)):
+        got = influence_matrix(ridge_loss, jnp.asarray(best, jnp.float32), train, valid, curvature=curvature)
+        assert np.corrcoef(-np.asarray(got).ravel() / num, change.ravel())[0, 1] > 0.99
+
+
+def test_equal_shapes_do_not_retrace(problem):
+    params, train, valid = problem
+    traced = []
+
+    def counted(params, example):
+        traced.append(1)
+        return loss(params, example)
+
+    influence_matrix(counted, params, train, valid)
+    count = len(traced)
+    influence_matrix(counted, jax.tree.map(lambda leaf: leaf * 2, params), train, valid)
+    assert len(traced) == count
+
+
+def test_bad_input_is_named(problem):
+    params, train, valid = problem
+    broken = {**train, "x": np.where(np.arange(NUM_TRAIN)[:, None] == 7, np.nan, train["x"])}
+    with pytest.raises(InputError, match="train sample 7"):
+        influence_matrix(loss, params, broken, valid)
+    with pytest.raises(InputError, match="valid sample 0"):
+        influence_matrix(loss, jax.tree.map(lambda leaf: leaf * np.nan, params), train, valid)
+    with pytest.raises(InputError, match="valid is empty"):
+        influence_matrix(loss, params, train, jax.tree.map(lambda leaf: leaf[:0], valid))
+    with pytest.raises(InputError, match="train leaf 'x' has 45 samples but leaf 'y' has 44"):
+        influence_matrix(loss, params, {**train, "y": train["y"][:-1]}, valid)
+    with pytest.raises(InputError, match="normalize is 'l2'"):
+        influence_matrix(loss, params, train, valid, normalize="l2")
+    with pytest.raises(InputError, match="params leaf 'n' has dtype int32"):
+        influence_matrix(loss, {**params, "n": jnp.int32(1)}, train, valid)
+    with pytest.raises(InputError, match="scalar"):
+        influence_matrix(lambda p, e: e["x"] @ p["w1"], params, train, valid)
