@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from demix_jax.data import Column, Dataset, TableEncoder
 
 _MIN_VALID_ROWS = 10
+_PACKAGES = ("demix_jax", "jax", "flax", "optax", "scikit-learn")
 _MIN_RULE_STRENGTH = 0.005  # weaker rules explain nothing a person would call a shortcut
 _SUSPECT_NATS = 2.0  # a cell this much less probable than usual stands out
 
@@ -309,9 +310,15 @@ def _summary(train, valid, encoder, dataset, description, classifier, model, see
         "validation": _validation_metric(dataset, description),
         "columns": {str(column.name): column.kind for column in encoder.columns},
         "seconds": {name: round(seconds, 3) for name, seconds in steps.seconds.items()},
-        "versions": {"python": platform.python_version()}
-        | {name: importlib.metadata.version(name) for name in ("demix_jax", "jax", "flax", "optax", "scikit-learn")},
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
     }
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed as a package"  # a source tree on the path
 
 
 def _validation_metric(dataset: Dataset, description: Description) -> dict[str, float]:

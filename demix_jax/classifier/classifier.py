@@ -161,10 +161,10 @@ def load_classifier(path: str | Path = "default") -> ErrorClassifier:
         )
     if (metadata["signals"], metadata["channels"]) != (json.dumps(SIGNALS), json.dumps(CHANNELS)):
         raise InputError(f"{path} was trained by another version of demix_jax, on other signals; train it again.")
-    own = {name: arrays.pop(name) for name in _OWN_ARRAYS}
+    own = {key: arrays.pop(key) for key in _OWN_ARRAYS}
     params: dict = {}
-    for name, array in arrays.items():
-        *parents, leaf = name.split("/")
+    for key, array in arrays.items():
+        *parents, leaf = key.split("/")
         functools.reduce(lambda node, part: node.setdefault(part, {}), parents, params)[leaf] = array
     config = NetworkConfig(**json.loads(metadata["config"]))
     return ErrorClassifier(config, params, **own, card=json.loads(metadata["card"]), name=name)
