@@ -15,6 +15,7 @@ from demix_jax.classifier import ErrorClassifier, load_classifier, table_facts
 from demix_jax.classifier.decision import thresholds
 from demix_jax.describe import Description, Steps, describe, gather_evidence
 from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.cells import standing_out
 from demix_jax.evidence.shortcuts import ColumnRule, rule_evidence
 from demix_jax.models.task_model import MODELS
 
@@ -51,7 +52,7 @@ class Evidence:
 
     expected_label: object[N], out-of-fold prediction in original label values.
     p_given_label: f32[N], out-of-fold probability of the given label (regression: tail probability of the residual).
-    cell_surprise: f32[N, Q], nats above what is usual in the cell's place, given the row's other cells.
+    cell_surprise: f32[N, Q], nats above what is usual in the cell's place, see `standing_out`.
     columns: the Q columns.
     shortcuts: likeliest first; may be empty.
     shortcut_broken: i32[N], index of the rule that the row breaks most, −1 if none.
@@ -231,7 +232,7 @@ def _explain(encoder: TableEncoder, dataset: Dataset, description: Description) 
     return Evidence(
         expected_label=np.array(encoder.decode_label(expected), dtype=object),
         p_given_label=known.trees.p_given,
-        cell_surprise=known.cells.surprise,
+        cell_surprise=standing_out(known.cells.surprise, dataset.robust_z[:num_rows]),
         columns=dataset.columns,
         shortcuts=tuple(shortcuts),
         shortcut_broken=broken,

@@ -190,12 +190,21 @@ class TableEncoder:
     def _range_name(self, q: int, codes: np.ndarray, ranges: np.ndarray) -> str:
         """`group_name` of a column with an order; `ranges` are its codes but for extreme and missing values."""
         name = self.used[q].name
-        inside = np.isin(ranges, codes)
-        changes = np.flatnonzero(np.diff(inside.astype(int)))
-        if len(changes) != 1:
+        upper = [re.split(r" ≤ | = |> ", self.code_name(q, code))[-1] for code in ranges]
+        inside = np.isin(ranges, codes).astype(int)
+        starts = np.flatnonzero(np.diff(inside, prepend=0) == 1)
+        stops = np.flatnonzero(np.diff(inside, append=0) == -1)
+        runs = []
+        for first, last in zip(starts, stops, strict=True):
+            if first == 0:
+                runs.append(f"≤ {upper[last]}")
+            elif last == len(ranges) - 1:
+                runs.append(f"> {upper[first - 1]}")
+            else:
+                runs.append(f"> {upper[first - 1]} to {upper[last]}")
+        if not 0 < len(runs) <= 3:
             return f"{name} in {inside.sum()} of {len(inside)} ranges"
-        edge = re.split(r" ≤ | = |> ", self.code_name(q, ranges[changes[0]]))[-1]
-        return f"{name} ≤ {edge}" if inside[0] else f"{name} > {edge}"
+        return f"{name} {', '.join(runs[:-1])} or {runs[-1]}" if len(runs) > 1 else f"{name} {runs[0]}"
 
     def decode_label(self, y: Iterable) -> list:
         """Original label values of class indices, or of standardised targets (whole numbers if they were so)."""

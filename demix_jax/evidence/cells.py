@@ -82,6 +82,20 @@ class ColumnModel(nn.Module):
         return log_p.T, entropy.T
 
 
+def standing_out(surprise: np.ndarray, robust_z: np.ndarray) -> np.ndarray:
+    """How much each cell stands out, in nats above the usual: by the row's other cells, or by its column alone.
+
+    In a row with several wild values each makes the others less surprising; none of them becomes less wild.
+
+    Args:
+      surprise: f32[N, Q], see `CellEvidence`. robust_z: f32[N, Q], see `Dataset`.
+    Returns:
+      f32[N, Q], the larger of surprise and that of robust_z under a Cauchy law, whose tails forgive much.
+    """
+    alone = np.log1p(np.square(robust_z.astype(np.float64))) - 2 * np.log(2)  # the entropy above that of the peak
+    return np.maximum(surprise, alone).astype(np.float32)
+
+
 class _Options(NamedTuple):
     num_steps: int
     batch_size: int
