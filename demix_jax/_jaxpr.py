@@ -21,6 +21,11 @@ def is_literal(atom: Any) -> bool:
     return isinstance(atom, core.Literal)
 
 
+def aval(atom: Any) -> Any:
+    """Shape and dtype of a variable or literal, which the public types do not promise."""
+    return atom.aval
+
+
 def trace(function: Callable, *args: Any) -> core.ClosedJaxpr:
     """`function` as one flat jaxpr: nested calls pasted in; loops, branches and custom derivatives left whole."""
     return flatten(jax.make_jaxpr(function)(*args))

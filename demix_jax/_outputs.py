@@ -44,7 +44,7 @@ def cuts(plan: Plan) -> tuple[Cut, ...]:
         carrying = {var for var in carrying if last_read.get(var, -1) > number}
         if len(carrying) == 1:
             [var] = carrying
-            if var in eqn.outvars and jnp.issubdtype(var.aval.dtype, jnp.floating):
+            if var in eqn.outvars and jnp.issubdtype(_jaxpr.aval(var).dtype, jnp.floating):
                 found.append(_cut(plan, live, number, var))
     return tuple(found)
 
@@ -65,12 +65,12 @@ def _cut(plan: Plan, live: list, number: int, var: Any) -> Cut:
         before = _without(live[: number + 1], var)
         for eqn in before:
             _jaxpr.write(bound, eqn.outvars, _jaxpr.evaluate_equation(eqn, _jaxpr.read(bound, eqn.invars)))
-        bound[var] = result.reshape(var.aval.shape)
+        bound[var] = result.reshape(_jaxpr.aval(var).shape)
         for eqn in live[number + 1 :]:
             _jaxpr.write(bound, eqn.outvars, _jaxpr.evaluate_equation(eqn, _jaxpr.read(bound, eqn.invars)))
         return _jaxpr.read(bound, closed.jaxpr.outvars)[0]
 
-    return Cut(outputs, head, var.aval.size)
+    return Cut(outputs, head, _jaxpr.aval(var).size)
 
 
 def _without(eqns: list, var: Any) -> list:

@@ -135,7 +135,7 @@ def _evaluate(closed: core.ClosedJaxpr, inputs: Sequence[Any], uses: Sequence[Us
 
 def _looked_up(eqn: core.JaxprEqn, arguments: Sequence[Any]) -> jax.Array:
     """Row numbers that a lookup reads, as the equation treats numbers out of range: clipped, or −1 when dropped."""
-    num_rows = eqn.invars[0].aval.shape[0]
+    num_rows = _jaxpr.aval(eqn.invars[0]).shape[0]
     ids = jnp.asarray(arguments[1])
     if eqn.primitive.name == "dynamic_slice" or "CLIP" in str(eqn.params["mode"]).upper():
         return jnp.clip(ids, 0, num_rows - 1).astype(jnp.int32)
@@ -169,7 +169,7 @@ def _whole(part: Part) -> Layout:
 
 @lru_cache(maxsize=128)
 def _shape(plan: Plan) -> FactoredGradients:
-    inputs = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in plan.closed.jaxpr.invars]
+    inputs = [jax.ShapeDtypeStruct(_jaxpr.aval(var).shape, _jaxpr.aval(var).dtype) for var in plan.closed.jaxpr.invars]
     count = len(plan.leaves)
 
     def one(leaves, example):

@@ -141,7 +141,7 @@ def find_uses(jaxpr: core.Jaxpr, tracked: dict[Any, View]) -> tuple[list[Use], s
         tracked_inputs = [number for number, entry in enumerate(inputs) if entry is not None]
         if len(tracked_inputs) == 1:
             [operand] = tracked_inputs
-            view = inputs[operand]
+            [view] = [entry for entry in inputs if entry is not None]
             if name in _FACTORED:
                 use = _FACTORED[name](eqn, operand, view)
                 if use is not None:
@@ -152,8 +152,12 @@ def find_uses(jaxpr: core.Jaxpr, tracked: dict[Any, View]) -> tuple[list[Use], s
             if name in ("add", "add_any"):
                 other = eqn.invars[1 - operand]
                 number = None if _jaxpr.is_literal(other) else products.get(other)
-                if number is not None and readers[other] == 1 and other.aval.shape == eqn.outvars[0].aval.shape:
-                    merged = _with_bias(uses[number], view, eqn.outvars[0].aval.shape)
+                if (
+                    number is not None
+                    and readers[other] == 1
+                    and _jaxpr.aval(other).shape == _jaxpr.aval(eqn.outvars[0]).shape
+                ):
+                    merged = _with_bias(uses[number], view, _jaxpr.aval(eqn.outvars[0]).shape)
                     if merged is not None:
                         uses[number] = merged
                         continue
@@ -169,7 +173,7 @@ def _viewed(eqn: core.JaxprEqn, inputs: Sequence[View | None]) -> View | None:
     name, [view, *rest] = eqn.primitive.name, inputs
     if view is None or rest:
         return None
-    shape = eqn.outvars[0].aval.shape
+    shape = _jaxpr.aval(eqn.outvars[0]).shape
     if name == "convert_element_type":
         return view if jnp.issubdtype(eqn.params["new_dtype"], jnp.floating) else None
     if name in ("copy", "copy_p", "optimization_barrier"):
@@ -193,7 +197,7 @@ def _product_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
     """x @ W in any arrangement of axes."""
     if view.axes is not None:
         return None
-    other, output = eqn.invars[1 - operand].aval, eqn.outvars[0].aval
+    other, output = _jaxpr.aval(eqn.invars[1 - operand]), _jaxpr.aval(eqn.outvars[0])
     if not jnp.issubdtype(other.dtype, jnp.floating):
         return None
     contracting, batch = eqn.params["dimension_numbers"]
@@ -229,7 +233,7 @@ def _product_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
 
 def _gather_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
     """table[ids], whole rows."""
-    numbers, output = eqn.params["dimension_numbers"], eqn.outvars[0].aval
+    numbers, output = eqn.params["dimension_numbers"], _jaxpr.aval(eqn.outvars[0])
     rank = len(view.shape)
     whole_rows = (
         operand == 0
@@ -249,7 +253,7 @@ def _dynamic_slice_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | No
     """table[id], one whole row."""
     sizes = tuple(eqn.params["slice_sizes"])
     whole_row = operand == 0 and not view.steps and view.axes is None and sizes == (1, *view.shape[1:])
-    return _rows_use(view, eqn.outvars[0].aval, (1,)) if whole_row else None
+    return _rows_use(view, _jaxpr.aval(eqn.outvars[0]), (1,)) if whole_row else None
 
 
 def _rows_use(view: View, output: Any, ids_shape: tuple[int, ...]) -> Use:
@@ -298,7 +302,7 @@ def _scan_uses(eqn: core.JaxprEqn, number: int, inputs: Sequence[View | None]) -
             dense.add(view.param)
             continue
         outer[view.param] = (view, position >= first_slice)
-        tracked[var] = View(view.param, tuple(var.aval.shape))
+        tracked[var] = View(view.param, tuple(_jaxpr.aval(var).shape))
     found, others = find_uses(body.jaxpr, tracked)
     dense |= others
     uses = []

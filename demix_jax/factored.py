@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import flax.struct
@@ -83,7 +83,7 @@ class Outer:
         return matrix.reshape(matrix.shape[0], -1)
 
     def scaled(self, weights: jax.Array) -> Outer:
-        return self.replace(delta=_accumulating(self.delta)[0] * weights[:, None, None, None])
+        return replace(self, delta=_accumulating(self.delta)[0] * weights[:, None, None, None])
 
     def squared_norms(self) -> jax.Array:
         a, delta = _accumulating(self.a, self.delta)
@@ -123,7 +123,7 @@ class Rows:
         return table.reshape(rows.shape[0], -1)
 
     def scaled(self, weights: jax.Array) -> Rows:
-        return self.replace(rows=_accumulating(self.rows)[0] * weights[:, None, None])
+        return replace(self, rows=_accumulating(self.rows)[0] * weights[:, None, None])
 
     def squared_norms(self) -> jax.Array:
         (rows,) = _accumulating(self.rows)
@@ -142,7 +142,7 @@ class Dense:
         return _accumulating(self.values)[0]
 
     def scaled(self, weights: jax.Array) -> Dense:
-        return self.replace(values=self.full() * weights[:, None])
+        return replace(self, values=self.full() * weights[:, None])
 
     def squared_norms(self) -> jax.Array:
         full = self.full()
@@ -181,7 +181,7 @@ class FactoredGradients:
 
     def scaled(self, weights: jax.Array) -> FactoredGradients:
         """Each example's gradient times its weight, f[N]."""
-        return self.replace(blocks=tuple(block.scaled(weights) for block in self.blocks))
+        return replace(self, blocks=tuple(block.scaled(weights) for block in self.blocks))
 
     @property
     def num_parameters(self) -> int:
@@ -199,13 +199,14 @@ class FactoredGradients:
             size = sum(layout.size for layout in block.layouts)
             blocks.append(Dense(full[:, start : start + size], block.layouts))
             start += size
-        return self.replace(blocks=tuple(blocks), losses=jnp.zeros(full.shape[0]))
+        return replace(self, blocks=tuple(blocks), losses=jnp.zeros(full.shape[0], jnp.float32))
 
     def squared_norms(self) -> jax.Array:
         """f32[N] (f64 for f64 parameters): squared Euclidean norm of each example's gradient."""
-        if not self.blocks:
-            return jnp.zeros(self.losses.shape[0])
-        return sum(block.squared_norms() for block in self.blocks)
+        total = jnp.zeros(self.losses.shape[0], jnp.float32)
+        for block in self.blocks:
+            total = total + block.squared_norms()
+        return total
 
     def pack(self, tree: PyTree) -> FactoredGradients:
         """`tree`, like the parameters with a leading axis R, as R full gradients that match these block by block."""
@@ -214,7 +215,7 @@ class FactoredGradients:
             Dense(jnp.concatenate([layout.pack(leaves) for layout in block.layouts], axis=1), block.layouts)
             for block in self.blocks
         )
-        return self.replace(blocks=blocks, losses=jnp.zeros(leaves[0].shape[0]))
+        return replace(self, blocks=blocks, losses=jnp.zeros(leaves[0].shape[0], jnp.float32))
 
 
 def _accumulating(*arrays: jax.Array) -> list[jax.Array]:

@@ -7,6 +7,7 @@ Source: Wang et al. 2024, "Data Shapley in One Training Run", §4; Li et al. 202
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,7 @@ def form(gradients: FactoredGradients, which: tuple[bool, ...]) -> FactoredGradi
         full = [block.full() for block in formed]
         layouts = tuple(layout for block in formed for layout in block.layouts)
         kept.append(Dense(full[0] if len(full) == 1 else jnp.concatenate(full, axis=1), layouts))
-    return gradients.replace(blocks=tuple(kept))
+    return replace(gradients, blocks=tuple(kept))
 
 
 def gram_matrix(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
@@ -62,7 +63,7 @@ def gram_matrix(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
             product = _matmul(left_block.full(), right_block.full())
         total = product if total is None else total + product
     if total is None:
-        return jnp.zeros((left.losses.shape[0], right.losses.shape[0]))
+        return jnp.zeros((left.losses.shape[0], right.losses.shape[0]), jnp.float32)
     return total
 
 
@@ -86,10 +87,13 @@ def _write_gram(
 
 def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
     """f32[N]: inner product of each gradient of `left` with the one of the same number of `right`."""
-    total = jnp.zeros(left.losses.shape[0])
+    total = jnp.zeros(left.losses.shape[0], jnp.float32)
     for left_block, right_block in zip(left.blocks, right.blocks, strict=True):
-        outer = isinstance(left_block, Outer) and isinstance(right_block, Outer)
-        if outer and left_block.positions == right_block.positions == 1:
+        if (
+            isinstance(left_block, Outer)
+            and isinstance(right_block, Outer)
+            and left_block.positions == right_block.positions == 1
+        ):
             products = [
                 jnp.sum(jnp.multiply(*_common(*pair)), axis=(2, 3))
                 for pair in ((left_block.a, right_block.a), (left_block.delta, right_block.delta))
@@ -104,6 +108,8 @@ def gram_positions(left: FactoredGradients, right: FactoredGradients) -> int:
     """Numbers per pair in the widest intermediate of `gram_matrix`: B · T · T' of the blocks left as factors."""
     widest = 1
     for left_block, right_block in zip(left.blocks, right.blocks, strict=True):
+        if isinstance(left_block, Dense) or isinstance(right_block, Dense):
+            continue
         if _ghost_is_cheaper(left_block, right_block):
             widest = max(widest, left_block.positions * right_block.positions * left_block.layout.matrix[0])
     return widest
@@ -121,11 +127,12 @@ def _ghost_is_cheaper(left: Block, right: Block) -> bool:
     return False
 
 
-def _ghost_product(left: Outer | Rows, right: Outer | Rows) -> jax.Array:
+def _ghost_product(left: Block, right: Block) -> jax.Array:
     if isinstance(left, Rows) and isinstance(right, Rows):
         same = left.ids[:, :, None, None] == right.ids[None, None, :, :]
         products = jnp.einsum("itf,jsf->itjs", *_common(left.rows, right.rows), precision="highest")
         return jnp.sum(products * same, axis=(1, 3))
+    assert isinstance(left, Outer) and isinstance(right, Outer)
     if left.a.shape[1:3] == right.a.shape[1:3] == (1, 1):
         gram_a = _matmul(left.a[:, 0, 0], right.a[:, 0, 0])
         return gram_a * _matmul(left.delta[:, 0, 0], right.delta[:, 0, 0])

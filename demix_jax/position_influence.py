@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -83,7 +84,8 @@ def _split_products(
 ) -> PositionInfluence:
     num = gradients.losses.shape[0]
     by_position = _only(gradients, split)
-    by_position = by_position.replace(
+    by_position = replace(
+        by_position,
         blocks=tuple(_one_per_position(block) for block in by_position.blocks),
         losses=jnp.repeat(gradients.losses, positions),
     )
@@ -99,13 +101,13 @@ def _one_per_position(block: Any) -> Any:
         a, delta = (
             leaf.transpose(0, 2, 1, 3).reshape(-1, leaf.shape[1], 1, leaf.shape[3]) for leaf in (block.a, block.delta)
         )
-        return block.replace(a=a, delta=delta)
-    return block.replace(ids=block.ids.reshape(-1, 1), rows=block.rows.reshape(-1, 1, block.rows.shape[2]))
+        return replace(block, a=a, delta=delta)
+    return replace(block, ids=block.ids.reshape(-1, 1), rows=block.rows.reshape(-1, 1, block.rows.shape[2]))
 
 
 def _only(gradients: FactoredGradients, which: tuple[bool, ...]) -> FactoredGradients:
     chosen = [block for block, kept in zip(gradients.blocks, which, strict=True) if kept]
-    return gradients.replace(blocks=tuple(chosen))
+    return replace(gradients, blocks=tuple(chosen))
 
 
 def _only_directions(directions: Directions, which: tuple[bool, ...]) -> Directions:

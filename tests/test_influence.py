@@ -60,6 +60,7 @@ def test_cosine_and_sign(problem, rows):
     params, train, _ = problem
     got = influence_matrix(loss, *problem, normalize="cosine")
     np.testing.assert_allclose(got, reference.cosine(*rows), atol=1e-5)
+    assert got.dtype == jnp.float32
     own = influence_matrix(loss, params, train, train, normalize="cosine")
     np.testing.assert_allclose(np.diagonal(own), -1.0, atol=1e-5)
 
@@ -82,6 +83,7 @@ def test_blocks_give_what_one_block_gives(problem, curvature, monkeypatch):
     monkeypatch.setattr(engine, "pairs_per_block", lambda: 16 * NUM_VALID)
     tight = influence_matrix(loss, *problem, curvature=curvature, memory=3000)
     np.testing.assert_allclose(tight, whole, atol=1e-5 * float(jnp.abs(whole).max()))
+    assert tight.dtype == whole.dtype == jnp.float32  # with 64 bits on, too
 
 
 def test_spans_cover_everything_once():

@@ -64,7 +64,8 @@ class FittedArnoldi:
     def solve(self, gradients: FactoredGradients) -> Directions:
         shares = self.values / (self.values + self.damping) / self.damping
         weights = shares[:, None] * gram_matrix(self.vectors, gradients)
-        return Directions(gradients.scaled(jnp.ones(gradients.losses.shape[0]) / self.damping), self.vectors, weights)
+        inverse = jnp.ones(gradients.losses.shape[0], self.damping.dtype) / self.damping
+        return Directions(gradients.scaled(inverse), self.vectors, weights)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))

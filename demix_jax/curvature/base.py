@@ -57,14 +57,14 @@ class Directions(NamedTuple):
     def products(self, gradients: FactoredGradients) -> jax.Array:
         """f[N, M]: inner product of each of N gradients with each direction."""
         products = gram_matrix(gradients, self.own)
-        if self.basis is None:
+        if self.basis is None or self.weights is None:
             return products
         return products - jnp.matmul(gram_matrix(gradients, self.basis), self.weights, precision="highest")
 
     def paired_products(self, gradients: FactoredGradients) -> jax.Array:
         """f[M]: inner product of gradient j with direction j, for as many gradients as directions."""
         products = paired_products(gradients, self.own)
-        if self.basis is None:
+        if self.basis is None or self.weights is None:
             return products
         return products - jnp.sum(gram_matrix(gradients, self.basis).T * self.weights, axis=0)
 
@@ -90,7 +90,7 @@ class Curvature(Protocol):
 
 def check_damping(damping: float | None) -> None:
     """InputError unless `damping` is None or a positive, finite number."""
-    if damping is None or isinstance(damping, jax.core.Tracer):
+    if damping is None:
         return
     if not (0.0 < float(damping) < float("inf")):
         raise InputError(f"damping is {damping}; pass a positive number, or None to take it from the curvature itself.")

@@ -158,7 +158,7 @@ def _covariance(block: Block) -> tuple[jax.Array | None, jax.Array]:
         return _side(block.a) / block.positions, _side(block.delta)
     if isinstance(block, Dense):
         return None, _side(block.values[:, None, None, :])
-    counts = jnp.zeros(block.layout.matrix[1]).at[block.ids].add(1.0)
+    counts = jnp.zeros(block.layout.matrix[1], jnp.float32).at[block.ids].add(1.0)
     return counts[None, :] / block.positions, _side(block.rows[:, None])
 
 

@@ -101,7 +101,7 @@ def _solve_factored(factor: jax.Array, products: jax.Array, damping: jax.Array) 
 
 @jax.jit
 def _over(gradients: FactoredGradients, damping: jax.Array) -> FactoredGradients:
-    return gradients.scaled(jnp.ones(gradients.losses.shape[0]) / damping)
+    return gradients.scaled(jnp.ones(gradients.losses.shape[0], damping.dtype) / damping)
 
 
 @jax.jit
