@@ -1,23 +1,49 @@
 """Find out what is wrong with training data, and why: influence vectors and error types, on JAX."""
 
 from demix_jax.checks import InputError
-from demix_jax.classifier import ErrorClassifier, load_classifier
+from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, load_classifier
 from demix_jax.corruption import Injected, inject_errors
+from demix_jax.curvature import CG, EKFAC, KFAC, Arnoldi, EmpiricalFisher, GaussNewton, Hessian, Identity, LiSSA
 from demix_jax.diagnose import Diagnosis, diagnose
 from demix_jax.error_types import ERROR_TYPES
+from demix_jax.gradients import factored_gradients, per_example_gradients
 from demix_jax.influence import influence_matrix, self_influence
+from demix_jax.position_influence import position_influence
+from demix_jax.repair import Repaired, repair
+from demix_jax.top_influences import TopInfluences, top_influences
+from demix_jax.tracin import tracin
 from demix_jax.train_classifier import train_classifier
 
 __all__ = [
+    "CG",
+    "EKFAC",
     "ERROR_TYPES",
+    "KFAC",
+    "Arnoldi",
     "Diagnosis",
+    "EmpiricalFisher",
     "ErrorClassifier",
+    "GaussNewton",
+    "Hessian",
+    "Identity",
     "Injected",
     "InputError",
+    "Interventions",
+    "LiSSA",
+    "NetworkConfig",
+    "Repaired",
+    "TopInfluences",
+    "TrainingOptions",
     "diagnose",
+    "factored_gradients",
     "influence_matrix",
     "inject_errors",
     "load_classifier",
+    "per_example_gradients",
+    "position_influence",
+    "repair",
     "self_influence",
+    "top_influences",
+    "tracin",
     "train_classifier",
 ]

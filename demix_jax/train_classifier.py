@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from demix_jax.checks import InputError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WORLDS_PER_SYNTHETIC_TABLE = 2
+_WORLDS_BETWEEN_CLEARING = 10  # tables of ever new shapes leave compiled code behind, until memory maps run out
 
 
 def train_classifier(
@@ -57,8 +59,10 @@ def train_classifier(
     if progress is not None:
         progress.stage("make worlds", len(plans))
     worlds = []
-    for plan in plans:
+    for count, plan in enumerate(plans, start=1):
         worlds.append(_world(plan, tables, num_rows, None if worlds_dir is None else Path(worlds_dir)))
+        if count % _WORLDS_BETWEEN_CLEARING == 0:
+            jax.clear_caches()
         if progress is not None:
             progress.advance()
     if progress is not None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from demix_jax.classifier.layers import ISAB, PMA, masked_mean_and_std
 from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.signals import NUM_RULES, NUM_WITHOUT, RULE_SIGNALS, SIGNALS, WITHOUT_SIGNALS
 
 
 @flax.struct.dataclass
@@ -54,6 +55,37 @@ class SetEncoder(nn.Module):
         return nn.relu(nn.Dense(c.hidden)(jnp.concatenate([pooled, mean, std], axis=-1)))
 
 
+class RuleEncoder(nn.Module):
+    """Signals of the likeliest shortcuts -> one embedding; all rules are read by the same layers.
+
+    Which rule is the constructed one differs from table to table, so what is learned of one must hold for each.
+    """
+
+    config: NetworkConfig
+
+    @nn.compact
+    def __call__(self, signals: jax.Array) -> jax.Array:
+        """f32[n, 2F] -> f32[n, hidden]."""
+        c = self.config
+        rules = jnp.stack([_rule_inputs(signals, i) for i in range(NUM_RULES)], axis=-2)
+        hidden = nn.relu(nn.Dense(c.hidden // 2)(nn.relu(nn.Dense(c.hidden // 2)(rules))))
+        return jnp.concatenate([hidden.mean(axis=-2), hidden.max(axis=-2)], axis=-1)
+
+
+def _rule_inputs(signals: jax.Array, rule: int) -> jax.Array:
+    """What concerns one rule, and the label's own signals: f32[n, 2F] -> f32[n, R]."""
+    half = len(SIGNALS)
+    own = [SIGNALS.index(f"rule{rule}_{name}") for name in RULE_SIGNALS]
+    label = [SIGNALS.index(name) for name in ("tree_log_p", "tree_margin", "network_log_p", "network_margin")]
+    both = [i + offset for offset in (0, half) for i in own + label]
+    if rule < NUM_WITHOUT:
+        without = [SIGNALS.index(f"without{rule}_{name}") for name in WITHOUT_SIGNALS]
+        extra = signals[..., jnp.array([i + offset for offset in (0, half) for i in without])]
+    else:
+        extra = jnp.zeros((*signals.shape[:-1], 2 * len(WITHOUT_SIGNALS)), signals.dtype)
+    return jnp.concatenate([signals[..., jnp.array(both)], extra], axis=-1)
+
+
 class ErrorNetwork(nn.Module):
     """Multi-label classifier of rows: embedding and three logits per row.
 
@@ -65,24 +97,24 @@ class ErrorNetwork(nn.Module):
 
     def setup(self):
         c = self.config
-        self.set_encoder = SetEncoder(c)
+        self.set_encoder, self.rule_encoder = SetEncoder(c), RuleEncoder(c)
         self.signal_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
         self.row_layer = nn.Dense(c.hidden)
         self.context_layers = [nn.Dense(c.hidden) for _ in range(3)]
         self.head_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
         self.logits = nn.Dense(len(ERROR_TYPES))
-        self.drop = nn.Dropout(0.1)
+        self.drop = nn.Dropout(0.15)
 
     def row_states(self, vectors, mask, signals, *, deterministic: bool = True) -> jax.Array:
-        """f32[n, S, C], bool[n, S], f32[n, F] -> f32[n, hidden]."""
+        """f32[n, S, C], bool[n, S], f32[n, 2F] -> f32[n, hidden]."""
         parts = []
         if self.config.use_vectors:
             parts.append(self.set_encoder(vectors, mask))
         if self.config.use_signals:
-            hidden = signals
+            hidden = self.drop(signals, deterministic=deterministic)
             for layer in self.signal_layers:
                 hidden = self.drop(nn.relu(layer(hidden)), deterministic=deterministic)
-            parts.append(hidden)
+            parts += [hidden, self.rule_encoder(signals)]
         return nn.relu(self.row_layer(jnp.concatenate(parts, axis=-1)))
 
     def context(self, signals: jax.Array, facts: jax.Array) -> jax.Array:
