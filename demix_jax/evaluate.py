@@ -22,6 +22,7 @@ from demix_jax.gradients import Loss, PyTree, num_examples
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -84,11 +85,14 @@ class Retrained(NamedTuple):
     weights: f32[S, N], the weight of each training sample in each training.
     losses: f32[E, S, M], the loss of each validation sample afterwards.
     full_losses: f32[E, M], the same for all weights equal to 1.
+    full_params: the parameters that this last training gave, each leaf with a leading axis E: where influence is to
+      be computed.
     """
 
     weights: np.ndarray
     losses: np.ndarray
     full_losses: np.ndarray
+    full_params: PyTree
 
     def changes(self) -> np.ndarray:
         """f32[S, M]: how much each validation loss changed by the other weights, mean over seeds."""
@@ -195,27 +199,28 @@ def _retrain(key, fit, loss, train, valid, weights, num_seeds, at_once) -> Retra
     keys = jax.random.split(key, num_seeds)
     rows = np.concatenate([np.ones_like(weights[:1]), weights])
     at_once = min(at_once, len(rows))
-    blocks = []
+    blocks, full_params = [], None
     for start in range(0, len(rows), at_once):
         block = rows[start : start + at_once]
         padded = np.concatenate([block, np.repeat(block[-1:], at_once - len(block), axis=0)])
-        losses = np.stack([np.asarray(_losses(fit, loss, seed, train, valid, padded)) for seed in keys])
-        blocks.append(losses[:, : len(block)])
+        by_seed = [_train_and_evaluate(fit, loss, seed, train, valid, padded) for seed in keys]
+        blocks.append(np.stack([np.asarray(losses[: len(block)]) for losses, _ in by_seed]))
+        if full_params is None:
+            full_params = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(params for _, params in by_seed))
     losses = np.concatenate(blocks, axis=1)
     if not np.isfinite(losses).all():
         raise InputError("training diverged: a loss is not finite; lower the step size or raise the penalty in `fit`.")
-    return Retrained(weights, losses[:, 1:], losses[:, 0])
+    return Retrained(weights, losses[:, 1:], losses[:, 0], full_params)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _losses(fit: Fit, loss: Loss, key: jax.Array, train: PyTree, valid: PyTree, weights: jax.Array) -> jax.Array:
-    """f32[S, M]: validation losses after training with each row of `weights`."""
-
-    def one(weights):
-        params = fit(key, train, weights)
-        return jax.vmap(loss, in_axes=(None, 0))(params, valid)
-
-    return jax.vmap(one)(weights)
+def _train_and_evaluate(
+    fit: Fit, loss: Loss, key: jax.Array, train: PyTree, valid: PyTree, weights: jax.Array
+) -> tuple[jax.Array, PyTree]:
+    """f32[S, M], validation losses after training with each row of `weights`, and the parameters of the first."""
+    params = jax.vmap(lambda row: fit(key, train, row))(weights)
+    losses = jax.vmap(jax.vmap(loss, in_axes=(None, 0)), in_axes=(0, None))(params, valid)
+    return losses, jax.tree.map(lambda leaf: leaf[0], params)
 
 
 def linear_datamodelling_score(retrained: Retrained, influence: Any) -> np.ndarray:
@@ -270,23 +275,23 @@ def compare_influences(
     return table.sort_values("lds", ascending=False)
 
 
-def plot_comparison(table: pd.DataFrame, *, title: str = "") -> Figure:
-    """Bars of the scores with their intervals, from `compare_influences`."""
+def plot_comparison(table: pd.DataFrame, *, title: str = "", axes: Axes | None = None) -> Figure:
+    """Bars of the scores with their intervals, from `compare_influences`; on `axes`, or in a figure of their own."""
     from matplotlib.figure import Figure
 
     table = table.iloc[::-1]
-    figure = Figure(figsize=(7, 0.8 + 0.4 * len(table)), layout="constrained")
-    axes = figure.subplots()
+    if axes is None:
+        axes = Figure(figsize=(7, 0.8 + 0.4 * len(table)), layout="constrained").subplots()
     colours = ["#b8b8b8" if name == CEILING else "#2a6f97" for name in table.index]
     # A bootstrap interval of ranks may lie wholly on one side of the score; its bar then ends at the score.
     errors = np.clip([table["lds"] - table["low"], table["high"] - table["lds"]], 0.0, None)
     axes.barh(range(len(table)), table["lds"], xerr=errors, color=colours, ecolor="#555555", capsize=3)
     axes.set_yticks(range(len(table)), list(table.index))
     axes.axvline(0.0, color="black", linewidth=0.8)
-    axes.set_xlabel("linear datamodelling score: predicted against retrained, 1 is perfect")
+    axes.set_xlabel("linear datamodelling score (1: as retrained)")
     axes.set_title(title)
     axes.spines[["top", "right"]].set_visible(False)
-    return figure
+    return axes.get_figure()  # pyright: ignore[reportReturnType]
 
 
 def _rank_correlation(left: np.ndarray, right: np.ndarray) -> np.ndarray:

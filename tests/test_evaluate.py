@@ -65,6 +65,8 @@ def test_leave_one_out_is_a_loop_of_trainings(data):
 
     want = np.stack([losses(np.delete(np.arange(50), row)) - losses(np.arange(50)) for row in (3, 0, 49)])
     np.testing.assert_allclose(got.changes(), want, atol=2e-6)
+    full = np.linalg.solve(x.T @ x / 50 + PENALTY * np.eye(4), x.T @ y / 50)
+    np.testing.assert_allclose(got.full_params["w"], full[None], rtol=1e-4)
 
 
 def test_influence_predicts_leave_one_out(data):

@@ -1,0 +1,165 @@
+"""The problems of the influence benchmarks: the same model, parameters and data in JAX and in PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from demix_jax.evaluate import AdamFit
+from demix_jax.models import MLP, FTTransformer, TaskModel
+
+NUM_FEATURES = 107  # as many as Adult has, encoded
+
+
+class Problem(NamedTuple):
+    """model: the JAX task model. train, valid: {"x": f32[N, D], "y": [N]} as numpy arrays."""
+
+    name: str
+    model: TaskModel
+    params: Any
+    train: dict[str, np.ndarray]
+    valid: dict[str, np.ndarray]
+
+    def first(self, num_train: int, num_valid: int) -> Problem:
+        """The first samples only."""
+        train, valid = (
+            {key: leaf[:num] for key, leaf in batch.items()}
+            for batch, num in ((self.train, num_train), (self.valid, num_valid))
+        )
+        return self._replace(train=train, valid=valid)
+
+    @property
+    def num_pairs(self) -> int:
+        return len(self.train["y"]) * len(self.valid["y"])
+
+
+def mlp_problem(
+    num_train: int,
+    num_valid: int,
+    *,
+    widths: tuple[int, ...] = (256, 128, 64),
+    num_outputs: int = 2,
+    num_features: int = NUM_FEATURES,
+    steps: int = 300,
+) -> Problem:
+    """A multi-layer perceptron, shortly trained. num_outputs: K classes, or 1 for regression."""
+    model = TaskModel(MLP(widths, num_outputs), "regression" if num_outputs == 1 else "classification")
+    name = "MLP " + "-".join(str(width) for width in (num_features, *widths, num_outputs))
+    return _trained(name, model, num_train, num_valid, num_features, max(2, num_outputs), steps)
+
+
+def transformer_problem(num_train: int, num_valid: int, *, steps: int = 20) -> Problem:
+    """An FT-Transformer with one token per feature and a summary token: 108 tokens of width 64."""
+    groups = tuple((i, i + 1) for i in range(NUM_FEATURES))
+    model = TaskModel(FTTransformer(groups=groups, num_outputs=2), "classification")
+    return _trained("FT-Transformer, 108 tokens", model, num_train, num_valid, NUM_FEATURES, 2, steps)
+
+
+def _trained(name, model, num_train, num_valid, num_features, num_classes, steps) -> Problem:
+    batch = table_like(num_train + num_valid, num_features, num_classes, model.task)
+    train = {key: leaf[:num_train] for key, leaf in batch.items()}
+    valid = {key: leaf[num_train:] for key, leaf in batch.items()}
+    few = {key: leaf[:4096] for key, leaf in train.items()}
+    fit = AdamFit(
+        model.loss, lambda key: model.init(key, num_features), steps=steps, learning_rate=1e-3, batch_size=128
+    )
+    params = jax.jit(fit)(jax.random.key(0), few, np.ones(len(few["y"]), np.float32))
+    return Problem(name, model, params, train, valid)
+
+
+def table_like(num: int, num_features: int, num_classes: int, task: str) -> dict[str, np.ndarray]:
+    """An encoded table: a few numbers, the rest one-hot categories, and a noisy target that depends on them."""
+    rng = np.random.default_rng(0)
+    num_numbers = max(2, num_features // 16)
+    columns = [rng.normal(size=(num, num_numbers))]
+    left = num_features - num_numbers
+    while left:
+        width = min(left, int(rng.integers(2, 17)))
+        columns.append(np.eye(width)[rng.integers(0, width, num)])
+        left -= width
+    x = np.concatenate(columns, axis=1).astype(np.float32)
+    hidden = np.tanh(x @ rng.normal(size=(num_features, 16)) / 2)
+    scores = hidden @ rng.normal(size=(16, num_classes)) + rng.gumbel(size=(num, num_classes))
+    if task == "regression":
+        target = scores[:, 0]
+        return {"x": x, "y": ((target - target.mean()) / target.std()).astype(np.float32)}
+    return {"x": x, "y": scores.argmax(axis=1).astype(np.int32)}
+
+
+def torch_twin(problem: Problem) -> Any:
+    """The PyTorch module with the same parameters, which computes the same outputs."""
+    import torch
+
+    params = jax.tree.map(np.array, problem.params)["params"]
+    with torch.no_grad():
+        if isinstance(problem.model.network, FTTransformer):
+            module = _torch_transformer(params, problem.model.network)
+        else:
+            names = sorted(params, key=lambda name: int(name.split("_")[1]))
+            layers = [_linear(params[name]) for name in names]
+            spaced = [part for layer in layers[:-1] for part in (layer, torch.nn.ReLU())]
+            module = torch.nn.Sequential(*spaced, layers[-1])
+    return module.eval()
+
+
+def _linear(params: dict) -> Any:
+    import torch
+
+    bias = params["bias"].reshape(-1)
+    kernel = params["kernel"].reshape(-1, len(bias))  # heads, before or behind, are joined
+    layer = torch.nn.Linear(*kernel.shape)
+    layer.weight.copy_(torch.from_numpy(kernel.T.copy()))
+    layer.bias.copy_(torch.from_numpy(bias))
+    return layer
+
+
+def _torch_transformer(params: dict, network: FTTransformer) -> Any:
+    import torch
+    from torch import nn
+
+    width, heads = network.width, network.num_heads
+
+    def norm(values: dict) -> nn.LayerNorm:
+        layer = nn.LayerNorm(width, eps=1e-6)  # Flax's epsilon
+        layer.weight.copy_(torch.from_numpy(values["scale"]))
+        layer.bias.copy_(torch.from_numpy(values["bias"]))
+        return layer
+
+    class Attention(nn.Module):
+        def __init__(self, values: dict) -> None:
+            super().__init__()
+            self.query, self.key, self.value = (_linear(values[name]) for name in ("query", "key", "value"))
+            self.out = _linear(values["out"])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            query, key, value = (
+                part(x).unflatten(-1, (heads, width // heads)).transpose(-3, -2)
+                for part in (self.query, self.key, self.value)
+            )
+            weights = torch.softmax(query @ key.transpose(-1, -2) / (width // heads) ** 0.5, dim=-1)
+            return self.out((weights @ value).transpose(-3, -2).flatten(-2))
+
+    class Transformer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            tokens = [params[f"token_{i}"] for i in range(len(network.groups))]
+            self.scale = nn.Parameter(torch.from_numpy(np.stack([token["kernel"][0] for token in tokens])))
+            self.shift = nn.Parameter(torch.from_numpy(np.stack([token["bias"] for token in tokens])))
+            self.summary = nn.Parameter(torch.from_numpy(params["summary_token"]))
+            blocks = range(network.num_blocks)
+            self.norms = nn.ModuleList(norm(params[f"LayerNorm_{i}"]) for i in range(2 * len(blocks) + 1))
+            self.attention = nn.ModuleList(Attention(params[f"MultiHeadDotProductAttention_{i}"]) for i in blocks)
+            self.dense = nn.ModuleList(_linear(params[f"Dense_{i}"]) for i in range(2 * len(blocks) + 1))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            tokens = x.unsqueeze(-1) * self.scale + self.shift
+            tokens = torch.cat([tokens, self.summary.expand(*tokens.shape[:-2], 1, width)], dim=-2)
+            for i, attention in enumerate(self.attention):
+                tokens = tokens + attention(self.norms[2 * i](tokens))
+                hidden = torch.relu(self.dense[2 * i](self.norms[2 * i + 1](tokens)))
+                tokens = tokens + self.dense[2 * i + 1](hidden)
+            return self.dense[-1](torch.relu(self.norms[-1](tokens[..., -1, :])))
+
+    return Transformer()
