@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from demix_jax.diagnose import Diagnosis
 
-    from demix_jax.diagnose import Diagnosis
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 DIAGNOSIS_FILES = ("diagnosis.csv", "summary.json", "report.html")

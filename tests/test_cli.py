@@ -236,7 +236,7 @@ def test_interrupt_while_writing_leaves_no_file(tmp_path, table, sent, code, wor
         assert process.stdout is not None and process.stderr is not None
         assert process.stdout.readline() == "writing\n"
         process.send_signal(sent)
-        assert process.wait(timeout=20) == code
+        assert process.wait(timeout=60) == code
         said = lines(process.stderr.read())
     assert words in "".join(said) and len(said) <= 1
     assert os.listdir(tmp_path) == ["train.csv"]

@@ -64,7 +64,7 @@ def test_interrupt_from_the_keyboard_leaves_nothing(tmp_path):
         assert process.stdout is not None
         assert process.stdout.readline() == b"writing\n"
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) != 0
+        assert process.wait(timeout=60) != 0
     assert os.listdir(tmp_path) == []
 
 

@@ -81,7 +81,7 @@ def profile_figure(diagnosis: Diagnosis) -> Html:
     bands = [band for p in profiles.values() for band in (p.same, p.other) if band is not None]
     limit = _round_up(max((float(np.abs(band).max()) for band in bands), default=1.0) or 1.0)
     two = diagnosis.summary["task"] == "classification"
-    panels = [_profile_panel(name, profile, limit, two) for name, profile in profiles.items()]
+    panels = [_profile_panel(name, profile, profiles["none"], limit, two) for name, profile in profiles.items()]
     legend = element(
         "p",
         element("span", class_="key solid", aria_hidden="true"),
@@ -89,24 +89,29 @@ def profile_figure(diagnosis: Diagnosis) -> Html:
         [element("span", class_="key dashed", aria_hidden="true"), "with another label"] if two else None,
         element("span", class_="key band", aria_hidden="true"),
         "80 % of the rows",
+        element("span", class_="key faint", aria_hidden="true"),
+        "rows without a finding, for comparison",
         class_="legend",
     )
     caption = element(
         "figcaption",
         "Each panel takes the rows of one kind and sorts the validation samples from the one that a row helps most "
         "(left, influence below zero: raising the row's weight lowers that sample's loss) to the one that it harms "
-        "most (right, above zero). Lines are medians over the rows.",
+        "most (right, above zero). Lines are medians over the rows; the thin grey ones repeat the last panel.",
     )
     return element("figure", element("div", panels, class_="panels four"), legend, caption)
 
 
-def _profile_panel(name: str, profile: Profile, limit: float, two: bool) -> Html:
+def _profile_panel(name: str, profile: Profile, usual: Profile, limit: float, two: bool) -> Html:
     title = f"{NAMES[name]}, {count(profile.num_rows, 'row')}"
     panel = Panel(name, title, -limit, limit, width=400)
     for value, text in ((limit, f"+{limit:g}"), (0.0, "0"), (-limit, f"−{limit:g}")):
         panel.rung(value, text)
     said = []
-    for band, style, words in ((profile.other, "dashed", "another"), (profile.same, "solid", "the same")):
+    pairs = ((profile.other, usual.other, "dashed", "another"), (profile.same, usual.same, "solid", "the same"))
+    for band, reference, style, words in pairs:
+        if reference is not None and profile is not usual:
+            panel.curve(_POINTS, reference[1], f"reference {style}")
         if band is not None:
             panel.band(_POINTS, band[0], band[2], style)
             panel.curve(_POINTS, band[1], style)

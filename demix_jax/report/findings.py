@@ -9,7 +9,7 @@ import numpy as np
 
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.report.html import Html, element, join
-from demix_jax.report.words import NAMES, cell, chance, listed, signed, unusual
+from demix_jax.report.words import NAMES, cell, chance, count, listed, signed, unusual
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MAX_CELLS = 24
 MAX_SUSPECTS = 4
+MAX_REASONS = 2
 
 
 class Witness(NamedTuple):
@@ -103,7 +104,8 @@ def _why_label(diagnosis: Diagnosis, row: int) -> Html:
         )
     tail = join([": models without the row give ", _strong(given), f" a chance of {p}."])
     if cell(given) == cell(expected):
-        return join(["Labelled ", _strong(given), tail])
+        lead = ["Labelled ", _strong(given), f", which models without the row expect too ({p})"]
+        return join([*lead, "; it is its influence that speaks against the label."])
     return join(["Labelled ", _strong(given), ", expected ", _strong(expected), tail])
 
 
@@ -111,13 +113,13 @@ def _why_features(diagnosis: Diagnosis, row: int) -> Html:
     found = suspects(diagnosis, row)
     if not found:
         return Html("No single column stands out; the row's influence pattern is that of wrong features.")
-    parts: list[object] = []
-    for name, nats in list(found.items())[:MAX_SUSPECTS]:
+    parts: list[object] = ["Given the rest of the row, "]
+    for place, (name, nats) in enumerate(list(found.items())[:MAX_REASONS]):
         value = column(diagnosis.train, name).iloc[row]
-        parts += ["; " if parts else "", element("strong", f"{name} = {cell(value)}"), f" is {unusual(nats)}"]
-        parts.append(f" ({nats:.1f} nats)")
-    more = len(found) - MAX_SUSPECTS
-    return join([*parts, f"; {more} more columns stand out" if more > 0 else "", ", given the row's other values."])
+        parts += [", and " if place else "", element("strong", f"{name} = {cell(value)}"), f" is {unusual(nats)}"]
+    more = len(found) - MAX_REASONS
+    tail = f"; {count(more, 'more column')} {'stands' if more == 1 else 'stand'} out." if more > 0 else "."
+    return join([*parts, tail])
 
 
 def _why_spurious(diagnosis: Diagnosis, row: int) -> Html:
@@ -125,20 +127,21 @@ def _why_spurious(diagnosis: Diagnosis, row: int) -> Html:
     if broken < 0:
         return Html("No single column explains it; the row's influence pattern is that of a minority group.")
     shortcut = diagnosis.evidence.shortcuts[broken]
-    given = column(diagnosis.train, diagnosis.label).iloc[row]
+    labels = column(diagnosis.train, diagnosis.label)
     where, expected = condition(shortcut, row), shortcut.expected[row]
     share = chance(float(shortcut.p_expected[row]))
-    lead = ["Of the rows with ", element("strong", where), f", {share} have the label ", _strong(expected)]
-    if cell(given) == cell(expected):
-        return join([*lead, ", as this one has."])
-    return join([*lead, "; this one has ", _strong(given), "."])
+    # The expected label may be several classes or a side of a number, which has no base rate of its own here.
+    overall = float((labels.astype(str) == str(expected)).mean())
+    base = f" (of all rows, {chance(overall)})" if overall else ""
+    lead = ["Of the rows with ", element("strong", where), f", {share} have the label ", _strong(expected), base]
+    return join([*lead, "; this one has ", _strong(labels.iloc[row]), "."])
 
 
 def condition(shortcut, row: int) -> str:
     """What the row has in the shortcut's column: "sex = Male", or "age ≤ 28" where the value is a bin."""
     value = shortcut.values[row]
     if isinstance(value, str) and value.startswith(f"{shortcut.column} "):
-        return cell(value)
+        return cell(value, 100)
     return f"{shortcut.column} = {cell(value)}"
 
 
