@@ -102,7 +102,11 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
         "label": label,
         "task": task,
         "model": "mlp",
-        "classifier": {"name": "default", "sha256": "0f" * 32, "trained_on": ["bank", "credit", *(f"synthetic 0-{k}" for k in range(100))]},
+        "classifier": {
+            "name": "default",
+            "sha256": "0f" * 32,
+            "trained_on": ["bank", "credit", *(f"synthetic 0-{k}" for k in range(100))],
+        },
         "seed": 0,
         "fingerprint": "ab" * 32,
         "counts": counts,
