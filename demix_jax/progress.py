@@ -53,9 +53,7 @@ class ProgressDisplay:
 
         self._console = console or Console(stderr=True)
         self._view: _Bars | _Lines
-        self._view = (
-            _Bars(self._console, clock) if self._console.is_terminal else _Lines(self._console, clock)
-        )
+        self._view = _Bars(self._console, clock) if self._console.is_terminal else _Lines(self._console, clock)
         self._open = False
 
     def stage(self, name: str, total: int) -> None:
