@@ -28,6 +28,11 @@ class LevelColumn(NamedTuple):
         """−log p(cell | the row's other cells) in nats, for features x f32[n, R] of the given rows."""
         return -np.log(self._probabilities(x)[np.arange(len(rows)), self.codes[rows]])
 
+    def oddity(self, rows: np.ndarray) -> np.ndarray:
+        """How rare a cell is whatever the row's other cells: −log of its level's share, f64[n]."""
+        shares = (np.bincount(self.codes, minlength=len(self.levels) + 1) + 1) / (len(self.codes) + 1)
+        return -np.log(shares)[self.codes[rows]]
+
     def best(self, rows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The most probable level other than the one given: object[n], and the same as a tree feature f64[n]."""
         p = self._probabilities(x)
@@ -60,6 +65,10 @@ class NumberColumn(NamedTuple):
         residual = np.abs(self._squeeze(self.values[rows]) - predicted)
         edges, widths = self.spread
         return np.nan_to_num(residual / widths[np.searchsorted(edges, predicted)], nan=0.0)
+
+    def oddity(self, rows: np.ndarray) -> np.ndarray:
+        """How far a cell is from the column's middle whatever the row's other cells, f64[n]; 0 where missing."""
+        return np.nan_to_num(np.abs(self._squeeze(self.values[rows])), nan=0.0)
 
     def best(self, rows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The conditional median, rounded as the column's values are: object[n], and the same as f64[n]."""

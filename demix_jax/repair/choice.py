@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demix_jax.repair.safety import WEIGHTS, Judges, Trial, find_judges
+from demix_jax.repair.safety import WEIGHTS, Judges, Trial, clearly_better, find_judges
 from demix_jax.repair.steps import Problem, Relabelled, impute_features, relabel
 
 
@@ -89,15 +89,15 @@ class _Trials:
 
 
 def _without_harm(plan: Plan, trials: _Trials) -> Plan:
-    """The fullest combination of both steps that no smaller one beats."""
+    """Both steps, or the best part of them if that is clearly better."""
     combinations = [(plan.label_errors, plan.feature_errors)]
     for smaller in (("keep", plan.feature_errors), (plan.label_errors, "keep"), ("keep", "keep")):
         if smaller not in combinations:
             combinations.append(smaller)
     outputs = trials.outputs([(*combination, 1.0) for combination in combinations])
-    skills = [trials.judges.skill(output) for output in outputs]
-    best = int(np.argmax(skills))
-    if skills[best] <= skills[0] + trials.judges.tolerance():
+    skills = [trials.judges.skills(output) for output in outputs]
+    best = int(np.argmax([each.mean() for each in skills]))
+    if not clearly_better(skills[best], skills[0]):
         return plan
     (labels, features), sentences = combinations[best], []
     for kept, asked, what in (
@@ -107,7 +107,7 @@ def _without_harm(plan: Plan, trials: _Trials) -> Plan:
         if kept != asked:
             sentences.append(
                 f"Left the {what} of flagged rows as they were: on held-out rows, models trained without this repair "
-                f"did better (skill {skills[best]:.3f} instead of {skills[0]:.3f})."
+                f"did better (skill {skills[best].mean():.3f} instead of {skills[0].mean():.3f})."
             )
     return plan._replace(label_errors=labels, feature_errors=features, sentences=sentences)
 
@@ -115,9 +115,9 @@ def _without_harm(plan: Plan, trials: _Trials) -> Plan:
 def _with_factor(plan: Plan, trials: _Trials) -> Plan:
     """The factor that is best on average over two worlds: the minority as rare as here, or half of all rows."""
     outputs = trials.outputs([(plan.label_errors, plan.feature_errors, factor) for factor in WEIGHTS])
-    worth = [trials.judges.skill(output) + trials.judges.balanced_skill(output) for output in outputs]
-    factor = WEIGHTS[int(np.argmax(worth))]
-    if factor > 1:
-        return plan._replace(factor=factor)
-    note = "Left the weight of minority rows as it was: on held-out rows, more weight made predictions worse."
+    worth = [trials.judges.skills(output) + trials.judges.balanced_skills(output) for output in outputs]
+    best = int(np.argmax([each.mean() for each in worth]))
+    if clearly_better(worth[best], worth[0]):
+        return plan._replace(factor=WEIGHTS[best])
+    note = "Left the weight of minority rows as it was: on held-out rows, more weight made no clear improvement."
     return plan._replace(sentences=[*plan.sentences, note])

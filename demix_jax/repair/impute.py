@@ -19,6 +19,7 @@ MAX_FIT_ROWS = 4_000
 MAX_REFERENCE_ROWS = 2_000
 MIN_FIT_ROWS = 20
 NUM_PASSES = 8
+ODD = 4.0  # weight of a value's oddity against its surprise when the worst cell of a row is chosen
 
 
 class WrongCells(NamedTuple):
@@ -108,6 +109,7 @@ def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCe
     """
     places, fitted = np.array(list(models)), list(models.values())
     usual = _surprises(fitted, places, table.features[reference], reference)
+    odd = np.stack([_beyond_usual(model.oddity(rows), model.oddity(reference)) for model in fitted], axis=1)
     features = table.features[rows].copy()
     wrong = np.zeros((len(rows), len(models)), np.float32)
     for _ in range(NUM_PASSES):
@@ -117,7 +119,9 @@ def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCe
             left = np.flatnonzero(wrong[:, m] == 0)
             if len(left):
                 doubt[left, m] = probability_wrong(surprise[left, m], usual[:, m])
-        excess = np.log1p(surprise / (1e-6 + np.quantile(usual, 0.95, axis=0)))
+        # A wrong cell and an honest one that depends on it contradict each other alike; the one with the value
+        # that its column hardly ever takes is the culprit.
+        excess = np.log1p(surprise / (1e-6 + np.quantile(usual, 0.95, axis=0))) + ODD * odd
         dubious = doubt > min_probability
         worst = np.max(np.where(dubious, excess, 0.0), axis=1, keepdims=True)
         found = dubious & (excess >= 0.6 * worst)
@@ -127,11 +131,27 @@ def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCe
         for m in np.flatnonzero(found.any(axis=0)):
             mine, q = np.flatnonzero(found[:, m]), places[m]
             _, features[mine, q] = fitted[m].best(rows[mine], np.delete(features[mine], q, axis=1))
+    _acquit(fitted, places, table.features[rows], features, rows, usual, wrong, min_probability)
     for m, (q, model) in enumerate(models.items()):
         found = np.flatnonzero(wrong[:, m])
         if len(found):
             values, _ = model.best(rows[found], np.delete(features[found], q, axis=1))
             yield WrongCells(table.names[q], rows[found], wrong[found, m], values)
+
+
+def _acquit(models, places, given, features, rows, usual, wrong, min_probability) -> None:
+    """Take back, in place, the cells that fit the row now that its other wrong cells are replaced."""
+    surprise = _surprises(models, places, features, rows)
+    for m, q in enumerate(places):
+        doubt = probability_wrong(surprise[:, m], usual[:, m])
+        fits = (wrong[:, m] > 0) & (doubt <= min_probability)
+        wrong[fits, m] = 0
+        features[fits, q] = given[fits, q]
+
+
+def _beyond_usual(oddity: np.ndarray, usual: np.ndarray) -> np.ndarray:
+    """log(1 + how many times a cell's oddity exceeds what all but 1 % of its column reach), f64[n]."""
+    return np.log1p(np.maximum(oddity / (1e-6 + np.quantile(usual, 0.99)) - 1, 0))
 
 
 def _surprises(models, places, features, rows) -> np.ndarray:

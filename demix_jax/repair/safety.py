@@ -93,9 +93,7 @@ def skill(outputs: np.ndarray, y: np.ndarray, task: str, weight: np.ndarray | No
     from sklearn.metrics import roc_auc_score
 
     classes = [1] if outputs.shape[1] == 2 else range(outputs.shape[1])
-    areas = [
-        roc_auc_score(y == k, outputs[:, k], sample_weight=weight) for k in classes if 0 < np.sum(y == k) < len(y)
-    ]
+    areas = [roc_auc_score(y == k, outputs[:, k], sample_weight=weight) for k in classes if 0 < np.sum(y == k) < len(y)]
     return float(np.mean(areas)) if areas else 0.5
 
 
@@ -120,25 +118,37 @@ class Judges(NamedTuple):
             seed=self.problem.seed,
         )
 
-    def skill(self, outputs: np.ndarray) -> float:
-        """Average skill on unflagged rows and on all rows without feature errors."""
+    def skills(self, outputs: np.ndarray) -> np.ndarray:
+        """Skill of outputs f32[n, K] in each of G groups of judges: f64[G].
+
+        Averaged over two views: unflagged rows, and all rows without feature errors.
+        """
         kept = ~self.problem.feature_error
         views = (kept & ~self.problem.label_error, kept)
-        return float(np.mean([self._skill(outputs, view) for view in views]))
+        return np.mean([self._by_group(outputs, view, None) for view in views], axis=0)
 
-    def balanced_skill(self, outputs: np.ndarray) -> float:
-        """Skill on unflagged rows if the minority were half of them."""
+    def balanced_skills(self, outputs: np.ndarray) -> np.ndarray:
+        """Skill in each group on unflagged rows if the minority were half of them: f64[G]."""
         rows = ~self.problem.feature_error & ~self.problem.label_error
         minority = self.problem.minority[rows]
-        weight = np.where(minority, (~minority).sum() / max(1, minority.sum()), 1.0)
-        return self._skill(outputs, rows, weight)
+        weight = np.ones(len(rows))
+        weight[rows] = np.where(minority, (~minority).sum() / max(1, minority.sum()), 1.0)
+        return self._by_group(outputs, rows, weight)
 
-    def tolerance(self) -> float:
-        """Differences in skill that these few rows cannot tell from chance."""
-        return 0.1 / float(np.sqrt(len(self.fold)))
+    def _by_group(self, outputs: np.ndarray, rows: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        group = np.random.default_rng(self.problem.seed).permutation(len(rows)) % self._num_groups()
+        y, task = self.problem.data.y, self.problem.data.task
+        parts = [np.flatnonzero(rows & (group == g)) for g in range(self._num_groups())]
+        return np.array([skill(outputs[p], y[p], task, None if weight is None else weight[p]) for p in parts if len(p)])
 
-    def _skill(self, outputs, rows, weight=None) -> float:
-        return skill(outputs[rows], self.problem.data.y[rows], self.problem.data.task, weight)
+    def _num_groups(self) -> int:
+        return int(np.clip(len(self.fold) // 100, 3, 10))
+
+
+def clearly_better(skills: np.ndarray, others: np.ndarray) -> bool:
+    """Whether skills f64[G] are above others f64[G], group by group, by more than a standard error."""
+    gain = skills - others
+    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
 def find_judges(problem: Problem) -> tuple[np.ndarray, Judges] | None:

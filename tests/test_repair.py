@@ -1,0 +1,377 @@
+"""Repairs against known answers: worlds whose true labels, cells and probabilities are at hand."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from demix_jax.checks import InputError
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.fingerprint import fingerprint
+from demix_jax.repair import repair
+from demix_jax.repair.cells import decimals_of, has_few_values
+from demix_jax.repair.flags import read_flags
+from demix_jax.repair.impute import find_wrong_cells, probability_wrong
+from demix_jax.repair.pipeline import make_problem
+from demix_jax.repair.relabel import chance_of_error, new_targets
+from demix_jax.repair.safety import clearly_better, skill
+from demix_jax.repair.steps import relabel, with_cells
+from demix_jax.repair.trees import tree_table
+
+
+def world(num_rows: int, seed: int) -> pd.DataFrame:
+    """Columns that hang together: b ≈ 3a, kind follows a, and y is whether a + noise is positive."""
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=num_rows)
+    return pd.DataFrame(
+        {
+            "a": np.round(a, 2),
+            "b": np.round(3 * a + 0.1 * rng.normal(size=num_rows), 2),
+            "kind": np.where(a > 0.5, "high", np.where(a > -0.5, "mid", "low")),
+            "size": np.round(100 + 20 * rng.normal(size=num_rows)).astype(np.int64),
+            "y": np.where(a + 0.4 * rng.normal(size=num_rows) > 0, "yes", "no"),
+        }
+    )
+
+
+def flags_of(num_rows: int, **rows) -> pd.DataFrame:
+    flags = pd.DataFrame(0, index=range(num_rows), columns=list(ERROR_TYPES))
+    for name, which in rows.items():
+        flags.loc[which, name] = 1
+    return flags
+
+
+@pytest.fixture(scope="module")
+def dirty():
+    """(clean, dirty, flags): 120 flipped labels in rows 0–119, one wrong cell in each of rows 120–239."""
+    clean = world(900, seed=0)
+    dirty = clean.copy()
+    flip = {"yes": "no", "no": "yes"}
+    dirty.loc[:119, "y"] = clean["y"][:120].map(flip)
+    dirty.loc[120:159, "b"] = clean["b"][120:160] + 40
+    dirty.loc[160:199, "kind"] = np.where(clean["kind"][160:200] == "high", "low", "high")
+    dirty.loc[200:239, "size"] = 100 + 20 * 9
+    return clean, dirty, flags_of(900, label_error=range(120), feature_error=range(120, 240))
+
+
+@pytest.fixture(scope="module")
+def repaired(dirty):
+    _, table, flags = dirty
+    before = table.copy()
+    result = repair(table, flags, label="y")
+    pd.testing.assert_frame_equal(table, before)
+    return result
+
+
+def test_repair_keeps_shape_and_types(dirty, repaired):
+    _, table, _ = dirty
+    assert list(repaired.table.columns) == [*table.columns, "sample_weight"]
+    assert repaired.table.index.equals(table.index)
+    assert repaired.table[table.columns].dtypes.equals(table.dtypes)
+    assert repaired.table["sample_weight"].mean() == pytest.approx(1.0)
+
+
+def test_repair_restores_labels_and_cells(dirty, repaired):
+    clean, _, _ = dirty
+    table = repaired.table
+    assert (table["y"] == clean["y"]).iloc[:120].mean() > 0.97
+    assert (table["y"] == clean["y"]).iloc[120:].all()
+    assert (table["kind"] == clean["kind"])[160:200].mean() > 0.9
+    assert np.abs(table["b"] - clean["b"])[120:160].median() < 0.3
+    assert np.abs(table["size"] - 100)[200:240].max() < 60
+    pd.testing.assert_frame_equal(table[clean.columns].iloc[240:], clean.iloc[240:])
+
+
+def test_changes_list_every_difference(dirty, repaired):
+    _, table, _ = dirty
+    cells = repaired.changes.cells
+    differs = {
+        (row, column)
+        for column in table.columns
+        for row in table.index[(table[column] != repaired.table[column]).to_numpy()]
+    }
+    assert {(r, c) for r, c in zip(cells["row"], cells["column"], strict=True)} == differs
+    for line in cells.itertuples():
+        assert line.before == table.loc[line.row, line.column]
+        assert line.after == repaired.table.loc[line.row, line.column]
+    counts = repaired.changes.counts
+    assert counts["relabelled"] == (cells["action"] == "relabel").sum()
+    assert counts["imputed_cells"] == (cells["action"] == "impute").sum()
+    assert all(sentence.endswith(".") for sentence in repaired.changes.sentences)
+
+
+def test_repair_is_reproducible_and_reads_paths(dirty, repaired, tmp_path):
+    _, table, flags = dirty
+    table.to_csv(tmp_path / "train.csv", index=False)
+    flags.to_csv(tmp_path / "diagnosis.csv", index=False)
+    (tmp_path / "summary.json").write_text(json.dumps({"fingerprint": fingerprint(table), "task": "classification"}))
+    again = repair(tmp_path / "train.csv", tmp_path, label="y")
+    pd.testing.assert_frame_equal(again.table, repaired.table, check_dtype=False)
+
+
+def test_keep_changes_nothing(dirty):
+    _, table, flags = dirty
+    result = repair(table, flags, label="y", label_errors="keep", feature_errors="keep", spurious="keep")
+    pd.testing.assert_frame_equal(result.table.drop(columns="sample_weight"), table)
+    assert (result.table["sample_weight"] == 1).all()
+    assert len(result.changes.cells) == 0
+
+
+def test_flags_that_mislead_leave_the_table_as_it_was():
+    """All rows of true label no and b > 0 called label errors, the mislabelled rows called valuable."""
+    clean = world(1_200, seed=3)
+    table = clean.copy()
+    table.loc[:299, "y"] = clean["y"][:300].map({"yes": "no", "no": "yes"})
+    fine = np.flatnonzero((clean["a"].abs() > 1).to_numpy() & (clean.index >= 300))
+    result = repair(table, flags_of(1_200, label_error=fine, spurious_correlation=range(300)), label="y")
+    weight = result.table["sample_weight"]
+    assert weight[:300].max() <= weight[300:].max() + 1e-9
+    assert (result.table["y"] == clean["y"])[fine].mean() > 0.98
+    assert any(sentence.startswith("Left the weight") for sentence in result.changes.sentences)
+
+
+def test_minority_gains_weight_where_a_shortcut_hides_the_truth():
+    """The shortcut column agrees with the label in all rows but the minority; a alone decides there."""
+    rng = np.random.default_rng(5)
+    y = rng.random(1_500) < 0.5
+    minority = rng.random(1_500) < 0.1
+    table = pd.DataFrame(
+        {
+            "a": (2 * y - 1) + 1.2 * rng.normal(size=1_500),
+            "shortcut": np.where(y != minority, "left", "right"),
+            "y": y.astype(int),
+        }
+    )
+    result = repair(table, flags_of(1_500, spurious_correlation=np.flatnonzero(minority)), label="y")
+    weight = result.table["sample_weight"].to_numpy()
+    assert weight[minority].min() > weight[~minority].max()
+    assert weight.mean() == pytest.approx(1.0)
+    assert result.changes.counts["reweighted"] == minority.sum()
+    pd.testing.assert_frame_equal(result.table.drop(columns="sample_weight"), table)
+
+
+def test_drop_keeps_the_index_of_what_stays(dirty):
+    _, table, flags = dirty
+    renamed = table.set_axis([f"r{i}" for i in table.index])
+    result = repair(renamed, flags, label="y", label_errors="drop", feature_errors="drop")
+    assert list(result.table.index) == [f"r{i}" for i in range(240, 900)]
+    assert result.changes.counts["dropped"] == 240
+    assert set(result.changes.cells["row"]) == {f"r{i}" for i in range(240)}
+
+
+def test_given_weights_are_multiplied_or_refused(dirty):
+    _, table, flags = dirty
+    weighted = table.assign(sample_weight=np.where(table.index < 450, 1.0, 3.0))
+    keep = {"label_errors": "keep", "feature_errors": "keep", "spurious": "keep"}
+    result = repair(weighted, flags, label="y", **keep)
+    assert list(result.table.columns) == [*table.columns, "sample_weight"]
+    assert result.table["sample_weight"].unique().tolist() == [0.5, 1.5]
+    assert "multiplied" in result.changes.sentences[-1]
+    with pytest.raises(InputError, match="rename the column"):
+        repair(table.assign(sample_weight=-1.0), flags, label="y", **keep)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda flags: flags.iloc[:-1], "899 rows but the table has 900"),
+        (lambda flags: flags.drop(columns="label_error"), "no column label_error"),
+        (lambda flags: flags.assign(feature_error=0.3), "must hold 0 or 1"),
+        (lambda flags: flags.to_numpy(), "DataFrame or a path"),
+    ],
+)
+def test_wrong_diagnosis_is_refused(dirty, change, message):
+    _, table, flags = dirty
+    with pytest.raises(InputError, match=message):
+        read_flags(table, change(flags))
+
+
+def test_diagnosis_of_another_table_is_refused(dirty, tmp_path):
+    clean, table, flags = dirty
+    flags.to_csv(tmp_path / "diagnosis.csv", index=False)
+    (tmp_path / "summary.json").write_text(json.dumps({"fingerprint": fingerprint(clean)}))
+    with pytest.raises(InputError, match="belongs to another table"):
+        repair(table, tmp_path / "diagnosis.csv", label="y")
+    with pytest.raises(InputError, match="different indexes"):
+        read_flags(table.set_axis(table.index + 1), flags.set_axis(flags.index + 2))
+
+
+def test_unknown_choices_are_refused(dirty):
+    _, table, flags = dirty
+    with pytest.raises(InputError, match="label_errors must be one of relabel, drop, keep"):
+        repair(table, flags, label="y", label_errors="fix")
+    with pytest.raises(InputError, match="seed must be"):
+        repair(table, flags, label="y", seed=-1)
+    with pytest.raises(InputError, match="no column 'z'"):
+        repair(table, flags, label="z")
+
+
+def test_fingerprint_survives_csv_and_sees_changes():
+    frame = world(50, seed=1).assign(when=pd.date_range("2020-01-01", periods=50), code="007", empty=np.nan)
+    frame["thin"] = frame["a"].astype(np.float32)
+    text = io.StringIO(frame.to_csv(index=False))
+    assert fingerprint(frame) == fingerprint(pd.read_csv(text)) == fingerprint(frame.set_axis(frame.index[::-1]))
+    for other in (
+        frame.iloc[::-1],
+        frame.iloc[:-1],
+        frame.rename(columns={"a": "c"}),
+        frame.assign(kind=frame["kind"].replace("low", "high")),
+        frame.assign(a=frame["a"].where(frame.index != 7, 9.0)),
+    ):
+        assert fingerprint(other) != fingerprint(frame)
+
+
+def test_chance_of_error_is_the_likeliest_mixture():
+    """Against a grid search of the likelihood over the mixture weight."""
+    rng = np.random.default_rng(0)
+    wrong = rng.random(4_000) < 0.7
+    p_right = rng.beta(4, 1, 4_000)
+    p_given = np.where(rng.random(4_000) < p_right, p_right, 1 - p_right)  # probability of an honest label
+    p_given = np.where(wrong, 1 - p_given, p_given)
+    got = chance_of_error(1 - p_given, p_given)
+    grid = np.linspace(0.001, 0.999, 999)[:, None]
+    weight = grid[np.argmax(np.log(grid * (1 - p_given) + (1 - grid) * p_given).sum(axis=1)), 0]
+    want = weight * (1 - p_given) / (weight * (1 - p_given) + (1 - weight) * p_given)
+    np.testing.assert_allclose(got, want, atol=0.01)
+    assert weight == pytest.approx(0.7, abs=0.05)
+
+
+def test_true_flags_flip_even_labels_that_the_features_cannot_tell():
+    """With noise in y a model of the features is often wrong; flags that are right make the flip certain."""
+    table = world(2_000, seed=2)
+    table["y"] = np.where(np.random.default_rng(2).random(2_000) < 0.3, "yes", table["y"])
+    flipped = table.assign(y=table["y"].where(table.index >= 400, table["y"].map({"yes": "no", "no": "yes"})))
+    flags = flags_of(2_000, label_error=range(400)).to_numpy(bool)
+    problem = make_problem(flipped, "y", flags, task="auto", seed=0)
+    new = relabel(problem)
+    assert (np.array(problem.encoder.decode_label(new.y)) == table["y"])[:400].mean() > 0.98
+    np.testing.assert_array_equal(new.y[400:], problem.data.y[400:])
+
+
+def test_classes_with_few_clean_rows_keep_their_label():
+    table = world(300, seed=4)
+    table.loc[:5, "y"] = "rare"
+    flags = flags_of(300, label_error=range(10)).to_numpy(bool)
+    new = relabel(make_problem(table, "y", flags, task="auto", seed=0))
+    np.testing.assert_array_equal(new.weight[:6], 1.0)
+    assert "rare" in new.note
+
+
+def test_new_targets_replace_wild_values_and_keep_plausible_ones():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=1_000)
+    table = tree_table(pd.DataFrame({"x": x, "z": rng.normal(size=1_000)}), set())
+    y = 2 * x + 0.1 * rng.normal(size=1_000)
+    given = y.copy()
+    given[:100] += rng.choice((-1, 1), 100) * rng.uniform(5, 8, 100)
+    new = new_targets(table, given, np.arange(200, 1_000), np.arange(200), seed=0)
+    assert np.abs(new.label[:100] - y[:100]).mean() < 0.4
+    assert (new.label[100:] == given[100:200]).mean() > 0.9
+
+
+def test_regression_labels_are_repaired_as_whole_numbers():
+    table = world(600, seed=6)
+    clean = np.round(1_000 + 100 * table["a"] + np.random.default_rng(6).normal(size=600)).astype(int)
+    table = table.assign(y=clean.where(clean.index >= 100, clean + 900))
+    result = repair(table, flags_of(600, label_error=range(100)), label="y")
+    assert result.table["y"].dtype == table["y"].dtype
+    assert np.abs(result.table["y"] - clean)[:100].median() < 30
+
+
+def test_probability_wrong_is_the_posterior_of_a_known_mixture():
+    """Background Exp(1), wrong cells Exp(1) + 4, 30 % of them: the posterior is known in closed form."""
+    rng = np.random.default_rng(0)
+    unflagged, flagged = rng.exponential(size=4_000), rng.exponential(size=4_000)
+    flagged[:1_200] += 4
+    want = np.where(flagged < 4, 0.0, 0.3 * np.exp(4) / (0.3 * np.exp(4) + 0.7))
+    got = probability_wrong(flagged, unflagged)
+    assert np.abs(got - want).mean() < 0.05
+    order = np.argsort(flagged)
+    assert np.all(np.diff(got[order]) >= -1e-6)
+
+
+def test_no_cell_is_wrong_where_flagged_rows_are_like_the_others():
+    table = world(1_000, seed=7)
+    flagged = np.random.default_rng(7).random(1_000) < 0.3
+    cells = find_wrong_cells(table, tree_table(table, {"y"}), flagged, seed=0)
+    assert sum(len(found.row) for found in cells) < 0.1 * 4 * flagged.sum()
+
+
+def test_cells_of_real_rows_are_found():
+    """On Adult with injected errors: cells found against the corrupted_columns of the truth."""
+    from demix_jax.corruption import inject_errors
+    from demix_jax.data import adult_sample
+
+    table, label = adult_sample()
+    table = table.iloc[:2_500].reset_index(drop=True)
+    made = inject_errors(table, label=label, label_errors=0, feature_errors=0.25, spurious=0, seed=0)
+    flagged = made.truth["feature_error"].to_numpy() == 1
+    cells = find_wrong_cells(made.table, tree_table(made.table, {label}), flagged, seed=0)
+    found = {(row, found.column) for found in cells for row in found.row}
+    true = {(r, c) for r, names in enumerate(made.truth["corrupted_columns"]) if names for c in names.split(";")}
+    assert len(found & true) / len(found) > 0.65
+    assert len(found & true) / len(true) > 0.65
+    before, after = [], []
+    for column in cells:
+        if pd.api.types.is_numeric_dtype(table[column.column]):
+            actual = table[column.column].to_numpy(float)[column.row]
+            spread = table[column.column].std()
+            before.extend(np.abs(made.table[column.column].to_numpy(float)[column.row] - actual) / spread)
+            after.extend(np.abs(column.value.astype(float) - actual) / spread)
+    assert np.mean(after) < 0.25 * np.mean(before)
+
+
+def test_skill_is_the_share_of_pairs_in_order():
+    rng = np.random.default_rng(0)
+    p, y = rng.random(60), rng.integers(0, 2, 60)
+    pairs = [np.sign(a - b) for a in p[y == 1] for b in p[y == 0]]
+    assert skill(np.stack([1 - p, p], axis=1), y, "classification") == pytest.approx((np.mean(pairs) + 1) / 2)
+    target = rng.normal(size=60)
+    assert skill(np.full((60, 1), np.median(target)), target, "regression") == pytest.approx(0)
+    assert skill(target[:, None], target, "regression") == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("values", "decimals"), [([1, 2, 30], 0), ([0.5, 2, 1.2], 1), ([0.24, 0.5], 2), ([np.pi, np.e], None)]
+)
+def test_decimals_of(values, decimals):
+    assert decimals_of(np.array(values, float)) == decimals
+
+
+def test_has_few_values():
+    assert has_few_values(np.repeat([0.0, 1.0, 2.0], 50))
+    assert not has_few_values(np.repeat([0.5, 1.0], 50))
+    assert not has_few_values(np.arange(100.0))
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        (pd.Series([1, 2, 3], dtype="int16"), [70_000.0, 2.4]),
+        (pd.Series([1, 2, None], dtype="Int64"), [5.0, 6.0]),
+        (pd.Series([1.0, 2.0, 3.0], dtype="float32"), [0.5, 0.25]),
+        (pd.Series(["a", "b", "c"], dtype="category"), ["c", "b"]),
+        (pd.Series(["a", "b", "c"]), ["c", "z"]),
+        (pd.Series(["1", "2", "3"]), [4.0, 5.5]),
+        (pd.Series([True, False, True]), [False, True]),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", "")),
+)
+def test_with_cells_keeps_the_type(column, values):
+    result = with_cells(column, np.array([0, 2]), values)
+    assert result.dtype == column.dtype
+    assert result.iloc[1] == column.iloc[1]
+    expected = {"int16": [32_767, 2]}.get(str(column.dtype), values)
+    given = [float(v) if isinstance(e, float) else v for v, e in zip(result.iloc[[0, 2]], expected, strict=True)]
+    assert given == expected
+
+
+def test_clearly_better_needs_more_than_chance():
+    base = np.array([0.7, 0.8, 0.75, 0.7])
+    assert clearly_better(base + 0.02, base)
+    assert not clearly_better(base, base)
+    assert not clearly_better(base + np.array([0.1, -0.1, 0.05, -0.04]), base)
