@@ -10,7 +10,6 @@ import numpy as np
 from demix_jax.classifier.inputs import signal_inputs
 from demix_jax.evidence.signals import SHORTCUT_SIGNALS, SIGNALS
 
-
 _LEVELS = np.array([name in SHORTCUT_SIGNALS for name in SIGNALS] + [False] * len(SIGNALS))  # ranks have no level
 
 

@@ -21,7 +21,7 @@ from demix_jax.error_types import ERROR_TYPES
 
 PyTree = Any
 
-# No row is flagged below this probability, by type. On held-out worlds a lower floor finds more of the rows that break a
+# No row is flagged below this probability, by type. On held-out worlds a lower floor finds more rows that break a
 # shortcut, which are rarely certain, but flags more rows of tables without one.
 FLOOR = (0.25, 0.3, 0.2)
 
@@ -128,25 +128,30 @@ def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> lis
 
 def _train_member(network, options, interventions, sampler, seed, on_step) -> PyTree:
     key, key_init = jax.random.split(jax.random.key(seed))
-    warmup = min(100, options.num_steps // 5)
-    schedule = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, options.num_steps + 1)
-    optimizer = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2))
     batch = sampler.draw()
     vectors, mask = batch.vectors[0, 0].astype(np.float32), batch.mask[0, :1]
     params = network.init(key_init, vectors, mask, batch.signals[0, 0], batch.context[0, 0], batch.facts[0])
-    opt_state = optimizer.init(params)
-    step = jax.jit(functools.partial(_step, network, optimizer, options, interventions), donate_argnums=(0, 1))
+    opt_state = _optimizer(options).init(params)
     for i in range(options.num_steps):
-        params, opt_state = step(params, opt_state, jax.random.fold_in(key, i), sampler.draw())
+        key_step = jax.random.fold_in(key, i)
+        params, opt_state = _step(network, options, interventions, params, opt_state, key_step, sampler.draw())
         if (i + 1) % 20 == 0 or i + 1 == options.num_steps:
             jax.block_until_ready(params)
             on_step(20 if (i + 1) % 20 == 0 else (i + 1) % 20)
     return jax.tree.map(np.asarray, params)
 
 
-def _step(network, optimizer, options, interventions, params, opt_state, key, batch: Batch):
+def _optimizer(options: TrainingOptions) -> optax.GradientTransformation:
+    warmup = min(100, options.num_steps // 5)
+    schedule = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, options.num_steps + 1)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3, 4))
+def _step(network, options, interventions, params, opt_state, key, batch: Batch):
+    """One step of the optimiser; compiled once for all members."""
     gradient = jax.grad(_batch_loss)(params, network, options, interventions, key, batch)
-    updates, opt_state = optimizer.update(gradient, opt_state, params)
+    updates, opt_state = _optimizer(options).update(gradient, opt_state, params)
     return optax.apply_updates(params, updates), opt_state
 
 
