@@ -38,6 +38,11 @@ def _seeds(entropy: list[int], count: int) -> list[int]:
     return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(entropy).spawn(count)]
 
 
+def _file_name(world: tuple[str, int | None, int]) -> str:
+    name, _, seed = world
+    return f"{name.replace(' ', '-')}-{seed}.npz"
+
+
 def _table(name: str, number: int | None):
     if number is not None:
         return synthetic_table(number, _NUM_ROWS), LABEL
@@ -55,14 +60,19 @@ def main() -> int:
     parser.add_argument("--synthetic", type=int, default=90, help="tables drawn from random causal models")
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--only", type=Path, help="list of file names; other worlds are not made")
     options = parser.parse_args()
     worlds = plan(options.synthetic)
+    if options.only is not None:
+        listed = set(options.only.read_text().split())
+        worlds = [world for world in worlds if _file_name(world) in listed]
     order = np.random.default_rng(0).permutation(len(worlds))[options.shard :: options.shards]
     failed = 0
     with ProgressDisplay() as progress:
         progress.stage("make worlds", len(order))
-        for name, number, seed in (worlds[i] for i in order):
-            path = options.out / f"{name.replace(' ', '-')}-{seed}.npz"
+        for world in (worlds[i] for i in order):
+            name, number, seed = world
+            path = options.out / _file_name(world)
             try:
                 if not path.is_file():
                     frame, label = _table(name, number)
