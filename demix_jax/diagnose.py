@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,9 +102,14 @@ class Diagnosis:
 
     def save(self, directory: str | os.PathLike) -> None:
         """Write diagnosis.csv, summary.json and report.html to a folder: all of them or none."""
-        from demix_jax.files import write_diagnosis
+        from demix_jax.files import DIAGNOSIS_FILES, atomic_paths, json_text
+        from demix_jax.report import render
 
-        write_diagnosis(self, directory)
+        folder = Path(directory)
+        with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table, summary, report):
+            self.table.to_csv(table, index=False)
+            summary.write_text(json_text(self.summary), encoding="utf-8")
+            report.write_text(render(self, folder=folder), encoding="utf-8")
 
 
 def diagnose(

@@ -15,8 +15,6 @@ from demix_jax.checks import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from demix_jax.diagnose import Diagnosis
-
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 DIAGNOSIS_FILES = ("diagnosis.csv", "summary.json", "report.html")
@@ -90,17 +88,6 @@ def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = F
             frame.to_parquet(name, index=index)
         else:
             frame.to_csv(name, index=index)
-
-
-def write_diagnosis(diagnosis: Diagnosis, directory: str | os.PathLike) -> None:
-    """Write diagnosis.csv, summary.json and report.html to `directory`: all three or none."""
-    from demix_jax.report import render
-
-    folder = Path(directory)
-    with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (csv, summary, report):
-        diagnosis.table.to_csv(csv, index=False)
-        summary.write_text(json_text(diagnosis.summary), encoding="utf-8")
-        report.write_text(render(diagnosis, folder=folder), encoding="utf-8")
 
 
 def table_suffix(path: str | os.PathLike) -> str:
