@@ -13,17 +13,16 @@ from demix_jax.classifier import (
     fit_classifier,
     table_facts,
 )
-from demix_jax.evidence.signals import SIGNALS
+from demix_jax.evidence.signals import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS
 from demix_jax.vectors import CHANNELS
 
 TINY = NetworkConfig(width=8, num_points=3, num_seeds=1, hidden=16)
-# One signal that tells each type, and where real tables show it most clearly.
-TRACES = ("tree_log_p", "surprise_1st", "rules_weighted_log_ratio")
-_SIGNS = (-1.0, 1.0, -1.0)
+# Signals that tell each type, and by how many spreads.
+_TRACES = ((LABEL_SIGNALS, -1.5), (FEATURE_SIGNALS, 1.5), (SHORTCUT_SIGNALS, -1.0))
 
 
-def fabricated_world(seed: int, *, table: str | None = None, num_rows: int = 150, set_size: int = 20) -> World:
-    """Two views of random rows; the signal of TRACES[t] is shifted by three spreads in rows with error type t."""
+def fabricated_world(seed: int, *, table: str | None = None, num_rows: int = 200, set_size: int = 20) -> World:
+    """Two views of random rows, whose signals are shifted as in _TRACES where a row has an error of that type."""
     rng = np.random.default_rng(seed)
     truth = rng.random((num_rows, 3)) < rng.uniform(0.1, 0.3, 3)
     views = []
@@ -31,8 +30,8 @@ def fabricated_world(seed: int, *, table: str | None = None, num_rows: int = 150
         vectors = rng.normal(0, 0.3, (num_rows, set_size, len(CHANNELS)))
         vectors[..., 0] += 0.5 * truth[:, :1]
         signals = rng.normal(size=(num_rows, len(SIGNALS)))
-        for t, (name, sign) in enumerate(zip(TRACES, _SIGNS, strict=True)):
-            signals[:, SIGNALS.index(name)] += 3.0 * sign * truth[:, t]
+        for t, (names, shift) in enumerate(_TRACES):
+            signals[:, np.isin(SIGNALS, names)] += shift * truth[:, t : t + 1]
         views.append(View(vectors.astype(np.float16), signals.astype(np.float32)))
     facts = table_facts(num_rows, 2, 5, "classification")
     return World(tuple(views), truth, facts, table or f"table {seed}")

@@ -29,7 +29,7 @@ from demix_jax.classifier import classifier as module
 from demix_jax.classifier.examples import ExampleSampler
 from demix_jax.classifier.inputs import NUM_TABLE_FACTS, signal_inputs
 from demix_jax.classifier.train import FLOOR, alignment_loss, asymmetric_loss, calibrate, contrastive_loss
-from demix_jax.evidence.signals import SIGNALS
+from demix_jax.evidence.signals import SHORTCUT_SIGNALS, SIGNALS
 from demix_jax.vectors import CHANNELS
 
 
@@ -110,7 +110,7 @@ def test_alignment_loss_by_hand():
 # What the sampler draws
 
 
-NUM_ROWS, SET_SIZE = 120, 30
+NUM_ROWS, SET_SIZE = 600, 30
 
 
 def traceable_worlds():
@@ -126,7 +126,7 @@ def traceable_worlds():
             vectors[..., 1] = np.arange(SET_SIZE)
             vectors[..., 2] = v
             vectors[..., 3] = w
-            signals = np.tile(np.arange(NUM_ROWS, dtype=np.float32)[:, None] * (1 - 2 * v), (1, 2))
+            signals = np.tile(np.arange(NUM_ROWS, dtype=np.float32)[:, None] * (1 - 2 * v), (1, len(SIGNALS)))
             views.append(View(vectors, signals))
         worlds.append(World(tuple(views), truth, np.full(4, w, np.float32), "one" if w < 2 else "two"))
     return worlds
@@ -134,7 +134,7 @@ def traceable_worlds():
 
 def drawn(interventions, count=12, **options):
     worlds = traceable_worlds()
-    mean, scale = np.zeros(2, np.float32), np.full(2, 100.0, np.float32)
+    mean, scale = np.zeros(len(SIGNALS), np.float32), np.full(len(SIGNALS), 200.0, np.float32)
     options = {"num_worlds": 4, "num_rows": 40, "set_size": 24, "num_context": 50, "num_variants": 4} | options
     sampler = ExampleSampler(np.random.default_rng(0), worlds, mean, scale, interventions, **options)
     return worlds, [sampler.draw() for _ in range(count)]
@@ -151,8 +151,8 @@ def test_batches_hold_what_belongs_together(interventions):
     worlds, batches = drawn(interventions, count=4)
     for batch in batches:
         assert batch.vectors.shape == (2, 4, 40, 24, len(CHANNELS)) and batch.mask.shape == (2, 4, 24)
-        assert batch.signals.shape == (2, 4, 40, 4) and batch.truth.shape == (4, 40, 3)
-        assert batch.context.shape == (2, 4, 50, 4)
+        assert batch.signals.shape == (2, 4, 40, 2 * len(SIGNALS)) and batch.truth.shape == (4, 40, 3)
+        assert batch.context.shape == (2, 4, 50, 2 * len(SIGNALS))
         for w in range(4):
             world = int(batch.vectors[0, w, 0, 0, 3])
             rows = batch.vectors[0, w, :, 0, 0].astype(int)
@@ -161,7 +161,7 @@ def test_batches_hold_what_belongs_together(interventions):
             np.testing.assert_array_equal(batch.facts[w], world)
             for view in range(2):
                 sign = 1 - 2 * batch.vectors[view, w, 0, 0, 2]
-                np.testing.assert_allclose(batch.signals[view, w, :, 0], np.clip(sign * rows / 100, -4, 4), rtol=1e-5)
+                np.testing.assert_allclose(batch.signals[view, w, :, 0], np.clip(sign * rows / 200.0, -4, 4), rtol=1e-5)
         assert batch.mask.any(axis=-1).all()
 
 
@@ -187,6 +187,19 @@ def test_each_intervention_varies_its_own_thing_and_nothing_else(switch):
     assert seen(interventions) == want
 
 
+def test_only_the_level_of_shortcut_signals_is_moved_and_for_a_whole_table_at_once():
+    _, batches = drawn(NOTHING, count=3)
+    for batch in batches:
+        rows = batch.vectors[..., 0, 0]
+        sign = 1 - 2 * batch.vectors[..., :1, 0, 2]
+        plain = np.clip(sign * rows.astype(float) / 200.0, -4, 4)
+        moved = batch.signals[..., : len(SIGNALS)] - plain[..., None]
+        level = moved.mean(axis=2, keepdims=True)
+        np.testing.assert_allclose(moved, np.broadcast_to(level, moved.shape), atol=1e-4)
+        is_shortcut = np.isin(SIGNALS, SHORTCUT_SIGNALS)
+        assert np.abs(level[..., ~is_shortcut]).max() < 1e-4 < 0.05 < level[..., is_shortcut].std() < 0.6
+
+
 def test_present_validation_samples_are_distinct():
     _, batches = drawn(Interventions(), count=5, set_size=64)
     for batch in batches:
@@ -202,8 +215,8 @@ def test_without_subsets_a_short_set_is_padded_and_masked():
 
 
 def test_worlds_with_fewer_rows_than_a_batch_are_drawn_with_repeats():
-    _, batches = drawn(Interventions(), count=1, num_rows=200)
-    assert batches[0].truth.shape == (4, 200, 3)
+    _, batches = drawn(Interventions(), count=1, num_rows=700)
+    assert batches[0].truth.shape == (4, 700, 3)
 
 
 # Training
@@ -213,7 +226,7 @@ def test_training_learns_what_tells_the_types_on_a_table_it_never_saw(trained):
     classifier, _ = trained
     world = fabricated_world(99)
     probability = classifier.predict(*world.views[0], world.facts)
-    assert probability.shape == (150, 3) and (probability > 0).all() and (probability < 1).all()
+    assert probability.shape == (200, 3) and (probability > 0).all() and (probability < 1).all()
     for t in range(3):
         assert roc_auc_score(world.truth[:, t], probability[:, t]) > 0.9
 
@@ -222,9 +235,9 @@ def test_every_step_is_told_and_the_card_says_what_was_done(trained):
     classifier, steps = trained
     assert sum(steps) == 2 * 60
     card = classifier.card
-    assert card["tables"] == [f"table {i}" for i in range(4)] and card["num_worlds"] == 4 and card["num_rows"] == 600
+    assert card["tables"] == [f"table {i}" for i in range(4)] and card["num_worlds"] == 4 and card["num_rows"] == 800
     assert card["options"]["num_steps"] == 60 and card["interventions"]["swap_models"] is True
-    np.testing.assert_allclose(classifier.floor, FLOOR)
+    np.testing.assert_allclose(classifier.floor, np.broadcast_to(FLOOR, 3))
     assert classifier.slope.shape == classifier.offset.shape == (2, 3) and (classifier.slope > 0).all()
 
 
@@ -258,7 +271,7 @@ def test_calibration_recovers_a_known_logistic():
     rng = np.random.default_rng(0)
     slope, offset = np.array([1.7, 0.6, 2.5]), np.array([-1.0, 0.5, -2.0])
     worlds = []
-    for size in (3_000, 1_500):
+    for size in (12_000, 6_000):
         z = rng.normal(0, 1.5, (size, 3))
         truth = rng.random((size, 3)) < expit(slope * z + offset)
         worlds.append(World((View(z, z),), truth, np.zeros(4), f"{size}"))
@@ -309,7 +322,7 @@ def test_blocks_make_no_difference(trained, monkeypatch):
     counts = []
     monkeypatch.setattr(module, "_BLOCK", 64)
     got = classifier.logits(*world.views[0], world.facts, on_block=counts.append)
-    assert counts == [64, 64, 22]
+    assert counts == [64, 64, 64, 8]
     np.testing.assert_allclose(got, want, atol=1e-4)
 
 

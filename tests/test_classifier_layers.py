@@ -11,7 +11,8 @@ import pytest
 from scipy.special import softmax
 
 from demix_jax.classifier.layers import ISAB, MAB, PMA, SAB, masked_mean_and_std
-from demix_jax.classifier.model import ErrorNetwork, NetworkConfig, SetEncoder
+from demix_jax.classifier.model import ErrorNetwork, NetworkConfig, RuleEncoder, SetEncoder
+from demix_jax.evidence.signals import SIGNALS
 
 WIDTH, HEADS = 8, 2
 
@@ -123,12 +124,13 @@ def test_masked_mean_and_std_by_numpy(elements):
     np.testing.assert_allclose(std, np.sqrt(elements[mask].var(axis=0) + 1e-6), rtol=1e-5, atol=1e-6)
 
 
-def test_set_encoder_ignores_order_and_absent_samples():
+@pytest.mark.parametrize("num_isabs", [0, 1])
+def test_set_encoder_ignores_order_and_absent_samples(num_isabs):
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(3, 9, 7)).astype(np.float32)
     mask = np.ones((3, 9), bool)
     mask[:, 6:] = False
-    encoder = SetEncoder(NetworkConfig(width=WIDTH, num_points=3, hidden=12))
+    encoder = SetEncoder(NetworkConfig(width=WIDTH, num_isabs=num_isabs, num_points=3, hidden=12))
     params = started(encoder, vectors, mask)
     want = run(encoder, params, vectors, mask)
     order = rng.permutation(9)
@@ -140,13 +142,26 @@ def test_set_encoder_ignores_order_and_absent_samples():
     assert np.asarray(want).std(axis=0).max() > 1e-3, "the embedding says nothing"
 
 
+def test_rules_are_read_alike():
+    signals = np.random.default_rng(0).normal(size=(4, 2 * len(SIGNALS))).astype(np.float32)
+    names = np.array(SIGNALS * 2, dtype=object)
+    swapped = signals.copy()
+    for kind in ("rule", "without"):
+        first, second = (np.array([n.startswith(f"{kind}{i}_") for n in names]) for i in (0, 1))
+        swapped[:, first], swapped[:, second] = signals[:, second], signals[:, first]
+    encoder = RuleEncoder(NetworkConfig(hidden=12))
+    params = started(encoder, signals)
+    close(run(encoder, params, swapped), run(encoder, params, signals))
+    assert np.abs(np.asarray(run(encoder, params, 2 * signals) - run(encoder, params, signals))).max() > 0.01
+
+
 def network_inputs():
     rng = np.random.default_rng(0)
     return {
         "use_vectors": rng.normal(size=(6, 5, 7)).astype(np.float32),
         "mask": np.ones((6, 5), bool),
-        "use_signals": rng.normal(size=(6, 10)).astype(np.float32),
-        "use_context": rng.normal(size=(8, 10)).astype(np.float32),
+        "use_signals": rng.normal(size=(6, 2 * len(SIGNALS))).astype(np.float32),
+        "use_context": rng.normal(size=(8, 2 * len(SIGNALS))).astype(np.float32),
         "facts": np.array([0.1, 0.7, -0.2, 0.0], np.float32),
     }
 

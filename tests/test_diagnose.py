@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from demix_jax.diagnose import Diagnosis, diagnose
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.fingerprint import fingerprint
 
+module = sys.modules["demix_jax.diagnose"]  # the package has a function of this name
 COLUMNS = [*ERROR_TYPES, *(f"p_{name}" for name in ERROR_TYPES), "suggested_label", "suspect_columns"]
 ROWS = 160  # all tables have as many rows, so that compiled code is reused
 
@@ -269,7 +271,7 @@ def test_bad_input_is_refused_before_any_work(classifier, monkeypatch, options, 
     def too_late(*args, **kwargs):
         raise AssertionError("work was begun")
 
-    monkeypatch.setattr("demix_jax.diagnose.gather_evidence", too_late)
+    monkeypatch.setattr(module, "gather_evidence", too_late)
     with pytest.raises(InputError, match=match):
         run(table(40), classifier, **options)
 
@@ -287,7 +289,7 @@ def test_tables_from_files(classifier, monkeypatch, tmp_path):
         seen.update(rows=len(dataset.y), num_train=options["num_train"])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("demix_jax.diagnose.gather_evidence", stop)
+    monkeypatch.setattr(module, "gather_evidence", stop)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "t.csv", classifier, valid=str(tmp_path / "t.csv"))
     assert seen == {"rows": 80, "num_train": 40}
