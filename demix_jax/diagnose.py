@@ -267,8 +267,8 @@ def _side_names(encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, label
     if dataset.task == "regression":
         bins = np.flatnonzero(rule.side) if rule.side[-1] else np.flatnonzero(~rule.side)
         (threshold,) = encoder.decode_label([dataset.y[: len(labels)][labels < bins[0]].max()])
-        names = f"> {threshold:.6g}", f"≤ {threshold:.6g}"
-        return names if rule.side[-1] else names[::-1]
+        above, below = f"> {threshold:.6g}", f"≤ {threshold:.6g}"
+        return (above, below) if rule.side[-1] else (below, above)
 
     def named(side: np.ndarray) -> str:
         values = [str(dataset.classes[k]) for k in np.flatnonzero(side)]
@@ -284,7 +284,9 @@ def _diagnosis_table(
 
     columns: dict[str, Any] = {name: flags[:, t].astype(np.int64) for t, name in enumerate(ERROR_TYPES)}
     columns |= {f"p_{name}": probability[:, t] for t, name in enumerate(ERROR_TYPES)}
-    columns["suggested_label"] = np.where(flags[:, 0], evidence.expected_label, None)
+    suggested = evidence.expected_label.copy()
+    suggested[~flags[:, 0]] = None
+    columns["suggested_label"] = suggested
     names = np.array([str(column.name) for column in evidence.columns], dtype=object)
     suspect = np.full(len(train), "", dtype=object)
     for row in np.flatnonzero(flags[:, 1]):

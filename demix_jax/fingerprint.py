@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -32,14 +32,15 @@ def fingerprint(frame: pd.DataFrame) -> str:
 
 def _canonical(column: pd.Series) -> tuple[str, bytes]:
     import pandas as pd
+    from pandas.util import hash_array
 
     text = None
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         missing = column.isna().to_numpy()
         text = np.where(missing, "", column.astype(str).to_numpy(dtype=object))
-        numbers = pd.to_numeric(pd.Series(text, dtype=object).where(~missing), errors="coerce")
+        numbers: Any = pd.to_numeric(pd.Series(text, dtype=object).where(~missing), errors="coerce")
         if numbers.isna().to_numpy().sum() > missing.sum():
-            hashes = pd.util.hash_array(text.astype(object), categorize=True)
+            hashes = hash_array(text.astype(object), categorize=True)  # pyright: ignore[reportCallIssue]
             return "text", np.ascontiguousarray(hashes).tobytes()
         column = numbers
     with np.errstate(over="ignore"):

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -133,7 +134,7 @@ class ErrorClassifier:
         }
 
 
-def load_classifier(path: str | Path = "default") -> ErrorClassifier:
+def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
     """Read an error classifier.
 
     Args:

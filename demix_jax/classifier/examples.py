@@ -114,9 +114,9 @@ class ExampleSampler:
     def draw(self) -> Batch:
         """One batch."""
         picked = self.rng.choice(len(self.worlds), self.num_worlds, p=self.weight)
-        *views, facts, truth = zip(*map(self._world, picked), strict=True)
-        per_view = (np.stack(parts, axis=1) for parts in views)
-        return Batch(*per_view, np.stack(facts), np.stack(truth))
+        vectors, mask, signals, context, facts, truth = zip(*map(self._world, picked), strict=True)
+        vectors, mask, signals, context = (np.stack(parts, axis=1) for parts in (vectors, mask, signals, context))
+        return Batch(vectors, mask, signals, context, np.stack(facts), np.stack(truth))
 
     def _world(self, index: int):
         world, rng = self.worlds[index], self.rng

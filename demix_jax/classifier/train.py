@@ -161,14 +161,15 @@ def _batch_loss(params, network, options, interventions: Interventions, key, bat
         inputs = (vectors.astype(jnp.float32), mask, signals, context, facts)
         return network.apply(params, *inputs, deterministic=False, rngs={"dropout": key})
 
+    truth = jnp.asarray(batch.truth)
     over_views = jax.vmap(jax.vmap(one), in_axes=(0, 0, 0, 0, None, 0))
     keys = jax.random.split(key, batch.mask.shape[:2])
     embedding, logits = over_views(batch.vectors, batch.mask, batch.signals, batch.context, batch.facts, keys)
-    loss = asymmetric_loss(logits, batch.truth[None], options.focus).mean()
+    loss = asymmetric_loss(logits, truth[None], options.focus).mean()
     if interventions.mask_validation:
         loss += options.contrastive * jax.vmap(contrastive_loss)(embedding[0], embedding[1]).mean()
     if interventions.swap_models:
-        loss += options.alignment * jax.vmap(alignment_loss)(embedding[0], embedding[1], batch.truth).mean()
+        loss += options.alignment * jax.vmap(alignment_loss)(embedding[0], embedding[1], truth).mean()
     return loss
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +19,7 @@ _DELIMITED = (".csv", ".tsv", ".tab", ".psv", ".txt")
 _PARQUET = (".parquet", ".pq")
 
 
-def read_table(path: str | Path) -> pd.DataFrame:
+def read_table(path: str | os.PathLike) -> pd.DataFrame:
     """A table from a CSV file (comma, semicolon, tab or pipe; may be gzipped) or a Parquet file.
 
     Empty fields and NA, NaN, N/A, null count as missing; every other string stays as it is.

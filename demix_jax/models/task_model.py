@@ -74,7 +74,7 @@ def make_task_model(name: str, dataset: Dataset) -> TaskModel:
     else:
         widths = (256, 128, 64) if name == "mlp" else (64, 32)
         network = MLP(widths=widths, num_outputs=dataset.num_classes)
-    return _shared(network, dataset.task)
+    return _shared(network, dataset.task)  # pyright: ignore[reportArgumentType]: Flax makes modules hashable
 
 
 @functools.lru_cache(maxsize=64)

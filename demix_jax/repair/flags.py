@@ -101,7 +101,8 @@ def _as_bool(flags: pd.DataFrame, name: str) -> np.ndarray:
 
     if name not in flags.columns:
         raise InputError(f"The diagnosis has no column {name}; expected 0/1 columns {', '.join(ERROR_TYPES)}.")
-    values = pd.to_numeric(flags[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    given: Any = pd.to_numeric(flags[name], errors="coerce")
+    values = given.to_numpy(dtype=np.float64, na_value=np.nan)
     if not np.isin(values, (0.0, 1.0)).all():
         bad = flags[name].iloc[int(np.argmin(np.isin(values, (0.0, 1.0))))]
         raise InputError(f"Column {name} of the diagnosis must hold 0 or 1 in every row, found {bad!r}.")

@@ -101,7 +101,8 @@ def make_problem(frame: pd.DataFrame, label: str, flags: np.ndarray, *, task: st
     key = resolve_label(frame, label)
     encoder = TableEncoder.fit(frame, label, task=task)
     table = tree_table(frame, {key})
-    return Problem(frame, key, encoder, encoder.transform(frame), table, *flags.T, seed)
+    wrong_label, wrong_features, minority = flags.T
+    return Problem(frame, key, encoder, encoder.transform(frame), table, wrong_label, wrong_features, minority, seed)
 
 
 def _check_options(options: Options, seed: int) -> None:
@@ -129,7 +130,8 @@ def _take_weights(frame: pd.DataFrame) -> tuple[np.ndarray | None, str]:
         return None, ""
     import pandas as pd
 
-    weight = pd.to_numeric(frame[WEIGHT], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    given: Any = pd.to_numeric(frame[WEIGHT], errors="coerce")
+    weight = given.to_numpy(dtype=np.float64, na_value=np.nan)
     if not np.all(np.isfinite(weight)) or np.any(weight < 0) or not weight.sum() > 0:
         raise InputError(
             "The table's column sample_weight must hold finite weights of at least 0, not all 0, because the "
@@ -142,7 +144,7 @@ def _carry_out(problem: Problem, plan: Plan, options: Options, base: np.ndarray)
     import pandas as pd
 
     log: list[pd.DataFrame] = []
-    counts = dict.fromkeys(("relabelled", "imputed_rows", "imputed_cells", "dropped", "reweighted"), 0)
+    counts: dict[str, int] = dict.fromkeys(("relabelled", "imputed_rows", "imputed_cells", "dropped", "reweighted"), 0)
     index, weight, sentences = problem.frame.index, base.copy(), []
     original = problem.frame
     dropped = np.zeros(len(index), bool)
@@ -150,7 +152,7 @@ def _carry_out(problem: Problem, plan: Plan, options: Options, base: np.ndarray)
     if plan.feature_errors == "impute":
         problem = plan.imputed if plan.imputed is not None else impute_features(problem)
         changes = _differences(original, problem.frame, index, "impute")
-        counts["imputed_cells"], counts["imputed_rows"] = len(changes), changes["row"].nunique()
+        counts["imputed_cells"], counts["imputed_rows"] = len(changes), int(changes["row"].nunique())  # pyright: ignore
         log.append(changes)
         sentences.append(
             f"Imputed {len(changes):,} cells in {counts['imputed_rows']:,} of "

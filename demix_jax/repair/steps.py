@@ -107,7 +107,7 @@ def label_column(problem: Problem, y: np.ndarray) -> pd.Series:
     """The label column with the rows rewritten where `y` [N] differs from the given labels."""
     from demix_jax.data.kinds import as_numbers
 
-    column = problem.frame[problem.key]
+    column: Any = problem.frame[problem.key]
     changed = np.flatnonzero(y != problem.data.y)
     values = problem.encoder.decode_label(y[changed])
     if problem.data.task == "regression":
@@ -116,7 +116,7 @@ def label_column(problem: Problem, y: np.ndarray) -> pd.Series:
     return with_cells(column, changed, values)
 
 
-def with_cells(column: pd.Series, rows: np.ndarray, values: Sequence[Any] | np.ndarray) -> pd.Series:
+def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray) -> pd.Series:
     """A copy of `column` with other values in the given rows (numbers 0 … N − 1) and the same dtype."""
     import pandas as pd
 
@@ -133,7 +133,8 @@ def with_cells(column: pd.Series, rows: np.ndarray, values: Sequence[Any] | np.n
         new = np.clip(np.round(np.asarray(values, np.float64)), float(limits.min), float(limits.max))
         new = new.astype(limits.dtype)
     elif pd.api.types.is_float_dtype(dtype):
-        new = np.asarray(values, np.float64).astype(getattr(dtype, "numpy_dtype", dtype))
+        plain: Any = getattr(dtype, "numpy_dtype", dtype)
+        new = np.asarray(values, np.float64).astype(plain)
     else:
         is_text = isinstance(dtype, pd.StringDtype)
         new = np.empty(len(values), object)

@@ -35,7 +35,7 @@ def tree_table(frame: pd.DataFrame, excluded: set[Any]) -> TreeTable:
     for name in frame.columns:
         if name in excluded:
             continue
-        column = frame[name]
+        column: Any = frame[name]
         kind = infer_column(name, column).kind
         if kind == "number":
             features.append(as_numbers(column))

@@ -49,7 +49,7 @@ def random_injection(rng: np.random.Generator) -> dict[str, Any]:
 def inject_at_random(table: pd.DataFrame, label: str, *, seed: int, num_tries: int = 4) -> Injected:
     """Inject random errors; where the table allows no shortcut of the drawn share, there is none."""
     rng = np.random.default_rng(seed)
-    options = random_injection(rng)
+    options: dict[str, Any] = random_injection(rng)
     for attempt in range(num_tries + 1):
         try:
             if attempt == num_tries:
@@ -57,7 +57,7 @@ def inject_at_random(table: pd.DataFrame, label: str, *, seed: int, num_tries: i
             return inject_errors(table, label=label, seed=int(rng.integers(2**31)), **options)
         except InputError:
             drawn = random_injection(rng)
-            options = drawn if attempt % 2 else options | {"label_kind": "uniform", "shortcut_kind": "two-sided"}
+            options = drawn if attempt % 2 else {**options, "label_kind": "uniform", "shortcut_kind": "two-sided"}
     raise InputError("No errors can be injected into this table; give one with more rows or columns.")
 
 
