@@ -18,6 +18,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also runs as a plain script
 
+import jax
+
 from benchmarks.records import append_line, provenance, read_lines
 from benchmarks.summary import summarise
 from benchmarks.trials import SUITES, Trial, plan, run_trial
@@ -38,6 +40,7 @@ QUICK = {
     "steps": 300,
     "members": 2,
 }
+_TRIALS_PER_CACHE = 8
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,28 +59,29 @@ def main(arguments: list[str] | None = None) -> int:
     settings = {key: value for key, value in vars(options).items() if not isinstance(value, Path)}
     record = provenance() | {"regime": options.regime, "settings": settings}
     write_results(finished, record, options.results / name)
-    print(f"Wrote {options.results / name}.md, .json and .png from {len(finished)} trials; {len(failed)} failed.")
+    print(f"Wrote {options.results / name}.md from {len(finished)} trials; {len(failed)} failed.")
     return 1 if failed else 0
 
 
 def write_results(trials: list[dict], record: dict, stem: Path) -> None:
-    """Write stem.json, stem.md and stem.png."""
+    """Write stem.json, stem.md and, if anything was corrupted, stem.png."""
     summary = summarise(trials)
     write_json(f"{stem}.json", record | {"summary": summary, "trials": trials})
     write_text(f"{stem}.md", markdown(summary, record))
-    with atomic_paths(f"{stem}.png") as (path,):
-        plot(summary, trials, record).savefig(path, dpi=110)
+    if summary["suites"]:
+        with atomic_paths(f"{stem}.png") as (path,):
+            plot(summary, trials, record).savefig(path, dpi=110)
 
 
 def _run(trials, classifiers, path: Path, options, progress) -> list[Trial]:
     """Run the trials that the file lacks; a trial that fails is shown and does not keep the others from running."""
     done = _finished(trials, classifiers, path, options)
-    progress.stage("trials", len(trials))
-    progress.advance(len(done))
+    missing = [trial for trial in trials if trial not in done]
+    progress.stage(f"trials ({len(done)} were done)", len(missing))
     failed = []
-    for trial in trials:
-        if trial in done:
-            continue
+    for number, trial in enumerate(missing):
+        if number % _TRIALS_PER_CACHE == 0:
+            jax.clear_caches()  # every table has shapes of its own; hundreds of compiled programs fill the memory
         try:
             result = run_trial(trial, classifiers[trial.table], repair_at=options.repair_at)
         except Exception:  # one broken trial of many hours must not end the run

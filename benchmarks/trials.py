@@ -64,7 +64,7 @@ def run_trial(trial: Trial, classifier: ErrorClassifier, *, repair_at: float | N
     Args:
       repair_at: clean share at which models are retrained on the repaired table; None: never.
     Returns:
-      {diagnosis, peers, test, shortcut, rows, seconds}; see `diagnosis_scores` and `scores_after_repair`.
+      {diagnosis, peers, test, shortcut, rows_left, seconds}; see `diagnosis_scores` and `scores_after_repair`.
     """
     frame, label = load_named(trial.table)
     rng = np.random.default_rng([trial.seed, zlib.crc32(trial.table.encode())])
@@ -79,7 +79,7 @@ def run_trial(trial: Trial, classifier: ErrorClassifier, *, repair_at: float | N
     flags = diagnosis.table[list(ERROR_TYPES)].to_numpy(bool)
     probability = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy(float)
     result = {
-        "rows": len(corrupted),
+        "rows_left": len(corrupted),
         "shortcut": shortcut,
         "diagnosis": diagnosis_scores(true_types, flags, probability),
         "peers": {},

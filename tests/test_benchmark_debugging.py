@@ -14,7 +14,7 @@ from sklearn.metrics import precision_recall_fscore_support
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import debugging, make_worlds
+from benchmarks import debugging, make_worlds, trials
 from benchmarks.peers import (
     BEST_PER_TYPE,
     confident_learning,
@@ -121,7 +121,7 @@ class TestPeers:
     def test_top_takes_exactly_as_many_as_asked_even_in_ties(self):
         assert top(np.array([1.0, 1.0, 1.0, 0.0]), 2).sum() == 2
 
-    @pytest.mark.parametrize("regression", [False, True])
+    @pytest.mark.parametrize("regression", [False, pytest.param(True, marks=pytest.mark.slow)])
     def test_every_peer_flags_at_the_rate_that_it_was_told(self, regression):
         frame = small_table(120, regression=regression)
         dataset = TableEncoder.fit(frame, "label").transform(frame)
@@ -181,10 +181,10 @@ class TestRecords:
 
 
 def test_plan_has_one_clean_trial_per_table_and_seed():
-    trials = plan(["adult", "bank"], ["paper", "clean"], [0.5, 0.8], 2, 100)
-    assert len(trials) == len(set(trials)) == 2 * 2 * 3
-    assert sum(trial.suite == "clean" for trial in trials) == 4
-    assert {trial.seed for trial in trials[:6]} == {0}
+    planned = plan(["adult", "bank"], ["paper", "clean"], [0.5, 0.8], 2, 100)
+    assert len(planned) == len(set(planned)) == 2 * 2 * 3
+    assert sum(trial.suite == "clean" for trial in planned) == 4
+    assert {trial.seed for trial in planned[:6]} == {0}
 
 
 def test_worlds_have_files_of_their_own():
@@ -211,6 +211,35 @@ def test_lines_of_another_classifier_do_not_count(tmp_path):
     assert debugging._finished([trial], old, tmp_path / "t.jsonl", options)[trial]["x"] == 1
 
 
+def made_up_diagnosis(train, **options):
+    flags = random_flags(options["seed"], len(train))
+    table = {name: flags[:, t].astype(int) for t, name in enumerate(ERROR_TYPES)}
+    table |= {f"p_{name}": np.where(flags[:, t], 0.8, 0.1) for t, name in enumerate(ERROR_TYPES)}
+    return SimpleNamespace(table=pd.DataFrame(table), influence=np.zeros((len(train), 2)))
+
+
+def test_a_second_run_of_the_command_has_nothing_left_to_do(tmp_path, monkeypatch):
+    classifier = SimpleNamespace(fingerprint="f", card={"tables": ["bank"]})
+    (tmp_path / "without-adult.safetensors").touch()
+    monkeypatch.setattr(debugging, "load_classifier", lambda path: classifier)
+    monkeypatch.setattr(trials, "load_named", lambda name: (small_table(400), "label"))
+    monkeypatch.setattr(trials, "diagnose", made_up_diagnosis)
+    every = np.ones((400, 3), bool)
+    monkeypatch.setattr(trials, "peer_flags", lambda dataset, *a, **k: {BEST_PER_TYPE: every[: len(dataset.y)]})
+    monkeypatch.setitem(trials.RULES, "adult", "word=alpha -> yes")
+    ran = []
+    monkeypatch.setattr(debugging, "append_line", lambda path, line: (ran.append(line), append_line(path, line)))
+    command = ["--tables", "adult", "--seeds", "2", "--rows", "300", "--repair-at", "0", "--classifiers", tmp_path]
+    command += ["--trials", tmp_path / "trials.jsonl", "--results", tmp_path]
+    assert debugging.main(list(map(str, command))) == 0
+    assert len(ran) == 2 * (3 * 2 + 1)
+    first = json.loads((tmp_path / "debugging.json").read_text())
+    assert debugging.main(list(map(str, command))) == 0
+    assert len(ran) == 2 * (3 * 2 + 1)
+    assert json.loads((tmp_path / "debugging.json").read_text())["summary"] == first["summary"]
+    assert len(first["trials"]) == len(ran)
+
+
 def made_up_trial(suite, table, share, *, auc=(0.7, 0.75, 0.8, 0.9)):
     truth, flags = random_flags(0), random_flags(1)
     probability = np.where(flags, 0.8, 0.1)
@@ -235,8 +264,8 @@ def test_half_of_the_gap_recovered():
 
 
 def test_results_say_which_regime(tmp_path):
-    trials = [made_up_trial("paper", table, share) for table in ("adult", "bank") for share in (0.5, 0.8)]
-    trials.append(made_up_trial("clean", "adult", 1.0))
+    finished = [made_up_trial("paper", table, share) for table in ("adult", "bank") for share in (0.5, 0.8)]
+    finished.append(made_up_trial("clean", "adult", 1.0))
     record = {
         "regime": "unseen",
         "date": "2026-01-01",
@@ -246,7 +275,7 @@ def test_results_say_which_regime(tmp_path):
         "command": "c",
         "settings": {"rows": 100, "seeds": 1},
     }
-    debugging.write_results(trials, record, tmp_path / "debugging")
+    debugging.write_results(finished, record, tmp_path / "debugging")
     text = (tmp_path / "debugging.md").read_text()
     assert "Regime: unseen table" in text and "| adult |" in text and "50%" in text
     assert json.loads((tmp_path / "debugging.json").read_text())["summary"]["suites"]["paper"]["tables"].keys() == {
@@ -256,7 +285,7 @@ def test_results_say_which_regime(tmp_path):
     assert (tmp_path / "debugging.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("regression", [False, True])
+@pytest.mark.parametrize("regression", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_metrics_after_training_tell_signal_from_noise(regression):
     frame, name = small_table(400, regression=regression), "r2" if regression else "auc"
     train, test = frame.iloc[:300], frame.iloc[300:]
