@@ -6,6 +6,7 @@ curvature is solved once, and within it one after another of training samples.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -83,9 +84,11 @@ class InfluenceBlocks(NamedTuple):
         each = [
             4 * num_bytes(shape) + 2 * num_bytes(one) for shape, one in zip(shapes, (one_train, one_valid), strict=True)
         ]
-        width = min(num_valid, max(1, memory // 2 // num_bytes(shapes[1])))
+        # Validation gradients are kept, for each further block of them those of `train` are computed anew.
+        most_kept = max(1, memory * 3 // 4 // num_bytes(shapes[1]))
+        width = math.ceil(num_valid / math.ceil(num_valid / most_kept))
         most = max(16, pairs_per_block() // (width * gram_positions(*shapes)))
-        length = block_length(max(each), max(num_train, num_valid), memory // 2, most)
+        length = block_length(max(each), max(num_train, num_valid), memory // 4, most)
         return cls(
             train, valid, streams[0], streams[1], fitted,
             normalize == "cosine" and not unit, length, width,

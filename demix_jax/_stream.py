@@ -65,10 +65,15 @@ class Gradients(NamedTuple):
     def all(self, batch: PyTree, length: int, argument: str, offset: int = 0) -> FactoredGradients:
         """Gradients of every example of `batch`, computed `length` at a time."""
         num = jax.tree.leaves(batch)[0].shape[0]
-        parts = [self.of(batch, span, length, argument, offset) for span in spans(num, length)]
-        if len(parts) == 1:
-            return parts[0]
-        return head(_joined(*parts[:-1], tail(parts[-1], num - (len(parts) - 1) * length)), num)
+        total = None
+        for span in spans(num, length):
+            part = self.of(batch, span, length, argument, offset)
+            if span.stop - span.start == num:
+                return part
+            total = _room_for(part, num) if total is None else total
+            total = _written(total, part, span.start)
+        assert total is not None
+        return total
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -85,9 +90,16 @@ def _gradients(plan: Plan, formed: tuple[bool, ...], unit: bool, params: PyTree,
     return gradients, finite
 
 
-@jax.jit
-def _joined(*parts: FactoredGradients) -> FactoredGradients:
-    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *parts)
+@partial(jax.jit, static_argnums=1)
+def _room_for(part: PyTree, num: int) -> PyTree:
+    """Zeros like `part`, for `num` examples."""
+    return jax.tree.map(lambda leaf: jnp.zeros((num, *leaf.shape[1:]), leaf.dtype), part)
+
+
+@partial(jax.jit, donate_argnums=0)
+def _written(total: PyTree, part: PyTree, start: Any) -> PyTree:
+    """`total` with the examples from `start` on replaced by `part`, in place."""
+    return jax.tree.map(lambda all_, new: jax.lax.dynamic_update_slice_in_dim(all_, new, start, axis=0), total, part)
 
 
 @partial(jax.jit, static_argnums=1)
