@@ -4,7 +4,7 @@
 
 Models of two hidden layers are trained on random halves of a table. The linear datamodelling score is the rank
 correlation, over the halves, of the loss that influence predicts for a held-out row with the loss that came about.
-Results go to benchmarks/results/fidelity.{json,md,png}.
+Results go to benchmarks/results/fidelity.{json,md,png}, with `--quick` to fidelity-quick.*.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ def _problem(name: str, settings: Settings) -> tuple[Problem, AdamFit]:
     return Problem(name, model, None, *batches), fit
 
 
-def markdown(results: dict) -> str:
-    """The write-up."""
+def markdown(results: dict, picture: str) -> str:
+    """The write-up. picture: file name of the plot."""
     settings, run = results["settings"], results["run"]
     hidden = "-".join(str(width) for width in settings["widths"])
     parts = [
@@ -155,7 +155,7 @@ def markdown(results: dict) -> str:
         "rows; λ is also the damping, except where a method chose its own. The score is Spearman's correlation over "
         "the halves, mean over held-out rows; in brackets a 95 % interval from resampling the halves (the halves are "
         "the same for all methods, so differences are surer than the intervals suggest).",
-        "![Scores by table](fidelity.png)",
+        f"![Scores by table]({picture})",
     ]
     names = sorted(
         {name for table in results["tables"].values() for name in table["scores"]},
@@ -234,10 +234,11 @@ def main() -> None:
         tables[name], notes = evaluate_table(name, settings)
         results["tables"][name] = {"scores": tables[name].to_dict(orient="index")} | notes
         print(name, tables[name].round(3), notes, sep="\n", flush=True)
+    name = "fidelity-quick" if arguments.quick else "fidelity"
     arguments.out.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.out / "fidelity.json", results)
-    write_text(arguments.out / "fidelity.md", markdown(results))
-    plot(tables, arguments.out / "fidelity.png")
+    write_json(arguments.out / f"{name}.json", results)
+    write_text(arguments.out / f"{name}.md", markdown(results, f"{name}.png"))
+    plot(tables, arguments.out / f"{name}.png")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python -m benchmarks.influence_speed --only cosine --quick
 
 One process; the methods of a section run in turn. Needs torch; other libraries are measured where they are installed.
-Results go to benchmarks/results/influence_speed.{json,md,png}; a section run again replaces only itself.
+Results go to benchmarks/results/influence_speed.{json,md,png}; a section run again replaces only itself. `--quick` writes to influence_speed-quick.* instead.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def cosine_section(sizes: Sizes) -> dict:
         runs = interleaved(methods, dict.fromkeys(methods, sizes.repeats), {OURS, DENSE})
         few = problem.first(len(problem.train["y"]), sizes.oracle_columns)
         oracle = peers.torch_func(few, double=True)()
+        reference = runs[TORCH].result
         flops = ghost_flops(problem.model.loss, problem.params, problem.train, problem.valid)
         rate = sgemm_rate()
         results.append(
@@ -83,7 +84,10 @@ def cosine_section(sizes: Sizes) -> dict:
                 "floor_seconds": flops * problem.num_pairs / rate,
                 "methods": {
                     name: _summary(run, problem)
-                    | {"max_error": float(np.abs(run.result[:, : sizes.oracle_columns] - oracle).max())}
+                    | {
+                        "max_error": float(np.abs(run.result[:, : sizes.oracle_columns] - oracle).max()),
+                        "max_difference_from_torch": float(np.abs(run.result - reference).max()),
+                    }
                     for name, run in runs.items()
                 },
             }
@@ -260,16 +264,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
-    path = arguments.out / "influence_speed.json"
+    name_of_run = "influence_speed-quick" if arguments.quick else "influence_speed"
+    path = arguments.out / f"{name_of_run}.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
     for name in arguments.only:
         measured = SECTIONS[name](QUICK if arguments.quick else Sizes())
         results[name] = measured | {"run": _run_record(arguments.quick)}
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_json(path, results)
-        write_text(arguments.out / "influence_speed.md", markdown(results))
+        write_text(path.with_suffix(".md"), markdown(results, f"{name_of_run}.png"))
     if "scaling" in results:
-        plot(results["scaling"]["curves"], arguments.out / "influence_speed.png")
+        plot(results["scaling"]["curves"], path.with_suffix(".png"))
 
 
 def _run_record(quick: bool) -> dict:
