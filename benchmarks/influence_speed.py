@@ -4,7 +4,8 @@
     python -m benchmarks.influence_speed --only cosine --quick
 
 One process; the methods of a section run in turn. Needs torch; other libraries are measured where they are installed.
-Results go to benchmarks/results/influence_speed.{json,md,png}; a section run again replaces only itself. `--quick` writes to influence_speed-quick.* instead.
+Results go to benchmarks/results/influence_speed.{json,md,png}; a section run again replaces only itself. `--quick`
+writes to influence_speed-quick.* instead.
 """
 
 from __future__ import annotations
