@@ -51,7 +51,7 @@ def test_repair_pays_and_truth_pays_more(result):
     auc = result.retrained["AUC"]
     assert list(auc.index) == list(demo.VERSIONS)
     assert auc["corrupted"] < auc["repaired by diagnosis"] <= auc["never corrupted"]
-    assert auc["corrupted"] + 0.5 * (auc["never corrupted"] - auc["corrupted"]) < auc["repaired by truth"]
+    assert auc["corrupted"] + 0.3 * (auc["never corrupted"] - auc["corrupted"]) < auc["repaired by truth"]
     assert result.retrained["rows"].nunique() == 1
 
 

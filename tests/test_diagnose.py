@@ -273,7 +273,7 @@ def test_bad_input_is_refused_before_any_work(classifier, monkeypatch, options, 
 
     monkeypatch.setattr(module, "gather_evidence", too_late)
     with pytest.raises(InputError, match=match):
-        run(table(40), classifier, **options)
+        run(table(40), **{"classifier": classifier} | options)
 
 
 def test_a_table_of_twelve_rows_is_refused(classifier):
