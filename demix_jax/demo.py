@@ -190,7 +190,7 @@ def print_result(result: DemoResult, console: Console) -> None:
     for sentence in (
         "The classifier was trained on other samples of Adult among its tables, so these scores are not those of an "
         "unseen table; the README has those.",
-        "AUC decides: the rows left out for the shortcut changed the shares of the classes, which moves the accuracies.",
+        "AUC decides: the rows left out for the shortcut changed the shares of the classes, which moves accuracies.",
         *result.changes,
         f"Spurious correlation: rows that break the shortcut {result.shortcut}. They are right, and valuable: "
         "a model learns from them not to rely on the shortcut. They were kept, never removed.",

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.evidence.cells import CellEvidence, cell_evidence
+from demix_jax.evidence.cells import CellEvidence, fit_column_models, score_cells
 from demix_jax.evidence.folds import Folds, fold_blocks, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import OutOfFold, out_of_fold_predictions, residual_tail_probability
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts, rule_evidence
@@ -109,9 +109,12 @@ def gather_evidence(
     folds = _plan(np.random.default_rng(seed), labels, num_train or num_rows)
     with steps("cross-fit trees", num_rows) as advance:
         trees = out_of_fold_predictions(dataset, folds, seed=seed, on_fold=advance)
-    with steps("score cells", num_rows) as advance:
+    with steps("model the columns", len(folds.train)) as advance:
         key = jax.random.key(seed)
-        cells = cell_evidence(key, dataset.codes, dataset.num_codes, labels, folds, on_block=advance)
+        models = fit_column_models(key, dataset.codes, dataset.num_codes, labels, folds)
+        advance(len(folds.train))
+    with steps("score cells", num_rows) as advance:
+        cells = score_cells(models, dataset.codes, labels, folds, on_block=advance)
     with steps("find shortcuts", num_rows) as advance:
         rules = column_rules(dataset.codes, dataset.num_codes, labels, ordered=dataset.task == "regression")
         order = likely_shortcuts(rules, cells.support)

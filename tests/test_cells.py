@@ -9,11 +9,16 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
-from demix_jax.evidence.cells import ColumnModel, cell_evidence
+from demix_jax.evidence.cells import ColumnModel, fit_column_models, score_cells
 from demix_jax.evidence.folds import make_folds
 
 NUM_CODES = (6, 6, 4, 3)
 NUM_ROWS = 1_000
+
+
+def cell_evidence(key, codes, num_codes, labels, folds, *, num_epochs=25, **scoring):
+    models = fit_column_models(key, codes, num_codes, labels, folds, num_epochs=num_epochs)
+    return score_cells(models, codes, labels, folds, **scoring)
 
 
 @pytest.fixture(scope="module")

@@ -115,7 +115,15 @@ class CellEvidence(NamedTuple):
     support: np.ndarray
 
 
-def cell_evidence(
+class ColumnModels(NamedTuple):
+    """Column models of F folds: the network, its parameters with leading axis F, and bool[Q + 1, B] codes in use."""
+
+    network: ColumnModel
+    params: PyTree
+    allowed: np.ndarray
+
+
+def fit_column_models(
     key: jax.Array,
     codes: np.ndarray,
     num_codes: tuple[int, ...],
@@ -124,42 +132,62 @@ def cell_evidence(
     *,
     num_epochs: int = 25,
     max_steps: int = 1_500,
+) -> ColumnModels:
+    """Train a column model per fold; the label is one more column to it.
+
+    Args:
+      key: typed key.
+      codes: i32[N, Q] codes of the used columns. num_codes: codes per column.
+      labels: i32[N], classes or target bins.
+      folds: a fold's model is trained without its rows.
+      num_epochs, max_steps: length of training per fold, whichever is shorter.
+    Source: masked modelling (Devlin et al. 2019) over columns; pseudo-likelihood (Besag 1975).
+    """
+    codes, num_labels = _with_label(codes, labels)
+    most = -(-max(*num_codes, num_labels) // 8) * 8  # rounded up, so that tables alike share compiled code
+    allowed = np.arange(most) < np.array([*num_codes, num_labels])[:, None]
+    network = ColumnModel(codes.shape[1], most)
+    train = np.concatenate([folds.train, folds.valid], axis=1)
+    batch_size = max(8, min(256, train.shape[1] // 8))
+    num_steps = min(max_steps, num_epochs * train.shape[1] // batch_size)
+    options = _Options(num_steps, batch_size, 4e-3)
+    keys = jax.random.split(key, len(train))
+    params = _fit(network, options, keys, jnp.asarray(codes), jnp.asarray(train), allowed)
+    return ColumnModels(network, jax.block_until_ready(params), allowed)
+
+
+def score_cells(
+    models: ColumnModels,
+    codes: np.ndarray,
+    labels: np.ndarray,
+    folds: Folds,
+    *,
     block: int = 8_192,
     on_block: Callable[[int], None] = lambda rows: None,
 ) -> CellEvidence:
     """How each cell fits the row's other cells, and how much it supports the row's label.
 
     Args:
-      key: typed key.
-      codes: i32[N, Q] codes of the used columns. num_codes: codes per column.
-      labels: i32[N], classes or target bins; to the column model the label is one more column.
-      folds: rows are scored by a column model that was trained without their fold.
-      num_epochs, max_steps: length of training per fold, whichever is shorter.
-      block: rows scored at once.
-      on_block: called with the number of rows scored.
-    Source: masked modelling (Devlin et al. 2019) over columns; pseudo-likelihood (Besag 1975).
+      models: from `fit_column_models` on the same codes, labels and folds.
+      block: rows scored at once. on_block: called with the number of rows scored.
     """
     num_rows, num_columns = codes.shape
-    num_labels = min(int(labels.max()) + 1, _MAX_LABELS)
-    label_code = np.minimum(labels, _MAX_LABELS - 1)[:, None]
-    codes = np.concatenate([codes, label_code], axis=1).astype(np.int32)
+    codes, _ = _with_label(codes, labels)
     is_label = np.arange(num_columns + 1) == num_columns
-    most = -(-max(*num_codes, num_labels) // 8) * 8  # rounded up, so that tables alike share compiled code
-    allowed = np.arange(most) < np.array([*num_codes, num_labels])[:, None]
-    model = ColumnModel(num_columns + 1, most)
-    train = np.concatenate([folds.train, folds.valid], axis=1)
-    batch_size = max(8, min(256, train.shape[1] // 8))
-    num_steps = min(max_steps, num_epochs * train.shape[1] // batch_size)
-    options = _Options(num_steps, batch_size, 4e-3)
-    keys = jax.random.split(key, len(train))
-    params = _fit(model, options, keys, jnp.asarray(codes), jnp.asarray(train), allowed)
     result = np.empty((2, num_rows, num_columns), np.float32)
-    for f, rows, padded in fold_blocks(folds.fold, len(train), block):
-        fold_params = jax.tree.map(lambda leaf, f=f: leaf[f], params)
-        scores = np.asarray(_score(model, fold_params, codes[padded], is_label, allowed))
+    for f, rows, padded in fold_blocks(folds.fold, len(folds.train), block):
+        params = jax.tree.map(lambda leaf, f=f: leaf[f], models.params)
+        scores = np.asarray(_score(models.network, params, codes[padded], is_label, models.allowed))
         result[:, rows] = scores[:, : len(rows), :num_columns]
         on_block(len(rows))
     return CellEvidence(*result)
+
+
+def _with_label(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Codes i32[N, Q + 1] with the label as last column, and how many codes that has."""
+    num_labels = min(int(labels.max()) + 1, _MAX_LABELS)
+    label_code = np.minimum(labels, _MAX_LABELS - 1)[:, None]
+    return np.concatenate([codes, label_code], axis=1).astype(np.int32), num_labels
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
