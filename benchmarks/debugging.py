@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also 
 
 import jax
 
+from benchmarks.peers import BEST_PER_TYPE
 from benchmarks.records import append_line, provenance, read_lines
 from benchmarks.summary import summarise
 from benchmarks.trials import SUITES, Trial, plan, run_trial
@@ -144,9 +145,11 @@ def _one_line(trial: Trial, result: dict) -> str:
     scores = result["diagnosis"]
     f1 = " ".join(f"{kind['f1']:.2f}" for kind in scores["types"].values())
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in result["seconds"].items())
+    best = result["peers"].get(BEST_PER_TYPE)
+    peers = f", best of peers {best['macro_f1']:.3f}" if best else ""
     return (
         f"{trial.suite} | {trial.table} | α {trial.clean_share} | seed {trial.seed}: macro-F1 {scores['macro_f1']:.3f} "
-        f"({f1}), any {scores['any']['f1']:.3f}, ECE {scores['ece']:.3f}; {seconds}"
+        f"({f1}){peers}, any {scores['any']['f1']:.3f}, ECE {scores['ece']:.3f}; {seconds}"
     )
 
 
