@@ -147,6 +147,7 @@ def diagnose(
         raise InputError(f"model {model!r} is not known; choose one of {', '.join(MODELS)}.")
     if not isinstance(classifier, ErrorClassifier):
         classifier = load_classifier(classifier)
+    source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
     train = _as_frame(train)
     check_table(train, label, task=task)
     valid = None if valid is None else _as_frame(valid)
@@ -179,7 +180,7 @@ def diagnose(
         valid=train if valid is None else valid,
         label=label,
         summary=_summary(train, valid, encoder, dataset, description, classifier, model, seed, flags, threshold, steps)
-        | {"notes": table_notes(train, label, task=dataset.task)},
+        | {"train": source, "notes": table_notes(train, label, task=dataset.task)},
     )
 
 
