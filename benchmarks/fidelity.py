@@ -10,10 +10,12 @@ Results go to benchmarks/results/fidelity.{json,md,png}, with `--quick` to fidel
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,22 +100,44 @@ def evaluate_table(name: str, settings: Settings) -> tuple[pd.DataFrame, dict]:
         problem._replace(params=jax.tree.map(lambda leaf: leaf[seed], retrained.full_params))  # noqa: B023
         for seed in range(settings.seeds)
     ]
-    influences, missing = {}, {}
+    influences, missing, warned = {}, {}, {}
     averaged = {name: _average(method) for name, method in methods(settings).items()}
     averaged[TRAK] = lambda problems: peers.trak(problems[0], [torch_twin(one) for one in problems])
     for name, method in averaged.items():
         start = time.perf_counter()
         try:
-            influences[name] = method(trained)
+            with _log_of_warnings() as lines:
+                influences[name] = method(trained)
         except ImportError as error:
             missing[name] = f"not installed ({error})"
             continue
         seconds[name] = time.perf_counter() - start
+        if lines:
+            warned[name] = lines[0]
         if not np.isfinite(influences[name]).all():
             missing[name] = "not finite"
             del influences[name]
     table = compare_influences(retrained, influences)
-    return table, {"seconds": seconds, "missing": missing, "mean_loss": float(retrained.full_losses.mean())}
+    return table, {
+        "seconds": seconds,
+        "missing": missing,
+        "warned": warned,
+        "mean_loss": float(retrained.full_losses.mean()),
+    }
+
+
+@contextlib.contextmanager
+def _log_of_warnings() -> Iterator[list[str]]:
+    """The package's warnings while the block runs, such as that a solver did not converge."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: lines.append(record.getMessage())
+    logger = logging.getLogger("demix_jax")
+    logger.addHandler(handler)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(handler)
 
 
 def _average(method: Method) -> Callable[[list[Problem]], np.ndarray]:
@@ -194,7 +218,10 @@ def _notes(tables: dict) -> str:
         "foretell. kronfluence's EK-FAC draws the labels of its Fisher matrix at random. TRAK predicts the margin of "
         "the label (regression: the prediction) from randomly projected gradients; its slope turns that into loss."
     ]
-    return " ".join([*notes, *(f"Not measured: {line}." for line in sorted(missing))])
+    warned = [
+        f"{method} on {name} says: {line}" for name, table in tables.items() for method, line in table["warned"].items()
+    ]
+    return " ".join([*notes, *(f"Not measured: {line}." for line in sorted(missing)), *warned])
 
 
 def _cell(score: dict | None) -> str:

@@ -47,32 +47,39 @@ def by_cg(problem: Problem, damping: float, samples: int, columns: list[int]) ->
         num = len(train["y"])
         rows = np.arange(min(samples, num)) * num // min(samples, num)
         chosen = jax.tree.map(lambda leaf: leaf[rows], train)
-        wanted = jax.tree.map(lambda leaf: leaf[np.array(columns)], valid)
-
-        def outputs(p: Any) -> Any:
-            return jax.vmap(model.outputs, in_axes=(None, 0))(p, chosen)
-
-        def mean_loss(z: Any) -> Any:
-            return jnp.mean(jax.vmap(model.output_loss)(z, chosen))
-
-        def damped_product(vector: Any) -> Any:
-            z, tangent = jax.jvp(outputs, (params,), (vector,))
-            curved = jax.jvp(jax.grad(mean_loss), (z,), (tangent,))[1]
-            back = jax.vjp(outputs, params)[1](curved)[0]
-            return jax.tree.map(lambda a, b: a + damping * b, back, vector)
 
         @jax.jit
-        def column(example: Any) -> tuple[Any, Any]:
+        def column(params: Any, train: Any, chosen: Any, example: Any) -> tuple[Any, Any]:
+            product = _damped_product(model, params, chosen, damping)
             right = jax.grad(model.loss)(params, example)
-            solution = jax.scipy.sparse.linalg.cg(damped_product, right, tol=1e-9, maxiter=2000)[0]
-            rest = jax.tree.map(jnp.subtract, damped_product(solution), right)
+            solution = jax.scipy.sparse.linalg.cg(product, right, tol=1e-9, maxiter=2000)[0]
+            rest = jax.tree.map(jnp.subtract, product(solution), right)
             residual = jnp.linalg.norm(ravel_pytree(rest)[0]) / jnp.linalg.norm(ravel_pytree(right)[0])
             losses = jax.vmap(model.loss, in_axes=(None, 0))
             return -jax.jvp(lambda p: losses(p, train), (params,), (solution,))[1], residual
 
-        results = [column(jax.tree.map(lambda leaf: leaf[i], wanted)) for i in range(len(columns))]  # noqa: B023
+        examples = [jax.tree.map(lambda leaf: leaf[i], valid) for i in columns]  # noqa: B023
+        results = [column(params, train, chosen, example) for example in examples]
         influence = np.stack([np.asarray(values) for values, _ in results], axis=1)
         return influence, max(float(residual) for _, residual in results)
+
+
+def _damped_product(model: Any, params: Any, batch: Any, damping: float) -> Any:
+    """vector → (H + λI) vector, H the mean Gauss–Newton matrix of `batch`."""
+
+    def outputs(p: Any) -> Any:
+        return jax.vmap(model.outputs, in_axes=(None, 0))(p, batch)
+
+    def mean_loss(z: Any) -> Any:
+        return jnp.mean(jax.vmap(model.output_loss)(z, batch))
+
+    def product(vector: Any) -> Any:
+        z, tangent = jax.jvp(outputs, (params,), (vector,))
+        curved = jax.jvp(jax.grad(mean_loss), (z,), (tangent,))[1]
+        back = jax.vjp(outputs, params)[1](curved)[0]
+        return jax.tree.map(lambda a, b: a + damping * b, back, vector)
+
+    return product
 
 
 def _in_double(problem: Problem) -> tuple[Any, Any, Any]:
