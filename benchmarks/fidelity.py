@@ -50,7 +50,7 @@ class Settings:
     rows: int = 1_000
     valid_rows: int = 100
     subsets: int = 64
-    seeds: int = 4
+    seeds: int = 2
     steps: int = 1_000
     batch_size: int = 128
     learning_rate: float = 5e-3
