@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,15 +16,20 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_flags(frame: pd.DataFrame, diagnosis: Any) -> np.ndarray:
+class Flags(NamedTuple):
+    """rows: bool[N, 3] in the order of ERROR_TYPES. task: the one that was diagnosed, "auto" if unknown."""
+
+    rows: np.ndarray
+    task: str
+
+
+def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
     """Flags of N rows by error type.
 
     Args:
       frame: the diagnosed table, N rows.
       diagnosis: a Diagnosis, a table with one 0/1 column per error type, or the path of such a table or of the
         directory that holds diagnosis.csv.
-    Returns:
-      bool[N, 3] in the order of ERROR_TYPES.
     Raises:
       InputError: no such file; columns absent or not 0/1; another number of rows, another index, or the
         fingerprint of another table.
@@ -35,19 +40,21 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> np.ndarray:
         path = Path(diagnosis)
         path = path / "diagnosis.csv" if path.is_dir() else path
         flags = _read(path)
-        _check_fingerprint(frame, _saved_fingerprint(path.with_name("summary.json")), str(path))
+        summary = _read_summary(path.with_name("summary.json"))
+        _check_fingerprint(frame, summary, str(path))
     elif isinstance(diagnosis, pd.DataFrame):
-        flags = diagnosis
+        flags, summary = diagnosis, {}
     elif isinstance(getattr(diagnosis, "table", None), pd.DataFrame):
-        flags = diagnosis.table
-        _check_fingerprint(frame, getattr(diagnosis, "summary", {}).get("fingerprint"), "The diagnosis")
+        flags, summary = diagnosis.table, getattr(diagnosis, "summary", {})
+        _check_fingerprint(frame, summary, "The diagnosis")
     else:
         raise InputError(
             f"diagnosis must be a Diagnosis, a DataFrame or a path, got {type(diagnosis).__name__}; "
             "pass what diagnose returned or the diagnosis.csv that it saved."
         )
     _check_rows(frame, flags)
-    return np.stack([_as_bool(flags, name) for name in ERROR_TYPES], axis=1)
+    rows = np.stack([_as_bool(flags, name) for name in ERROR_TYPES], axis=1)
+    return Flags(rows, str(summary.get("task") or "auto"))
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -63,15 +70,16 @@ def _read(path: Path) -> pd.DataFrame:
     return flags
 
 
-def _saved_fingerprint(path: Path) -> str | None:
+def _read_summary(path: Path) -> dict[str, Any]:
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # a diagnosis without its summary is still usable
-        return None
-    return saved.get("fingerprint") if isinstance(saved, dict) else None
+        return {}
+    return saved if isinstance(saved, dict) else {}
 
 
-def _check_fingerprint(frame: pd.DataFrame, expected: str | None, what: str) -> None:
+def _check_fingerprint(frame: pd.DataFrame, summary: dict[str, Any], what: str) -> None:
+    expected = summary.get("fingerprint")
     if expected is not None and expected != fingerprint(frame):
         raise InputError(
             f"{what} belongs to another table: the fingerprints differ. "

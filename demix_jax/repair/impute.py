@@ -112,8 +112,8 @@ def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCe
     odd = np.stack([_beyond_usual(model.oddity(rows), model.oddity(reference)) for model in fitted], axis=1)
     features = table.features[rows].copy()
     wrong = np.zeros((len(rows), len(models)), np.float32)
+    surprise = _surprises(fitted, places, features, rows)
     for _ in range(NUM_PASSES):
-        surprise = _surprises(fitted, places, features, rows)
         doubt = np.zeros_like(wrong)
         for m in range(len(models)):
             left = np.flatnonzero(wrong[:, m] == 0)
@@ -131,7 +131,9 @@ def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCe
         for m in np.flatnonzero(found.any(axis=0)):
             mine, q = np.flatnonzero(found[:, m]), places[m]
             _, features[mine, q] = fitted[m].best(rows[mine], np.delete(features[mine], q, axis=1))
-    _acquit(fitted, places, table.features[rows], features, rows, usual, wrong, min_probability)
+        touched = np.flatnonzero(found.any(axis=1))
+        surprise[touched] = _surprises(fitted, places, features[touched], rows[touched])
+    _acquit(places, table.features[rows], features, surprise, usual, wrong, min_probability)
     for m, (q, model) in enumerate(models.items()):
         found = np.flatnonzero(wrong[:, m])
         if len(found):
@@ -139,9 +141,8 @@ def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCe
             yield WrongCells(table.names[q], rows[found], wrong[found, m], values)
 
 
-def _acquit(models, places, given, features, rows, usual, wrong, min_probability) -> None:
+def _acquit(places, given, features, surprise, usual, wrong, min_probability) -> None:
     """Take back, in place, the cells that fit the row now that its other wrong cells are replaced."""
-    surprise = _surprises(models, places, features, rows)
     for m, q in enumerate(places):
         doubt = probability_wrong(surprise[:, m], usual[:, m])
         fits = (wrong[:, m] > 0) & (doubt <= min_probability)

@@ -71,7 +71,7 @@ def repair(
       label: label column.
       label_errors: "relabel", "drop" or "keep". feature_errors: "impute", "drop" or "keep".
       spurious: "reweight" or "keep".
-      task: "classification", "regression" or "auto".
+      task: "classification", "regression" or "auto": as diagnosed, else as the label's values suggest.
       seed: whole number from 0; the same seed gives the same result.
     Returns:
       Repaired(table, changes).
@@ -85,7 +85,7 @@ def repair(
     given_weight, weight_note = _take_weights(frame)
     features = frame.drop(columns=WEIGHT) if given_weight is not None else frame
     base = np.ones(len(frame)) if given_weight is None else given_weight
-    problem = make_problem(features, label, flags, task=task, seed=seed)
+    problem = make_problem(features, label, flags.rows, task=flags.task if task == "auto" else task, seed=seed)
     plan = choose_plan(problem, options, base)
     repaired, changes = _carry_out(problem, plan, options, base)
     sentences = [*changes.sentences, *([weight_note] if weight_note else [])]
@@ -97,7 +97,7 @@ def make_problem(frame: pd.DataFrame, label: str, flags: np.ndarray, *, task: st
     from demix_jax.data.encoding import TableEncoder
     from demix_jax.data.table import check_table, resolve_label
 
-    check_table(frame, label)
+    check_table(frame, label, task=task)
     key = resolve_label(frame, label)
     encoder = TableEncoder.fit(frame, label, task=task)
     table = tree_table(frame, {key})
@@ -211,7 +211,7 @@ def _differences(before: pd.DataFrame, after: pd.DataFrame, index: pd.Index, act
 
     parts = []
     for name in before.columns:
-        if before[name] is after[name]:
+        if before[name].equals(after[name]):
             continue
         old, new = before[name].astype(object), after[name].astype(object)
         same = (old == new) | (old.isna() & new.isna())

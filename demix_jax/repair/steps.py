@@ -10,7 +10,7 @@ import numpy as np
 from demix_jax.repair.cells import decimals_of
 from demix_jax.repair.impute import find_wrong_cells
 from demix_jax.repair.relabel import MIN_CLASS_ROWS, new_classes, new_targets
-from demix_jax.repair.trees import TreeTable, tree_table
+from demix_jax.repair.trees import TreeTable, one_thread, tree_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,10 +94,11 @@ def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
         return unchanged._replace(note="No label was changed: too few clean rows are left to learn labels from.")
     if not len(rows):
         return unchanged._replace(note=note)
-    if problem.data.task == "classification":
-        new = new_classes(problem.table, y, num_classes, fit_rows, rows, seed=problem.seed)
-    else:
-        new = new_targets(problem.table, y, fit_rows, rows, seed=problem.seed)
+    with one_thread():
+        if problem.data.task == "classification":
+            new = new_classes(problem.table, y, num_classes, fit_rows, rows, seed=problem.seed)
+        else:
+            new = new_targets(problem.table, y, fit_rows, rows, seed=problem.seed)
     result, weight = y.copy(), np.ones(len(y))
     result[rows], weight[rows] = new.label, new.confidence
     return Relabelled(result, weight, note)
