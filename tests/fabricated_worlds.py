@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import jax
 import numpy as np
 
 from demix_jax.classifier import (
@@ -13,6 +16,8 @@ from demix_jax.classifier import (
     fit_classifier,
     table_facts,
 )
+from demix_jax.classifier.inputs import signal_inputs
+from demix_jax.classifier.model import ErrorNetwork
 from demix_jax.evidence.signals import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS
 from demix_jax.vectors import CHANNELS
 
@@ -42,3 +47,16 @@ def tiny_classifier(*, seed: int = 0, num_steps: int = 60, **options) -> ErrorCl
     worlds = [fabricated_world(s) for s in range(4)]
     chosen = TrainingOptions(num_members=2, num_steps=num_steps, learning_rate=1e-2)
     return fit_classifier(worlds, seed=seed, config=TINY, options=chosen, **options)
+
+
+def untrained_classifier() -> ErrorClassifier:
+    """A classifier of random weights, steep enough that it flags some rows and not others."""
+    world = fabricated_world(0)
+    vectors, signals = world.views[0]
+    mean, scale = signals.mean(axis=0), signals.std(axis=0)
+    both = signal_inputs(signals, mean, scale)
+    mask = np.ones(vectors.shape[:2], bool)
+    network = ErrorNetwork(TINY)
+    params = jax.jit(network.init)(jax.random.key(0), vectors.astype(np.float32), mask, both, both, world.facts)
+    single = ErrorClassifier.single(TINY, params, mean, scale)
+    return dataclasses.replace(single, slope=8 * single.slope, card={"tables": ["table 0"]})

@@ -45,6 +45,14 @@ def made(monkeypatch):
     return asked
 
 
+@pytest.fixture
+def untrained(monkeypatch):
+    """Leaves out the training, and records how it was to be done."""
+    settings = []
+    monkeypatch.setattr(module, "fit_classifier", lambda worlds, **options: settings.append(options))
+    return settings
+
+
 TABLES = {"b": (synthetic_table(0, 80), LABEL), "a": (synthetic_table(1, 90), LABEL)}
 
 
@@ -79,11 +87,11 @@ def test_equal_seeds_give_equal_classifiers_whatever_the_order_of_tables(made):
     assert train(seed=2).fingerprint != first.fingerprint
 
 
-def test_worlds_of_a_table_do_not_depend_on_how_many_others_there_are(made):
+def test_worlds_of_a_table_do_not_depend_on_how_many_others_there_are(made, untrained):
     train(num_synthetic=1)
     first = [entry for entry in made if entry[0] == "a"]
     made.clear()
-    train(num_synthetic=3)
+    train(num_synthetic=2)
     assert [entry for entry in made if entry[0] == "a"] == first
 
 
@@ -103,9 +111,12 @@ def test_fewer_than_two_tables_are_refused_before_any_work(made):
     assert not made
 
 
-def test_interventions_reach_the_card(made):
-    classifier = train(interventions=Interventions(swap_models=False))
-    assert classifier.card["interventions"]["swap_models"] is False
+def test_settings_reach_the_training(made, untrained):
+    interventions = Interventions(swap_models=False)
+    train(interventions=interventions, seed=7)
+    (settings,) = untrained
+    assert settings["interventions"] is interventions and settings["options"] is OPTIONS
+    assert settings["config"] is TINY and settings["seed"] == 7
 
 
 @pytest.mark.slow
