@@ -97,6 +97,13 @@ def test_contrastive_loss_by_hand():
     assert contrastive_loss(jnp.asarray(first), jnp.asarray(first)) < got
 
 
+def test_an_embedding_of_zeros_leaves_the_gradient_of_the_contrastive_loss_finite():
+    views = np.random.default_rng(0).normal(size=(2, 4, 3))
+    views[0, 1] = 0
+    gradient = jax.grad(lambda first: contrastive_loss(first, jnp.asarray(views[1])))(jnp.asarray(views[0]))
+    assert np.isfinite(gradient).all()
+
+
 def test_alignment_loss_by_hand():
     first = np.array([[1.0, 0.0], [3.0, 2.0], [5.0, 5.0]])
     second = np.array([[0.0, 0.0], [2.0, 4.0], [1.0, 1.0]])

@@ -179,6 +179,31 @@ def test_whole_network_equals_its_three_steps():
     close(reversed_context, context)
 
 
+def test_units_that_are_silent_for_all_rows_leave_the_gradient_finite():
+    network = ErrorNetwork(NetworkConfig(width=WIDTH, hidden=12))
+    *rows, context_signals, facts = network_inputs().values()
+    params = started(network, *rows, context_signals, facts)
+    params["params"]["context_layers_1"]["bias"] -= 1e3
+
+    def total(params):
+        context = network.apply(params, context_signals, facts, method=ErrorNetwork.context)
+        return context.sum()
+
+    gradient = jax.jit(jax.grad(total))(params)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+
+
+def test_spread_of_the_context_is_the_standard_deviation():
+    network = ErrorNetwork(NetworkConfig(width=WIDTH, hidden=12))
+    *rows, context_signals, facts = network_inputs().values()
+    params = started(network, *rows, context_signals, facts)
+    first, second, third = (params["params"][f"context_layers_{i}"] for i in range(3))
+    hidden = np.maximum(dense(np.maximum(dense(context_signals, first), 0), second), 0)
+    pooled = np.concatenate([hidden.mean(axis=0), hidden.std(axis=0), facts])
+    want = np.maximum(dense(pooled, third), 0)
+    close(run(network, params, context_signals, facts, method=ErrorNetwork.context), want)
+
+
 @pytest.mark.parametrize("part", ["use_vectors", "use_signals", "use_context"])
 def test_a_part_switched_off_has_no_influence(part):
     network = ErrorNetwork(NetworkConfig(width=WIDTH, num_points=3, hidden=12, **{part: False}))

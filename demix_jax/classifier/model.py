@@ -122,7 +122,10 @@ class ErrorNetwork(nn.Module):
         hidden = signals
         for layer in self.context_layers[:2]:
             hidden = nn.relu(layer(hidden))
-        pooled = jnp.concatenate([hidden.mean(axis=0), hidden.std(axis=0), facts]) * self.config.use_context
+        variance = hidden.var(axis=0)
+        varies = variance > 0  # the root has no derivative at 0, where a unit is silent for all rows
+        spread = jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1.0)), 0.0)
+        pooled = jnp.concatenate([hidden.mean(axis=0), spread, facts]) * self.config.use_context
         return nn.relu(self.context_layers[2](pooled))
 
     def classify(self, states, context, *, deterministic: bool = True) -> tuple[jax.Array, jax.Array]:

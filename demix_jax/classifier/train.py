@@ -182,7 +182,8 @@ def asymmetric_loss(logits: jax.Array, truth: jax.Array, focus: float) -> jax.Ar
 
 def contrastive_loss(first: jax.Array, second: jax.Array, temperature: float = 0.2) -> jax.Array:
     """Two views f32[R, E] of the same R rows: each row should be nearest to itself. Source: Chen et al. 2020."""
-    first, second = (v / (jnp.linalg.norm(v, axis=1, keepdims=True) + 1e-6) for v in (first, second))
+    # inside the root, so that an embedding of zeros has a derivative
+    first, second = (v / jnp.sqrt(jnp.square(v).sum(axis=1, keepdims=True) + 1e-12) for v in (first, second))
     similarity = first @ second.T / temperature
     target = jnp.arange(len(first))
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels
