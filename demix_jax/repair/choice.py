@@ -117,7 +117,7 @@ def _with_factor(plan: Plan, trials: _Trials) -> Plan:
     outputs = trials.outputs([(plan.label_errors, plan.feature_errors, factor) for factor in WEIGHTS])
     worth = [trials.judges.skills(output) + trials.judges.balanced_skills(output) for output in outputs]
     best = int(np.argmax([each.mean() for each in worth]))
-    if best > 0:
+    if clearly_better(worth[best], worth[0]):
         return plan._replace(factor=WEIGHTS[best])
-    note = "Left the weight of minority rows as it was: on held-out rows, more weight made predictions worse."
+    note = "Left the weight of minority rows as it was: on held-out rows, more weight made no clear improvement."
     return plan._replace(sentences=[*plan.sentences, note])
