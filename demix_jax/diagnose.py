@@ -197,6 +197,9 @@ def _as_frame(table: pd.DataFrame | str | os.PathLike) -> pd.DataFrame:
 
 
 def _check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:
+    from demix_jax.data.kinds import column_of
+    from demix_jax.data.table import count_infinite
+
     missing = [str(name) for name in train.columns if name not in valid.columns]
     if missing:
         raise InputError(
@@ -207,6 +210,12 @@ def _check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:
         raise InputError(
             f"The validation table has {len(valid)} rows; give at least {_MIN_VALID_ROWS}, or leave it out to "
             "cross-fit the training table."
+        )
+    infinite = [str(name) for name in train.columns if count_infinite(column_of(valid, name))]
+    if infinite:
+        raise InputError(
+            f"The validation table has infinite values in {', '.join(infinite[:8])}; replace them by numbers or leave "
+            "them empty."
         )
 
 

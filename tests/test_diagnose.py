@@ -260,6 +260,7 @@ def test_files(diagnosis, tmp_path):
         ({"valid": table(20).drop(columns=["age", "kind"])}, r"lacks the column\(s\) age, kind"),
         ({"valid": table(5)}, "validation table has 5 rows; give at least 10"),
         ({"valid": table(20).assign(étiquette="peut-être")}, "values that the training table lacks: 'peut-être'"),
+        ({"valid": table(20).assign(age=np.inf)}, "validation table has infinite values in age"),
         ({"valid": 3}, "The table is a int; give a pandas DataFrame or the path"),
         ({"valid": "absent.csv"}, "absent.csv does not exist"),
     ],
