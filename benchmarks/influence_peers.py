@@ -21,7 +21,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from benchmarks.influence_problems import Problem, torch_twin
-from demix_jax.gradients import per_example_gradients
+from demix_jax.gradients.per_example import per_example_gradients
 
 Method = Callable[[], Any]
 CHUNK = 1024

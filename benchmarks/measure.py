@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.factored import Outer, Rows
-from demix_jax.gradients import factored_gradients
+from demix_jax.gradients.factored import Outer, Rows
+from demix_jax.gradients.per_example import factored_gradients
 
 
 class Run(NamedTuple):

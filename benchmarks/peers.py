@@ -13,7 +13,7 @@ import numpy as np
 
 from demix_jax.evidence.folds import fold_blocks, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import OutOfFold, out_of_fold_predictions
-from demix_jax.influence import self_influence
+from demix_jax.influence.matrix import self_influence
 from demix_jax.models import make_task_model, train_task_model
 
 if TYPE_CHECKING:

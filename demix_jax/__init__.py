@@ -7,11 +7,15 @@ from demix_jax.curvature import CG, EKFAC, KFAC, Arnoldi, EmpiricalFisher, Gauss
 from demix_jax.diagnose import Diagnosis, diagnose
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.gradients import factored_gradients, per_example_gradients
-from demix_jax.influence import influence_matrix, self_influence
-from demix_jax.position_influence import position_influence
+from demix_jax.influence import (
+    TopInfluences,
+    influence_matrix,
+    position_influence,
+    self_influence,
+    top_influences,
+    tracin,
+)
 from demix_jax.repair import Repaired, repair
-from demix_jax.top_influences import TopInfluences, top_influences
-from demix_jax.tracin import tracin
 from demix_jax.train_classifier import train_classifier
 
 __all__ = [

@@ -24,7 +24,7 @@ from demix_jax.evidence.signals import (
     shortcut_signals,
     vector_signals,
 )
-from demix_jax.influence import influence_matrix, self_influence
+from demix_jax.influence.matrix import influence_matrix, self_influence
 from demix_jax.models import TaskModel, make_task_model, train_task_model
 from demix_jax.vectors import CHANNELS, Side, influence_vectors
 

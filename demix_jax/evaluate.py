@@ -18,7 +18,7 @@ import numpy as np
 import optax
 
 from demix_jax.checks import InputError
-from demix_jax.gradients import Loss, PyTree, num_examples
+from demix_jax.gradients.per_example import Loss, PyTree, num_examples
 
 if TYPE_CHECKING:
     import pandas as pd

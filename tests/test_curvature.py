@@ -9,7 +9,7 @@ import pytest
 
 from demix_jax.checks import InputError
 from demix_jax.curvature import CG, EKFAC, KFAC, Arnoldi, EmpiricalFisher, GaussNewton, Hessian, LiSSA
-from demix_jax.influence import influence_matrix, self_influence
+from demix_jax.influence.matrix import influence_matrix, self_influence
 from tests import reference
 
 DAMPING = 0.05

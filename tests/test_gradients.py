@@ -1,6 +1,7 @@
 """Factored gradients of all kinds of models against a loop of `jax.grad`."""
 
 import logging
+from functools import partial
 
 import hypothesis
 import hypothesis.strategies as st
@@ -9,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from demix_jax import ghost
 from demix_jax.checks import InputError
-from demix_jax.factored import Outer, Rows
-from demix_jax.gradients import factored_gradients, per_example_gradients
+from demix_jax.gradients import ghost
+from demix_jax.gradients.factored import Outer, Rows
+from demix_jax.gradients.per_example import factored_gradients, per_example_gradients
 from tests import reference
 
 NUM = 5
@@ -244,6 +245,13 @@ def rows_of(gradients):
     return np.concatenate([np.asarray(leaf, np.float64).reshape(len(leaf), -1) for leaf in leaves], axis=1)
 
 
+@partial(jax.jit, static_argnums=1)
+def _placed_products(gradients, length):
+    num = gradients.losses.shape[0]
+    empty = jnp.zeros((num + 3, num + 1), ghost.accumulated_dtype(gradients))
+    return ghost.write_products(empty, lambda part: ghost.gram_matrix(part, gradients), gradients, length, 2, 1)
+
+
 @pytest.mark.parametrize("model", ZOO, ids=lambda model: model.__name__)
 def test_factors_give_the_gradients_and_their_inner_products(model, monkeypatch):
     loss, params, batch = model()
@@ -256,6 +264,9 @@ def test_factors_give_the_gradients_and_their_inner_products(model, monkeypatch)
     np.testing.assert_allclose(gradients.squared_norms(), np.diagonal(gram), atol=scale)
     np.testing.assert_allclose(ghost.paired_products(gradients, gradients), np.diagonal(gram), atol=scale)
     np.testing.assert_allclose(ghost.gram_matrix(gradients, gradients), gram, atol=scale)
+    placed = _placed_products(gradients, 2 * len(gram) // 3)
+    np.testing.assert_allclose(placed[2:-1, 1:], gram, atol=scale)
+    assert not placed[:2].any() and not placed[-1:].any() and not placed[:, :1].any()
     same_kind = lambda left, right: isinstance(left, (Outer, Rows)) and type(left) is type(right)  # noqa: E731
     monkeypatch.setattr(ghost, "_ghost_is_cheaper", same_kind)
     np.testing.assert_allclose(ghost.gram_matrix(gradients, gradients), gram, atol=scale)

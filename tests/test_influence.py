@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from demix_jax import _blocks as engine
-from demix_jax._stream import spans
 from demix_jax.checks import InputError
 from demix_jax.curvature import GaussNewton, Hessian
-from demix_jax.influence import influence_matrix, self_influence
-from demix_jax.position_influence import position_influence
-from demix_jax.top_influences import top_influences
-from demix_jax.tracin import tracin
+from demix_jax.gradients.stream import spans
+from demix_jax.influence import blocks as engine
+from demix_jax.influence.matrix import influence_matrix, self_influence
+from demix_jax.influence.positions import position_influence
+from demix_jax.influence.top import top_influences
+from demix_jax.influence.tracin import tracin
 from tests import reference
 
 NUM_TRAIN, NUM_VALID = 45, 11
@@ -78,10 +78,10 @@ def test_a_step_on_a_helpful_sample_lowers_the_loss(problem):
 
 
 @pytest.mark.parametrize("curvature", [engine.IDENTITY, GaussNewton(damping=0.1)], ids=lambda c: type(c).__name__)
-def test_blocks_give_what_one_block_gives(problem, curvature, monkeypatch):
-    whole = influence_matrix(loss, *problem, curvature=curvature)
-    monkeypatch.setattr(engine, "pairs_per_block", lambda: 16 * NUM_VALID)
-    tight = influence_matrix(loss, *problem, curvature=curvature, memory=3000)
+@pytest.mark.parametrize("normalize", [None, "cosine"])
+def test_blocks_give_what_one_block_gives(problem, curvature, normalize):
+    whole = influence_matrix(loss, *problem, curvature=curvature, normalize=normalize)
+    tight = influence_matrix(loss, *problem, curvature=curvature, normalize=normalize, memory=3000)
     np.testing.assert_allclose(tight, whole, atol=1e-5 * float(jnp.abs(whole).max()))
     assert tight.dtype == whole.dtype == jnp.float32  # with 64 bits on, too
 
@@ -111,10 +111,9 @@ def test_self_influence_is_the_diagonal(problem, rows):
     np.testing.assert_allclose(got, want, atol=1e-3 * np.abs(want).max())
 
 
-def test_top_influences_are_the_sorted_columns(problem, monkeypatch):
-    monkeypatch.setattr(engine, "pairs_per_block", lambda: 16 * NUM_VALID)
-    matrix = np.asarray(influence_matrix(loss, *problem))
-    top = top_influences(loss, *problem, k=20)
+def test_top_influences_are_the_sorted_columns(problem):
+    matrix = np.asarray(influence_matrix(loss, *problem, memory=30_000))
+    top = top_influences(loss, *problem, k=20, memory=30_000)
     order = np.argsort(matrix, axis=0).T
     ordered = np.sort(matrix, axis=0).T
     np.testing.assert_array_equal(top.helpful, order[:, :20])

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from demix_jax.checks import InputError
-from demix_jax.curvature._hessian_product import HessianProduct, hessian_product
 from demix_jax.curvature.base import Directions, Problem, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples
 from demix_jax.curvature.hessian import chosen_damping
-from demix_jax.factored import FactoredGradients
-from demix_jax.ghost import gram_matrix
+from demix_jax.curvature.hessian_product import HessianProduct, hessian_product
+from demix_jax.gradients.factored import FactoredGradients
+from demix_jax.gradients.ghost import blocked_gram_matrix
 
 
 @flax.struct.dataclass
@@ -63,7 +63,7 @@ class FittedArnoldi:
 
     def solve(self, gradients: FactoredGradients) -> Directions:
         shares = self.values / (self.values + self.damping) / self.damping
-        weights = shares[:, None] * gram_matrix(self.vectors, gradients)
+        weights = shares[:, None] * blocked_gram_matrix(self.vectors, gradients)
         inverse = jnp.ones(gradients.losses.shape[0], self.damping.dtype) / self.damping
         return Directions(gradients.scaled(inverse), self.vectors, weights)
 

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from demix_jax._plan import Plan
-from demix_jax._stream import Gradients, as_arrays, block_length, num_bytes
 from demix_jax.checks import InputError
-from demix_jax.factored import FactoredGradients
-from demix_jax.ghost import gram_matrix, paired_products
-from demix_jax.gradients import Loss, PyTree, num_examples
+from demix_jax.gradients.factored import FactoredGradients
+from demix_jax.gradients.ghost import gram_matrix, paired_products
+from demix_jax.gradients.per_example import Loss, PyTree, num_examples
+from demix_jax.gradients.plan import Plan
+from demix_jax.gradients.stream import Gradients, as_arrays
 
 
 class Problem(NamedTuple):
@@ -35,13 +35,12 @@ class Problem(NamedTuple):
 
     def stream(self, plan: Plan | None = None) -> Gradients:
         """Gradients of `plan`, a loss with the same parameters, or of this problem's own."""
-        return Gradients(plan or self.plan, self.params, self.formed)
+        return Gradients(plan or self.plan, self.params, self.formed, self.memory)
 
     def gradients(self, batch: PyTree, plan: Plan | None = None) -> FactoredGradients:
         """Gradients of all examples of `batch`, computed in blocks within `memory`."""
         stream, batch = self.stream(plan), as_arrays(batch)
-        num = num_examples(batch, "train")
-        return stream.all(batch, block_length(4 * num_bytes(stream.shape()), num, self.memory), "train")
+        return stream.all(batch, stream.block_length(num_examples(batch, "train")), "train")
 
 
 class Directions(NamedTuple):
@@ -53,6 +52,11 @@ class Directions(NamedTuple):
     own: FactoredGradients
     basis: FactoredGradients | None = None
     weights: jax.Array | None = None
+
+    def scaled(self, factors: jax.Array) -> Directions:
+        """Each direction times its factor, f[M]."""
+        weights = None if self.weights is None else self.weights * factors[None, :]
+        return Directions(self.own.scaled(factors), self.basis, weights)
 
     def products(self, gradients: FactoredGradients) -> jax.Array:
         """f[N, M]: inner product of each of N gradients with each direction."""

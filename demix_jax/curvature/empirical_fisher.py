@@ -7,7 +7,7 @@ import flax.struct
 from demix_jax.curvature.base import Fitted, Problem, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples
 from demix_jax.curvature.low_rank import check_size, fit_rows
-from demix_jax.gradients import num_examples
+from demix_jax.gradients.per_example import num_examples
 
 
 @flax.struct.dataclass

@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax._outputs import Cut, cuts
-from demix_jax._plan import Plan, plan_for
-from demix_jax._stream import as_arrays
 from demix_jax.checks import InputError
 from demix_jax.curvature.base import Fitted, Problem, check_damping
 from demix_jax.curvature.low_rank import check_size, fit_rows
-from demix_jax.gradients import PyTree, num_examples
+from demix_jax.curvature.outputs import Cut, cuts
+from demix_jax.gradients.per_example import PyTree, num_examples
+from demix_jax.gradients.plan import Plan, plan_for
+from demix_jax.gradients.stream import as_arrays
 
 
 @flax.struct.dataclass

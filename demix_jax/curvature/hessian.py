@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from demix_jax.checks import InputError
-from demix_jax.curvature._hessian_product import HessianProduct, hessian_product
 from demix_jax.curvature.base import Directions, Problem, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples
-from demix_jax.factored import FactoredGradients
+from demix_jax.curvature.hessian_product import HessianProduct, hessian_product
+from demix_jax.gradients.factored import FactoredGradients
 
 logger = logging.getLogger("demix_jax")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import flax.struct
 
 from demix_jax.curvature.base import Directions, Problem
-from demix_jax.factored import FactoredGradients
+from demix_jax.gradients.factored import FactoredGradients
 
 
 @flax.struct.dataclass

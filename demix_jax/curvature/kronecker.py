@@ -10,12 +10,12 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from demix_jax._stream import Gradients, block_length, num_bytes, spans, tail
 from demix_jax.checks import InputError
 from demix_jax.curvature.base import Directions, Problem, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples, row_problem
-from demix_jax.factored import Block, Dense, FactoredGradients, Outer
-from demix_jax.gradients import PyTree, num_examples
+from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer
+from demix_jax.gradients.per_example import PyTree, num_examples
+from demix_jax.gradients.stream import Gradients, block_length, num_bytes, spans, tail
 
 logger = logging.getLogger("demix_jax")
 
@@ -112,7 +112,7 @@ def _fit(problem: Problem, damping: float | None, samples: int | None, *, correc
     chosen = curvature_samples(problem.train, samples)
     num = num_examples(chosen, "train")
     plan, batch = row_problem(problem, chosen)
-    stream = Gradients(plan, problem.params, (False,) * plan.num_blocks)
+    stream = Gradients(plan, problem.params, (False,) * plan.num_blocks, problem.memory)
     sums = _summed(stream, batch, problem.memory, _covariances)
     num_rows = num_examples(batch, "train")  # a is the same for all rows of a sample, δ adds up over them
     eigen = tuple(_eigen(None if a is None else a / num_rows, delta / num) for a, delta in sums)

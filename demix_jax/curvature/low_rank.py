@@ -8,11 +8,11 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from demix_jax._plan import Plan
 from demix_jax.checks import InputError
 from demix_jax.curvature.base import Directions, Fitted
-from demix_jax.factored import FactoredGradients
-from demix_jax.ghost import blocked_gram_matrix
+from demix_jax.gradients.factored import FactoredGradients
+from demix_jax.gradients.ghost import blocked_gram_matrix
+from demix_jax.gradients.plan import Plan
 
 logger = logging.getLogger("demix_jax")
 

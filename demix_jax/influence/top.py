@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from demix_jax._blocks import IDENTITY, InfluenceBlocks
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature
-from demix_jax.gradients import Loss, PyTree
+from demix_jax.gradients.per_example import Loss, PyTree
+from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, write_influence
 
 
 class TopInfluences(NamedTuple):
@@ -56,7 +56,9 @@ def top_influences(
     columns = []
     for blocks in blocks_of.column_blocks():
         best = None
-        for span, block in blocks:
+        for span, gradients, directions in blocks:
+            shape = (gradients.losses.shape[0], directions.own.losses.shape[0])
+            block = write_influence(jnp.zeros(shape, blocks_of.dtype), gradients, directions, 0, 0)
             if best is None:
                 empty = jnp.zeros((block.shape[1], k), jnp.int32)
                 worst = jnp.full((block.shape[1], k), jnp.inf, block.dtype)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax._plan import Plan
 from demix_jax.checks import InputError
-from demix_jax.factored import FactoredGradients
-from demix_jax.ghost import form
+from demix_jax.gradients.factored import FactoredGradients
+from demix_jax.gradients.ghost import form
+from demix_jax.gradients.plan import Plan
 
 PyTree = Any
+
+# No matrix product gains from more rows at a time.
+_LONGEST_BLOCK = 2048
 
 # Default of every `memory` argument: what a block of examples and its products may take, in bytes.
 MEMORY_ON_CPU = 2**28
@@ -34,17 +37,28 @@ class Span(NamedTuple):
 class Gradients(NamedTuple):
     """What turns a batch into gradients: compiled once per block length.
 
-    plan, params: see `Plan`. formed: blocks to form in full. unit: scale each gradient to length one.
+    plan, params: see `Plan`. formed: blocks to form in full. memory: bytes to work in.
+    unit: scale each gradient to length one.
     """
 
     plan: Plan
     params: PyTree
     formed: tuple[bool, ...]
+    memory: int
     unit: bool = False
 
     def shape(self) -> FactoredGradients:
         """Shapes of the gradients of one example."""
-        return jax.eval_shape(lambda one: form(one, self.formed), self.plan.shape())
+        return gradient_shape(self.plan, self.formed)
+
+    def block_length(self, num: int) -> int:
+        """How many of `num` examples to take at a time, so that their gradients fill a part of the memory."""
+        return block_length(num_bytes(self.shape()), num, self.memory // 4, _LONGEST_BLOCK)
+
+    def _pass_length(self, length: int) -> int:
+        """How many examples go through the loss at a time: what a forward and a backward pass keep is larger."""
+        each = 4 * num_bytes(self.shape()) + 2 * num_bytes(self.plan.shape())
+        return block_length(each, length, self.memory // 8)
 
     def of(self, batch: PyTree, span: Span, length: int, argument: str, offset: int = 0) -> FactoredGradients:
         """Gradients of the examples of `span`; InputError if a loss or gradient among them is not finite.
@@ -53,7 +67,7 @@ class Gradients(NamedTuple):
         """
         num = span.stop - span.start
         block = _take(batch, span.start, num, length)
-        gradients, finite = _gradients(self.plan, self.formed, self.unit, self.params, block)
+        gradients, finite = _gradients(self.plan, self.formed, self.unit, self._pass_length(length), self.params, block)
         finite = np.asarray(finite)[:num]
         if not finite.all():
             raise InputError(
@@ -76,18 +90,34 @@ class Gradients(NamedTuple):
         return total
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def _gradients(plan: Plan, formed: tuple[bool, ...], unit: bool, params: PyTree, batch: PyTree):
-    gradients = plan.gradients(params, batch)
-    finite = jnp.isfinite(gradients.losses)
-    for leaf in jax.tree.leaves(gradients.blocks):
-        if jnp.issubdtype(leaf.dtype, jnp.floating):
-            finite &= jnp.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
-    gradients = form(gradients, formed)
-    if unit:
-        squared = gradients.squared_norms()
-        gradients = gradients.scaled(jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0))
-    return gradients, finite
+@lru_cache(maxsize=128)
+def gradient_shape(plan: Plan, formed: tuple[bool, ...]) -> FactoredGradients:
+    """Shapes of the gradients of one example, the blocks marked in `formed` in full."""
+    return jax.eval_shape(lambda one: form(one, formed), plan.shape())
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _gradients(plan: Plan, formed: tuple[bool, ...], unit: bool, length: int, params: PyTree, batch: PyTree):
+    """Gradients of `batch`, `length` examples at a time, and which of them are finite."""
+
+    def one_pass(batch):
+        gradients = plan.gradients(params, batch)
+        finite = jnp.isfinite(gradients.losses)
+        for leaf in jax.tree.leaves(gradients.blocks):
+            if jnp.issubdtype(leaf.dtype, jnp.floating):
+                finite &= jnp.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
+        gradients = form(gradients, formed)
+        if unit:
+            squared = gradients.squared_norms()
+            inverse = jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+            gradients = gradients.scaled(inverse)
+        return gradients, finite
+
+    num = jax.tree.leaves(batch)[0].shape[0]
+    if length >= num:
+        return one_pass(batch)
+    parts = jax.tree.map(lambda leaf: leaf.reshape(-1, length, *leaf.shape[1:]), batch)
+    return jax.tree.map(lambda leaf: leaf.reshape(num, *leaf.shape[2:]), jax.lax.map(one_pass, parts))
 
 
 @partial(jax.jit, static_argnums=1)
@@ -122,7 +152,7 @@ def spans(num: int, length: int) -> Iterator[Span]:
         yield Span(first, stop, start - first)
 
 
-def block_length(bytes_each: int, num: int, memory: int, most: int = 8192) -> int:
+def block_length(bytes_each: int, num: int, memory: int, most: int = 2**20) -> int:
     """How many examples to take at a time: a power of two, so that few programs are compiled.
 
     Args:

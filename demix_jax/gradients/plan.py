@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend import core
 
-from demix_jax import _jaxpr
-from demix_jax._uses import Use, View, find_uses, rearrange
-from demix_jax.factored import Dense, FactoredGradients, Layout, Outer, Part, Rows
+from demix_jax.gradients import jaxprs
+from demix_jax.gradients.factored import Dense, FactoredGradients, Layout, Outer, Part, Rows
+from demix_jax.gradients.uses import Use, View, find_uses, rearrange
 
 logger = logging.getLogger("demix_jax")
 
@@ -114,10 +114,10 @@ def _evaluate(closed: core.ClosedJaxpr, inputs: Sequence[Any], uses: Sequence[Us
         by_equation.setdefault(use.eqn, []).append(number)
     recorded: list[Any] = [None] * len(uses)
     for index, eqn in enumerate(closed.jaxpr.eqns):
-        arguments = _jaxpr.read(values, eqn.invars)
+        arguments = jaxprs.read(values, eqn.invars)
         numbers = by_equation.get(index, [])
         if not numbers:
-            outputs = _jaxpr.evaluate_equation(eqn, arguments)
+            outputs = jaxprs.evaluate_equation(eqn, arguments)
         elif uses[numbers[0]].kind == "scan":
             inner = [uses[number].inner for number in numbers]
             outputs, stacked = _evaluate_scan(eqn, arguments, inner, [zeros[number] for number in numbers])
@@ -126,16 +126,16 @@ def _evaluate(closed: core.ClosedJaxpr, inputs: Sequence[Any], uses: Sequence[Us
         else:
             [number] = numbers
             use = uses[number]
-            [result] = _jaxpr.evaluate_equation(eqn, arguments)
+            [result] = jaxprs.evaluate_equation(eqn, arguments)
             recorded[number] = _looked_up(eqn, arguments) if use.kind == "rows" else arguments[1 - use.operand]
             outputs = [result + zeros[number]]
-        _jaxpr.write(values, eqn.outvars, outputs)
-    return _jaxpr.read(values, closed.jaxpr.outvars), recorded
+        jaxprs.write(values, eqn.outvars, outputs)
+    return jaxprs.read(values, closed.jaxpr.outvars), recorded
 
 
 def _looked_up(eqn: core.JaxprEqn, arguments: Sequence[Any]) -> jax.Array:
     """Row numbers that a lookup reads, as the equation treats numbers out of range: clipped, or −1 when dropped."""
-    num_rows = _jaxpr.aval(eqn.invars[0]).shape[0]
+    num_rows = jaxprs.aval(eqn.invars[0]).shape[0]
     ids = jnp.asarray(arguments[1])
     if eqn.primitive.name == "dynamic_slice" or "CLIP" in str(eqn.params["mode"]).upper():
         return jnp.clip(ids, 0, num_rows - 1).astype(jnp.int32)
@@ -144,7 +144,7 @@ def _looked_up(eqn: core.JaxprEqn, arguments: Sequence[Any]) -> jax.Array:
 
 def _evaluate_scan(eqn: core.JaxprEqn, arguments: Sequence[Any], uses: Sequence[Any], zeros: Sequence[jax.Array]):
     num_consts, num_carry = eqn.params["num_consts"], eqn.params["num_carry"]
-    body = _jaxpr.flatten(eqn.params["jaxpr"])
+    body = jaxprs.flatten(eqn.params["jaxpr"])
     consts, carry, slices = (
         list(arguments[:num_consts]),
         list(arguments[num_consts : num_consts + num_carry]),
@@ -169,7 +169,7 @@ def _whole(part: Part) -> Layout:
 
 @lru_cache(maxsize=128)
 def _shape(plan: Plan) -> FactoredGradients:
-    inputs = [jax.ShapeDtypeStruct(_jaxpr.aval(var).shape, _jaxpr.aval(var).dtype) for var in plan.closed.jaxpr.invars]
+    inputs = [jax.ShapeDtypeStruct(jaxprs.aval(var).shape, jaxprs.aval(var).dtype) for var in plan.closed.jaxpr.invars]
     count = len(plan.leaves)
 
     def one(leaves, example):
@@ -197,7 +197,7 @@ def _plan(loss, params_structure, params_shapes, batch_structure, batch_shapes, 
     function = loss.loss if isinstance(loss, _ByIdentity) else loss
     params = jax.tree.unflatten(params_structure, [jax.ShapeDtypeStruct(*entry) for entry in params_shapes])
     example = jax.tree.unflatten(batch_structure, [jax.ShapeDtypeStruct(*entry) for entry in batch_shapes])
-    closed = _jaxpr.trace(function, params, example)
+    closed = jaxprs.trace(function, params, example)
     names = leaf_names(params)
     chosen = [index for index, name in enumerate(names) if select is None or re.search(select, name)]
     tracked = {closed.jaxpr.invars[index]: View(index, params_shapes[index][0]) for index in chosen}

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax import _jaxpr
-from demix_jax._plan import Plan, leaf_names, plan_for
 from demix_jax.checks import InputError
-from demix_jax.factored import FactoredGradients
+from demix_jax.gradients import jaxprs
+from demix_jax.gradients.factored import FactoredGradients
+from demix_jax.gradients.plan import Plan, leaf_names, plan_for
 
 PyTree = Any
 Loss = Callable[[PyTree, PyTree], jax.Array]
@@ -90,7 +90,7 @@ def checked_plan(loss: Loss, params: PyTree, select: str | None = None, **batche
 
 def _checked_loss(loss: Loss, params: PyTree, batch: PyTree, select: str | None, names: list[str]) -> Plan:
     plan = plan_for(loss, params, batch, select)
-    outputs = [(tuple(_jaxpr.aval(atom).shape), _jaxpr.aval(atom).dtype) for atom in plan.closed.jaxpr.outvars]
+    outputs = [(tuple(jaxprs.aval(atom).shape), jaxprs.aval(atom).dtype) for atom in plan.closed.jaxpr.outvars]
     if len(outputs) != 1 or outputs[0][0] != () or not jnp.issubdtype(outputs[0][1], jnp.floating):
         described = ", ".join(f"{dtype}{list(shape)}" for shape, dtype in outputs)
         raise InputError(

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from demix_jax import _jaxpr
+from demix_jax.gradients import jaxprs
 
 # A rearrangement of an array's entries: ("transpose", axes) and ("reshape", shape) in the order they are applied.
 Steps = tuple[tuple[str, tuple[int, ...]], ...]
@@ -117,13 +117,13 @@ class Use:
 
 def find_uses(jaxpr: core.Jaxpr, tracked: dict[Any, View]) -> tuple[list[Use], set[int]]:
     """The factored uses of the `tracked` inputs of a flat `jaxpr`, and the parameters that are used in another way."""
-    live = _jaxpr.live_equations(jaxpr)
+    live = jaxprs.live_equations(jaxpr)
     index = {id(eqn): number for number, eqn in enumerate(jaxpr.eqns)}
-    readers = Counter(atom for eqn in live for atom in eqn.invars if not _jaxpr.is_literal(atom))
-    readers.update(atom for atom in jaxpr.outvars if not _jaxpr.is_literal(atom))
+    readers = Counter(atom for eqn in live for atom in eqn.invars if not jaxprs.is_literal(atom))
+    readers.update(atom for atom in jaxpr.outvars if not jaxprs.is_literal(atom))
     views, products, uses, dense = dict(tracked), {}, [], set()
     for eqn in live:
-        inputs = [None if _jaxpr.is_literal(atom) else views.get(atom) for atom in eqn.invars]
+        inputs = [None if jaxprs.is_literal(atom) else views.get(atom) for atom in eqn.invars]
         if not any(inputs):
             continue
         name = eqn.primitive.name
@@ -151,19 +151,19 @@ def find_uses(jaxpr: core.Jaxpr, tracked: dict[Any, View]) -> tuple[list[Use], s
                     continue
             if name in ("add", "add_any"):
                 other = eqn.invars[1 - operand]
-                number = None if _jaxpr.is_literal(other) else products.get(other)
+                number = None if jaxprs.is_literal(other) else products.get(other)
                 if (
                     number is not None
                     and readers[other] == 1
-                    and _jaxpr.aval(other).shape == _jaxpr.aval(eqn.outvars[0]).shape
+                    and jaxprs.aval(other).shape == jaxprs.aval(eqn.outvars[0]).shape
                 ):
-                    merged = _with_bias(uses[number], view, _jaxpr.aval(eqn.outvars[0]).shape)
+                    merged = _with_bias(uses[number], view, jaxprs.aval(eqn.outvars[0]).shape)
                     if merged is not None:
                         uses[number] = merged
                         continue
         dense |= {entry.param for entry in inputs if entry is not None}
     for atom in jaxpr.outvars:
-        if not _jaxpr.is_literal(atom) and atom in views:
+        if not jaxprs.is_literal(atom) and atom in views:
             dense.add(views[atom].param)
     return uses, dense
 
@@ -173,7 +173,7 @@ def _viewed(eqn: core.JaxprEqn, inputs: Sequence[View | None]) -> View | None:
     name, [view, *rest] = eqn.primitive.name, inputs
     if view is None or rest:
         return None
-    shape = _jaxpr.aval(eqn.outvars[0]).shape
+    shape = jaxprs.aval(eqn.outvars[0]).shape
     if name == "convert_element_type":
         return view if jnp.issubdtype(eqn.params["new_dtype"], jnp.floating) else None
     if name in ("copy", "copy_p", "optimization_barrier"):
@@ -197,7 +197,7 @@ def _product_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
     """x @ W in any arrangement of axes."""
     if view.axes is not None:
         return None
-    other, output = _jaxpr.aval(eqn.invars[1 - operand]), _jaxpr.aval(eqn.outvars[0])
+    other, output = jaxprs.aval(eqn.invars[1 - operand]), jaxprs.aval(eqn.outvars[0])
     if not jnp.issubdtype(other.dtype, jnp.floating):
         return None
     contracting, batch = eqn.params["dimension_numbers"]
@@ -233,7 +233,7 @@ def _product_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
 
 def _gather_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
     """table[ids], whole rows."""
-    numbers, output = eqn.params["dimension_numbers"], _jaxpr.aval(eqn.outvars[0])
+    numbers, output = eqn.params["dimension_numbers"], jaxprs.aval(eqn.outvars[0])
     rank = len(view.shape)
     whole_rows = (
         operand == 0
@@ -253,7 +253,7 @@ def _dynamic_slice_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | No
     """table[id], one whole row."""
     sizes = tuple(eqn.params["slice_sizes"])
     whole_row = operand == 0 and not view.steps and view.axes is None and sizes == (1, *view.shape[1:])
-    return _rows_use(view, _jaxpr.aval(eqn.outvars[0]), (1,)) if whole_row else None
+    return _rows_use(view, jaxprs.aval(eqn.outvars[0]), (1,)) if whole_row else None
 
 
 def _rows_use(view: View, output: Any, ids_shape: tuple[int, ...]) -> Use:
@@ -291,7 +291,7 @@ def _with_bias(use: Use, view: View, shape: tuple[int, ...]) -> Use | None:
 def _scan_uses(eqn: core.JaxprEqn, number: int, inputs: Sequence[View | None]) -> tuple[list[Use], set[int]]:
     """Uses inside a scan's body, of parameters that enter whole (constants) or one slice per step."""
     num_consts, num_carry, length = eqn.params["num_consts"], eqn.params["num_carry"], eqn.params["length"]
-    body = _jaxpr.flatten(eqn.params["jaxpr"])
+    body = jaxprs.flatten(eqn.params["jaxpr"])
     first_slice = num_consts + num_carry
     tracked, outer, dense = {}, {}, set()
     for position, (view, var) in enumerate(zip(inputs, body.jaxpr.invars, strict=True)):
@@ -302,7 +302,7 @@ def _scan_uses(eqn: core.JaxprEqn, number: int, inputs: Sequence[View | None]) -
             dense.add(view.param)
             continue
         outer[view.param] = (view, position >= first_slice)
-        tracked[var] = View(view.param, tuple(_jaxpr.aval(var).shape))
+        tracked[var] = View(view.param, tuple(jaxprs.aval(var).shape))
     found, others = find_uses(body.jaxpr, tracked)
     dense |= others
     uses = []

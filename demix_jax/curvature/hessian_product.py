@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax._plan import Plan
-from demix_jax._stream import Gradients
 from demix_jax.curvature.base import Problem
-from demix_jax.gradients import PyTree, num_examples
+from demix_jax.gradients.per_example import PyTree, num_examples
+from demix_jax.gradients.plan import Plan
+from demix_jax.gradients.stream import gradient_shape
 
 # Samples whose forward and backward passes are held at once, for each vector.
 _CHUNK = 256
@@ -64,7 +64,7 @@ class HessianProduct(NamedTuple):
 
 def hessian_product(plan: Plan, formed: tuple[bool, ...], params: PyTree, chunks: Any) -> Callable:
     """f[P] → f[P], to be used inside a compiled function."""
-    template = Gradients(plan, params, formed).shape()
+    template = gradient_shape(plan, formed)
 
     def mean_loss(values, samples, weights):
         return jnp.sum(weights * jax.vmap(plan.loss, in_axes=(None, 0))(values, samples))

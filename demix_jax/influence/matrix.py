@@ -6,16 +6,13 @@ sample i. Negative: raising this sample's weight lowers that loss.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 
-from demix_jax._blocks import IDENTITY, InfluenceBlocks
 from demix_jax.curvature import Curvature, Directions
-from demix_jax.factored import FactoredGradients
-from demix_jax.gradients import Loss, PyTree
+from demix_jax.gradients.factored import FactoredGradients
+from demix_jax.gradients.per_example import Loss, PyTree
+from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, write_influence
 
 
 def influence_matrix(
@@ -52,20 +49,11 @@ def influence_matrix(
     blocks_of = InfluenceBlocks.make(
         loss, params, train, valid, curvature, normalize=normalize, select=select, memory=memory
     )
-    columns = []
-    for blocks in blocks_of.column_blocks():
-        matrix = None
-        for span, block in blocks:
-            if matrix is None:
-                matrix = jnp.zeros((blocks_of.num_train, block.shape[1]), block.dtype)
-            matrix = _write(matrix, block, span.start)
-        columns.append(matrix)
-    return columns[0] if len(columns) == 1 else jnp.concatenate(columns, axis=1)
-
-
-@partial(jax.jit, donate_argnums=0)
-def _write(matrix: jax.Array, block: jax.Array, start: Any) -> jax.Array:
-    return jax.lax.dynamic_update_slice_in_dim(matrix, block, start, axis=0)
+    matrix = jnp.zeros((blocks_of.num_train, blocks_of.num_valid), blocks_of.dtype)
+    for number, blocks in enumerate(blocks_of.column_blocks()):
+        for span, gradients, directions in blocks:
+            matrix = write_influence(matrix, gradients, directions, span.start, number * blocks_of.width)
+    return matrix
 
 
 def self_influence(
@@ -93,7 +81,7 @@ def self_influence(
     """
     blocks_of = InfluenceBlocks.make(loss, params, batch, batch, curvature, select=select, memory=memory)
     blocks = []
-    for span, gradients in blocks_of.row_gradients(blocks_of.width):
+    for span, gradients in blocks_of.row_gradients():
         block = _self_influence(gradients, blocks_of.fitted.solve(gradients))
         blocks.append(block[span.seen :])
     return jnp.concatenate(blocks)

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from demix_jax import _jaxpr
-from demix_jax._plan import Plan
+from demix_jax.gradients import jaxprs
+from demix_jax.gradients.plan import Plan
 
 
 class Cut(NamedTuple):
@@ -30,21 +30,21 @@ class Cut(NamedTuple):
 def cuts(plan: Plan) -> tuple[Cut, ...]:
     """Every cut of the loss of `plan`, the one nearest to the parameters first."""
     jaxpr = plan.closed.jaxpr
-    live = _jaxpr.live_equations(jaxpr)
+    live = jaxprs.live_equations(jaxpr)
     last_read: dict[Any, int] = {}
     for number, eqn in enumerate(live):
-        last_read.update((atom, number) for atom in eqn.invars if not _jaxpr.is_literal(atom))
-    last_read.update((atom, len(live)) for atom in jaxpr.outvars if not _jaxpr.is_literal(atom))
+        last_read.update((atom, number) for atom in eqn.invars if not jaxprs.is_literal(atom))
+    last_read.update((atom, len(live)) for atom in jaxpr.outvars if not jaxprs.is_literal(atom))
     carrying = {jaxpr.invars[index] for index in plan.selected}
     found = []
     for number, eqn in enumerate(live):
-        if not any(atom in carrying for atom in eqn.invars if not _jaxpr.is_literal(atom)):
+        if not any(atom in carrying for atom in eqn.invars if not jaxprs.is_literal(atom)):
             continue
         carrying.update(var for var in eqn.outvars if not isinstance(var, core.DropVar))
         carrying = {var for var in carrying if last_read.get(var, -1) > number}
         if len(carrying) == 1:
             [var] = carrying
-            if var in eqn.outvars and jnp.issubdtype(_jaxpr.aval(var).dtype, jnp.floating):
+            if var in eqn.outvars and jnp.issubdtype(jaxprs.aval(var).dtype, jnp.floating):
                 found.append(_cut(plan, live, number, var))
     return tuple(found)
 
@@ -58,19 +58,19 @@ def _cut(plan: Plan, live: list, number: int, var: Any) -> Cut:
 
     def outputs(params, example):
         bound = dict(zip(inputs, values(params, example), strict=True))
-        return _jaxpr.evaluate_run(live[: number + 1], bound, [var])[0].reshape(-1)
+        return jaxprs.evaluate_run(live[: number + 1], bound, [var])[0].reshape(-1)
 
     def head(result, params, example):
         bound = dict(zip(inputs, values(params, example), strict=True))
         before = _without(live[: number + 1], var)
         for eqn in before:
-            _jaxpr.write(bound, eqn.outvars, _jaxpr.evaluate_equation(eqn, _jaxpr.read(bound, eqn.invars)))
-        bound[var] = result.reshape(_jaxpr.aval(var).shape)
+            jaxprs.write(bound, eqn.outvars, jaxprs.evaluate_equation(eqn, jaxprs.read(bound, eqn.invars)))
+        bound[var] = result.reshape(jaxprs.aval(var).shape)
         for eqn in live[number + 1 :]:
-            _jaxpr.write(bound, eqn.outvars, _jaxpr.evaluate_equation(eqn, _jaxpr.read(bound, eqn.invars)))
-        return _jaxpr.read(bound, closed.jaxpr.outvars)[0]
+            jaxprs.write(bound, eqn.outvars, jaxprs.evaluate_equation(eqn, jaxprs.read(bound, eqn.invars)))
+        return jaxprs.read(bound, closed.jaxpr.outvars)[0]
 
-    return Cut(outputs, head, _jaxpr.aval(var).size)
+    return Cut(outputs, head, jaxprs.aval(var).size)
 
 
 def _without(eqns: list, var: Any) -> list:

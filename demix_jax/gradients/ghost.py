@@ -7,27 +7,25 @@ Source: Wang et al. 2024, "Data Shapley in One Training Run", §4; Li et al. 202
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from demix_jax.factored import Block, Dense, FactoredGradients, Outer, Rows
+from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer, Rows
 
 # A product of two small Gram matrices is bound by memory: writing, reading and adding them costs about as much as
 # this many multiply-adds per pair (measured on two x86 cores; of little weight elsewhere).
 _PASS_COST = 64
 
 
-# Pairs per block: their products then stay in cache on a CPU, and fill an accelerator.
-PAIRS_ON_CPU = 2**20
-PAIRS_ON_ACCELERATOR = 2**25
-
-
-def pairs_per_block() -> int:
-    return PAIRS_ON_CPU if jax.default_backend() == "cpu" else PAIRS_ON_ACCELERATOR
+# Numbers in an intermediate: products of factors then stay in cache on a CPU, and fill an accelerator; gradients
+# formed on the way are so many that each of the others is read seldom.
+_PRODUCTS_ON_CPU, _PRODUCTS_ON_ACCELERATOR = 2**20, 2**25
+_FORMED_ON_CPU, _FORMED_ON_ACCELERATOR = 2**24, 2**28
 
 
 def formed_blocks(left: FactoredGradients, right: FactoredGradients) -> tuple[bool, ...]:
@@ -67,22 +65,62 @@ def gram_matrix(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
     return total
 
 
+@jax.jit
 def blocked_gram_matrix(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
-    """`gram_matrix`, a block of `left` at a time, so that its intermediates stay small whatever the size."""
-    num, width = left.losses.shape[0], right.losses.shape[0] * gram_positions(left, right)
-    length = min(num, max(16, pairs_per_block() // width))
-    total = jnp.zeros((num, right.losses.shape[0]), jax.eval_shape(gram_matrix, left, right).dtype)
-    for start in range(0, num, length):
-        total = _write_gram(total, left, right, min(start, num - length), length)
-    return total
+    """`gram_matrix`, a few rows at a time, so that its intermediates stay small whatever the size."""
+    total = jnp.zeros((left.losses.shape[0], right.losses.shape[0]), accumulated_dtype(left, right))
+    length = rows_per_block(left, right)
+    return write_products(total, lambda part: gram_matrix(part, right), left, length, 0, 0)
 
 
-@partial(jax.jit, static_argnums=4, donate_argnums=0)
-def _write_gram(
-    total: jax.Array, left: FactoredGradients, right: FactoredGradients, start: Any, length: int
+def write_products(
+    total: jax.Array,
+    product: Callable[[FactoredGradients], jax.Array],
+    gradients: FactoredGradients,
+    length: int,
+    row: Any,
+    column: Any,
 ) -> jax.Array:
-    part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), left)
-    return jax.lax.dynamic_update_slice_in_dim(total, gram_matrix(part, right), start, axis=0)
+    """`total` with product(gradients), f[n, m], at (`row`, `column`); computed `length` rows at a time.
+
+    To be called under jit: one program then holds the loop, and its intermediates stay in cache.
+    """
+    num = gradients.losses.shape[0]
+
+    def write(number, total):
+        start = jnp.minimum(number * length, num - length)  # the last block reaches back, so that all are equally long
+        part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), gradients)
+        return jax.lax.dynamic_update_slice(total, product(part), (row + start, jnp.asarray(column, start.dtype)))
+
+    if length == num:
+        return jax.lax.dynamic_update_slice(total, product(gradients), (row, column))
+    return jax.lax.fori_loop(0, math.ceil(num / length), write, total)
+
+
+def rows_per_block(left: FactoredGradients, right: FactoredGradients) -> int:
+    """How many gradients of `left` to multiply with all of `right` at a time; from shapes alone."""
+    on_cpu = jax.default_backend() == "cpu"
+    products, formed = right.losses.shape[0], 1
+    for pair in zip(left.blocks, right.blocks, strict=True):
+        if _ghost_is_cheaper(*pair):
+            block, other = pair
+            assert not isinstance(block, Dense) and not isinstance(other, Dense)
+            positions = block.positions * other.positions * block.layout.matrix[0]
+            products = max(products, positions * right.losses.shape[0])
+        elif not isinstance(pair[0], Dense):
+            formed += sum(layout.size for layout in pair[0].layouts)
+    most = min(
+        (_PRODUCTS_ON_CPU if on_cpu else _PRODUCTS_ON_ACCELERATOR) // products,
+        (_FORMED_ON_CPU if on_cpu else _FORMED_ON_ACCELERATOR) // formed,
+    )
+    return min(left.losses.shape[0], max(16, most))
+
+
+def accumulated_dtype(*gradients: FactoredGradients) -> Any:
+    """The dtype of inner products: f32 at least."""
+    leaves = [leaf for leaf in jax.tree.leaves([one.blocks for one in gradients])]
+    floating = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.result_type(jnp.float32, *floating)
 
 
 def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
@@ -102,17 +140,6 @@ def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Ar
         else:
             total = total + jnp.sum(jnp.multiply(*_common(left_block.full(), right_block.full())), axis=1)
     return total
-
-
-def gram_positions(left: FactoredGradients, right: FactoredGradients) -> int:
-    """Numbers per pair in the widest intermediate of `gram_matrix`: B · T · T' of the blocks left as factors."""
-    widest = 1
-    for left_block, right_block in zip(left.blocks, right.blocks, strict=True):
-        if isinstance(left_block, Dense) or isinstance(right_block, Dense):
-            continue
-        if _ghost_is_cheaper(left_block, right_block):
-            widest = max(widest, left_block.positions * right_block.positions * left_block.layout.matrix[0])
-    return widest
 
 
 def _ghost_is_cheaper(left: Block, right: Block) -> bool:

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from demix_jax._blocks import IDENTITY, InfluenceBlocks
-from demix_jax._stream import spans
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature, Directions
-from demix_jax.factored import Dense, FactoredGradients, Outer
-from demix_jax.gradients import Loss, PyTree
+from demix_jax.gradients.factored import Dense, FactoredGradients, Outer
+from demix_jax.gradients.per_example import Loss, PyTree
+from demix_jax.gradients.stream import block_length, spans
+from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks
 
 
 class PositionInfluence(NamedTuple):
@@ -66,7 +66,8 @@ def position_influence(
     parts = []
     for directions in blocks.column_directions():
         rows = []
-        length = max(1, min(blocks.length, 2 ** (blocks.length // positions).bit_length()))
+        each = 4 * positions * directions.own.losses.shape[0]
+        length = block_length(each, min(blocks.length, blocks.num_train), blocks.train_gradients.memory // 8)
         for span in spans(blocks.num_train, min(length, blocks.num_train)):
             gradients = blocks.train_gradients.of(blocks.train, span, span.stop - span.start, "train")
             part = _split_products(split, positions, gradients, directions)

@@ -15,7 +15,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from demix_jax._uses import Steps, arrange_back, rearrange
+from demix_jax.gradients.uses import Steps, arrange_back, rearrange
 
 PyTree = Any
 

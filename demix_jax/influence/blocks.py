@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from demix_jax._stream import Gradients, Span, as_arrays, block_length, default_memory, num_bytes, spans
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature, Directions, Fitted, Identity, Problem
-from demix_jax.factored import FactoredGradients
-from demix_jax.ghost import formed_blocks, gram_positions, pairs_per_block
-from demix_jax.gradients import Loss, PyTree, checked_plan, num_examples
+from demix_jax.gradients.factored import FactoredGradients
+from demix_jax.gradients.ghost import accumulated_dtype, formed_blocks, rows_per_block, write_products
+from demix_jax.gradients.per_example import Loss, PyTree, checked_plan, num_examples
+from demix_jax.gradients.stream import Gradients, Span, as_arrays, default_memory, num_bytes, spans
 
 IDENTITY = Identity()
 
@@ -41,6 +42,15 @@ class InfluenceBlocks(NamedTuple):
     @property
     def num_train(self) -> int:
         return jax.tree.leaves(self.train)[0].shape[0]
+
+    @property
+    def num_valid(self) -> int:
+        return jax.tree.leaves(self.valid)[0].shape[0]
+
+    @property
+    def dtype(self) -> Any:
+        """Of the influence."""
+        return accumulated_dtype(self.train_gradients.shape(), self.valid_gradients.shape())
 
     @classmethod
     def make(
@@ -78,59 +88,52 @@ class InfluenceBlocks(NamedTuple):
         if factors_only:
             formed = (False,) * len(formed)
         fitted = curvature.fit(Problem(loss, params, train, train_plan, formed, select, memory))
-        streams = [Gradients(plan, params, formed, unit) for plan in (train_plan, valid_plan)]
-        shapes = [stream.shape() for stream in streams]
-        # An example takes its factors, about as much again for each of forward and backward pass, and its products.
-        each = [
-            4 * num_bytes(shape) + 2 * num_bytes(one) for shape, one in zip(shapes, (one_train, one_valid), strict=True)
-        ]
-        # Validation gradients are kept, for each further block of them those of `train` are computed anew.
-        most_kept = max(1, memory * 3 // 4 // num_bytes(shapes[1]))
+        streams = [Gradients(plan, params, formed, memory, unit) for plan in (train_plan, valid_plan)]
+        # Validation gradients are kept; for each further block of them those of `train` are computed anew.
+        most_kept = max(1, memory * 5 // 8 // num_bytes(streams[1].shape()))
         width = math.ceil(num_valid / math.ceil(num_valid / most_kept))
-        most = max(16, pairs_per_block() // (width * gram_positions(*shapes)))
-        length = block_length(max(each), max(num_train, num_valid), memory // 4, most)
-        return cls(
-            train, valid, streams[0], streams[1], fitted,
-            normalize == "cosine" and not unit, length, width,
-        )  # fmt: skip
+        length = streams[0].block_length(max(num_train, num_valid))
+        return cls(train, valid, streams[0], streams[1], fitted, normalize == "cosine" and not unit, length, width)
 
     def column_directions(self) -> Iterator[Directions]:
         """(H + λI)⁻¹ applied to the gradients of one block of validation samples after another."""
         for gradients in self._column_gradients():
             yield self.fitted.solve(gradients)
 
-    def column_blocks(self) -> Iterator[Iterator[tuple[Span, jax.Array]]]:
-        """Per block of validation samples, the blocks of its rows."""
+    def column_blocks(self) -> Iterator[Iterator[tuple[Span, FactoredGradients, Directions]]]:
+        """Per block of validation samples, all blocks of training samples: what `write_influence` multiplies."""
         for gradients in self._column_gradients():
             directions = self.fitted.solve(gradients)
-            scale = inverse_lengths(gradients, directions) if self.cosine else None
-            yield self._row_blocks(directions, scale)
+            if self.cosine:
+                directions = directions.scaled(inverse_lengths(gradients, directions))
+            yield self._row_blocks(directions)
 
     def _column_gradients(self) -> Iterator[FactoredGradients]:
-        num_valid = jax.tree.leaves(self.valid)[0].shape[0]
-        for start in range(0, num_valid, self.width):
+        for start in range(0, self.num_valid, self.width):
             part = jax.tree.map(lambda leaf: leaf[start : start + self.width], self.valid)  # noqa: B023
             yield self.valid_gradients.all(part, self.length, "valid", start)
 
-    def row_gradients(self, width: int) -> Iterator[tuple[Span, FactoredGradients]]:
-        """The gradients of the training samples, in blocks fit for products with `width` others."""
-        length = min(self.length, block_length(1, self.num_train, max(16, pairs_per_block() // width)))
-        for span in spans(self.num_train, length):
-            yield span, self.train_gradients.of(self.train, span, length, "train")
+    def row_gradients(self) -> Iterator[tuple[Span, FactoredGradients]]:
+        """The gradients of the training samples, block by block."""
+        for span in spans(self.num_train, self.length):
+            yield span, self.train_gradients.of(self.train, span, self.length, "train")
 
-    def _row_blocks(self, directions: Directions, scale: jax.Array | None) -> Iterator[tuple[Span, jax.Array]]:
-        width = self.width if directions.basis is None else directions.basis.losses.shape[0]
-        for span, gradients in self.row_gradients(width):
-            block = _influence(gradients, directions)
-            if scale is not None:
-                lengths = inverse_lengths(gradients, self.fitted.solve(gradients))
-                block = block * lengths[:, None] * scale[None, :]
-            yield span, block
+    def _row_blocks(self, directions: Directions) -> Iterator[tuple[Span, FactoredGradients, Directions]]:
+        for span, gradients in self.row_gradients():
+            if self.cosine:
+                gradients = gradients.scaled(inverse_lengths(gradients, self.fitted.solve(gradients)))
+            yield span, gradients, directions
 
 
-@jax.jit
-def _influence(gradients: FactoredGradients, directions: Directions) -> jax.Array:
-    return -directions.products(gradients)
+@partial(jax.jit, donate_argnums=0)
+def write_influence(
+    matrix: jax.Array, gradients: FactoredGradients, directions: Directions, row: Any, column: Any
+) -> jax.Array:
+    """`matrix` with the influence of n samples in m directions, f[n, m], at (`row`, `column`)."""
+    length = rows_per_block(gradients, directions.own)
+    if directions.basis is not None:
+        length = min(length, rows_per_block(gradients, directions.basis))
+    return write_products(matrix, lambda part: -directions.products(part), gradients, length, row, column)
 
 
 @jax.jit

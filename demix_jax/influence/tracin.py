@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from demix_jax.checks import InputError
-from demix_jax.gradients import Loss, PyTree, num_examples
-from demix_jax.influence import influence_matrix
+from demix_jax.gradients.per_example import Loss, PyTree, num_examples
+from demix_jax.influence.matrix import influence_matrix
 
 
 def tracin(
