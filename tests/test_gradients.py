@@ -249,7 +249,7 @@ def rows_of(gradients):
 def _placed_products(gradients, length):
     num = gradients.losses.shape[0]
     empty = jnp.zeros((num + 3, num + 1), ghost.accumulated_dtype(gradients))
-    return ghost.write_products(empty, lambda part: ghost.gram_matrix(part, gradients), gradients, length, 2, 1)
+    return ghost.write_rows(empty, lambda part: ghost.gram_matrix(part, gradients), gradients, length, 2, 1)
 
 
 @pytest.mark.parametrize("model", ZOO, ids=lambda model: model.__name__)

@@ -61,6 +61,10 @@ class FittedArnoldi:
     values: jax.Array
     damping: jax.Array
 
+    @property
+    def in_full(self) -> bool:
+        return False
+
     def solve(self, gradients: FactoredGradients) -> Directions:
         shares = self.values / (self.values + self.damping) / self.damping
         weights = shares[:, None] * blocked_gram_matrix(self.vectors, gradients)

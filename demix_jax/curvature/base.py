@@ -74,10 +74,16 @@ class Directions(NamedTuple):
 
 
 class Fitted(Protocol):
-    """A curvature fitted to training data. `damping` is the λ in use (0 where there is none)."""
+    """A curvature fitted to training data. `damping` is the λ in use (0 where there is none).
+
+    in_full: whether the directions that `solve` returns are vectors of length P rather than factors.
+    """
 
     @property
     def damping(self) -> Any: ...
+
+    @property
+    def in_full(self) -> bool: ...
 
     def solve(self, gradients: FactoredGradients) -> Directions:
         """(H + λI)⁻¹ g_j for each of M gradients."""

@@ -88,6 +88,10 @@ class FittedHessian(NamedTuple):
     damping: jax.Array
     solver: CG | LiSSA
 
+    @property
+    def in_full(self) -> bool:
+        return True
+
     def solve(self, gradients: FactoredGradients) -> Directions:
         """As `solve_reported`, with a warning in the log when some right-hand sides did not converge."""
         result = self.solve_reported(gradients)

@@ -23,5 +23,9 @@ class FittedIdentity:
 
     damping: float = 0.0
 
+    @property
+    def in_full(self) -> bool:
+        return False
+
     def solve(self, gradients: FactoredGradients) -> Directions:
         return Directions(gradients)

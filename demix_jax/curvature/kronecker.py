@@ -14,6 +14,7 @@ from demix_jax.checks import InputError
 from demix_jax.curvature.base import Directions, Problem, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples, row_problem
 from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer
+from demix_jax.gradients.ghost import accumulated_dtype, write_rows
 from demix_jax.gradients.per_example import PyTree, num_examples
 from demix_jax.gradients.stream import Gradients, block_length, num_bytes, spans, tail
 
@@ -21,6 +22,9 @@ logger = logging.getLogger("demix_jax")
 
 # A side longer than this keeps its own axes as basis: only the diagonal of its covariance counts.
 _LONGEST_SIDE = 4096
+
+# Right-hand sides that are rotated at a time.
+_RIGHT_HAND_SIDES = 64
 
 
 @flax.struct.dataclass
@@ -90,21 +94,30 @@ class FittedKronecker:
     damping: jax.Array
     order: tuple[int, ...] = flax.struct.field(pytree_node=False)
 
+    @property
+    def in_full(self) -> bool:
+        return True
+
     def solve(self, gradients: FactoredGradients) -> Directions:
         return Directions(_solve(self, gradients))
 
 
 @jax.jit
 def _solve(fitted: FittedKronecker, gradients: FactoredGradients) -> FactoredGradients:
-    solved, full, start = [], gradients.full(), 0
-    for block in gradients.blocks:
-        for layout in block.layouts:
-            eigen = fitted.eigen[fitted.order.index(layout.kernel.index)]
-            part = full[:, start : start + layout.size].reshape(-1, *layout.matrix)
-            part = eigen.rotate_back(eigen.rotate(part) / (eigen.values[None] + fitted.damping))
-            solved.append(part.reshape(part.shape[0], -1))
-            start += layout.size
-    return gradients.with_full(jnp.concatenate(solved, axis=1))
+    def rows(gradients):
+        solved, full, start = [], gradients.full(), 0
+        for block in gradients.blocks:
+            for layout in block.layouts:
+                eigen = fitted.eigen[fitted.order.index(layout.kernel.index)]
+                part = full[:, start : start + layout.size].reshape(-1, *layout.matrix)
+                part = eigen.rotate_back(eigen.rotate(part) / (eigen.values[None] + fitted.damping))
+                solved.append(part.reshape(part.shape[0], -1))
+                start += layout.size
+        return jnp.concatenate(solved, axis=1)
+
+    num = gradients.losses.shape[0]
+    empty = jnp.zeros((num, gradients.num_parameters), accumulated_dtype(gradients))
+    return gradients.with_full(write_rows(empty, rows, gradients, min(num, _RIGHT_HAND_SIDES), 0, 0))
 
 
 def _fit(problem: Problem, damping: float | None, samples: int | None, *, corrected: bool, name: str):
@@ -190,6 +203,20 @@ def _second_moments(eigen: tuple[Eigen, ...], gradients: FactoredGradients) -> l
     moments = []
     for block, one in zip(gradients.blocks, eigen, strict=True):
         [layout] = block.layouts
+        if isinstance(block, Outer) and block.positions == 1:  # squares of a product are products of squares
+            moments.append(jnp.einsum("nbc,nbf->bcf", *_rotated_squares(one, block), precision="highest"))
+            continue
         rotated = one.rotate(block.full().reshape(-1, *layout.matrix))
         moments.append(jnp.sum(rotated * rotated, axis=0))
     return moments
+
+
+def _rotated_squares(eigen: Eigen, block: Outer) -> tuple[jax.Array, jax.Array]:
+    """Squares of a, f[N, B, C], and of δ, f[N, B, F], in the eigenbasis."""
+    sides = []
+    for vectors, basis in ((block.a, eigen.inputs), (block.delta, eigen.outputs)):
+        side = vectors[:, :, 0].astype(jnp.result_type(jnp.float32, vectors.dtype))
+        if basis is not None:
+            side = jnp.einsum("nbc,bcd->nbd", side, basis, precision="highest")
+        sides.append(side * side)
+    return sides[0], sides[1]

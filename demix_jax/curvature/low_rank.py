@@ -31,6 +31,10 @@ class SampleSpace:
     factor: jax.Array
     damping: jax.Array
 
+    @property
+    def in_full(self) -> bool:
+        return False
+
     def solve(self, gradients: FactoredGradients) -> Directions:
         products = blocked_gram_matrix(self.rows, gradients)
         weights = _solve_factored(self.factor, products, self.damping)
@@ -43,6 +47,10 @@ class ParameterSpace:
 
     factor: jax.Array
     damping: jax.Array
+
+    @property
+    def in_full(self) -> bool:
+        return True
 
     def solve(self, gradients: FactoredGradients) -> Directions:
         return Directions(_solve_full(self.factor, gradients))

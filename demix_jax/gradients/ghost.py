@@ -70,18 +70,18 @@ def blocked_gram_matrix(left: FactoredGradients, right: FactoredGradients) -> ja
     """`gram_matrix`, a few rows at a time, so that its intermediates stay small whatever the size."""
     total = jnp.zeros((left.losses.shape[0], right.losses.shape[0]), accumulated_dtype(left, right))
     length = rows_per_block(left, right)
-    return write_products(total, lambda part: gram_matrix(part, right), left, length, 0, 0)
+    return write_rows(total, lambda part: gram_matrix(part, right), left, length, 0, 0)
 
 
-def write_products(
+def write_rows(
     total: jax.Array,
-    product: Callable[[FactoredGradients], jax.Array],
+    rows: Callable[[FactoredGradients], jax.Array],
     gradients: FactoredGradients,
     length: int,
     row: Any,
     column: Any,
 ) -> jax.Array:
-    """`total` with product(gradients), f[n, m], at (`row`, `column`); computed `length` rows at a time.
+    """`total` with rows(gradients), f[n, m], at (`row`, `column`); computed from `length` gradients at a time.
 
     To be called under jit: one program then holds the loop, and its intermediates stay in cache.
     """
@@ -90,10 +90,10 @@ def write_products(
     def write(number, total):
         start = jnp.minimum(number * length, num - length)  # the last block reaches back, so that all are equally long
         part = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, start, length), gradients)
-        return jax.lax.dynamic_update_slice(total, product(part), (row + start, jnp.asarray(column, start.dtype)))
+        return jax.lax.dynamic_update_slice(total, rows(part), (row + start, jnp.asarray(column, start.dtype)))
 
     if length == num:
-        return jax.lax.dynamic_update_slice(total, product(gradients), (row, column))
+        return jax.lax.dynamic_update_slice(total, rows(gradients), (row, column))
     return jax.lax.fori_loop(0, math.ceil(num / length), write, total)
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature, Directions, Fitted, Identity, Problem
 from demix_jax.gradients.factored import FactoredGradients
-from demix_jax.gradients.ghost import accumulated_dtype, formed_blocks, rows_per_block, write_products
+from demix_jax.gradients.ghost import accumulated_dtype, formed_blocks, rows_per_block, write_rows
 from demix_jax.gradients.per_example import Loss, PyTree, checked_plan, num_examples
 from demix_jax.gradients.stream import Gradients, Span, as_arrays, default_memory, num_bytes, spans
 
@@ -90,7 +90,10 @@ class InfluenceBlocks(NamedTuple):
         fitted = curvature.fit(Problem(loss, params, train, train_plan, formed, select, memory))
         streams = [Gradients(plan, params, formed, memory, unit) for plan in (train_plan, valid_plan)]
         # Validation gradients are kept; for each further block of them those of `train` are computed anew.
-        most_kept = max(1, memory * 5 // 8 // num_bytes(streams[1].shape()))
+        each = num_bytes(streams[1].shape())
+        if fitted.in_full:
+            each = max(each, 4 * sum(layout.size for layout in valid_plan.layouts))
+        most_kept = max(1, memory * 5 // 8 // each)
         width = math.ceil(num_valid / math.ceil(num_valid / most_kept))
         length = streams[0].block_length(max(num_train, num_valid))
         return cls(train, valid, streams[0], streams[1], fitted, normalize == "cosine" and not unit, length, width)
@@ -133,7 +136,7 @@ def write_influence(
     length = rows_per_block(gradients, directions.own)
     if directions.basis is not None:
         length = min(length, rows_per_block(gradients, directions.basis))
-    return write_products(matrix, lambda part: -directions.products(part), gradients, length, row, column)
+    return write_rows(matrix, lambda part: -directions.products(part), gradients, length, row, column)
 
 
 @jax.jit
