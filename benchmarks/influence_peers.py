@@ -217,7 +217,14 @@ def _torch_loss(problem: Problem) -> Any:
 
     if problem.model.task == "regression":
         return lambda outputs, y: 0.5 * (outputs[:, 0] - y) ** 2
-    return lambda outputs, y: torch.nn.functional.cross_entropy(outputs, y, reduction="none")
+
+    def cross_entropy(outputs: Any, y: Any) -> Any:
+        """As `demix_jax.models.losses.softmax_cross_entropy`, so that both sides differentiate the same formula."""
+        label = y.unsqueeze(-1)
+        margins = (outputs - outputs.gather(-1, label)).scatter(-1, label, -torch.inf)
+        return torch.nn.functional.softplus(torch.logsumexp(margins, dim=-1))
+
+    return cross_entropy
 
 
 def _tensors(batch: dict[str, np.ndarray], double: bool = False) -> tuple[Any, Any]:

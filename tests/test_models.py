@@ -13,6 +13,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from demix_jax.checks import InputError
 from demix_jax.models import MLP, FTTransformer, TaskModel, make_task_model, train_task_model
+from demix_jax.models.losses import softmax_cross_entropy
 
 
 def dense(x, params):
@@ -79,6 +80,16 @@ def test_classification_loss_is_softmax_cross_entropy():
     want = -log_softmax(logits, axis=1)[np.arange(5), y]
     got = [model.loss(params, {"x": x[i], "y": y[i]}) for i in range(5)]
     np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
+
+
+def test_classification_loss_keeps_the_gradient_of_a_sure_sample():
+    for logits in ([20.0, -3.0], [-1.0, 18.0, 4.0, 2.0], [0.3, -0.2, 0.1], [200.0, -100.0], [-90.0, 30.0]):
+        for label in range(len(logits)):
+            exact = np.exp(np.array(logits) - max(logits))
+            exact /= exact.sum()
+            exact[label] = -np.delete(exact, label).sum()
+            got = jax.grad(softmax_cross_entropy)(jnp.array(logits, jnp.float32), jnp.int32(label))
+            np.testing.assert_allclose(got, exact, rtol=1e-4, atol=1e-37)
 
 
 def test_regression_loss_is_half_the_squared_error():

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import optax
 
 from demix_jax.checks import InputError
+from demix_jax.models.losses import softmax_cross_entropy
 from demix_jax.models.networks import MLP, FTTransformer
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class TaskModel:
         """Loss f32[] of one example, given its outputs f32[K]; convex in the outputs."""
         if self.task == "regression":
             return 0.5 * jnp.square(outputs[0] - example["y"])
-        return optax.softmax_cross_entropy_with_integer_labels(outputs, example["y"])
+        return softmax_cross_entropy(outputs, example["y"])
 
     def loss(self, params: PyTree, example: PyTree) -> jax.Array:
         """Loss f32[] of one example {"x": f32[D], "y": class index or standardised target}."""

@@ -1,0 +1,23 @@
+"""Losses of one example whose gradients keep their precision where the model is sure."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def softmax_cross_entropy(logits: jax.Array, label: jax.Array) -> jax.Array:
+    """−log softmax(logits)[label], as log(1 + Σ_{k≠label} exp(logit_k − logit_label)).
+
+    The usual logsumexp(logits) − logits[label] has the derivative p − 1 in the label's logit: where p is near 1, f32
+    keeps few of its digits or none, and the direction of a sure sample's gradient is noise. Here it is
+    −Σ_{k≠label} p_k.
+
+    Args:
+      logits: f[K], K ≥ 2. label: i32[], the class.
+    Returns:
+      f[]; its gradient f[K] has a relative error of rounding size whatever the probability.
+    """
+    others = jnp.arange(logits.shape[-1]) != label
+    margins = jnp.where(others, logits - logits[label], 0.0)
+    return jax.nn.softplus(jax.nn.logsumexp(margins, where=others))
