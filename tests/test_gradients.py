@@ -3,6 +3,7 @@
 import logging
 from functools import partial
 
+import equinox as eqx
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -228,7 +229,6 @@ def flax_nnx():
 
 
 def equinox():
-    eqx = pytest.importorskip("equinox")
     model = eqx.nn.MLP(4, 2, 6, 2, key=jax.random.key(0))
     params, rest = eqx.partition(model, eqx.is_inexact_array)
     return lambda params, x: jnp.sum(eqx.combine(params, rest)(x) ** 2), params, normal(0, NUM, 4)

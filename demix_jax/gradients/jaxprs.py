@@ -76,6 +76,14 @@ def evaluate_run(eqns: Sequence[core.JaxprEqn], values: dict, wanted: Sequence[A
     return [results.get(var) for var in wanted]
 
 
+def scan_inputs(eqn: core.JaxprEqn) -> tuple[int, int]:
+    """How many of a scan's inputs are constants and how many are carried; the others are sliced."""
+    if "ft_in" in eqn.params:  # JAX 0.11
+        consts, carry, _ = eqn.params["ft_in"].unpack()
+        return len(consts), len(carry)
+    return eqn.params["num_consts"], eqn.params["num_carry"]
+
+
 def live_equations(jaxpr: core.Jaxpr) -> list[core.JaxprEqn]:
     """The equations that the outputs depend on, in order."""
     needed = {atom for atom in jaxpr.outvars if not is_literal(atom)}

@@ -143,7 +143,7 @@ def _looked_up(eqn: core.JaxprEqn, arguments: Sequence[Any]) -> jax.Array:
 
 
 def _evaluate_scan(eqn: core.JaxprEqn, arguments: Sequence[Any], uses: Sequence[Any], zeros: Sequence[jax.Array]):
-    num_consts, num_carry = eqn.params["num_consts"], eqn.params["num_carry"]
+    num_consts, num_carry = jaxprs.scan_inputs(eqn)
     body = jaxprs.flatten(eqn.params["jaxpr"])
     consts, carry, slices = (
         list(arguments[:num_consts]),

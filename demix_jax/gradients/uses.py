@@ -290,7 +290,8 @@ def _with_bias(use: Use, view: View, shape: tuple[int, ...]) -> Use | None:
 
 def _scan_uses(eqn: core.JaxprEqn, number: int, inputs: Sequence[View | None]) -> tuple[list[Use], set[int]]:
     """Uses inside a scan's body, of parameters that enter whole (constants) or one slice per step."""
-    num_consts, num_carry, length = eqn.params["num_consts"], eqn.params["num_carry"], eqn.params["length"]
+    num_consts, num_carry = jaxprs.scan_inputs(eqn)
+    length = eqn.params["length"]
     body = jaxprs.flatten(eqn.params["jaxpr"])
     first_slice = num_consts + num_carry
     tracked, outer, dense = {}, {}, set()
