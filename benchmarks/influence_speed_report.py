@@ -63,8 +63,9 @@ def _cosine(section: dict) -> list[str]:
             ),
             f"Floor: {problem['flops_per_pair']:,} flops per pair of ghost inner products at this machine's "
             f"{problem['sgemm_flops_per_second'] / 1e9:.0f} Gflop/s (2048 × 2048 sgemm). Error: largest difference "
-            "from cosines computed in float64, over all training and the first validation samples. Both sides differentiate "
-            "the same form of the cross-entropy, one that keeps the gradient of samples that the model is sure of.",
+            "from cosines computed in float64, over all training and the first validation samples. Both sides "
+            "differentiate the same form of the cross-entropy, which keeps the gradient of a sample that the model is "
+            "sure of.",
         ]
     return parts
 

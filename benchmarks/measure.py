@@ -34,7 +34,11 @@ class Run(NamedTuple):
 
 
 def interleaved(methods: dict[str, Callable[[], Any]], repeats: dict[str, int], warm: set[str]) -> dict[str, Run]:
-    """Run the methods in turn, each as often as `repeats` says; those in `warm` once more before, uncounted."""
+    """Run the methods in turn, each as often as `repeats` says; those in `warm` once more before, uncounted.
+
+    Memory is measured in a run of its own, as watching it makes the process give memory back that the next run would
+    have to fetch again; in the only one where a method runs once.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in methods}
     memory: dict[str, int | None] = {}
     first: dict[str, float] = {}
@@ -43,16 +47,21 @@ def interleaved(methods: dict[str, Callable[[], Any]], repeats: dict[str, int], 
         start = time.perf_counter()
         jax.block_until_ready(methods[name]())
         first[name] = time.perf_counter() - start
+    for name, method in methods.items():
+        if repeats[name] > 1:
+            watch = PeakMemory()
+            memory[name] = watch.beyond(jax.block_until_ready(method()).nbytes)
     for turn in range(max(repeats[name] for name in methods)):
         for name, method in methods.items():
             if turn >= repeats[name]:
                 continue
-            watch = PeakMemory()
+            watch = None if name in memory else PeakMemory()
             start = time.perf_counter()
             output = jax.block_until_ready(method())
             seconds[name].append(time.perf_counter() - start)
             results[name] = np.asarray(output)
-            memory[name] = watch.beyond(results[name].nbytes)
+            if watch is not None:
+                memory[name] = watch.beyond(results[name].nbytes)
             del output
     return {
         name: Run(statistics.median(times), max(times) / min(times), first.get(name), memory[name], results[name])

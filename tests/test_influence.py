@@ -49,6 +49,20 @@ def rows(problem):
     return reference.gradient_rows(loss, params, train), reference.gradient_rows(loss, params, valid)
 
 
+@pytest.mark.parametrize("curvature", [engine.IDENTITY, GaussNewton(damping=0.1)], ids=lambda c: type(c).__name__)
+def test_cosine_of_tiny_gradients_is_exact(problem, curvature):
+    params, train, valid = problem
+    sizes = np.float32(10.0) ** np.random.default_rng(0).uniform(-33, 5, NUM_VALID).astype(np.float32)
+    sizes[3] = 0.0
+    train, even = train | {"size": np.ones(NUM_TRAIN, np.float32)}, valid | {"size": np.ones(NUM_VALID, np.float32)}
+    sized = lambda params, example: example["size"] * loss(params, example)  # noqa: E731
+    want = np.array(influence_matrix(sized, params, train, even, curvature=curvature, normalize="cosine"))
+    want[:, 3] = 0.0
+    uneven = valid | {"size": sizes}
+    got = influence_matrix(sized, params, train, uneven, curvature=curvature, normalize="cosine")
+    np.testing.assert_allclose(got, want, atol=1e-5)
+
+
 def test_matrix_is_minus_the_inner_products(problem, rows):
     got = influence_matrix(loss, *problem)
     want = -rows[0] @ rows[1].T

@@ -82,6 +82,10 @@ class Outer:
         matrix = jnp.einsum("nbtc,nbtf->nbcf", *_accumulating(self.a, self.delta), precision="highest")
         return matrix.reshape(matrix.shape[0], -1)
 
+    def magnitudes(self) -> jax.Array:
+        """f[N]: the largest cotangent."""
+        return jnp.max(jnp.abs(self.delta), axis=(1, 2, 3))
+
     def scaled(self, weights: jax.Array) -> Outer:
         return replace(self, delta=_accumulating(self.delta)[0] * weights[:, None, None, None])
 
@@ -122,6 +126,10 @@ class Rows:
         table = jnp.zeros((rows.shape[0], num_rows, width), rows.dtype).at[number, self.ids].add(rows)
         return table.reshape(rows.shape[0], -1)
 
+    def magnitudes(self) -> jax.Array:
+        """f[N]: the largest entry."""
+        return jnp.max(jnp.abs(self.rows), axis=(1, 2))
+
     def scaled(self, weights: jax.Array) -> Rows:
         return replace(self, rows=_accumulating(self.rows)[0] * weights[:, None, None])
 
@@ -140,6 +148,10 @@ class Dense:
 
     def full(self) -> jax.Array:
         return _accumulating(self.values)[0]
+
+    def magnitudes(self) -> jax.Array:
+        """f[N]: the largest entry."""
+        return jnp.max(jnp.abs(self.full()), axis=1)
 
     def scaled(self, weights: jax.Array) -> Dense:
         return replace(self, values=self.full() * weights[:, None])
@@ -183,6 +195,17 @@ class FactoredGradients:
         """Each example's gradient times its weight, f[N]."""
         return replace(self, blocks=tuple(block.scaled(weights) for block in self.blocks))
 
+    def to_unit_length(self) -> FactoredGradients:
+        """Each example's gradient over its Euclidean length; zero stays zero.
+
+        Scaled to the order of one first: the square of a small gradient would lose its digits.
+        """
+        magnitudes = jnp.zeros(self.losses.shape[0], jnp.float32)
+        for block in self.blocks:
+            magnitudes = jnp.maximum(magnitudes, block.magnitudes())
+        in_order = self.scaled(_reciprocal(magnitudes))
+        return in_order.scaled(_reciprocal(jnp.sqrt(in_order.squared_norms())))
+
     @property
     def num_parameters(self) -> int:
         """P, over all blocks."""
@@ -222,3 +245,9 @@ def _accumulating(*arrays: jax.Array) -> list[jax.Array]:
     """`arrays` in the precision that sums are taken in: f32 at least."""
     dtype = jnp.result_type(jnp.float32, *(array.dtype for array in arrays))
     return [array.astype(dtype) for array in arrays]
+
+
+def _reciprocal(values: jax.Array) -> jax.Array:
+    """1 / `values`; 0 where they are so small that this would overflow."""
+    usable = values >= jnp.finfo(values.dtype).tiny
+    return jnp.where(usable, 1.0 / jnp.where(usable, values, 1.0), 0.0)

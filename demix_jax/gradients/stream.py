@@ -107,11 +107,7 @@ def _gradients(plan: Plan, formed: tuple[bool, ...], unit: bool, length: int, pa
             if jnp.issubdtype(leaf.dtype, jnp.floating):
                 finite &= jnp.isfinite(leaf).all(axis=tuple(range(1, leaf.ndim)))
         gradients = form(gradients, formed)
-        if unit:
-            squared = gradients.squared_norms()
-            inverse = jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
-            gradients = gradients.scaled(inverse)
-        return gradients, finite
+        return gradients.to_unit_length() if unit else gradients, finite
 
     num = jax.tree.leaves(batch)[0].shape[0]
     if length >= num:

@@ -82,13 +82,13 @@ class InfluenceBlocks(NamedTuple):
                 "the loss uses its parameters differently for a train and a valid sample; give both the same keys "
                 "and, where the parameters depend on it, the same shapes."
             )
-        unit = normalize == "cosine" and isinstance(curvature, Identity)
+        cosine = normalize == "cosine"  # of no length: all gradients may be scaled to unit length first
         one_train, one_valid = train_plan.shape(), valid_plan.shape()
         formed = formed_blocks(one_train, one_valid)
         if factors_only:
             formed = (False,) * len(formed)
         fitted = curvature.fit(Problem(loss, params, train, train_plan, formed, select, memory))
-        streams = [Gradients(plan, params, formed, memory, unit) for plan in (train_plan, valid_plan)]
+        streams = [Gradients(plan, params, formed, memory, unit=cosine) for plan in (train_plan, valid_plan)]
         # Validation gradients are kept; for each further block of them those of `train` are computed anew.
         each = num_bytes(streams[1].shape())
         if fitted.in_full:
@@ -96,7 +96,9 @@ class InfluenceBlocks(NamedTuple):
         most_kept = max(1, memory * 5 // 8 // each)
         width = math.ceil(num_valid / math.ceil(num_valid / most_kept))
         length = streams[0].block_length(max(num_train, num_valid))
-        return cls(train, valid, streams[0], streams[1], fitted, normalize == "cosine" and not unit, length, width)
+        return cls(
+            train, valid, streams[0], streams[1], fitted, cosine and not isinstance(curvature, Identity), length, width
+        )
 
     def column_directions(self) -> Iterator[Directions]:
         """(H + λI)⁻¹ applied to the gradients of one block of validation samples after another."""
