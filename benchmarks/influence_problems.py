@@ -88,6 +88,21 @@ def table_like(num: int, num_features: int, num_classes: int, task: str) -> dict
     return {"x": x, "y": scores.argmax(axis=1).astype(np.int32)}
 
 
+def near_kink(problem: Problem, batch: dict[str, np.ndarray], *, distance: float = 1e-6) -> np.ndarray:
+    """bool[N]: samples of a perceptron with a hidden value within `distance` of 0, where rounding decides what ReLU
+    passes on and two correct programs may differ; none for other networks."""
+    hidden, near = batch["x"].astype(np.float64), np.zeros(len(batch["y"]), bool)
+    if isinstance(problem.model.network, FTTransformer):
+        return near
+    layers = problem.params["params"]
+    for number in range(len(layers) - 1):
+        layer = layers[f"Dense_{number}"]
+        hidden = hidden @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"], np.float64)
+        near |= (np.abs(hidden) < distance).any(axis=1)
+        hidden = np.maximum(hidden, 0)
+    return near
+
+
 def torch_twin(problem: Problem) -> Any:
     """The PyTorch module with the same parameters, which computes the same outputs."""
     import torch
@@ -144,9 +159,8 @@ def _torch_transformer(params: dict, network: FTTransformer) -> Any:
     class Transformer(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            tokens = [params[f"token_{i}"] for i in range(len(network.groups))]
-            self.scale = nn.Parameter(torch.from_numpy(np.stack([token["kernel"][0] for token in tokens])))
-            self.shift = nn.Parameter(torch.from_numpy(np.stack([token["bias"] for token in tokens])))
+            self.scale = nn.Parameter(torch.from_numpy(params["Tokenizer_0"]["kernel"]))  # one feature per token
+            self.shift = nn.Parameter(torch.from_numpy(params["Tokenizer_0"]["bias"]))
             self.summary = nn.Parameter(torch.from_numpy(params["summary_token"]))
             blocks = range(network.num_blocks)
             self.norms = nn.ModuleList(norm(params[f"LayerNorm_{i}"]) for i in range(2 * len(blocks) + 1))

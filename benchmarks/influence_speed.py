@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also 
 
 from benchmarks import influence_peers as peers
 from benchmarks.influence_oracles import by_cg, by_inverse
-from benchmarks.influence_problems import Problem, mlp_problem, transformer_problem
+from benchmarks.influence_problems import Problem, mlp_problem, near_kink, transformer_problem
 from benchmarks.influence_speed_report import markdown, plot
 from benchmarks.measure import Run, ghost_flops, interleaved, num_parameters, sgemm_rate
 from benchmarks.records import provenance
@@ -75,6 +75,8 @@ def cosine_section(sizes: Sizes) -> dict:
         few = problem.first(len(problem.train["y"]), sizes.oracle_columns)
         oracle = peers.torch_func(few, double=True)()
         reference = runs[TORCH].result
+        at_kink = [near_kink(problem, batch) for batch in (problem.train, problem.valid)]
+        smooth = np.ix_(~at_kink[0], ~at_kink[1])
         flops = ghost_flops(problem.model.loss, problem.params, problem.train, problem.valid)
         rate = sgemm_rate()
         results.append(
@@ -83,11 +85,18 @@ def cosine_section(sizes: Sizes) -> dict:
                 "flops_per_pair": flops,
                 "sgemm_flops_per_second": rate,
                 "floor_seconds": flops * problem.num_pairs / rate,
+                "samples_at_kinks": int(at_kink[0].sum() + at_kink[1].sum()),
                 "methods": {
                     name: _summary(run, problem)
                     | {
                         "max_error": float(np.abs(run.result[:, : sizes.oracle_columns] - oracle).max()),
                         "max_difference_from_torch": float(np.abs(run.result - reference).max()),
+                        "max_difference_from_torch_off_kinks": float(np.abs(run.result - reference)[smooth].max()),
+                        "max_error_off_kinks": float(
+                            np.abs(run.result[:, : sizes.oracle_columns] - oracle)[~at_kink[0]][
+                                :, ~at_kink[1][: sizes.oracle_columns]
+                            ].max()
+                        ),
                     }
                     for name, run in runs.items()
                 },

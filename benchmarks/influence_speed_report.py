@@ -65,7 +65,8 @@ def _cosine(section: dict) -> list[str]:
             f"{problem['sgemm_flops_per_second'] / 1e9:.0f} Gflop/s (2048 × 2048 sgemm). Error: largest difference "
             "from cosines computed in float64, over all training and the first validation samples. Both sides "
             "differentiate the same form of the cross-entropy, which keeps the gradient of a sample that the model is "
-            "sure of.",
+            f"sure of. {problem['samples_at_kinks']} of the samples have a hidden value within 1e-6 of 0: which way "
+            "ReLU turns there is left to rounding, so their gradients can differ between correct programs.",
         ]
     return parts
 
@@ -171,11 +172,19 @@ def _claims(results: dict) -> list[list[str]]:
 
 def _error_claims(title: str, ours: dict, torch: dict, bound: float) -> list[list[str]]:
     target = f"≤ {bound:.0e}"
-    difference, error = ours["max_difference_from_torch"], ours["max_error"]
-    return [
-        _claim(f"{title}: largest difference of cosines from torch.func", target, difference, -bound, "{:.1e}"),
-        _claim(f"{title}: from float64 (torch.func's own: {torch['max_error']:.1e})", target, error, -bound, "{:.1e}"),
-    ]
+    claims = []
+    for suffix, where in (("", ""), ("_off_kinks", ", samples near a kink of ReLU apart")):
+        difference, error = ours[f"max_difference_from_torch{suffix}"], ours[f"max_error{suffix}"]
+        if suffix and (difference, error) == (ours["max_difference_from_torch"], ours["max_error"]):
+            continue
+        own = f"torch.func's own: {torch[f'max_error{suffix}']:.1e}"
+        claims += [
+            _claim(
+                f"{title}: largest difference of cosines from torch.func{where}", target, difference, -bound, "{:.1e}"
+            ),
+            _claim(f"{title}: from float64{where} ({own})", target, error, -bound, "{:.1e}"),
+        ]
+    return claims
 
 
 def _claim(claim: str, target: str, measured: float, bound: float, form: str) -> list[str]:

@@ -56,6 +56,7 @@ def interleaved(methods: dict[str, Callable[[], Any]], repeats: dict[str, int], 
             if turn >= repeats[name]:
                 continue
             watch = None if name in memory else PeakMemory()
+            time.sleep(0.5)  # threads of the method before still wait for work at full load for a while
             start = time.perf_counter()
             output = jax.block_until_ready(method())
             seconds[name].append(time.perf_counter() - start)

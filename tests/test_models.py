@@ -58,7 +58,8 @@ def test_ft_transformer_forward_by_hand():
     x = np.random.default_rng(0).normal(size=(5,)).astype(np.float32)
     params = scrambled(jax.jit(network.init)(jax.random.key(0), x))
     p = params["params"]
-    tokens = [dense(x[a:b], p[f"token_{i}"]) for i, (a, b) in enumerate(groups)]
+    kernel, bias = (np.asarray(p["Tokenizer_0"][name], np.float64) for name in ("kernel", "bias"))
+    tokens = [x[a:b] @ kernel[a:b] + bias[i] for i, (a, b) in enumerate(groups)]
     tokens = np.stack([*tokens, np.asarray(p["summary_token"], np.float64)])
     for block in range(2):
         tokens = tokens + attention(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class MLP(nn.Module):
@@ -24,6 +25,34 @@ class MLP(nn.Module):
         for width in self.widths:
             x = nn.relu(nn.Dense(width)(x))
         return nn.Dense(self.num_outputs)(x)
+
+
+class Tokenizer(nn.Module):
+    """A dense layer per table column, all in one matrix product: row q of its left side is x outside of group q zeroed.
+
+    Attributes:
+      groups: [start, stop) of each column's features in x. width: of a token.
+    """
+
+    groups: tuple[tuple[int, int], ...]
+    width: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """f32[..., D] -> f32[..., Q, width]."""
+        places = np.arange(x.shape[-1])
+        own = np.stack([(places >= start) & (places < stop) for start, stop in self.groups])
+        kernel = self.param("kernel", self._initial_kernel, (x.shape[-1], self.width))
+        bias = self.param("bias", nn.initializers.zeros, (len(self.groups), self.width))
+        lead = (None,) * (x.ndim - 1)
+        return jnp.where(own[lead], x[..., None, :], 0) @ kernel + bias[lead]
+
+    def _initial_kernel(self, key: jax.Array, shape: tuple[int, int]) -> jax.Array:
+        """Truncated normal whose variance is one over the number of features in the group (LeCun et al. 1998)."""
+        scale = np.ones((shape[0], 1), np.float32)
+        for start, stop in self.groups:
+            scale[start:stop] = (stop - start) ** -0.5
+        return nn.initializers.truncated_normal(1.0)(key, shape) * scale / 0.8796257
 
 
 class FTTransformer(nn.Module):
@@ -46,10 +75,10 @@ class FTTransformer(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """f32[..., D] -> f32[..., num_outputs]."""
-        columns = [nn.Dense(self.width, name=f"token_{i}")(x[..., a:b]) for i, (a, b) in enumerate(self.groups)]
+        tokens = Tokenizer(self.groups, self.width)(x)
         summary = self.param("summary_token", nn.initializers.normal(0.02), (self.width,))
-        columns.append(jnp.broadcast_to(summary, columns[0].shape))
-        tokens = jnp.stack(columns, axis=-2)
+        summary = jnp.broadcast_to(summary, (*tokens.shape[:-2], 1, self.width))
+        tokens = jnp.concatenate([tokens, summary], axis=-2)
         for _ in range(self.num_blocks):
             tokens = tokens + nn.MultiHeadDotProductAttention(self.num_heads)(nn.LayerNorm()(tokens))
             hidden = nn.Dense(2 * self.width)(nn.LayerNorm()(tokens))
