@@ -288,7 +288,7 @@ def plot_comparison(table: pd.DataFrame, *, title: str = "", axes: Axes | None =
     axes.barh(range(len(table)), table["lds"], xerr=errors, color=colours, ecolor="#555555", capsize=3)
     axes.set_yticks(range(len(table)), list(table.index))
     axes.axvline(0.0, color="black", linewidth=0.8)
-    axes.set_xlabel("linear datamodelling score (1: as retrained)")
+    axes.set_xlabel("linear datamodelling score")
     axes.set_title(title)
     axes.spines[["top", "right"]].set_visible(False)
     return axes.get_figure()  # pyright: ignore[reportReturnType]
