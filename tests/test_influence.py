@@ -155,18 +155,19 @@ def test_tracin_sums_over_checkpoints(problem):
 
 
 @pytest.mark.parametrize("curvature", [engine.IDENTITY, GaussNewton(damping=0.1)], ids=lambda c: type(c).__name__)
-def test_positions_and_rest_add_up_to_the_influence(curvature):
+@pytest.mark.parametrize("memory", [None, 20_000])
+def test_positions_and_rest_add_up_to_the_influence(curvature, memory):
     rng = np.random.default_rng(0)
     params = {name: jnp.asarray(rng.standard_normal((3, 3)), jnp.float32) for name in ("table", "w", "head")}
-    train, valid = rng.integers(0, 3, (6, 4)), rng.integers(0, 3, (5, 4))
+    train, valid = rng.integers(0, 3, (13, 4)), rng.integers(0, 3, (5, 4))
 
     def sequence_loss(params, example):
         hidden = jnp.tanh(params["table"][example] @ params["w"])
         return jax.nn.logsumexp(hidden.mean(axis=0) @ params["head"])
 
-    parts = position_influence(sequence_loss, params, train, valid, curvature=curvature)
+    parts = position_influence(sequence_loss, params, train, valid, curvature=curvature, memory=memory)
     want = influence_matrix(sequence_loss, params, train, valid, curvature=curvature)
-    assert parts.positions.shape == (6, 4, 5)
+    assert parts.positions.shape == (13, 4, 5)
     np.testing.assert_allclose(parts.positions.sum(axis=1) + parts.rest, want, atol=1e-4 * np.abs(want).max())
     if curvature is engine.IDENTITY:
         head = influence_matrix(sequence_loss, params, train, valid, select="head")

@@ -67,9 +67,9 @@ def position_influence(
     for directions in blocks.column_directions():
         rows = []
         each = 4 * positions * directions.own.losses.shape[0]
-        length = block_length(each, min(blocks.length, blocks.num_train), blocks.train_gradients.memory // 8)
-        for span in spans(blocks.num_train, min(length, blocks.num_train)):
-            gradients = blocks.train_gradients.of(blocks.train, span, span.stop - span.start, "train")
+        length = block_length(each, blocks.length, blocks.train_gradients.memory // 8)
+        for span in spans(blocks.num_train, length):
+            gradients = blocks.train_gradients.of(blocks.train, span, length, "train")
             part = _split_products(split, positions, gradients, directions)
             rows.append(jax.tree.map(lambda leaf: leaf[span.seen :], part))  # noqa: B023
         parts.append(jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *rows))
