@@ -92,7 +92,7 @@ class InfluenceBlocks(NamedTuple):
         # Validation gradients are kept; for each further block of them those of `train` are computed anew.
         each = num_bytes(streams[1].shape())
         if fitted.in_full:
-            each = max(each, 4 * sum(layout.size for layout in valid_plan.layouts))
+            each = max(each, 4 * one_valid.num_parameters)
         most_kept = max(1, memory * 5 // 8 // each)
         width = math.ceil(num_valid / math.ceil(num_valid / most_kept))
         length = streams[0].block_length(max(num_train, num_valid))
