@@ -63,7 +63,11 @@ def _trained(name, model, num_train, num_valid, num_features, num_classes, steps
     valid = {key: leaf[num_train:] for key, leaf in batch.items()}
     few = {key: leaf[:4096] for key, leaf in train.items()}
     fit = AdamFit(
-        model.loss, lambda key: model.init(key, num_features), steps=steps, learning_rate=1e-3, batch_size=128
+        model.loss,
+        lambda key: model.init(key, np.zeros(num_features)),
+        steps=steps,
+        learning_rate=1e-3,
+        batch_size=128,
     )
     params = jax.jit(fit)(jax.random.key(0), few, np.ones(len(few["y"]), np.float32))
     return Problem(name, model, params, train, valid)

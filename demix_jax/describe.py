@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.evidence.cells import CellEvidence, fit_column_models, score_cells
@@ -24,8 +23,7 @@ from demix_jax.evidence.signals import (
     shortcut_signals,
     vector_signals,
 )
-from demix_jax.influence.matrix import influence_matrix, self_influence
-from demix_jax.models import TaskModel, make_task_model, train_task_model
+from demix_jax.fold_models import FoldModels
 from demix_jax.vectors import CHANNELS, Side, influence_vectors
 
 if TYPE_CHECKING:
@@ -137,48 +135,32 @@ def _trees_without(dataset: Dataset, folds: Folds, column: int, seed: int) -> Ou
 def describe(
     dataset: Dataset,
     evidence: RowEvidence,
+    models: FoldModels,
     *,
     num_train: int | None = None,
-    model: str = "mlp",
     seed: int = 0,
-    max_epochs: int = 40,
     steps: Steps | None = None,
 ) -> Description:
     """Influence vectors and signals of the training rows.
 
     Args:
       dataset, num_train: as given to `gather_evidence`, whose result is `evidence`.
-      model: name of the task model. seed: of its initial weights and of the validation samples.
-      max_epochs: of the task model. steps: times and shows the work.
+      models: task models, trained on the folds of `evidence`.
+      seed: of the choice of validation samples. steps: times and shows the work.
     Returns:
       Description of the N training rows. Row i comes from models and validation samples without it.
     """
     steps = steps or Steps()
-    folds, strongest = evidence.folds, evidence.order[0]
     num_train = num_train or len(dataset.y)
     rng = np.random.default_rng([seed, 1])
-    task_model = make_task_model(model, dataset)
-    with steps("train task models", len(folds.train)) as advance:
-        trained = train_task_model(
-            jax.random.key(seed),
-            task_model,
-            jnp.asarray(dataset.x),
-            jnp.asarray(dataset.y),
-            jnp.asarray(folds.train),
-            jnp.asarray(folds.valid),
-            max_epochs=max_epochs,
-        )
-        network = _network_predictions(task_model, trained.params, dataset, folds)
-        advance(len(folds.train))
+    size = min(MAX_VALIDATION, evidence.folds.valid.shape[1])
+    validation_rows = np.stack([rng.permutation(valid)[:size] for valid in evidence.folds.valid])
     with steps("compute influence", num_train) as advance:
-        rule = rule_evidence(evidence.rules[strongest], dataset.codes[:, strongest], evidence.labels)
-        trees = evidence.trees
-        side = Side(dataset.x, dataset.y, trees.prediction, trees.p_given, rule.in_group, rule.log_ratio)
-        size = min(MAX_VALIDATION, folds.valid.shape[1])
-        validation_rows = np.stack([rng.permutation(valid)[:size] for valid in folds.valid])
-        fold = folds.fold[:num_train]
-        parts = _influence(task_model, trained.params, side, fold, validation_rows, advance)
-    influence, gradient_norm, vectors, summaries = parts
+        network = _network_predictions(models, dataset, evidence.folds)
+        side, fold = _side(dataset, evidence), evidence.folds.fold[:num_train]
+        influence, gradient_norm, vectors, summaries = _influence(
+            models, side, fold, validation_rows, dataset.task, advance
+        )
     evidence = _first_rows(evidence, num_train)
     y, network = dataset.y[:num_train], OutOfFold(*(a[:num_train] for a in network))
     signals = (
@@ -203,9 +185,16 @@ def describe(
         influence,
         validation_rows,
         network,
-        np.asarray(trained.valid_loss),
+        models.valid_loss,
         evidence,
     )
+
+
+def _side(dataset: Dataset, evidence: RowEvidence) -> Side:
+    """What the channels need to know of all rows; the rule is that of the likeliest shortcut."""
+    column, trees = evidence.order[0], evidence.trees
+    rule = rule_evidence(evidence.rules[column], dataset.codes[:, column], evidence.labels)
+    return Side(dataset.x, dataset.y, trees.prediction, trees.p_given, rule.in_group, rule.log_ratio)
 
 
 def _first_rows(evidence: RowEvidence, num_rows: int) -> RowEvidence:
@@ -238,18 +227,17 @@ def _plan(rng: np.random.Generator, labels: np.ndarray, num_train: int) -> Folds
     )
 
 
-def _network_predictions(model: TaskModel, params, dataset: Dataset, folds: Folds) -> OutOfFold:
+def _network_predictions(models: FoldModels, dataset: Dataset, folds: Folds) -> OutOfFold:
     outputs = np.zeros((len(dataset.y), dataset.num_classes), np.float32)
-    apply = jax.jit(model.apply)
     for f, rows, padded in fold_blocks(folds.fold, len(folds.train), _BLOCK):
-        outputs[rows] = np.asarray(apply(_fold_params(params, f), dataset.x[padded]))[: len(rows)]
+        outputs[rows] = models.outputs(f, padded)[: len(rows)]
     if dataset.task == "regression":
         return OutOfFold(outputs, residual_tail_probability(dataset.y, outputs[:, 0]).astype(np.float32))
     prediction = np.asarray(jax.nn.softmax(outputs))
     return OutOfFold(prediction, prediction[np.arange(len(outputs)), dataset.y])
 
 
-def _influence(model, params, side: Side, fold, validation_rows, advance):
+def _influence(models: FoldModels, side: Side, fold, validation_rows, task: str, advance):
     """Influence, gradient norms, vectors and their summaries of the rows in `fold`, block by block."""
     num_rows, num_valid = len(fold), validation_rows.shape[1]
     set_size = min(SET_SIZE, num_valid)
@@ -258,19 +246,10 @@ def _influence(model, params, side: Side, fold, validation_rows, advance):
     vectors = np.empty((num_rows, set_size, len(CHANNELS)), np.float16)
     summaries = np.empty((num_rows, len(VECTOR_SIGNALS)), np.float32)
     for f, rows, padded in fold_blocks(fold, len(validation_rows), _BLOCK):
-        fold_params = _fold_params(params, f)
-        valid = side.take(validation_rows[f])
-        batch = {"x": side.x[padded], "y": side.y[padded]}
-        matrix = influence_matrix(model.loss, fold_params, batch, {"x": valid.x, "y": valid.y}, normalize="cosine")
-        influence[rows] = np.asarray(matrix)[: len(rows)]
-        squared = -np.asarray(self_influence(model.loss, fold_params, batch))[: len(rows)]
-        norm[rows] = np.sqrt(np.maximum(squared, 0.0))
-        wide = influence_vectors(influence[rows], side.take(rows), valid, task=model.task)
+        matrix, lengths = models.influence(f, padded, validation_rows[f])
+        influence[rows], norm[rows] = matrix[: len(rows)], lengths[: len(rows)]
+        wide = influence_vectors(influence[rows], side.take(rows), side.take(validation_rows[f]), task=task)
         vectors[rows] = wide[:, :set_size]
         summaries[rows] = vector_signals(wide)
         advance(len(rows))
     return influence, norm, vectors, summaries
-
-
-def _fold_params(params, fold: int):
-    return jax.tree.map(lambda leaf: leaf[fold], params)

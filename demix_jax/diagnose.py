@@ -9,6 +9,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from demix_jax.checks import InputError
@@ -18,7 +19,8 @@ from demix_jax.describe import Description, Steps, describe, gather_evidence
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.cells import standing_out
 from demix_jax.evidence.shortcuts import ColumnRule, rule_evidence
-from demix_jax.models.task_model import MODELS
+from demix_jax.fold_models import train_fold_models
+from demix_jax.models import MODELS, make_task_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +163,12 @@ def diagnose(
             dataset = _joined(dataset, encoder.transform(valid))
         advance(1)
     evidence = gather_evidence(dataset, num_train=len(train), seed=seed, steps=steps)
-    description = describe(dataset, evidence, num_train=len(train), model=model, seed=seed, steps=steps)
+    folds = evidence.folds
+    with steps("train task models", len(folds.train)) as advance:
+        network = make_task_model(model, dataset)
+        models = train_fold_models(jax.random.key(seed), network, dataset.x, dataset.y, folds)
+        advance(len(folds.train))
+    description = describe(dataset, evidence, models, num_train=len(train), seed=seed, steps=steps)
     with steps("classify rows", len(train)) as advance:
         facts = table_facts(len(train), dataset.num_classes, len(dataset.columns), dataset.task)
         probability = classifier.predict(description.vectors, description.signals, facts, on_block=advance)

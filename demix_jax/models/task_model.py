@@ -27,7 +27,7 @@ class TaskModel:
     """A network for one task; hashable, so that its methods can be compiled once and reused.
 
     Attributes:
-      network: Flax module from f32[..., D] to f32[..., K] logits (regression: f32[..., 1]).
+      network: Flax module from features, f32[..., D] of a table, to f32[..., K] logits (regression: f32[..., 1]).
       task: "classification" (softmax cross-entropy on a class index) or "regression"
         (half the squared error of the standardised target).
     """
@@ -35,16 +35,16 @@ class TaskModel:
     network: nn.Module
     task: str
 
-    def init(self, key: jax.Array, num_features: int) -> PyTree:
-        """Fresh parameters for D = `num_features` encoded features."""
-        return self.network.init(key, jnp.zeros(num_features))
+    def init(self, key: jax.Array, x: PyTree) -> PyTree:
+        """Fresh parameters for samples with features like `x`, of which only the shapes matter."""
+        return self.network.init(key, x)
 
-    def apply(self, params: PyTree, x: jax.Array) -> jax.Array:
-        """Logits f32[..., K] or predictions f32[..., 1] for features x f32[..., D]."""
+    def apply(self, params: PyTree, x: PyTree) -> jax.Array:
+        """Logits f32[..., K] or predictions f32[..., 1] for features x, f32[..., D] of a table."""
         return self.network.apply(params, x)  # pyright: ignore[reportReturnType]
 
     def outputs(self, params: PyTree, example: PyTree) -> jax.Array:
-        """Outputs f32[K] for one example {"x": f32[D], "y": scalar}."""
+        """Outputs f32[K] for one example {"x": features, "y": scalar}."""
         return self.apply(params, example["x"])
 
     def output_loss(self, outputs: jax.Array, example: PyTree) -> jax.Array:
@@ -54,7 +54,7 @@ class TaskModel:
         return softmax_cross_entropy(outputs, example["y"])
 
     def loss(self, params: PyTree, example: PyTree) -> jax.Array:
-        """Loss f32[] of one example {"x": f32[D], "y": class index or standardised target}."""
+        """Loss f32[] of one example {"x": features, "y": class index or standardised target}."""
         return self.output_loss(self.outputs(params, example), example)
 
 

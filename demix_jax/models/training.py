@@ -38,7 +38,7 @@ class _Progress(NamedTuple):
 def train_task_model(
     key: jax.Array,
     model: TaskModel,
-    x: jax.Array,
+    x: PyTree,
     y: jax.Array,
     train_index: jax.Array,
     valid_index: jax.Array,
@@ -54,8 +54,8 @@ def train_task_model(
 
     Args:
       key: one typed key; split over folds.
-      x, y: f32[N, D] and [N], shared by all folds.
-      train_index, valid_index: i32[F, n] and i32[F, m], rows of x that each fold trains on and stops by.
+      x, y: features, a pytree with leading axis N (a table: f32[N, D]), and labels [N], shared by all folds.
+      train_index, valid_index: i32[F, n] and i32[F, m], samples that each fold trains on and stops by.
       weights: f32[N] sample weights, or None for equal ones; they weigh training and validation losses.
       max_epochs, patience: passes over the training rows, and how many of them may pass without a better
         validation loss.
@@ -65,7 +65,7 @@ def train_task_model(
     """
     num_folds, num_train = train_index.shape
     if weights is None:
-        weights = jnp.ones(len(x), dtype=jnp.float32)
+        weights = jnp.ones(len(y), dtype=jnp.float32)
     batch_size = max(1, min(batch_size, num_train // 8))
     options = _Options(max_epochs, patience, batch_size, learning_rate, weight_decay)
     keys = jax.random.split(key, num_folds)
@@ -92,7 +92,8 @@ def _train_fold(model, options, key, x, y, weights, train_index, valid_index):
     batch_loss = jax.vmap(model.loss, in_axes=(None, 0))
 
     def weighted_loss(params, index):
-        return jnp.average(batch_loss(params, {"x": x[index], "y": y[index]}), weights=weights[index] + 1e-12)
+        batch = jax.tree.map(lambda leaf: leaf[index], {"x": x, "y": y})
+        return jnp.average(batch_loss(params, batch), weights=weights[index] + 1e-12)
 
     def step(carry, index):
         params, opt_state = carry
@@ -122,7 +123,7 @@ def _train_fold(model, options, key, x, y, weights, train_index, valid_index):
         return (state.epoch < options.max_epochs) & (state.since_best < options.patience)
 
     key_init, key_loop = jax.random.split(key)
-    params = model.init(key_init, x.shape[1])
+    params = model.init(key_init, jax.tree.map(lambda leaf: leaf[0], x))
     start = _Progress(
         params,
         optimizer.init(params),

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from demix_jax.checks import InputError
@@ -14,6 +15,8 @@ from demix_jax.classifier.inputs import table_facts
 from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
 from demix_jax.describe import describe, gather_evidence
 from demix_jax.error_types import ERROR_TYPES
+from demix_jax.fold_models import train_fold_models
+from demix_jax.models import make_task_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +86,12 @@ def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_row
     kept = np.sort(rng.permutation(len(dataset.y))[:ROWS_KEPT])
     views = []
     for model, max_epochs in _two_models(rng):
-        description = describe(dataset, evidence, model=model, seed=int(rng.integers(2**31)), max_epochs=max_epochs)
+        model_seed = int(rng.integers(2**31))
+        network = make_task_model(model, dataset)
+        models = train_fold_models(
+            jax.random.key(model_seed), network, dataset.x, dataset.y, evidence.folds, max_epochs=max_epochs
+        )
+        description = describe(dataset, evidence, models, seed=model_seed)
         views.append(View(description.vectors[kept], description.signals[kept]))
     facts = table_facts(len(dataset.y), dataset.num_classes, len(dataset.columns), dataset.task)
     return World(tuple(views), truth[list(ERROR_TYPES)].to_numpy(bool)[kept], facts, name)
