@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
+from demix_jax.data.bins import NUM_SPECIAL
 from demix_jax.evidence.cells import CellEvidence, fit_column_models, score_cells
 from demix_jax.evidence.folds import Folds, fold_blocks, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import OutOfFold, out_of_fold_predictions, residual_tail_probability
@@ -31,13 +32,14 @@ if TYPE_CHECKING:
 
 MAX_VALIDATION = 256  # validation samples in the influence matrix, per fold
 SET_SIZE = 128  # of these, how many the error classifier looks at
+_RULE_BINS = 32  # of a regression target, where a rule may draw its line
 _BLOCK = 8_192  # training rows whose channels are built at once
 
 
 class RowEvidence(NamedTuple):
     """What is known of R rows (training rows first) before any task model is trained.
 
-    folds: the cross-fitting plan. labels: i32[R], classes or target bins.
+    folds: the cross-fitting plan. labels: i32[R], classes or target bins. sides: the same with finer bins, for rules.
     trees: out-of-fold predictions with all columns. without: the same without the column of each of the likeliest
     shortcuts. rules: one per column. order: i[Q], column of the likeliest shortcut first.
     cells: how each cell fits the rest of its row, and how much it supports the label.
@@ -45,6 +47,7 @@ class RowEvidence(NamedTuple):
 
     folds: Folds
     labels: np.ndarray
+    sides: np.ndarray
     trees: OutOfFold
     without: list[OutOfFold]
     rules: list[ColumnRule]
@@ -114,11 +117,17 @@ def gather_evidence(
     with steps("score cells", num_rows) as advance:
         cells = score_cells(models, dataset.codes, labels, folds, on_block=advance)
     with steps("find shortcuts", num_rows) as advance:
-        rules = column_rules(dataset.codes, dataset.num_codes, labels, ordered=dataset.task == "regression")
+        num_ranges = tuple(
+            num - NUM_SPECIAL if column.kind in ("number", "date") else 0
+            for column, num in zip(dataset.columns, dataset.num_codes, strict=True)
+        )
+        sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
+        regression = dataset.task == "regression"
+        rules = column_rules(dataset.codes, dataset.num_codes, sides, ordered=regression, num_ranges=num_ranges)
         order = likely_shortcuts(rules, cells.support)
         without = [_trees_without(dataset, folds, int(q), seed) for q in np.resize(order, NUM_WITHOUT)]
         advance(num_rows)
-    return RowEvidence(folds, labels, trees, without, rules, order, cells)
+    return RowEvidence(folds, labels, sides, trees, without, rules, order, cells)
 
 
 def _trees_without(dataset: Dataset, folds: Folds, column: int, seed: int) -> OutOfFold:
@@ -174,7 +183,7 @@ def describe(
             evidence.trees,
             evidence.without,
             y,
-            evidence.labels,
+            evidence.sides,
             task=dataset.task,
         ),
         summaries,
@@ -193,7 +202,7 @@ def describe(
 def _side(dataset: Dataset, evidence: RowEvidence) -> Side:
     """What the channels need to know of all rows; the rule is that of the likeliest shortcut."""
     column, trees = evidence.order[0], evidence.trees
-    rule = rule_evidence(evidence.rules[column], dataset.codes[:, column], evidence.labels)
+    rule = rule_evidence(evidence.rules[column], dataset.codes[:, column], evidence.sides)
     return Side(dataset.x, dataset.y, trees.prediction, trees.p_given, rule.in_group, rule.log_ratio)
 
 
@@ -204,6 +213,7 @@ def _first_rows(evidence: RowEvidence, num_rows: int) -> RowEvidence:
     return RowEvidence(
         evidence.folds._replace(fold=evidence.folds.fold[:num_rows]),
         evidence.labels[:num_rows],
+        evidence.sides[:num_rows],
         cut(evidence.trees),
         [cut(predictions) for predictions in evidence.without],
         evidence.rules,

@@ -19,6 +19,7 @@ from demix_jax.describe import Description, Steps, describe, gather_evidence
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.cells import standing_out
 from demix_jax.evidence.shortcuts import ColumnRule, rule_evidence
+from demix_jax.evidence.signals import NUM_RULES
 from demix_jax.fold_models import train_fold_models
 from demix_jax.models import MODELS, make_task_model
 
@@ -241,12 +242,12 @@ def _explain(encoder: TableEncoder, dataset: Dataset, description: Description) 
     else:
         expected = known.trees.prediction[:, 0]
     shortcuts, ratios = [], []
-    for q in known.order[:3]:
+    for q in known.order[:NUM_RULES]:
         rule = known.rules[q]
         if rule.strength >= _MIN_RULE_STRENGTH:
             codes = dataset.codes[:num_rows, q]
-            shortcuts.append(_shortcut(encoder, dataset, rule, int(q), codes, known.labels))
-            ratios.append(rule_evidence(rule, codes, known.labels).log_ratio)
+            shortcuts.append(_shortcut(encoder, dataset, rule, int(q), codes, known.sides))
+            ratios.append(rule_evidence(rule, codes, known.sides).log_ratio)
     if ratios:
         lowest = np.argmin(ratios, axis=0)
         broken = np.where(np.min(ratios, axis=0) < 0, lowest, -1).astype(np.int32)

@@ -258,7 +258,7 @@ def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_memb
 
     def fake_calibrate(member, worlds):
         calibrated_on.append({world.table for world in worlds})
-        return np.ones(3, np.float32), np.zeros(3, np.float32)
+        return np.ones(3, np.float32), np.zeros(3, np.float32), np.zeros(3, np.float32)
 
     monkeypatch.setattr("demix_jax.classifier.train._train_member", fake_member)
     monkeypatch.setattr("demix_jax.classifier.train.calibrate", fake_calibrate)
@@ -287,9 +287,30 @@ def test_calibration_recovers_a_known_logistic():
         def logits(self, vectors, signals, facts):
             return vectors[None]
 
-    got_slope, got_offset = calibrate(Known(), worlds)
+    got_slope, got_table_slope, got_offset = calibrate(Known(), worlds)
     np.testing.assert_allclose(got_slope, slope, rtol=0.1)
     np.testing.assert_allclose(got_offset, offset, atol=0.15)
+    assert got_table_slope.tolist() == [0, 0, 0]  # two tables cannot tell
+
+
+def test_calibration_undoes_rates_that_were_drawn_together():
+    rng = np.random.default_rng(0)
+    worlds = []
+    for number in range(40):
+        level = rng.normal(-2, 1)
+        own = rng.normal(0, 1.5, (400, 3))
+        truth = rng.random((400, 3)) < expit(own + level)
+        z = (own + 0.4 * level).astype(np.float32)  # the network saw less than half of how bad the table is
+        worlds.append(World((View(z, z),), truth, np.zeros(4), f"{number}"))
+
+    class Known:
+        def logits(self, vectors, signals, facts):
+            return vectors[None]
+
+    slope, table_slope, offset = calibrate(Known(), worlds)
+    np.testing.assert_allclose(slope, 1.0, atol=0.15)
+    np.testing.assert_allclose(table_slope, 1.5, atol=0.4)  # 1 = 0.4 (1 + 1.5)
+    np.testing.assert_allclose(offset, 0.0, atol=0.3)
 
 
 def test_calibration_leaves_a_type_that_never_occurs_as_it_is():
@@ -301,7 +322,7 @@ def test_calibration_leaves_a_type_that_never_occurs_as_it_is():
         def logits(self, vectors, signals, facts):
             return vectors[None]
 
-    slope, offset = calibrate(Known(), [World((View(z, z),), truth, np.zeros(4), "t")])
+    slope, _, offset = calibrate(Known(), [World((View(z, z),), truth, np.zeros(4), "t")])
     assert slope[1:].tolist() == [1, 1] and offset[1:].tolist() == [0, 0] and slope[0] > 1
 
 
@@ -337,8 +358,10 @@ def test_probability_is_the_mean_log_odds_of_calibrated_members(trained):
     classifier, _ = trained
     world = fabricated_world(7)
     z = classifier.logits(*world.views[0], world.facts)
-    log_odds = np.mean([z[g] * classifier.slope[g] + classifier.offset[g] for g in range(2)], axis=0)
-    np.testing.assert_allclose(classifier.predict(*world.views[0], world.facts), expit(log_odds), rtol=1e-5)
+    of_table = [z[g].mean(axis=0) * classifier.table_slope[g] + classifier.offset[g] for g in range(2)]
+    log_odds = np.mean([z[g] * classifier.slope[g] + of_table[g] for g in range(2)], axis=0)
+    want = expit(np.clip(log_odds, -10, 10))
+    np.testing.assert_allclose(classifier.predict(*world.views[0], world.facts), want, rtol=1e-4)
 
 
 # Files

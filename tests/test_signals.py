@@ -90,9 +90,8 @@ def test_feature_signals():
 def test_shortcut_signals():
     labels = np.array([0, 1, 0])
     codes = np.array([[0, 1], [0, 0], [1, 1]])
-    first = ColumnRule(
-        np.array([True, False]), np.array([False, True]), 0.4, 0.8, 0.2, np.array([[29.5, 9.5], [9.5, 49.5]])
-    )
+    table = np.array([[29.5, 9.5], [9.5, 49.5]])
+    first = ColumnRule(np.array([True, False]), np.array([False, True]), 0.4, 0.8, 0.2, 3.5, 1.5, table)
     second = first._replace(strength=0.001, two_way=0.3, minority=0.5, table=np.full((2, 2), 24.5))
     support = np.array([[0.5, -0.1], [-1.0, 0.3], [0.2, 0.1]])
     trees = OutOfFold(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], np.float32), np.array([0.9, 0.6, 0.2], np.float32))
@@ -118,6 +117,8 @@ def test_shortcut_signals():
     np.testing.assert_allclose(got["rule0_added"], -0.1, rtol=1e-5)
     np.testing.assert_allclose(got["rule0_support"], [0.5, -1, 0.2], rtol=1e-6)
     np.testing.assert_allclose(got["rule0_minority"], 0.2, rtol=1e-6)
+    np.testing.assert_allclose(got["rule0_step"], 3.5, rtol=1e-6)
+    np.testing.assert_allclose(got["rule0_label_step"], 1.5, rtol=1e-6)
     np.testing.assert_allclose(got["rule0_p_side"], [5 / 6, 5 / 6, 3 / 4], rtol=1e-6)
     np.testing.assert_allclose(got["rule0_follow_p"], [0.1, 0.6, 0.2], rtol=1e-5)
     np.testing.assert_allclose(got["rule1_log_ratio"], 0, atol=1e-6)

@@ -26,8 +26,9 @@ PyTree = Any
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
 _CONTEXT_ROWS = 2_048  # rows that stand for the whole table
 _BLOCK = 2_048
-_OWN_ARRAYS = ("signal_mean", "signal_scale", "slope", "offset", "floor")
-_FORMAT = "demix_jax error classifier 1"
+_SUREST = 10.0  # log-odds; no calibration on held-out rows can tell more
+_OWN_ARRAYS = ("signal_mean", "signal_scale", "slope", "table_slope", "offset", "floor")
+_FORMAT = "demix_jax error classifier 2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,8 @@ class ErrorClassifier:
       config: sizes of the networks.
       params: parameters of G networks, stacked on a leading axis.
       signal_mean, signal_scale: f32[F], standardisation of the signals.
-      slope, offset: f32[G, 3], calibration of each network's logits.
+      slope, table_slope, offset: f32[G, 3], calibration of each network's logits: what the log-odds gain by a row's
+        logit, by the mean logit of its table, and in any case.
       floor: f32[3], no row less probable than that is flagged, however the rest of its table looks.
       card: what it was trained on and how.
     """
@@ -48,6 +50,7 @@ class ErrorClassifier:
     signal_mean: np.ndarray
     signal_scale: np.ndarray
     slope: np.ndarray
+    table_slope: np.ndarray
     offset: np.ndarray
     floor: np.ndarray
     card: dict
@@ -59,7 +62,7 @@ class ErrorClassifier:
         params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
         shape = (1, len(ERROR_TYPES))
         ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
-        return cls(config, params, mean, scale, ones, zeros, zeros[0], {})
+        return cls(config, params, mean, scale, ones, zeros, zeros, zeros[0], {})
 
     def logits(
         self,
@@ -99,8 +102,9 @@ class ErrorClassifier:
     ) -> np.ndarray:
         """Calibrated probabilities f32[N, 3] in the order of ERROR_TYPES; arguments as for `logits`."""
         logits = self.logits(vectors, signals, facts, on_block=on_block)
-        log_odds = (logits * self.slope[:, None] + self.offset[:, None]).mean(axis=0)
-        return 1 / (1 + np.exp(-log_odds))
+        of_table = logits.mean(axis=1, keepdims=True) * self.table_slope[:, None] + self.offset[:, None]
+        log_odds = (logits * self.slope[:, None] + of_table).mean(axis=0)
+        return 1 / (1 + np.exp(-np.clip(log_odds, -_SUREST, _SUREST)))
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all."""

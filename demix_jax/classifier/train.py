@@ -25,6 +25,8 @@ PyTree = Any
 # shortcut, which are rarely certain, but flags more rows of tables without one.
 FLOOR = (0.25, 0.3, 0.2)
 
+_WORLDS_FOR_TABLE_SLOPE = 20  # held out; from fewer, what differs between tables cannot be told
+
 
 @flax.struct.dataclass
 class TrainingOptions:
@@ -75,17 +77,15 @@ def fit_classifier(
     stacked = np.concatenate([view.signals for world in worlds for view in world.views])
     mean, scale = stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
     network = ErrorNetwork(config)
-    members, slopes, offsets = [], [], []
+    members, calibrations = [], []
     for fold in held_out:
         inside = [world for world in worlds if world.table not in fold]
         sampler = ExampleSampler(rng, inside, mean, scale, interventions)
         params = _train_member(network, options, interventions, sampler, int(rng.integers(2**31)), on_step)
         member = ErrorClassifier.single(config, params, mean, scale)
         outside = [world for world in worlds if world.table in fold]
-        slope, offset = calibrate(member, outside)
         members.append(params)
-        slopes.append(slope)
-        offsets.append(offset)
+        calibrations.append(calibrate(member, outside))
     card = {
         "tables": tables,
         "num_worlds": len(worlds),
@@ -97,27 +97,31 @@ def fit_classifier(
     }
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
     floor = np.array(FLOOR, np.float32)
-    return ErrorClassifier(config, params, mean, scale, np.stack(slopes), np.stack(offsets), floor, card)
+    return ErrorClassifier(config, params, mean, scale, *map(np.stack, zip(*calibrations, strict=True)), floor, card)
 
 
-def calibrate(member: ErrorClassifier, worlds: list[World]) -> tuple[np.ndarray, np.ndarray]:
-    """Slopes and offsets f32[3] that turn logits into calibrated log-odds on held-out worlds.
+def calibrate(member: ErrorClassifier, worlds: list[World]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Slopes, slopes of the table's mean, and offsets, f32[3] each, that make log-odds of logits on held-out worlds.
 
-    Every world has equal weight. Source: Platt 1999.
+    A network draws the error rates of a table it has not seen towards those of the tables it has; the mean logit of the
+    table undoes that. Every world has equal weight. Source: Platt 1999, with a second input.
     """
     from sklearn.linear_model import LogisticRegression
 
     logits = [member.logits(world.views[0].vectors, world.views[0].signals, world.facts)[0] for world in worlds]
+    means = [np.broadcast_to(z.mean(axis=0), z.shape) for z in logits]
     weight = np.concatenate([np.full(len(z), 1 / len(z)) for z in logits])
     weight *= len(weight) / weight.sum()
     truth = np.concatenate([world.truth for world in worlds])
-    z = np.concatenate(logits)
-    slope, offset = np.ones(len(ERROR_TYPES), np.float32), np.zeros(len(ERROR_TYPES), np.float32)
+    z, of_table = np.concatenate(logits), np.concatenate(means)
+    slope, table_slope, offset = (np.full(len(ERROR_TYPES), value, np.float32) for value in (1.0, 0.0, 0.0))
     for t in range(len(ERROR_TYPES)):
         if truth[:, t].any() and not truth[:, t].all():
-            fit = LogisticRegression(C=100.0).fit(z[:, t : t + 1], truth[:, t], sample_weight=weight)
+            inputs = [z[:, t], of_table[:, t]] if len(worlds) >= _WORLDS_FOR_TABLE_SLOPE else [z[:, t]]
+            fit = LogisticRegression(C=100.0).fit(np.stack(inputs, axis=1), truth[:, t], sample_weight=weight)
             slope[t], offset[t] = max(float(fit.coef_[0, 0]), 0.05), float(fit.intercept_[0])
-    return slope, offset
+            table_slope[t] = fit.coef_[0, 1] if len(inputs) > 1 else 0.0
+    return slope, table_slope, offset
 
 
 def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> list[set[str]]:

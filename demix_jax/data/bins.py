@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 NUM_BINS = 16
+NUM_SPECIAL = 3  # codes after those of the ranges: extremely low, extremely high, missing
 NUM_QUANTILES = 1000
 CLIP = 3.0  # standard normal units; ±3 keeps one wild value from dominating a gradient
 FAR_FENCE = 3.0  # Tukey's far fence: this many interquartile ranges outside the quartiles
@@ -60,7 +61,7 @@ class Bins:
 
     @property
     def num_codes(self) -> int:
-        return len(self.single) + 3
+        return len(self.single) + NUM_SPECIAL
 
     def codes(self, values: np.ndarray) -> np.ndarray:
         """i32[N] codes of f64[N]."""

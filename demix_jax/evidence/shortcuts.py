@@ -8,8 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from demix_jax.evidence.out_of_fold import OutOfFold
+from demix_jax.evidence.steps import gap_of_codes, largest_at_end, step_scores
 
 _MAX_CLASSES_FOR_SETS = 7  # with more classes, only one class against the rest is tried
+_CLEAR_STEPS = 5.0  # standard errors, in all: from here on a rule is chosen for its steps
+_LEAST_STRENGTH = 0.02
+_LEAST_SHARE = 0.05  # of the table in a group
 
 
 class ColumnRule(NamedTuple):
@@ -20,6 +24,9 @@ class ColumnRule(NamedTuple):
     two_way: share of all that the column says of the label which the rule already says, in [0, 1]: near 1 where the
       association was made by a rule, lower where the label varies along the column by itself.
     minority: share of rows that break the rule.
+    step: how abruptly the side sets in along the column where the group ends, in standard errors; see `step_scores`.
+      A column without order has the gap between the two groups' codes instead, as a part of their whole distance.
+    label_step: how abruptly the group sets in along an ordered label where the side ends, in standard errors; else 0.
     table: f64[2, 2], row counts by (in group, on side).
     """
 
@@ -28,6 +35,8 @@ class ColumnRule(NamedTuple):
     strength: float
     two_way: float
     minority: float
+    step: float
+    label_step: float
     table: np.ndarray
 
 
@@ -46,20 +55,87 @@ class RuleEvidence(NamedTuple):
 
 
 def column_rules(
-    codes: np.ndarray, num_codes: tuple[int, ...], labels: np.ndarray, *, ordered: bool
+    codes: np.ndarray,
+    num_codes: tuple[int, ...],
+    labels: np.ndarray,
+    *,
+    ordered: bool,
+    num_ranges: tuple[int, ...] | None = None,
 ) -> list[ColumnRule]:
-    """Best two-way rule of each column.
+    """Best two-way rule of each column: the one that says most of the label, or the one that sets in most abruptly.
+
+    A column that has to do with an ordered label varies with it smoothly; where rows were chosen by a rule, both shares
+    jump at its ends. So if a rule of a column with an ordered label stands out by its steps, it is taken.
 
     Args:
       codes: i32[N, Q]. num_codes: codes per column. labels: i32[N], class index or target bin.
       ordered: whether labels are bins of a number, so that a side is "above a threshold".
+      num_ranges: how many codes of each column, the first ones, are ranges of a number in ascending order; None: no
+        column has any.
     Source: for a given side, sorting codes by their share of it makes the best split a prefix (Breiman et al. 1984).
     """
     num_labels = int(labels.max()) + 1
     sides = _sides(num_labels, ordered)
-    return [
-        _best_rule(_contingency(codes[:, q], labels, num_codes[q], num_labels), sides) for q in range(codes.shape[1])
-    ]
+    num_ranges = num_ranges or (0,) * codes.shape[1]
+    rules = []
+    for q in range(codes.shape[1]):
+        counts = _contingency(codes[:, q], labels, num_codes[q], num_labels)
+        rule = _with_steps(_best_rule(counts, sides), counts, num_ranges[q], ordered=ordered)
+        if ordered and num_labels > 2:
+            abrupt = _most_abrupt_rule(counts, sides, num_ranges[q])
+            if abrupt is not None and abrupt.strength >= _LEAST_STRENGTH:
+                abrupt = _with_steps(abrupt, counts, num_ranges[q], ordered=True)
+                if abrupt.step + abrupt.label_step >= _CLEAR_STEPS:
+                    rule = abrupt
+        rules.append(rule)
+    return rules
+
+
+def _most_abrupt_rule(counts: np.ndarray, sides: np.ndarray, num_ranges: int) -> ColumnRule | None:
+    """The rule of one column, f64[A, L] counts with ordered labels, that both says much and has clear steps, if any."""
+    total, of_label, of_code = counts.sum(), counts.sum(axis=0), counts.sum(axis=1)
+    on_side = counts @ sides.T.astype(float)  # [A, S], S = L − 1
+    if num_ranges > 2:
+        groups = np.arange(len(counts)) < np.arange(1, num_ranges)[:, None]  # [G, A], below a threshold
+        groups = np.broadcast_to(groups[:, None], (len(groups), len(sides), len(counts)))
+        steps = step_scores(groups[:, 0] @ counts, of_label)  # [G, S], along the label
+        along = -step_scores(on_side[:num_ranges].T, of_code[:num_ranges]).T  # [G, S], along the column
+        steps = np.where(steps * along > 0, steps + along, 0.0)
+    else:
+        share = on_side / (of_code[:, None] + 1e-9)
+        rank = np.argsort(np.argsort(-share, axis=0, kind="stable"), axis=0, kind="stable")
+        groups = (rank[None] <= np.arange(len(counts))[:, None, None]).transpose(0, 2, 1)  # those with most of the side
+        steps = np.diagonal(step_scores(groups @ counts, of_label), axis1=1, axis2=2)
+    group, side = groups @ of_code, of_label @ sides.T
+    inside = np.einsum("gsa,as->gs", groups.astype(float), on_side)
+    information = _information(inside, group, np.broadcast_to(side, group.shape), total)
+    same_way = steps * (inside * total - group * side) > 0
+    usable = same_way & (np.minimum(group, total - group) >= _LEAST_SHARE * total)
+    score = np.where(usable, np.abs(steps) * np.sqrt(np.maximum(information, 0.0)), 0.0)
+    g, s = np.unravel_index(np.argmax(score), score.shape)
+    return _rule(counts, groups[g, s], sides[s], score.size) if score[g, s] > 0 else None
+
+
+def _information(inside: np.ndarray, group: np.ndarray, side: np.ndarray, total: float) -> np.ndarray:
+    """Mutual information in nats of group and side, from the rows in both, in either and in all; elementwise."""
+    cells = np.stack([inside, group - inside, side - inside, total - group - side + inside]) / total
+    shares = np.stack([group, group, total - group, total - group]) / total
+    across = np.stack([side, total - side, side, total - side]) / total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(cells > 0, cells * np.log(cells / (shares * across)), 0.0).sum(axis=0)
+
+
+def _with_steps(rule: ColumnRule, counts: np.ndarray, num_ranges: int, *, ordered: bool) -> ColumnRule:
+    on_side, rows = counts @ rule.side, counts.sum(axis=1)
+    if num_ranges > 2:
+        scores = step_scores(on_side[:num_ranges], rows[:num_ranges])
+        step = largest_at_end(scores, rule.group[:num_ranges])
+    else:
+        step = gap_of_codes(on_side, rows, rule.group)
+    label_step = 0.0
+    if ordered and len(rule.side) > 2:
+        label_step = largest_at_end(step_scores(rule.group @ counts, counts.sum(axis=0)), rule.side)
+    return rule._replace(step=step, label_step=label_step)
 
 
 def rule_evidence(rule: ColumnRule, codes: np.ndarray, labels: np.ndarray) -> RuleEvidence:
@@ -75,8 +151,9 @@ def rule_evidence(rule: ColumnRule, codes: np.ndarray, labels: np.ndarray) -> Ru
 def likely_shortcuts(rules: list[ColumnRule], support: np.ndarray) -> np.ndarray:
     """Column indices i[Q], most likely shortcut first.
 
-    A shortcut predicts the label by itself, still does when the other columns are known (a column that merely shares
-    what others say is none), and does so by two groups. Columns are ranked by the product of the three.
+    A shortcut predicts the label by itself and does so by two groups, and mostly still does when the other columns are
+    known (a column that merely shares what others say is none). Columns are ranked by the product of the three, in turn
+    with a ranking that does without the last: by the clearest steps for an ordered label, else by the first two.
 
     Args:
       rules: one per column.
@@ -85,7 +162,13 @@ def likely_shortcuts(rules: list[ColumnRule], support: np.ndarray) -> np.ndarray
     strength = np.array([rule.strength for rule in rules]) + 1e-4
     two_way = np.array([rule.two_way for rule in rules])
     added = np.maximum(support.mean(axis=0), 1e-4)
-    return np.argsort(-np.sqrt(strength * added) * two_way, kind="stable")
+    steps = np.array([rule.step + rule.label_step for rule in rules])
+    by_steps = any(rule.label_step > 0 for rule in rules)
+    by_added = np.argsort(-np.sqrt(strength * added) * two_way, kind="stable")
+    by_itself = np.argsort(-steps * np.sqrt(strength) if by_steps else -strength * two_way, kind="stable")
+    order = np.stack([by_itself, by_added] if by_steps else [by_added, by_itself], axis=1).ravel()
+    _, first = np.unique(order, return_index=True)
+    return order[np.sort(first)]
 
 
 def chance_of_following(
@@ -132,24 +215,28 @@ def _best_rule(counts: np.ndarray, sides: np.ndarray) -> ColumnRule:
     inside = np.cumsum(np.take_along_axis(on_side, order, axis=0), axis=0)
     group = np.cumsum(per_code[order], axis=0)
     side = np.broadcast_to(on_side.sum(axis=0), inside.shape)
-    cells = np.stack([inside, group - inside, side - inside, total - group - side + inside]) / total
-    shares = np.stack([group, group, total - group, total - group]) / total
-    across = np.stack([side, total - side, side, total - side]) / total
-    with np.errstate(divide="ignore", invalid="ignore"):
-        information = np.where(cells > 0, cells * np.log(cells / (shares * across)), 0.0).sum(axis=0)
+    information = _information(inside, group, side, total)
     searched = max(1, np.count_nonzero(per_code)) * len(sides)
     information -= (1 + 2 * np.log(searched)) / (2 * total)
     split, which = np.unravel_index(np.argmax(information), information.shape)
-    p = side[split, which] / total
-    entropy = -(p * np.log(p + 1e-12) + (1 - p) * np.log(1 - p + 1e-12))
     in_group = np.zeros(len(counts), bool)
     in_group[order[: split + 1, which]] = True
-    c = cells[:, split, which] * total
-    table = np.array([[c[3], c[2]], [c[1], c[0]]])
-    best = information[split, which]
+    return _rule(counts, in_group, sides[which], searched)
+
+
+def _rule(counts: np.ndarray, group: np.ndarray, side: np.ndarray, searched: int) -> ColumnRule:
+    """The rule "group ⇔ side", chosen among `searched`, with the side turned round if the group goes against it."""
+    total = counts.sum()
+    table = np.array([[rows @ ~side, rows @ side] for rows in (counts[~group].sum(axis=0), counts[group].sum(axis=0))])
+    if table[0, 1] * table[1, 0] > table[0, 0] * table[1, 1]:
+        side, table = ~side, table[:, ::-1]
+    information = _information(table[1, 1], table[1].sum(), table[:, 1].sum(), total)
+    best = information - (1 + 2 * np.log(searched)) / (2 * total)
+    p = table[:, 1].sum() / total
+    entropy = -(p * np.log(p + 1e-12) + (1 - p) * np.log(1 - p + 1e-12))
     strength = float(np.clip(best / (entropy + 1e-9), 0.0, 1.0))
     two_way = float(np.clip(best / (mutual_information(counts) + 1e-4), 0.0, 1.0))
-    return ColumnRule(in_group, sides[which], strength, two_way, float((c[1] + c[2]) / total), table)
+    return ColumnRule(group, side, strength, two_way, float(table[0, 1] + table[1, 0]) / total, 0.0, 0.0, table)
 
 
 def mutual_information(counts: np.ndarray) -> float:

@@ -36,8 +36,20 @@ FEATURE_SIGNALS = (
     "robust_z_2nd",
     "robust_z_mean",
 )
-RULE_SIGNALS = ("log_ratio", "broken", "strength", "two_way", "added", "support", "minority", "p_side", "follow_p")
-NUM_RULES = 3
+RULE_SIGNALS = (
+    "log_ratio",
+    "broken",
+    "strength",
+    "two_way",
+    "added",
+    "support",
+    "minority",
+    "step",
+    "label_step",
+    "p_side",
+    "follow_p",
+)
+NUM_RULES = 4
 NUM_WITHOUT = 2  # rules without whose column the label is predicted as well
 WITHOUT_SIGNALS = ("log_p", "margin", "follow_p", "contribution")
 SHORTCUT_SIGNALS = (
@@ -133,7 +145,7 @@ def shortcut_signals(
     *,
     task: str,
 ) -> np.ndarray:
-    """f32[N, 39] signals in the order of SHORTCUT_SIGNALS.
+    """f32[N, 56] signals in the order of SHORTCUT_SIGNALS.
 
     Args:
       rules: one per column. order: i[Q], likeliest shortcut first. codes: i32[N, Q].
@@ -159,6 +171,8 @@ def shortcut_signals(
             same * added[q],
             support[:, q],
             same * rule.minority,
+            same * rule.step,
+            same * rule.label_step,
             e.p_side,
             chance_of_following(rule, e.in_group, trees, y, labels),
         ]
