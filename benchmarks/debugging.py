@@ -20,6 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also 
 
 import jax
 
+from benchmarks.cheap_trees import CheapTrees, make_tasks
+from benchmarks.paper_recipe import load_params, save_params, train_paper_recipe
 from benchmarks.peers import BEST_PER_TYPE
 from benchmarks.records import append_line, provenance, read_lines
 from benchmarks.summary import summarise
@@ -42,6 +44,7 @@ QUICK = {
     "members": 2,
 }
 _TRIALS_PER_CACHE = 8
+_CHEAP_TASKS = 4  # corrupted versions of each other table
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     trials = plan(options.tables, options.suites, options.alphas, options.seeds, options.rows)
     with ProgressDisplay() as progress:
         classifiers = {table: _classifier(table, options, progress) for table in options.tables}
-        failed = _run(trials, classifiers, trials_path, options, progress)
+        peers = {"recipe": _paper_recipe(options, progress)} if options.regime == "known" else {}
+        failed = _run(trials, classifiers, trials_path, options, peers, progress)
     finished = list(_finished(trials, classifiers, trials_path, options).values())
     if not finished:
         print("No trial could be run, so there is nothing to write.", file=sys.stderr)
@@ -74,17 +78,19 @@ def write_results(trials: list[dict], record: dict, stem: Path) -> None:
             plot(summary, trials, record).savefig(path, dpi=110)
 
 
-def _run(trials, classifiers, path: Path, options, progress) -> list[Trial]:
+def _run(trials, classifiers, path: Path, options, peers: dict[str, Any], progress) -> list[Trial]:
     """Run the trials that the file lacks; a trial that fails is shown and does not keep the others from running."""
     done = _finished(trials, classifiers, path, options)
     missing = [trial for trial in trials if trial not in done]
+    cheap = _cheap_trees(missing, options, progress)
     progress.stage(f"trials ({len(done)} were done)", len(missing))
     failed = []
     for number, trial in enumerate(missing):
         if number % _TRIALS_PER_CACHE == 0:
             jax.clear_caches()  # every table has shapes of its own; hundreds of compiled programs fill the memory
         try:
-            result = run_trial(trial, classifiers[trial.table], repair_at=options.repair_at)
+            classifier, trees = classifiers[trial.table], cheap.get(trial.table)
+            result = run_trial(trial, classifier, repair_at=options.repair_at, cheap=trees, **peers)
         except Exception:  # one broken trial of many hours must not end the run
             traceback.print_exc()
             failed.append(trial)
@@ -141,6 +147,26 @@ def _train(path: Path, without: str | None, options, progress) -> None:
     fit_classifier(worlds, seed=0, options=training, on_step=progress.advance).save(path)
 
 
+def _cheap_trees(trials: list[Trial], options, progress) -> dict[str, CheapTrees]:
+    """The trees on cheap signals for each table of corrupted trials, learned on the other tables."""
+    tables = sorted({trial.table for trial in trials if trial.suite != "clean"})
+    if not tables:
+        return {}
+    progress.stage("corrupt tables for the trees on cheap signals", _CHEAP_TASKS * len(NAMES))
+    tasks = make_tasks(NAMES, per_table=_CHEAP_TASKS, rows=min(options.rows, 4_000), on_task=progress.advance)
+    return {table: CheapTrees([task for task in tasks if task.table != table], seed=0) for table in tables}
+
+
+def _paper_recipe(options, progress) -> Any:
+    """Parameters of the paper's network, trained on these tables' worlds: from --classifiers, or kept there."""
+    path = options.classifiers / "paper-recipe.safetensors"
+    if not path.is_file():
+        worlds = [world for world in map(load_world, sorted(options.worlds.glob("*.npz"))) if world.table in NAMES]
+        progress.stage(f"train the paper's recipe on {len(worlds)} worlds", options.recipe_steps)
+        save_params(train_paper_recipe(worlds, steps=options.recipe_steps, seed=0, on_step=progress.advance), path)
+    return load_params(path)
+
+
 def _one_line(trial: Trial, result: dict) -> str:
     scores = result["diagnosis"]
     f1 = " ".join(f"{kind['f1']:.2f}" for kind in scores["types"].values())
@@ -166,6 +192,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--repair-at", type=float, default=0.5, help="clean share at which models are retrained after repair")
     add("--steps", type=int, default=TrainingOptions().num_steps, help="training steps of each network")
     add("--members", type=int, default=TrainingOptions().num_members, help="networks of a classifier")
+    add("--recipe-steps", type=int, default=1_000, help="training steps of the paper's recipe, in the known regime")
     add("--worlds", type=Path, default=Path("worlds"), help="folder of .npz files to train classifiers on")
     add("--classifiers", type=Path, help="folder of trained classifiers")
     add("--trials", type=Path, help="file of finished trials, one JSON line each")

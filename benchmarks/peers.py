@@ -13,24 +13,37 @@ import numpy as np
 
 from demix_jax.evidence.folds import fold_blocks, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import OutOfFold, out_of_fold_predictions
-from demix_jax.influence.matrix import self_influence
+from demix_jax.influence import self_influence, tracin
 from demix_jax.models import make_task_model, train_task_model
 
 if TYPE_CHECKING:
+    from benchmarks.cheap_trees import CheapTrees
     from demix_jax.data import Dataset
 
 BEST_PER_TYPE = "best per type (loss, isolation forest, all rows)"
-NO_RATE = ("all rows", "confident learning + isolation forest", "cleanlab + isolation forest")
+PAPER_RECIPE = "the paper's recipe"
+CHEAP_TREES = "trees on cheap signals, trained on other tables"
+NO_RATE = (
+    "all rows",
+    "confident learning + isolation forest",
+    "cleanlab + isolation forest",
+    "cleanlab Datalab",
+    "mixture on gradient norm",
+    CHEAP_TREES,
+    PAPER_RECIPE,
+)
 _NUM_FOLDS = 5
 
 
-def peer_flags(dataset: Dataset, truth: np.ndarray, influence: np.ndarray, *, seed: int) -> dict[str, np.ndarray]:
+def peer_flags(
+    dataset: Dataset, truth: np.ndarray, influence: np.ndarray, *, seed: int, cheap: CheapTrees | None = None
+) -> dict[str, np.ndarray]:
     """Flags bool[N, 3] of every peer, by name.
 
     Args:
       dataset: N encoded rows, as corrupted. truth: bool[N, 3]; only its column sums are used, as true rates.
       influence: f32[N, M], the diagnosis' influence matrix (positive: the row harms the validation sample).
-      seed: of learners and folds.
+      seed: of learners and folds. cheap: learned on other tables; None: that peer is left out.
     """
     strata = strata_of(dataset.y, dataset.task)
     folds = make_folds(np.random.default_rng(seed), strata, num_folds=_NUM_FOLDS)
@@ -46,12 +59,21 @@ def peer_flags(dataset: Dataset, truth: np.ndarray, influence: np.ndarray, *, se
     if (issues := cleanlab_issues(dataset, trees)) is not None:
         flags["cleanlab + isolation forest"] = _columns(issues, none, none) | forest
     flags[BEST_PER_TYPE] = _columns(top(loss, rate[0]), top(outliers, rate[1]), every)
+    if (found := datalab_issues(dataset, trees)) is not None:
+        flags["cleanlab Datalab"] = found
+    neighbours = neighbour_disagreement(dataset)
+    norms, traced = gradient_scores(dataset, folds, seed=seed)
+    large = mixture_outliers(norms)
+    flags["mixture on gradient norm"] = _columns(large, large, large)
+    if cheap is not None:
+        flags[CHEAP_TREES] = cheap.flags(dataset, trees, outliers, neighbours)
     scores = {
         "loss": loss,
         "isolation forest": outliers,
-        "neighbours' labels": neighbour_disagreement(dataset),
-        "gradient norm": gradient_norms(dataset, folds, seed=seed),
+        "neighbours' labels": neighbours,
+        "gradient norm (self-influence)": norms,
         "scalar influence": influence.sum(axis=1),
+        "TracIn": traced,
     }
     for name, score in scores.items():
         flags[name] = _columns(*(top(score, count) for count in rate))
@@ -136,17 +158,55 @@ def neighbour_disagreement(dataset: Dataset, *, num_neighbours: int = 20) -> np.
     return np.average(labels != dataset.y[:, None], axis=1, weights=is_other)
 
 
-def gradient_norms(dataset: Dataset, folds, *, seed: int) -> np.ndarray:
-    """f[N]: norm of each row's loss gradient under a 256-128-64 network that was not trained on it."""
+def datalab_issues(dataset: Dataset, predictions: OutOfFold) -> np.ndarray | None:
+    """bool[N, 3] of cleanlab's Datalab: label issues, outliers, and rows of an underperforming group.
+
+    None where it is not installed or the task is regression, for which it knows no such group.
+    """
+    if dataset.task == "regression":
+        return None
+    try:
+        from cleanlab import Datalab  # pyright: ignore[reportMissingImports]
+
+        lab = Datalab({"y": dataset.y}, label_name="y", verbosity=0)
+    except ImportError:
+        return None
+    kinds: dict = {"label": {}, "outlier": {}, "underperforming_group": {}}
+    lab.find_issues(pred_probs=predictions.prediction.astype(np.float64), features=dataset.x, issue_types=kinds)
+    issues, none = lab.get_issues(), np.zeros(len(dataset.y), bool)
+    return _columns(*(issues.get(f"is_{kind}_issue", none).__array__() for kind in kinds))
+
+
+def gradient_scores(dataset: Dataset, folds, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Norm of each row's loss gradient f[N], and its influence traced through checkpoints and summed f[N].
+
+    Both under 256-128-64 networks that were not trained on the row; the norm at the best epoch, and TracIn (Pruthi et
+    al. 2020) from networks after 1, 4 and 16 epochs, with equal steps. Positive: raises the loss of validation rows.
+    """
     model = make_task_model("mlp", dataset)
-    arrays = map(jnp.asarray, (dataset.x, dataset.y, folds.train, folds.valid))
-    trained = train_task_model(jax.random.key(seed), model, *arrays)
-    norm = np.empty(len(dataset.y))
+    arrays = [jnp.asarray(a) for a in (dataset.x, dataset.y, folds.train, folds.valid)]
+    checkpoints = [train_task_model(jax.random.key(seed), model, *arrays, max_epochs=e).params for e in (1, 4, 16)]
+    norm, traced = np.empty(len(dataset.y)), np.empty(len(dataset.y))
+    rng = np.random.default_rng(seed)
     for f, rows, padded in fold_blocks(folds.fold, len(folds.train), 4_096):
-        params = jax.tree.map(lambda leaf, f=f: leaf[f], trained.params)
-        squared = -np.asarray(self_influence(model.loss, params, {"x": dataset.x[padded], "y": dataset.y[padded]}))
+        params = [jax.tree.map(lambda leaf, f=f: leaf[f], each) for each in checkpoints]
+        batch = {"x": dataset.x[padded], "y": dataset.y[padded]}
+        squared = -np.asarray(self_influence(model.loss, params[-1], batch))
         norm[rows] = np.sqrt(np.maximum(squared, 0.0))[: len(rows)]
-    return norm
+        chosen = rng.permutation(folds.valid[f])[:256]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
+        valid = {"x": dataset.x[chosen], "y": dataset.y[chosen]}
+        traced[rows] = np.asarray(tracin(model.loss, stacked, jnp.ones(3), batch, valid)).sum(axis=1)[: len(rows)]
+    return norm, traced
+
+
+def mixture_outliers(norms: np.ndarray) -> np.ndarray:
+    """bool[N]: rows more likely of the upper of two Gaussians fitted to the logarithm of the gradient norm."""
+    from sklearn.mixture import GaussianMixture
+
+    values = np.log(norms + 1e-12)[:, None]
+    mixture = GaussianMixture(2, random_state=0).fit(values)
+    return mixture.predict(values) == int(np.argmax(mixture.means_[:, 0]))
 
 
 def _columns(*flags: np.ndarray) -> np.ndarray:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.peers import peer_flags
+from benchmarks.cheap_trees import CheapTrees
+from benchmarks.paper_recipe import paper_flags
+from benchmarks.peers import PAPER_RECIPE, peer_flags
 from benchmarks.retraining import scores_after_repair
 from benchmarks.scores import diagnosis_scores, flag_scores
 from benchmarks.unseen_kinds import inject_unseen_kinds
@@ -58,10 +60,18 @@ def plan(tables, suites, clean_shares, seeds, rows) -> list[Trial]:
     return trials
 
 
-def run_trial(trial: Trial, classifier: ErrorClassifier, *, repair_at: float | None) -> dict:
+def run_trial(
+    trial: Trial,
+    classifier: ErrorClassifier,
+    *,
+    repair_at: float | None,
+    cheap: CheapTrees | None = None,
+    recipe: Any = None,
+) -> dict:
     """Scores of one trial.
 
     Args:
+      classifier: names the error types. cheap, recipe: peers that were trained; None: left out.
       repair_at: clean share at which models are retrained on the repaired table; None: never.
     Returns:
       {diagnosis, peers, test, shortcut, rows_left, seconds}; see `diagnosis_scores` and `scores_after_repair`.
@@ -88,7 +98,9 @@ def run_trial(trial: Trial, classifier: ErrorClassifier, *, repair_at: float | N
     if trial.suite != "clean":
         started = time.perf_counter()
         dataset = TableEncoder.fit(corrupted, label).transform(corrupted)
-        peers = peer_flags(dataset, true_types, diagnosis.influence, seed=trial.seed)
+        peers = peer_flags(dataset, true_types, diagnosis.influence, seed=trial.seed, cheap=cheap)
+        if recipe is not None:
+            peers[PAPER_RECIPE] = paper_flags(recipe, dataset, diagnosis)
         result["peers"] = {name: flag_scores(true_types, peer) for name, peer in peers.items()}
         seconds["peers"] = time.perf_counter() - started
     if trial.suite != "clean" and trial.clean_share == repair_at:

@@ -10,14 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
-from sklearn.metrics import precision_recall_fscore_support
+from sklearn.metrics import f1_score, precision_recall_fscore_support
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import debugging, make_worlds, trials
+from benchmarks import cheap_trees, debugging, make_worlds, paper_recipe, trials
+from benchmarks.cheap_trees import CheapTrees, Task
+from benchmarks.paper_recipe import load_params, paper_channels, save_params, train_paper_recipe
 from benchmarks.peers import (
     BEST_PER_TYPE,
     confident_learning,
+    mixture_outliers,
     neighbour_disagreement,
     outlier_scores,
     peer_flags,
@@ -30,6 +33,7 @@ from benchmarks.summary import retraining_scores
 from benchmarks.trials import Trial, plan
 from benchmarks.unseen_kinds import inject_unseen_kinds
 from demix_jax import InputError
+from demix_jax.classifier.examples import View, World
 from demix_jax.data import TableEncoder
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.out_of_fold import OutOfFold
@@ -128,7 +132,7 @@ class TestPeers:
         truth = random_flags(4, 120)
         influence = np.random.default_rng(0).normal(size=(120, 6))
         flags = peer_flags(dataset, truth, influence, seed=0)
-        for name in ("loss", "gradient norm", "scalar influence", "neighbours' labels"):
+        for name in ("loss", "gradient norm (self-influence)", "TracIn", "scalar influence", "neighbours' labels"):
             np.testing.assert_array_equal(flags[name].sum(axis=0), truth.sum(axis=0))
         assert flags["all rows"].all() and flags[BEST_PER_TYPE][:, 2].all()
         harmful = influence.sum(axis=1)
@@ -237,6 +241,7 @@ def test_a_second_run_of_the_command_has_nothing_left_to_do(tmp_path, monkeypatc
     monkeypatch.setattr(trials, "diagnose", made_up_diagnosis)
     every = np.ones((400, 3), bool)
     monkeypatch.setattr(trials, "peer_flags", lambda dataset, *a, **k: {BEST_PER_TYPE: every[: len(dataset.y)]})
+    monkeypatch.setattr(debugging, "make_tasks", lambda *a, **k: [cheap_task(0)])
     monkeypatch.setitem(trials.RULES, "adult", "word=alpha -> yes")
     ran = []
     monkeypatch.setattr(debugging, "append_line", lambda path, line: (ran.append(line), append_line(path, line)))
@@ -249,6 +254,38 @@ def test_a_second_run_of_the_command_has_nothing_left_to_do(tmp_path, monkeypatc
     assert len(ran) == 2 * (3 * 2 + 1)
     assert json.loads((tmp_path / "debugging.json").read_text())["summary"] == first["summary"]
     assert len(first["trials"]) == len(ran)
+
+
+def cheap_task(seed):
+    """Wrong labels where the given label is improbable, wrong features where the anomaly score is high."""
+    rng = np.random.default_rng(seed)
+    signals = rng.uniform(size=(400, 10)).astype(np.float32)
+    truth = np.stack([signals[:, 0] < 0.2, signals[:, 6] > 0.9, rng.random(400) < 0.1], axis=1)
+    return Task(signals, truth, "bank")
+
+
+def test_trees_on_cheap_signals_learn_from_other_tables(monkeypatch):
+    trees, (signals, truth, _) = CheapTrees([cheap_task(0), cheap_task(1)], seed=0), cheap_task(2)
+    monkeypatch.setattr(cheap_trees, "cheap_signals", lambda *a: signals)
+    flags = trees.flags(None, None, None, None)
+    assert f1_score(truth[:, 0], flags[:, 0]) > 0.95 and f1_score(truth[:, 1], flags[:, 1]) > 0.9
+
+
+def test_the_mixture_flags_the_upper_mode():
+    norms = np.exp(np.concatenate([np.random.default_rng(0).normal(-2, 0.3, 300), np.full(40, 3.0)]))
+    np.testing.assert_array_equal(mixture_outliers(norms), np.arange(340) >= 300)
+
+
+def test_the_papers_recipe_learns_what_one_channel_says_and_is_kept(tmp_path):
+    rng = np.random.default_rng(0)
+    truth = rng.random((256, 3)) < 0.3
+    vectors = rng.normal(0, 0.3, (256, 16, 7)).astype(np.float16)
+    vectors[..., 0] += 2 * truth[:, :1]
+    world = World((View(vectors, None), View(vectors[:, ::-1], None)), truth, None, "adult")
+    path = tmp_path / "recipe.safetensors"
+    save_params(train_paper_recipe([world], steps=30, seed=0), path)
+    found = np.asarray(paper_recipe._logits(load_params(path), paper_channels(vectors)))[:, 0] > 0
+    assert f1_score(truth[:, 0], found) > 0.9
 
 
 def made_up_trial(suite, table, share, *, auc=(0.7, 0.75, 0.8, 0.9)):
