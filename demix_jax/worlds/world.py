@@ -29,12 +29,12 @@ ROWS_KEPT = 1_024  # rows of a world that the classifier may be trained on
 def random_injection(rng: np.random.Generator) -> dict[str, Any]:
     """Arguments of `inject_errors` drawn from the range of errors that the classifier should know.
 
-    One world in ten is clean; others miss some error type; the rest spread over rates, kinds and shortcuts.
+    One world in five is clean; others miss some error type; the rest spread over rates, kinds and shortcuts.
     """
     label_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     feature_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     spurious = rng.uniform(0.05, 0.3) if rng.random() < 0.8 else 0.0
-    if rng.random() < 0.1:
+    if rng.random() < 0.2:
         label_errors = feature_errors = spurious = 0.0
     kinds = [str(kind) for kind in rng.permutation(FEATURE_KINDS)[: int(rng.integers(1, 5))]]
     paper_kinds = ["outlier", "scale", "swap_category"]
