@@ -173,18 +173,20 @@ def as_arrays(batch: PyTree) -> PyTree:
 
 
 def _take(batch: PyTree, start: int, num: int, length: int) -> PyTree:
-    """Examples [start, start + num), the last one repeated up to `length`."""
+    """Examples [start, start + num), the last one repeated up to `length`.
+
+    Leaf by leaf, so that one in host memory or mapped from a file is never moved to the device as a whole.
+    """
     leaves, structure = jax.tree.flatten(batch)
-    on_host = all(isinstance(leaf, np.ndarray) for leaf in leaves)
-    if on_host and num == length:
-        return jax.tree.unflatten(structure, [leaf[start : start + num] for leaf in leaves])
-    if on_host:
-        rows = np.minimum(np.arange(start, start + length), start + num - 1)
-        return jax.tree.unflatten(structure, [leaf[rows] for leaf in leaves])
-    return _take_on_device(batch, start, num, length)
+    on_device = [leaf for leaf in leaves if not isinstance(leaf, np.ndarray)]
+    taken = iter(_take_on_device(on_device, start, num, length) if on_device else [])
+    rows = slice(start, start + num) if num == length else np.minimum(np.arange(length), num - 1) + start
+    return jax.tree.unflatten(
+        structure, [leaf[rows] if isinstance(leaf, np.ndarray) else next(taken) for leaf in leaves]
+    )
 
 
 @partial(jax.jit, static_argnums=3)
-def _take_on_device(batch: PyTree, start: int, num: int, length: int) -> PyTree:
+def _take_on_device(leaves: list[jax.Array], start: int, num: int, length: int) -> list[jax.Array]:
     rows = jnp.minimum(jnp.arange(length), num - 1) + start
-    return jax.tree.map(lambda leaf: leaf[rows], batch)
+    return [leaf[rows] for leaf in leaves]

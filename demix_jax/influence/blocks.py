@@ -100,38 +100,52 @@ class InfluenceBlocks(NamedTuple):
             train, valid, streams[0], streams[1], fitted, cosine and not isinstance(curvature, Identity), length, width
         )
 
-    def column_directions(self) -> Iterator[Directions]:
-        """(H + λI)⁻¹ applied to the gradients of one block of validation samples after another."""
-        for gradients in self._column_gradients():
-            yield self.fitted.solve(gradients)
-
-    def column_blocks(self) -> Iterator[Iterator[tuple[Span, FactoredGradients, Directions]]]:
-        """Per block of validation samples, all blocks of training samples: what `write_influence` multiplies."""
-        for gradients in self._column_gradients():
-            directions = self.fitted.solve(gradients)
-            if self.cosine:
-                directions = directions.scaled(inverse_lengths(gradients, directions))
-            yield self._row_blocks(directions)
-
-    def _column_gradients(self) -> Iterator[FactoredGradients]:
+    def columns(self) -> Iterator[slice]:
+        """The blocks of validation samples."""
         for start in range(0, self.num_valid, self.width):
-            part = jax.tree.map(lambda leaf: leaf[start : start + self.width], self.valid)  # noqa: B023
-            yield self.valid_gradients.all(part, self.length, "valid", start)
+            yield slice(start, min(start + self.width, self.num_valid))
 
-    def row_gradients(self) -> Iterator[tuple[Span, FactoredGradients]]:
-        """The gradients of the training samples, block by block."""
-        for span in spans(self.num_train, self.length):
+    def directions(self, columns: slice) -> Directions:
+        """(H + λI)⁻¹ applied to the gradients of a block of validation samples."""
+        return self.fitted.solve(self._column_gradients(columns))
+
+    def normalized_directions(self, columns: slice) -> Directions:
+        """`directions` as `normalize` wants them, ready to be multiplied with `row_blocks`."""
+        gradients = self._column_gradients(columns)
+        directions = self.fitted.solve(gradients)
+        return directions.scaled(inverse_lengths(gradients, directions)) if self.cosine else directions
+
+    def row_gradients(self, rows: slice | None = None) -> Iterator[tuple[Span, FactoredGradients]]:
+        """The gradients of the training samples, or of those from `rows.start` up to `rows.stop`, block by block."""
+        start, stop = (0, self.num_train) if rows is None else (rows.start, rows.stop)
+        for within in spans(stop - start, self.length):
+            span = Span(start + within.start, start + within.stop, within.seen)
             yield span, self.train_gradients.of(self.train, span, self.length, "train")
 
-    def _row_blocks(self, directions: Directions) -> Iterator[tuple[Span, FactoredGradients, Directions]]:
-        for span, gradients in self.row_gradients():
+    def row_blocks(self, rows: slice | None = None) -> Iterator[tuple[Span, FactoredGradients]]:
+        """`row_gradients` as `normalize` wants them."""
+        for span, gradients in self.row_gradients(rows):
             if self.cosine:
                 gradients = gradients.scaled(inverse_lengths(gradients, self.fitted.solve(gradients)))
-            yield span, gradients, directions
+            yield span, gradients
+
+    def block(self, rows: slice, directions: Directions) -> jax.Array:
+        """f[n, m]: influence of the training samples `rows` in m normalized directions.
+
+        Its bits depend on nothing outside: the same block comes out wherever a run began.
+        """
+        block = jnp.zeros((rows.stop - rows.start, directions.own.losses.shape[0]), self.dtype)
+        for span, gradients in self.row_blocks(rows):
+            block = fill_block(block, gradients, directions, span.start - rows.start, 0)
+        return block
+
+    def _column_gradients(self, columns: slice) -> FactoredGradients:
+        part = jax.tree.map(lambda leaf: leaf[columns], self.valid)
+        return self.valid_gradients.all(part, self.length, "valid", columns.start)
 
 
 @partial(jax.jit, donate_argnums=0)
-def write_influence(
+def fill_block(
     matrix: jax.Array, gradients: FactoredGradients, directions: Directions, row: Any, column: Any
 ) -> jax.Array:
     """`matrix` with the influence of n samples in m directions, f[n, m], at (`row`, `column`)."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from demix_jax.curvature import Curvature, Directions
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.per_example import Loss, PyTree
-from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, write_influence
+from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, fill_block
 
 
 def influence_matrix(
@@ -50,9 +50,10 @@ def influence_matrix(
         loss, params, train, valid, curvature, normalize=normalize, select=select, memory=memory
     )
     matrix = jnp.zeros((blocks_of.num_train, blocks_of.num_valid), blocks_of.dtype)
-    for number, blocks in enumerate(blocks_of.column_blocks()):
-        for span, gradients, directions in blocks:
-            matrix = write_influence(matrix, gradients, directions, span.start, number * blocks_of.width)
+    for columns in blocks_of.columns():
+        directions = blocks_of.normalized_directions(columns)
+        for span, gradients in blocks_of.row_blocks():
+            matrix = fill_block(matrix, gradients, directions, span.start, columns.start)
     return matrix
 
 

@@ -64,8 +64,8 @@ def position_influence(
     [(positions, _)] = counts.most_common(1)
     split = tuple(not isinstance(block, Dense) and block.positions == positions for block in shape.blocks)
     parts = []
-    for directions in blocks.column_directions():
-        rows = []
+    for columns in blocks.columns():
+        directions, rows = blocks.directions(columns), []
         each = 4 * positions * directions.own.losses.shape[0]
         length = block_length(each, blocks.length, blocks.train_gradients.memory // 8)
         for span in spans(blocks.num_train, length):

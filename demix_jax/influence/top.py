@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature
 from demix_jax.gradients.per_example import Loss, PyTree
-from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, write_influence
+from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, fill_block
 
 
 class TopInfluences(NamedTuple):
@@ -53,19 +53,19 @@ def top_influences(
     )
     if not 1 <= k <= blocks_of.num_train:
         raise InputError(f"k is {k}; pass a number from 1 to the {blocks_of.num_train} training samples.")
-    columns = []
-    for blocks in blocks_of.column_blocks():
-        best = None
-        for span, gradients, directions in blocks:
+    parts = []
+    for columns in blocks_of.columns():
+        directions, best = blocks_of.normalized_directions(columns), None
+        for span, gradients in blocks_of.row_blocks():
             shape = (gradients.losses.shape[0], directions.own.losses.shape[0])
-            block = write_influence(jnp.zeros(shape, blocks_of.dtype), gradients, directions, 0, 0)
+            block = fill_block(jnp.zeros(shape, blocks_of.dtype), gradients, directions, 0, 0)
             if best is None:
                 empty = jnp.zeros((block.shape[1], k), jnp.int32)
                 worst = jnp.full((block.shape[1], k), jnp.inf, block.dtype)
                 best = TopInfluences(empty, worst, empty, -worst)
             best = _keep_best(best, block, span.start, span.seen)
-        columns.append(best)
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *columns)
+        parts.append(best)
+    return jax.tree.map(lambda *each: jnp.concatenate(each), *parts)
 
 
 @jax.jit
