@@ -8,12 +8,16 @@ from demix_jax.diagnose import Diagnosis, diagnose
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.gradients import factored_gradients, per_example_gradients
 from demix_jax.influence import (
+    StoredInfluence,
     TopInfluences,
+    influence_blocks,
     influence_matrix,
     position_influence,
+    read_influence,
     self_influence,
     top_influences,
     tracin,
+    write_influence,
 )
 from demix_jax.repair import Repaired, repair
 from demix_jax.train_classifier import train_classifier
@@ -36,18 +40,22 @@ __all__ = [
     "LiSSA",
     "NetworkConfig",
     "Repaired",
+    "StoredInfluence",
     "TopInfluences",
     "TrainingOptions",
     "diagnose",
     "factored_gradients",
+    "influence_blocks",
     "influence_matrix",
     "inject_errors",
     "load_classifier",
     "per_example_gradients",
     "position_influence",
+    "read_influence",
     "repair",
     "self_influence",
     "top_influences",
     "tracin",
     "train_classifier",
+    "write_influence",
 ]

@@ -51,6 +51,8 @@ def atomic_paths(*paths: str | os.PathLike) -> Iterator[list[Path]]:
             _settle(name, like=target)
         for name, target in zip(temporary, targets, strict=True):
             os.replace(name, target)
+        for folder in {target.parent for target in targets}:
+            _sync_folder(folder)
     except BaseException:
         for name in temporary:
             name.unlink(missing_ok=True)
@@ -153,6 +155,16 @@ def _settle(name: Path, *, like: Path) -> None:
     name.chmod(mode)
     with open(name, "rb") as file:
         os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def _jsonable(content: Any) -> Any:

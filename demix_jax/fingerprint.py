@@ -1,4 +1,4 @@
-"""A table's fingerprint, by which a saved diagnosis recognises the table that it belongs to."""
+"""Fingerprints of a table and of arrays, by which a saved result recognises what it was computed from."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_BYTES_AT_A_TIME = 2**22
 
 
 def fingerprint(frame: pd.DataFrame) -> str:
@@ -27,6 +29,29 @@ def fingerprint(frame: pd.DataFrame) -> str:
         kind, content = _canonical(frame.iloc[:, position])
         digest.update(f"\0{name}\0{kind}\0".encode())
         digest.update(content)
+    return digest.hexdigest()
+
+
+def array_fingerprint(tree: Any) -> str:
+    """SHA-256 over the structure of a pytree and its arrays' dtypes, shapes and bits.
+
+    Read a few megabytes at a time, so that arrays mapped from files need not fit in memory.
+
+    Args:
+      tree: pytree of arrays.
+    Returns:
+      64 hexadecimal digits.
+    """
+    import jax
+
+    leaves, structure = jax.tree.flatten(tree)
+    digest = hashlib.sha256(str(structure).encode())
+    for leaf in leaves:
+        digest.update(f"\0{np.dtype(leaf.dtype)}{leaf.shape}\0".encode())
+        rows = max(1, _BYTES_AT_A_TIME // max(1, leaf.nbytes // max(1, len(leaf)))) if leaf.ndim else 1
+        parts = (leaf[start : start + rows] for start in range(0, len(leaf), rows)) if leaf.ndim else [leaf]
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
 
 

@@ -28,6 +28,7 @@ class InfluenceBlocks(NamedTuple):
     """What the blocks of one influence matrix are computed from. cosine: scale by lengths in the curvature's metric.
 
     length: training samples per block, and samples per gradient computation. width: validation samples per block.
+    most_columns: as many of them as there is memory for.
     """
 
     train: PyTree
@@ -38,6 +39,7 @@ class InfluenceBlocks(NamedTuple):
     cosine: bool
     length: int
     width: int
+    most_columns: int
 
     @property
     def num_train(self) -> int:
@@ -93,12 +95,11 @@ class InfluenceBlocks(NamedTuple):
         each = num_bytes(streams[1].shape())
         if fitted.in_full:
             each = max(each, 4 * one_valid.num_parameters)
-        most_kept = max(1, memory * 5 // 8 // each)
-        width = math.ceil(num_valid / math.ceil(num_valid / most_kept))
+        most_columns = max(1, memory * 5 // 8 // each)
+        width = math.ceil(num_valid / math.ceil(num_valid / most_columns))
         length = streams[0].block_length(max(num_train, num_valid))
-        return cls(
-            train, valid, streams[0], streams[1], fitted, cosine and not isinstance(curvature, Identity), length, width
-        )
+        cosine = cosine and not isinstance(curvature, Identity)
+        return cls(train, valid, *streams, fitted, cosine, length, width, most_columns)
 
     def columns(self) -> Iterator[slice]:
         """The blocks of validation samples."""

@@ -6,6 +6,8 @@ sample i. Negative: raising this sample's weight lowers that loss.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import jax
 import jax.numpy as jnp
 
@@ -13,6 +15,7 @@ from demix_jax.curvature import Curvature, Directions
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.per_example import Loss, PyTree
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, fill_block
+from demix_jax.influence.grid import computed, grid_for
 
 
 def influence_matrix(
@@ -55,6 +58,38 @@ def influence_matrix(
         for span, gradients in blocks_of.row_blocks():
             matrix = fill_block(matrix, gradients, directions, span.start, columns.start)
     return matrix
+
+
+def influence_blocks(
+    loss: Loss,
+    params: PyTree,
+    train: PyTree,
+    valid: PyTree,
+    *,
+    curvature: Curvature = IDENTITY,
+    normalize: str | None = None,
+    select: str | None = None,
+    memory: int | None = None,
+    chunk_shape: tuple[int, int] | None = None,
+) -> Iterator[tuple[slice, slice, jax.Array]]:
+    """The influence matrix block by block, for what shall not hold it whole.
+
+    Args:
+      loss, params, train, valid, curvature, normalize, select, memory: as in `influence_matrix`. Leaves of `train`
+        that are NumPy arrays, mapped from files or not, are read a block at a time.
+      chunk_shape: training × validation samples per block; None for as many as `memory` allows. Blocks at the end of
+        an axis may be smaller.
+    Returns:
+      Iterator of (rows, columns, block): two slices and f32[n, m], that part of the influence matrix. All rows for
+      the first columns come first: the curvature is solved once per block of columns.
+    Raises:
+      InputError: as `influence_matrix`, or `chunk_shape` is not two positive numbers that fit in memory.
+    """
+    blocks = InfluenceBlocks.make(
+        loss, params, train, valid, curvature, normalize=normalize, select=select, memory=memory
+    )
+    chunks = grid_for(blocks, chunk_shape).chunks()
+    return ((chunk.rows, chunk.columns, block) for chunk, block in computed(blocks, chunks))
 
 
 def self_influence(

@@ -1,0 +1,89 @@
+"""How an N × M influence matrix is cut into chunks, which are both computed and stored as a whole."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import jax
+
+from demix_jax.checks import InputError
+from demix_jax.influence.blocks import InfluenceBlocks
+
+
+class Chunk(NamedTuple):
+    """Training samples `rows`, validation samples `columns`; (row, column) is its place among the chunks."""
+
+    row: int
+    column: int
+    rows: slice
+    columns: slice
+
+
+class Grid(NamedTuple):
+    """shape: (N, M). chunk_shape: samples per chunk; the last of an axis may be smaller."""
+
+    shape: tuple[int, int]
+    chunk_shape: tuple[int, int]
+
+    @property
+    def num_rows(self) -> int:
+        """Chunks along the training samples."""
+        return math.ceil(self.shape[0] / self.chunk_shape[0])
+
+    @property
+    def num_columns(self) -> int:
+        """Chunks along the validation samples."""
+        return math.ceil(self.shape[1] / self.chunk_shape[1])
+
+    @property
+    def num_chunks(self) -> int:
+        return self.num_rows * self.num_columns
+
+    def column_chunks(self, column: int) -> Iterator[Chunk]:
+        """The chunks of one block of validation samples."""
+        for row in range(self.num_rows):
+            yield Chunk(row, column, self._part(0, row), self._part(1, column))
+
+    def chunks(self) -> Iterator[Chunk]:
+        """All chunks, one block of validation samples after another."""
+        for column in range(self.num_columns):
+            yield from self.column_chunks(column)
+
+    def _part(self, axis: int, number: int) -> slice:
+        start = number * self.chunk_shape[axis]
+        return slice(start, min(start + self.chunk_shape[axis], self.shape[axis]))
+
+
+def grid_for(blocks: InfluenceBlocks, chunk_shape: tuple[int, int] | None) -> Grid:
+    """The grid of `blocks`: its own block of columns, and rows that fill a sixteenth of its memory.
+
+    Raises:
+      InputError: `chunk_shape` is not two positive numbers, or has more columns than fit in memory.
+    """
+    shape = (blocks.num_train, blocks.num_valid)
+    if chunk_shape is None:
+        fitting = blocks.train_gradients.memory // 16 // (blocks.width * 4)
+        multiple = 2 ** int(math.log2(max(1, fitting // blocks.length)))
+        return Grid(shape, (min(blocks.length * multiple, shape[0]), blocks.width))
+    if len(chunk_shape) != 2 or min(chunk_shape) < 1:
+        raise InputError(f"chunk_shape is {chunk_shape}; pass two positive numbers: training and validation samples.")
+    rows, columns = (min(size, most) for size, most in zip(chunk_shape, shape, strict=True))
+    if columns > blocks.most_columns:
+        raise InputError(
+            f"chunk_shape has {columns} validation samples, but the gradients of {blocks.most_columns} fill the memory "
+            "to work in; pass fewer, or a larger memory."
+        )
+    return Grid(shape, (rows, columns))
+
+
+def computed(blocks: InfluenceBlocks, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, jax.Array]]:
+    """Each of `chunks`, ordered by column, with its influence; the curvature is solved once per column."""
+    for _, group in itertools.groupby(chunks, key=lambda chunk: chunk.column):
+        directions = None
+        for chunk in group:
+            if directions is None:
+                directions = blocks.normalized_directions(chunk.columns)
+            yield chunk, blocks.block(chunk.rows, directions)
