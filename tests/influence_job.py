@@ -16,7 +16,7 @@ NUM_TRAIN, NUM_VALID = 50, 11
 KEYWORDS = {"normalize": "cosine"}
 
 # Of the matrix that is written to be killed: many small chunks.
-CRASH_SHAPE, CRASH_CHUNK_SHAPE = (1000, 30), (50, 8)
+CRASH_SHAPE, CRASH_CHUNK_SHAPE = (3000, 30), (50, 8)
 
 
 def loss(params, example):

@@ -75,5 +75,5 @@ def test_three_kills(tmp_path):
 @pytest.mark.slow
 def test_a_hundred_kills(tmp_path):
     finished = kill_and_resume(tmp_path, kills=100, seed=1)
+    print("chunks finished when killed:", sorted(finished))
     assert sum(0 < count < NUM_CHUNKS for count in finished) > 50  # most of them in the middle
-    print(sorted(finished))

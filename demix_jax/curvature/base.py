@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from demix_jax.checks import InputError
 from demix_jax.gradients.factored import FactoredGradients
@@ -23,6 +24,7 @@ class Problem(NamedTuple):
 
     plan: how gradients of `loss` at `params` are computed, of the selected parameters only.
     formed: which of their blocks are formed in full; what `fit` keeps must match the gradients it will solve for.
+    mesh: devices to share large Gram matrices among; None for one device.
     """
 
     loss: Loss
@@ -32,6 +34,7 @@ class Problem(NamedTuple):
     formed: tuple[bool, ...]
     select: str | None
     memory: int
+    mesh: Mesh | None = None
 
     def stream(self, plan: Plan | None = None) -> Gradients:
         """Gradients of `plan`, a loss with the same parameters, or of this problem's own."""

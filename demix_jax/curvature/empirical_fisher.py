@@ -29,4 +29,4 @@ class EmpiricalFisher:
         chosen = curvature_samples(problem.train, self.samples)
         num = num_examples(chosen, "train")
         check_size(num, problem.plan, "samples")
-        return fit_rows(problem.gradients(chosen), num, self.damping, "EmpiricalFisher")
+        return fit_rows(problem.gradients(chosen), num, self.damping, "EmpiricalFisher", problem.mesh)

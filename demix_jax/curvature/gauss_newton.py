@@ -50,7 +50,7 @@ class GaussNewton:
         num = num_examples(chosen, "train")
         plan, batch = row_problem(problem, chosen)
         check_size(num_examples(batch, "train"), plan, "samples")
-        return fit_rows(problem.gradients(batch, plan), num, self.damping, "GaussNewton")
+        return fit_rows(problem.gradients(batch, plan), num, self.damping, "GaussNewton", problem.mesh)
 
 
 def curvature_samples(train: PyTree, samples: int | None) -> PyTree:

@@ -95,16 +95,8 @@ class FittedHessian(NamedTuple):
     def solve(self, gradients: FactoredGradients) -> Directions:
         """As `solve_reported`, with a warning in the log when some right-hand sides did not converge."""
         result = self.solve_reported(gradients)
-        if not bool(result.converged.all()):
-            logger.warning(
-                "%d of %d right-hand sides did not converge in %d steps (largest relative residual %.1e); raise the "
-                "damping (now %.1e) or max_steps.",
-                int((~result.converged).sum()),
-                result.converged.shape[0],
-                self.solver.max_steps,
-                float(result.residual_norm.max()),
-                float(self.damping),
-            )
+        warn = partial(_warn_of_slow_solves, self.solver.max_steps)
+        jax.debug.callback(warn, result.converged, result.residual_norm, self.damping)
         return result.directions
 
     def solve_reported(self, gradients: FactoredGradients) -> SolveResult:
@@ -114,6 +106,19 @@ class FittedHessian(NamedTuple):
         )
         converged = residual_norm <= 2 * self.solver.tolerance
         return SolveResult(Directions(gradients.with_full(full)), residual_norm, converged)
+
+
+def _warn_of_slow_solves(max_steps: int, converged: Any, residual_norm: Any, damping: Any) -> None:
+    if not converged.all():
+        logger.warning(
+            "%d of %d right-hand sides did not converge in %d steps (largest relative residual %.1e); raise the "
+            "damping (now %.1e) or max_steps.",
+            int((~converged).sum()),
+            converged.shape[0],
+            max_steps,
+            float(residual_norm.max()),
+            float(damping),
+        )
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -7,11 +7,13 @@ import logging
 import flax.struct
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from demix_jax.checks import InputError
 from demix_jax.curvature.base import Directions, Fitted
 from demix_jax.gradients.factored import FactoredGradients
-from demix_jax.gradients.ghost import blocked_gram_matrix
+from demix_jax.gradients.ghost import blocked_gram_matrix, second_moment
+from demix_jax.gradients.meshes import sharded_gram_matrix, sharded_second_moment
 from demix_jax.gradients.plan import Plan
 
 logger = logging.getLogger("demix_jax")
@@ -56,8 +58,11 @@ class ParameterSpace:
         return Directions(_solve_full(self.factor, gradients))
 
 
-def fit_rows(rows: FactoredGradients, num: int, damping: float | None, name: str) -> Fitted:
-    """The damped inverse of H = GᵀG / `num` for the R rows of G; chooses λ if `damping` is None."""
+def fit_rows(rows: FactoredGradients, num: int, damping: float | None, name: str, mesh: Mesh | None = None) -> Fitted:
+    """The damped inverse of H = GᵀG / `num` for the R rows of G; chooses λ if `damping` is None.
+
+    mesh: devices that share the work of GGᵀ or GᵀG; its Cholesky factor is computed on one.
+    """
     squared_norms = rows.squared_norms()
     num_rows, num_parameters = squared_norms.shape[0], rows.num_parameters
     if damping is None:
@@ -68,9 +73,11 @@ def fit_rows(rows: FactoredGradients, num: int, damping: float | None, name: str
     else:
         chosen = jnp.asarray(damping, squared_norms.dtype)
     if num_parameters <= num_rows:
-        factor = _factor_full(rows, num, chosen)
+        moment = second_moment(rows) if mesh is None else sharded_second_moment(rows, mesh)
+        factor = _factor(moment / num, chosen)
     else:
-        factor = _factor(blocked_gram_matrix(rows, rows), num * chosen)
+        gram = blocked_gram_matrix(rows, rows) if mesh is None else sharded_gram_matrix(rows, mesh)
+        factor = _factor(gram, num * chosen)
     if not bool(jnp.isfinite(factor).all()):
         raise InputError(
             f"damping {float(chosen):.1e} is too small to invert the curvature in {factor.dtype}; pass a larger one, "
@@ -91,15 +98,6 @@ def check_size(num_rows: int, plan: Plan, argument: str) -> None:
 @jax.jit
 def _factor(gram: jax.Array, shift: jax.Array) -> jax.Array:
     return jnp.linalg.cholesky(gram + shift * jnp.eye(gram.shape[0], dtype=gram.dtype), symmetrize_input=False)
-
-
-@jax.jit
-def _factor_full(rows: FactoredGradients, num: int, damping: jax.Array) -> jax.Array:
-    full = rows.full()
-    hessian = jnp.matmul(full.T, full, precision="highest") / num
-    return jnp.linalg.cholesky(
-        hessian + damping * jnp.eye(hessian.shape[0], dtype=hessian.dtype), symmetrize_input=False
-    )
 
 
 @jax.jit

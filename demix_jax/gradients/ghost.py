@@ -73,6 +73,13 @@ def blocked_gram_matrix(left: FactoredGradients, right: FactoredGradients) -> ja
     return write_rows(total, lambda part: gram_matrix(part, right), left, length, 0, 0)
 
 
+@jax.jit
+def second_moment(gradients: FactoredGradients) -> jax.Array:
+    """f[P, P]: Σ_i g_i g_iᵀ over the parameters that the blocks hold."""
+    full = gradients.full()
+    return jnp.matmul(full.T, full, precision="highest")
+
+
 def write_rows(
     total: jax.Array,
     rows: Callable[[FactoredGradients], jax.Array],

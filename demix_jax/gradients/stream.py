@@ -55,7 +55,7 @@ class Gradients(NamedTuple):
         """How many of `num` examples to take at a time, so that their gradients fill a part of the memory."""
         return block_length(num_bytes(self.shape()), num, self.memory // 4, _LONGEST_BLOCK)
 
-    def _pass_length(self, length: int) -> int:
+    def pass_length(self, length: int) -> int:
         """How many examples go through the loss at a time: what a forward and a backward pass keep is larger."""
         each = 4 * num_bytes(self.shape()) + 2 * num_bytes(self.plan.shape())
         return block_length(each, length, self.memory // 8)
@@ -67,14 +67,15 @@ class Gradients(NamedTuple):
         """
         num = span.stop - span.start
         block = _take(batch, span.start, num, length)
-        gradients, finite = _gradients(self.plan, self.formed, self.unit, self._pass_length(length), self.params, block)
+        gradients, finite = block_gradients(*self.statics(self.pass_length(length)), self.params, block)
         finite = np.asarray(finite)[:num]
         if not finite.all():
-            raise InputError(
-                f"the loss or its gradient is not finite for {argument} sample "
-                f"{offset + span.start + int(np.argmin(finite))}; check that sample and the parameters."
-            )
+            raise not_finite(argument, offset + span.start + int(np.argmin(finite)))
         return gradients if num == length else head(gradients, num)
+
+    def statics(self, length: int) -> tuple[Plan, tuple[bool, ...], bool, int]:
+        """What `block_gradients` is compiled for, taking `length` examples at a time."""
+        return self.plan, self.formed, self.unit, length
 
     def all(self, batch: PyTree, length: int, argument: str, offset: int = 0) -> FactoredGradients:
         """Gradients of every example of `batch`, computed `length` at a time."""
@@ -97,7 +98,7 @@ def gradient_shape(plan: Plan, formed: tuple[bool, ...]) -> FactoredGradients:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _gradients(plan: Plan, formed: tuple[bool, ...], unit: bool, length: int, params: PyTree, batch: PyTree):
+def block_gradients(plan: Plan, formed: tuple[bool, ...], unit: bool, length: int, params: PyTree, batch: PyTree):
     """Gradients of `batch`, `length` examples at a time, and which of them are finite."""
 
     def one_pass(batch):
@@ -138,6 +139,13 @@ def head(tree: PyTree, num: int) -> PyTree:
 def tail(tree: PyTree, num: int) -> PyTree:
     """The last `num` examples."""
     return jax.tree.map(lambda leaf: leaf[leaf.shape[0] - num :], tree)
+
+
+def not_finite(argument: str, number: int) -> InputError:
+    """The error for a sample whose loss or gradient is not finite."""
+    return InputError(
+        f"the loss or its gradient is not finite for {argument} sample {number}; check that sample and the parameters."
+    )
 
 
 def spans(num: int, length: int) -> Iterator[Span]:

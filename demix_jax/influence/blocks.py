@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature, Directions, Fitted, Identity, Problem
@@ -67,10 +68,11 @@ class InfluenceBlocks(NamedTuple):
         select: str | None = None,
         memory: int | None = None,
         factors_only: bool = False,
+        mesh: Mesh | None = None,
     ) -> InfluenceBlocks:
         """Check all arguments (see `influence_matrix`) and fit the curvature.
 
-        factors_only: form no gradient in full, whatever it costs.
+        factors_only: form no gradient in full, whatever it costs. mesh: devices that share the curvature's Gram matrix.
         """
         if normalize not in (None, "cosine"):
             raise InputError(f'normalize is {normalize!r}; pass None or "cosine".')
@@ -89,17 +91,18 @@ class InfluenceBlocks(NamedTuple):
         formed = formed_blocks(one_train, one_valid)
         if factors_only:
             formed = (False,) * len(formed)
-        fitted = curvature.fit(Problem(loss, params, train, train_plan, formed, select, memory))
-        streams = [Gradients(plan, params, formed, memory, unit=cosine) for plan in (train_plan, valid_plan)]
+        fitted = curvature.fit(Problem(loss, params, train, train_plan, formed, select, memory, mesh))
+        train_gradients = Gradients(train_plan, params, formed, memory, unit=cosine)
+        valid_gradients = train_gradients._replace(plan=valid_plan)
         # Validation gradients are kept; for each further block of them those of `train` are computed anew.
-        each = num_bytes(streams[1].shape())
+        each = num_bytes(valid_gradients.shape())
         if fitted.in_full:
             each = max(each, 4 * one_valid.num_parameters)
         most_columns = max(1, memory * 5 // 8 // each)
         width = math.ceil(num_valid / math.ceil(num_valid / most_columns))
-        length = streams[0].block_length(max(num_train, num_valid))
+        length = train_gradients.block_length(max(num_train, num_valid))
         cosine = cosine and not isinstance(curvature, Identity)
-        return cls(train, valid, *streams, fitted, cosine, length, width, most_columns)
+        return cls(train, valid, train_gradients, valid_gradients, fitted, cosine, length, width, most_columns)
 
     def columns(self) -> Iterator[slice]:
         """The blocks of validation samples."""

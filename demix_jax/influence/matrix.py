@@ -10,12 +10,14 @@ from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from demix_jax.curvature import Curvature, Directions
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.per_example import Loss, PyTree
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, fill_block
 from demix_jax.influence.grid import computed, grid_for
+from demix_jax.influence.sharded import check_mesh, sharded_matrix
 
 
 def influence_matrix(
@@ -28,6 +30,7 @@ def influence_matrix(
     normalize: str | None = None,
     select: str | None = None,
     memory: int | None = None,
+    mesh: Mesh | None = None,
 ) -> jax.Array:
     """Influence of each training sample on the loss of each validation sample.
 
@@ -41,17 +44,27 @@ def influence_matrix(
       normalize: "cosine" divides I(i, j) by the length of both gradients in the metric (H + λI)⁻¹, so that −1 is a
         training sample that helps as a copy of the validation sample would; None leaves losses per unit weight.
       select: regular expression; only parameters whose path it matches anywhere count.
-      memory: bytes to work in beyond the result; None for 256 MiB (4 GiB on an accelerator).
+      memory: bytes to work in beyond the result; None for 256 MiB (4 GiB on an accelerator). Of each device.
+      mesh: devices to share the work, its axes named "train" and "valid" (or only one of these); None for one device.
+        After `jax.distributed.initialize()` it may span processes, which all call with the same arguments. `train` and
+        `valid` may then be NumPy arrays mapped from files: a process reads the rows that its devices need.
     Returns:
-      f32[N, M] (f64 for f64 parameters). Negative: raising this sample's weight lowers that loss.
+      f32[N, M] (f64 for f64 parameters). Negative: raising this sample's weight lowers that loss. With a mesh it lies
+      on its devices, rows along "train" and columns along "valid"; an axis whose devices do not divide the number of
+      samples is not split in the result.
     Raises:
       InputError: a leaf of `params` is not floating-point, leaves of `train` or `valid` disagree on their leading
-        axis or are empty, the loss is not a finite scalar, or an option is not one of those above.
+        axis or are empty, the loss is not a finite scalar, or an option is not one of those above, or `mesh` has
+        other axes.
     Source: Koh & Liang 2017, "Understanding Black-box Predictions via Influence Functions", eq. 2.
     """
+    if mesh is not None:
+        check_mesh(mesh)
     blocks_of = InfluenceBlocks.make(
-        loss, params, train, valid, curvature, normalize=normalize, select=select, memory=memory
+        loss, params, train, valid, curvature, normalize=normalize, select=select, memory=memory, mesh=mesh
     )
+    if mesh is not None:
+        return sharded_matrix(blocks_of, mesh)
     matrix = jnp.zeros((blocks_of.num_train, blocks_of.num_valid), blocks_of.dtype)
     for columns in blocks_of.columns():
         directions = blocks_of.normalized_directions(columns)
