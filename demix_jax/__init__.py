@@ -8,10 +8,12 @@ from demix_jax.diagnose import Diagnosis, diagnose
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.gradients import factored_gradients, per_example_gradients
 from demix_jax.influence import (
+    InfluencePlan,
     StoredInfluence,
     TopInfluences,
     influence_blocks,
     influence_matrix,
+    influence_plan,
     position_influence,
     read_influence,
     self_influence,
@@ -34,6 +36,7 @@ __all__ = [
     "GaussNewton",
     "Hessian",
     "Identity",
+    "InfluencePlan",
     "Injected",
     "InputError",
     "Interventions",
@@ -47,6 +50,7 @@ __all__ = [
     "factored_gradients",
     "influence_blocks",
     "influence_matrix",
+    "influence_plan",
     "inject_errors",
     "load_classifier",
     "per_example_gradients",

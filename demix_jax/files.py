@@ -116,13 +116,19 @@ def check_writable(path: str | os.PathLike, *, folder: bool) -> None:
         raise InputError(f"{path} is {found}, but {wanted} is to be written there; choose another name.")
     if path.is_file() and not os.access(path, os.W_OK):
         raise InputError(f"{path} is write-protected; choose another name.")
-    nearest = path if path.is_dir() else path.absolute().parent
-    while not nearest.exists():
-        nearest = nearest.parent
+    nearest = path if path.is_dir() else nearest_folder(path.absolute().parent)
     if not nearest.is_dir():
         raise InputError(f"{path} cannot be written because {nearest} is not a folder; choose another place.")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"{path} cannot be written because {nearest} is write-protected; choose another place.")
+
+
+def nearest_folder(path: Path) -> Path:
+    """`path`, or the nearest of the folders above it that exists."""
+    path = path.absolute()
+    while not path.exists():
+        path = path.parent
+    return path
 
 
 def same_file(first: str | os.PathLike, second: str | os.PathLike) -> bool:

@@ -27,7 +27,8 @@ MESHES = {1: (1, 1), 2: (2, 1), 8: (4, 2)}
 
 def computed_on(num_devices):
     """Names of the curvatures that are tried on so many devices."""
-    return list(CURVATURES)[: {1: 1, 2: 2, 8: 3}[num_devices]]
+    identity, sample_space, parameter_space = CURVATURES
+    return {1: [identity], 2: [sample_space], 8: [identity, parameter_space]}[num_devices]
 
 
 def main(results, folder, coordinator=None, num_processes="1", process="0"):

@@ -99,10 +99,17 @@ class InfluenceBlocks(NamedTuple):
         if fitted.in_full:
             each = max(each, 4 * one_valid.num_parameters)
         most_columns = max(1, memory * 5 // 8 // each)
-        width = math.ceil(num_valid / math.ceil(num_valid / most_columns))
-        length = train_gradients.block_length(max(num_train, num_valid))
         cosine = cosine and not isinstance(curvature, Identity)
-        return cls(train, valid, train_gradients, valid_gradients, fitted, cosine, length, width, most_columns)
+        blocks = cls(train, valid, train_gradients, valid_gradients, fitted, cosine, 0, 0, most_columns)
+        return blocks._replace(length=blocks.length_for((num_train, num_valid)), width=blocks.width_for(num_valid))
+
+    def length_for(self, shape: tuple[int, int]) -> int:
+        """Training samples per block of an N × M matrix."""
+        return self.train_gradients.block_length(max(shape))
+
+    def width_for(self, num_valid: int) -> int:
+        """Validation samples per block of M, all blocks about equally wide."""
+        return math.ceil(num_valid / math.ceil(num_valid / self.most_columns))
 
     def columns(self) -> Iterator[slice]:
         """The blocks of validation samples."""

@@ -58,16 +58,14 @@ class Grid(NamedTuple):
 
 
 def grid_for(blocks: InfluenceBlocks, chunk_shape: tuple[int, int] | None) -> Grid:
-    """The grid of `blocks`: its own block of columns, and rows that fill a sixteenth of its memory.
+    """The grid of `blocks`, with chunks of the given shape or of `default_chunk_shape`.
 
     Raises:
       InputError: `chunk_shape` is not two positive numbers, or has more columns than fit in memory.
     """
     shape = (blocks.num_train, blocks.num_valid)
     if chunk_shape is None:
-        fitting = blocks.train_gradients.memory // 16 // (blocks.width * 4)
-        multiple = 2 ** int(math.log2(max(1, fitting // blocks.length)))
-        return Grid(shape, (min(blocks.length * multiple, shape[0]), blocks.width))
+        return Grid(shape, default_chunk_shape(shape, blocks))
     if len(chunk_shape) != 2 or min(chunk_shape) < 1:
         raise InputError(f"chunk_shape is {chunk_shape}; pass two positive numbers: training and validation samples.")
     rows, columns = (min(size, most) for size, most in zip(chunk_shape, shape, strict=True))
@@ -77,6 +75,13 @@ def grid_for(blocks: InfluenceBlocks, chunk_shape: tuple[int, int] | None) -> Gr
             "to work in; pass fewer, or a larger memory."
         )
     return Grid(shape, (rows, columns))
+
+
+def default_chunk_shape(shape: tuple[int, int], blocks: InfluenceBlocks) -> tuple[int, int]:
+    """As many columns as fit in memory, and a number of passes of rows that fills a sixteenth of it."""
+    columns, length = blocks.width_for(shape[1]), blocks.length_for(shape)
+    fitting = blocks.train_gradients.memory // 16 // (columns * 4)
+    return min(length * 2 ** int(math.log2(max(1, fitting // length))), shape[0]), columns
 
 
 def computed(blocks: InfluenceBlocks, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, jax.Array]]:

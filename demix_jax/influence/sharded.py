@@ -110,13 +110,7 @@ class _Side(NamedTuple):
         num = span.stop - span.start
         length = self.stream.pass_length(num)
         samples = self.shares.samples(span.start, span.stop, -(-num // length) * length)
-        sharding = NamedSharding(self.mesh, self.shares.spec)
-        block = jax.tree.map(
-            lambda leaf: jax.make_array_from_callback(
-                (len(samples), *leaf.shape[1:]), sharding, lambda index: leaf[samples[index[0]]]
-            ),
-            self.batch,
-        )
+        block = jax.tree.map(partial(_dealt_out, samples, NamedSharding(self.mesh, self.shares.spec)), self.batch)
         leaves, structure = jax.tree.flatten(fitted)
         arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
         others = tuple(None if isinstance(leaf, jax.Array) else leaf for leaf in leaves)
@@ -127,6 +121,15 @@ class _Side(NamedTuple):
         if int(broken) >= 0:
             raise not_finite(self.argument, int(samples[int(broken)]))
         return result
+
+
+def _dealt_out(samples: np.ndarray, sharding: NamedSharding, leaf: np.ndarray) -> jax.Array:
+    """The `samples` of one leaf over the devices; those of other processes' devices are not read."""
+
+    def share(index: Any) -> np.ndarray:
+        return leaf[samples[index[0]]]
+
+    return jax.make_array_from_callback((len(samples), *leaf.shape[1:]), sharding, share)
 
 
 def _normalized_rows(gradients: FactoredGradients, fitted: Any, cosine: bool) -> FactoredGradients:

@@ -17,7 +17,7 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature
-from demix_jax.files import check_writable
+from demix_jax.files import check_writable, nearest_folder
 from demix_jax.gradients.per_example import Loss, PyTree
 from demix_jax.gradients.stream import default_memory
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks
@@ -30,7 +30,7 @@ from demix_jax.sizes import in_words
 logger = logging.getLogger("demix_jax")
 
 # Chunks on their way to the disk while the next ones are computed.
-_IN_FLIGHT = 2
+IN_FLIGHT = 2
 
 
 def write_influence(
@@ -108,10 +108,7 @@ def write_influence(
 
 def check_room(folder: Path, manifest: Manifest, chunks: list[Chunk]) -> None:
     """InputError if the disk has no room for `chunks`."""
-    nearest = folder.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    free = shutil.disk_usage(nearest).free
+    free = shutil.disk_usage(nearest_folder(folder)).free
     needed = len(chunks) * manifest.chunk_bytes
     if needed > free:
         num = manifest.grid.num_chunks
@@ -158,7 +155,7 @@ def _write_chunks(stored: StoredInfluence, journal: Journal, chunks: Iterator[tu
     for chunk, block in chunks:
         values = _as_stored(block, stored.dtype, chunk)
         in_flight.append((chunk, checksum(values), stored.write(chunk, values)))
-        if len(in_flight) > _IN_FLIGHT:
+        if len(in_flight) > IN_FLIGHT:
             settle()
     while in_flight:
         settle()
