@@ -2,7 +2,7 @@
 
     python -m tests.influence_on_devices RESULTS.npz FOLDER [COORDINATOR NUM_PROCESSES PROCESS]
 
-With a coordinator it also writes the matrix to FOLDER, together with the other processes.
+It also writes the matrix to FOLDER, together with the other processes where there are any.
 """
 
 import sys
@@ -47,7 +47,7 @@ def main(results, folder, coordinator=None, num_processes="1", process="0"):
             matrix = influence_matrix(loss, *problem, curvature=CURVATURES[name], mesh=mesh, **KEYWORDS)
             whole = matrix if jax.process_count() == 1 else multihost_utils.process_allgather(matrix, tiled=True)
             gathered[f"{num} {name}"] = np.asarray(whole)
-    if coordinator is not None:
+    if folder:
         write_influence(Path(folder), loss, *problem, chunk_shape=CHUNK_SHAPE, **KEYWORDS)
     if jax.process_index() == 0:
         np.savez(results, **gathered)

@@ -44,13 +44,21 @@ def check_results(path, on_one_device, numbers):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-6, err_msg=name)  # cosines, in [−1, 1]
 
 
-def test_one_two_and_eight_devices_agree(on_one_device, tmp_path):
-    assert start(tmp_path / "results.npz", tmp_path, devices=8).wait(timeout=240) == 0
-    check_results(tmp_path / "results.npz", on_one_device, [1, 2, 8])
-
-
-def test_two_processes_agree_and_write_one_matrix(problem, on_one_device, tmp_path):
+@pytest.fixture(scope="module")
+def written_alone(problem, tmp_path_factory):
     pytest.importorskip("tensorstore")
+    path = tmp_path_factory.mktemp("alone") / "influence"
+    write_influence(path, loss, *problem, chunk_shape=CHUNK_SHAPE, **KEYWORDS)
+    return bits(path)
+
+
+def test_one_two_and_eight_devices_agree(on_one_device, written_alone, tmp_path):
+    assert start(tmp_path / "results.npz", tmp_path / "influence", devices=8).wait(timeout=240) == 0
+    check_results(tmp_path / "results.npz", on_one_device, [1, 2, 8])
+    assert bits(tmp_path / "influence") == written_alone
+
+
+def test_two_processes_agree_and_write_one_matrix(on_one_device, written_alone, tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         coordinator = f"localhost:{free.getsockname()[1]}"
@@ -67,8 +75,7 @@ def test_two_processes_agree_and_write_one_matrix(problem, on_one_device, tmp_pa
     np.testing.assert_allclose(stored[:], on_one_device["Identity"], rtol=0, atol=1e-6)
     journals = [journal.read_bytes().count(b"\n") for journal in sorted(folder.glob("influence/finished-*"))]
     assert journals == [12, 9]  # seven rows of three chunks
-    write_influence(tmp_path / "alone", loss, *problem, chunk_shape=CHUNK_SHAPE, **KEYWORDS)
-    assert bits(tmp_path / "alone") == bits(folder)
+    assert bits(folder) == written_alone
 
 
 def test_a_mesh_of_one_device_is_no_special_case(problem, on_one_device):

@@ -9,7 +9,6 @@ import pytest
 
 from demix_jax.checks import InputError
 from demix_jax.cli import main
-from demix_jax.curvature import EmpiricalFisher
 from demix_jax.influence import influence_plan, planning, write_influence
 from demix_jax.influence.calibration import Steps
 from tests.influence_job import loss, small_problem
@@ -31,7 +30,7 @@ def test_a_plan_says_what_is_then_written(problem, tmp_path):
     stored = write_influence(tmp_path / "i", loss, *problem, memory=plan.memory)
     assert stored.grid == plan.grid and plan.num_parameters == 51
     written = sum(file.stat().st_size for file in (tmp_path / "i" / "influence" / "c").rglob("*") if file.is_file())
-    assert plan.disk <= written <= plan.disk + 4 * stored.grid.num_chunks
+    assert plan.disk == written
 
 
 def test_shapes_are_enough(problem):
@@ -39,7 +38,7 @@ def test_shapes_are_enough(problem):
     assert plan.grid == influence_plan(loss, *problem).grid
     large = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((10**9, *leaf.shape[1:]), leaf.dtype), as_shapes(problem[1]))
     huge = influence_plan(loss, problem[0], large, as_shapes(problem[2]))
-    assert huge.disk == 10**9 * 40 * 4 and huge.peak_memory < 2**30
+    assert 1.0 <= huge.disk / (10**9 * 40 * 4) < 1.001 and huge.peak_memory < 2**30
     assert huge.compute_seconds > 1000 * plan.compute_seconds
 
 
@@ -76,12 +75,13 @@ def test_what_does_not_fit_is_refused_with_the_knob(problem, tmp_path, monkeypat
         influence_plan(loss, *problem, path=tmp_path)
     with pytest.raises(InputError, match=r"chunks of .* are available; pass a smaller memory \(it is 256 MiB\)"):
         influence_plan(loss, *problem, memory=2**28, available_memory=2**20)
-    plan = influence_plan(loss, *problem, available_memory=planning._PROGRAMS_BYTES + 2**23)
-    assert plan.memory < 2**28 and plan.peak_memory < planning._PROGRAMS_BYTES + 2**23
-    wide = small_problem(300, 10, width=150)
-    without = influence_plan(loss, *wide).peak_memory
-    with pytest.raises(InputError, match="fewer `samples`"):
-        influence_plan(loss, *wide, curvature=EmpiricalFisher(damping=0.1), available_memory=without + 2**17)
+    params, train, valid = map(as_shapes, problem)
+    large = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((10**6, *leaf.shape[1:]), leaf.dtype), train)
+    plan = influence_plan(loss, params, large, valid, available_memory=2**26)
+    assert plan.memory < 2**28 and plan.peak_memory <= 2**26
+    monkeypatch.setattr(planning, "measured_steps", lambda *_: Steps(5000, 2.0**30, 0.0, 0.0, 0.0, 0.0))
+    with pytest.raises(InputError, match=r"curvature of 5,000 samples takes the memory .* to 3 GiB.* fewer `samples`"):
+        influence_plan(loss, *problem, available_memory=2**31)
     with pytest.raises(InputError, match="dtype is 'int8'"):
         influence_plan(loss, *problem, dtype="int8")
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from demix_jax.checks import InputError
@@ -110,6 +111,24 @@ class InfluenceBlocks(NamedTuple):
     def width_for(self, num_valid: int) -> int:
         """Validation samples per block of M, all blocks about equally wide."""
         return math.ceil(num_valid / math.ceil(num_valid / self.most_columns))
+
+    def on(self, device: Any) -> InfluenceBlocks:
+        """The same blocks, computed on another device; data on the host are moved there block by block."""
+
+        def move(leaf: Any) -> Any:
+            return jax.device_put(leaf, device) if isinstance(leaf, (jax.Array, np.ndarray)) else leaf
+
+        def there(batch: PyTree) -> PyTree:
+            return jax.tree.map(lambda leaf: move(leaf) if isinstance(leaf, jax.Array) else leaf, batch)
+
+        params = jax.tree.map(move, self.train_gradients.params)
+        return self._replace(
+            train=there(self.train),
+            valid=there(self.valid),
+            train_gradients=self.train_gradients._replace(params=params),
+            valid_gradients=self.valid_gradients._replace(params=params),
+            fitted=jax.tree.map(move, self.fitted),
+        )
 
     def columns(self) -> Iterator[slice]:
         """The blocks of validation samples."""

@@ -107,14 +107,17 @@ class Journal:
         self._file.close()
 
 
-def finished_chunks(path: Path) -> dict[tuple[int, int], str]:
-    """(row, column) of each chunk that any process finished → its checksum, the last one where there are several."""
-    finished = {}
-    for journal in sorted(path.glob(f"{ARRAY}/finished-*.jsonl")):
+def finished_chunks(path: Path) -> dict[tuple[int, int], set[str]]:
+    """(row, column) of each chunk that any process finished → its checksum.
+
+    There may be several where a chunk was computed anew on a device that rounds otherwise: each is of a right result.
+    """
+    finished: dict[tuple[int, int], set[str]] = {}
+    for journal in path.glob(f"{ARRAY}/finished-*.jsonl"):
         for line in journal.read_bytes().split(b"\n")[:-1]:
             try:
                 entry = json.loads(line)
-                finished[entry["row"], entry["column"]] = entry["sha256"]
+                finished.setdefault((entry["row"], entry["column"]), set()).add(entry["sha256"])
             except (ValueError, KeyError, TypeError):  # not a whole line
                 continue
     return finished

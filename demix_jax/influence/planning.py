@@ -31,7 +31,10 @@ from demix_jax.influence.write import IN_FLIGHT
 from demix_jax.sizes import in_words
 
 # What compiled programs and the libraries' threads take.
-_PROGRAMS_BYTES = 2**26
+_PROGRAMS_BYTES = 12 * 2**20
+
+# Times that a chunk is held on its way to the disk: its values, TensorStore's copy, encoded, with its checksum …
+_COPIES = 6
 
 # No less `memory` is tried of its own accord.
 _LEAST_MEMORY = 2**24
@@ -93,10 +96,9 @@ def influence_plan(
         raise InputError(f"dtype is {dtype!r}; pass one of {', '.join(DTYPES)}.")
     train, valid, params = _arrays(train), _arrays(valid), jax.tree.map(drawn, _arrays(params))
     shape = (num_examples(train, "train"), num_examples(valid, "valid"))
-    disk = shape[0] * shape[1] * DTYPES[dtype].itemsize
     folder = None if path is None else nearest_folder(Path(path))
     if folder is not None:
-        _check_disk(shape, dtype, disk, folder)
+        _check_disk(shape, dtype, folder)
     available = _free_memory() if available_memory is None else available_memory
     samples = min(shape[0], getattr(curvature, "samples", None) or shape[0])
 
@@ -116,6 +118,7 @@ def influence_plan(
         )
     chunk = math.prod(space.grid.chunk_shape)
     num_chunks = shape[0] * shape[1] / chunk
+    disk = space.grid.num_chunks * (chunk * DTYPES[dtype].itemsize + 4)  # the last ones of an axis are filled up
     computing = space.grid.num_columns * steps.column + num_chunks * steps.chunk
     writing = 0.0
     if folder is not None:
@@ -165,13 +168,14 @@ def _working_bytes(blocks: InfluenceBlocks, grid: Grid, itemsize: int) -> int:
     directions = 4 * valid.shape().num_parameters if blocks.fitted.in_full else num_bytes(valid.shape())
     columns = grid.chunk_shape[1] * (num_bytes(valid.shape()) + directions)
     length = blocks.length_for(grid.shape)
-    one_pass = train.pass_length(length) * (4 * num_bytes(train.shape()) + 2 * num_bytes(train.plan.shape()))
-    entries = grid.chunk_shape[0] * grid.chunk_shape[1]
-    chunks = entries * (2 * 4 + 2 * itemsize * (IN_FLIGHT + 1))
+    one_pass = train.pass_length(length) * (2 * num_bytes(train.shape()) + num_bytes(train.plan.shape()))
+    in_flight = min(IN_FLIGHT + 1, grid.num_chunks)
+    chunks = math.prod(grid.chunk_shape) * (2 * 4 + _COPIES * itemsize * in_flight)
     return columns + 2 * length * num_bytes(train.shape()) + one_pass + chunks + _PROGRAMS_BYTES
 
 
-def _check_disk(shape: tuple[int, int], dtype: str, disk: int, folder: Path) -> None:
+def _check_disk(shape: tuple[int, int], dtype: str, folder: Path) -> None:
+    disk = shape[0] * shape[1] * DTYPES[dtype].itemsize
     free = shutil.disk_usage(folder).free
     if disk > free:
         fitting = free // (shape[0] * DTYPES[dtype].itemsize)

@@ -21,7 +21,7 @@ from demix_jax.files import check_writable, nearest_folder
 from demix_jax.gradients.per_example import Loss, PyTree
 from demix_jax.gradients.stream import default_memory
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks
-from demix_jax.influence.grid import Chunk, computed, grid_for
+from demix_jax.influence.grid import Chunk, computed_on_all_devices, grid_for
 from demix_jax.influence.manifest import DTYPES, Journal, Manifest, checksum, finished_chunks
 from demix_jax.influence.provenance import Source
 from demix_jax.influence.store import StoredInfluence, check_is_ours, create, open_stored, read_influence, tensorstore
@@ -54,6 +54,7 @@ def write_influence(
     of device and version of JAX; a change of either is logged). Chunks found finished are first compared with
     their checksums, and those that differ are computed anew, with a warning in the log.
 
+    Every device of the process computes chunks of its own, on which their bits do not depend.
     After `jax.distributed.initialize()` each process computes and writes its own rows of chunks; all of them call
     with the same arguments and a `path` on a file system that they share. The number of processes may change from
     one call to the next. Leaves of `train` that are NumPy arrays, mapped from files or not, are read a block at a
@@ -101,7 +102,7 @@ def write_influence(
         check_room(folder, begun, unfinished)
         if unfinished:
             blocks = blocks or InfluenceBlocks.make(loss, params, train, valid, **options)
-            _write_chunks(stored, journal, computed(blocks, unfinished))
+            _write_chunks(stored, journal, computed_on_all_devices(blocks, unfinished))
     _wait_for_all("written")
     return read_influence(folder)
 
