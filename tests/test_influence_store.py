@@ -64,6 +64,17 @@ def test_what_is_read_is_what_was_computed(problem, matrix, tmp_path, dtype, tol
     assert again.damaged() == []
 
 
+def test_parts_are_read_as_numpy_would(written):
+    stored = read_influence(written)
+    whole = np.asarray(stored)
+    mask = np.arange(len(stored)) % 7 == 3
+    rows = np.s_[-1], np.s_[-3:], np.s_[::-2], np.s_[40:100], np.s_[[3, -1, 3]], np.s_[mask], np.s_[np.int64(5)]
+    for index in (*rows, *((row, -2) for row in rows), *((row, np.s_[2:-3]) for row in rows), np.s_[..., 1]):
+        np.testing.assert_array_equal(stored[index], whole[index])
+    with pytest.raises(IndexError):
+        stored[50]
+
+
 def test_curvature_and_losses_per_weight_are_written_too(problem, tmp_path):
     curvature = GaussNewton(damping=0.1)
     stored = write_influence(tmp_path / "i", loss, *problem, curvature=curvature, chunk_shape=(16, 4))

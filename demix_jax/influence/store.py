@@ -52,10 +52,12 @@ class StoredInfluence:
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> np.ndarray:
+        parts = index if isinstance(index, tuple) else (index,)
+        if not any(part is None or part is Ellipsis for part in parts):
+            parts = tuple(_counted_from_start(part, size) for part, size in zip(parts, self.shape, strict=False))
+        chosen = self._array[parts]
         try:
-            return np.asarray(self._array[index].read().result())
-        except IndexError:
-            raise
+            return np.asarray(chosen.read().result())
         except ValueError as error:
             raise InputError(
                 f"a chunk of {self.path} cannot be read ({error}); call write_influence again to compute it anew."
@@ -99,6 +101,18 @@ class StoredInfluence:
 
     def _file(self, chunk: Chunk) -> Path:
         return self.path / ARRAY / "c" / str(chunk.row) / str(chunk.column)
+
+
+def _counted_from_start(part: Any, size: int) -> Any:
+    """An index along one axis as TensorStore takes it, for which negative numbers are not counted from the end."""
+    if isinstance(part, slice):
+        return slice(*part.indices(size))
+    numbers = np.asarray(part)
+    if numbers.dtype == bool:
+        return np.flatnonzero(numbers)
+    if numbers.size and not (-size <= numbers.min() and numbers.max() < size):
+        raise IndexError(f"index {part} is out of bounds for an axis of {size}.")
+    return np.where(numbers < 0, numbers + size, numbers) if numbers.ndim else int(part) + size * (part < 0)
 
 
 def read_influence(path: str | os.PathLike) -> StoredInfluence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -153,13 +154,18 @@ def _write_chunks(stored: StoredInfluence, journal: Journal, chunks: Iterator[tu
                 f"{stored.grid.num_chunks} chunks are safe; call again to go on from there",
             ) from error
 
-    for chunk, block in chunks:
-        values = _as_stored(block, stored.dtype, chunk)
-        in_flight.append((chunk, checksum(values), stored.write(chunk, values)))
-        if len(in_flight) > IN_FLIGHT:
+    try:
+        for chunk, block in chunks:
+            values = _as_stored(block, stored.dtype, chunk)
+            in_flight.append((chunk, checksum(values), stored.write(chunk, values)))
+            if len(in_flight) > IN_FLIGHT:
+                settle()
+        while in_flight:
             settle()
-    while in_flight:
-        settle()
+    finally:  # after an error, too, nothing of this call may write any more when the next one begins
+        for _, _, writing in in_flight:
+            with contextlib.suppress(Exception):
+                writing.result()
 
 
 def _as_stored(block: jax.Array, dtype: np.dtype, chunk: Chunk) -> np.ndarray:
