@@ -121,7 +121,7 @@ def load_named(name: str) -> tuple[pd.DataFrame, str]:
     if name not in _SOURCES:
         raise InputError(f"There is no table named {name!r}; the names are {', '.join(NAMES)}.")
     source = _SOURCES[name]
-    places = [folder / f"{name}.parquet" for folder in (_data_dir(), _cache_dir()) if folder is not None]
+    places = [folder / f"{name}.parquet" for folder in (data_dir(), cache_dir()) if folder is not None]
     found = next((place for place in places if place.is_file()), None)
     if found is not None:
         return source.clean(_arranged(read_table(found), source, str(found))), source.label
@@ -145,12 +145,14 @@ def adult_sample() -> tuple[pd.DataFrame, str]:
         return read_table(path), "income"
 
 
-def _data_dir() -> Path | None:
+def data_dir() -> Path | None:
+    """The folder that DEMIX_DATA_DIR names, if any."""
     folder = os.environ.get("DEMIX_DATA_DIR")
     return Path(folder).expanduser() if folder else None
 
 
-def _cache_dir() -> Path:
+def cache_dir() -> Path:
+    """Where downloads are kept."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "demix_jax"
 

@@ -1,0 +1,16 @@
+"""Interaction logs in, click samples out: who saw which item, after which clicks, and whether it was clicked."""
+
+from demix_jax.data.recommendation.log import RecommendationData, read_recommendation_data
+from demix_jax.data.recommendation.named import RECOMMENDATION_NAMES, load_recommendation
+from demix_jax.data.recommendation.samples import IDENTIFIERS, LABEL, InteractionSamples, make_samples
+
+__all__ = [
+    "IDENTIFIERS",
+    "LABEL",
+    "RECOMMENDATION_NAMES",
+    "InteractionSamples",
+    "RecommendationData",
+    "load_recommendation",
+    "make_samples",
+    "read_recommendation_data",
+]
