@@ -170,14 +170,35 @@ def diagnose(
         models = train_fold_models(jax.random.key(seed), network, dataset.x, dataset.y, folds)
         advance(len(folds.train))
     description = describe(dataset, evidence, models, num_train=len(train), seed=seed, steps=steps)
+    settings = {"model": model, "seed": seed, "train": source, "notes": table_notes(train, label, task=dataset.task)}
+    return conclude(train, valid, encoder, dataset, description, classifier, steps, settings)
+
+
+def conclude(
+    train: pd.DataFrame,
+    valid: pd.DataFrame | None,
+    encoder: TableEncoder,
+    dataset: Dataset,
+    description: Description,
+    classifier: ErrorClassifier,
+    steps: Steps,
+    settings: dict[str, Any],
+) -> Diagnosis:
+    """Classify described rows, and explain what was found; the end of every diagnosis.
+
+    Args:
+      train: N rows, with the columns that `encoder` uses and perhaps others. valid: as in `diagnose`.
+      dataset: the encoded rows of train and valid. description: of the N rows of train.
+      settings: model, seed, train (a path or None), notes, and whatever else the summary is to hold.
+    """
     with steps("classify rows", len(train)) as advance:
         facts = table_facts(len(train), dataset.num_classes, len(dataset.columns), dataset.task)
         probability = classifier.predict(description.vectors, description.signals, facts, on_block=advance)
         threshold = thresholds(probability, classifier.floor)
     flags = probability >= threshold
     explained = _explain(encoder, dataset, description)
-    if progress is not None:
-        progress.done()
+    if steps.progress is not None:
+        steps.progress.done()
     return Diagnosis(
         table=_diagnosis_table(train, flags, probability, explained),
         influence=description.influence,
@@ -186,9 +207,8 @@ def diagnose(
         evidence=explained,
         train=train,
         valid=train if valid is None else valid,
-        label=label,
-        summary=_summary(train, valid, encoder, dataset, description, classifier, model, seed, flags, threshold, steps)
-        | {"train": source, "notes": table_notes(train, label, task=dataset.task)},
+        label=encoder.label,
+        summary=_summary(train, valid, encoder, dataset, description, classifier, flags, threshold, steps) | settings,
     )
 
 
@@ -315,7 +335,7 @@ def _diagnosis_table(
     return pd.DataFrame(columns, index=train.index)
 
 
-def _summary(train, valid, encoder, dataset, description, classifier, model, seed, flags, threshold, steps) -> dict:
+def _summary(train, valid, encoder, dataset, description, classifier, flags, threshold, steps) -> dict:
     from demix_jax.fingerprint import fingerprint
 
     return {
@@ -323,13 +343,11 @@ def _summary(train, valid, encoder, dataset, description, classifier, model, see
         "valid_rows": 0 if valid is None else len(valid),
         "label": encoder.label,
         "task": dataset.task,
-        "model": model,
         "classifier": {
             "name": classifier.name,
             "sha256": classifier.fingerprint,
             "trained_on": classifier.card.get("tables", []),
         },
-        "seed": seed,
         "fingerprint": fingerprint(train),
         "counts": {name: int(flags[:, t].sum()) for t, name in enumerate(ERROR_TYPES)},
         "rates": {name: float(flags[:, t].mean()) for t, name in enumerate(ERROR_TYPES)},

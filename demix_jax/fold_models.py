@@ -15,6 +15,7 @@ from demix_jax.influence.matrix import influence_matrix, self_influence
 from demix_jax.models import TaskModel, train_task_model
 
 PyTree = Any
+_SAMPLES_AT_ONCE = 1_024  # a network over histories keeps hundreds of numbers for each of a sample's clicks
 
 
 class FoldModels(Protocol):
@@ -76,4 +77,4 @@ def train_fold_models(
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(model: TaskModel, params: PyTree, x: PyTree) -> jax.Array:
-    return model.apply(params, x)
+    return jax.lax.map(lambda one: model.apply(params, one), x, batch_size=_SAMPLES_AT_ONCE)

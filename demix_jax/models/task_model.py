@@ -74,10 +74,10 @@ def make_task_model(name: str, dataset: Dataset) -> TaskModel:
     else:
         widths = (256, 128, 64) if name == "mlp" else (64, 32)
         network = MLP(widths=widths, num_outputs=dataset.num_classes)
-    return _shared(network, dataset.task)  # pyright: ignore[reportArgumentType]: Flax makes modules hashable
+    return shared_task_model(network, dataset.task)  # pyright: ignore[reportArgumentType]: Flax makes modules hashable
 
 
 @functools.lru_cache(maxsize=64)
-def _shared(network: nn.Module, task: str) -> TaskModel:
+def shared_task_model(network: nn.Module, task: str) -> TaskModel:
     """One object for equal models: methods of different objects are different functions to JAX's caches."""
     return TaskModel(network=network, task=task)

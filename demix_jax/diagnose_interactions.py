@@ -1,0 +1,96 @@
+"""Click samples in, a diagnosis out: `diagnose` for recommendation, with DIN or DIEN as the task model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.classifier import ErrorClassifier, load_classifier
+from demix_jax.describe import RowEvidence, Steps, describe, gather_evidence
+from demix_jax.diagnose import Diagnosis, conclude
+from demix_jax.evidence.entities import entity_surprise
+from demix_jax.fold_models import train_fold_models
+from demix_jax.models import CLICK_MODELS, make_click_model
+
+if TYPE_CHECKING:
+    from demix_jax.data import Dataset
+    from demix_jax.data.recommendation import InteractionSamples
+
+_MAX_EPOCHS, _PATIENCE = 12, 2  # embeddings are learnt in few passes over the samples, and learnt by heart in more
+
+
+def diagnose_interactions(
+    samples: InteractionSamples,
+    *,
+    model: str = "din",
+    classifier: str | ErrorClassifier = "default",
+    seed: int = 0,
+    progress: Any = None,
+) -> Diagnosis:
+    """Find the label errors, feature errors and spurious correlations of click samples.
+
+    A sample is a table row (side features of its user and item, and what its history says of the item), so rows are
+    described as those of any table; their influence is that of a network which sees user, item and history themselves.
+    Side features are also held against those of the same user's or item's other samples. Rows are cross-fitted, as
+    `demix_jax.diagnose` does it.
+
+    Args:
+      samples: N ≥ 30 samples, see `demix_jax.data.recommendation.make_samples`.
+      model: task model: "din" or "dien".
+      classifier: "default", a weights file, or a loaded classifier.
+      seed: of all randomness; the same seed gives the same diagnosis.
+      progress: None, or a display with stage(name, total), advance(n) and done().
+    Returns:
+      Diagnosis whose `train` is samples.table and whose `table` starts with each row's user, item and timestamp.
+    Raises:
+      InputError: an unknown model or classifier, or samples that cannot be used.
+    """
+    from demix_jax.data import TableEncoder, check_table, table_notes
+    from demix_jax.data.recommendation import IDENTIFIERS, LABEL, InteractionSamples
+
+    if not isinstance(samples, InteractionSamples):
+        raise InputError(
+            f"The samples are a {type(samples).__name__}; make them of an interaction log with make_samples."
+        )
+    if model not in CLICK_MODELS:
+        raise InputError(f"model {model!r} is not known; choose one of {', '.join(CLICK_MODELS)}.")
+    if not isinstance(classifier, ErrorClassifier):
+        classifier = load_classifier(classifier)
+    rows = samples.table.drop(columns=list(IDENTIFIERS))
+    check_table(rows, LABEL, task="classification")
+    steps = Steps(progress)
+    with steps("encode the samples", 1) as advance:
+        encoder = TableEncoder.fit(rows, LABEL, task="classification")
+        dataset = encoder.transform(rows)
+        advance(1)
+    evidence = _with_entities(gather_evidence(dataset, seed=seed, steps=steps), dataset, samples)
+    folds = evidence.folds
+    with steps("train task models", len(folds.train)) as advance:
+        network = make_click_model(model, samples.num_users, samples.num_items, samples.features.num_categories)
+        options = {"max_epochs": _MAX_EPOCHS, "patience": _PATIENCE}
+        models = train_fold_models(
+            jax.random.key(seed), network, samples.inputs(dataset.x), dataset.y, folds, **options
+        )
+        advance(len(folds.train))
+    description = describe(dataset, evidence, models, seed=seed, steps=steps)
+    notes = [*samples.notes, *table_notes(rows, LABEL, task="classification")]
+    settings = {"model": model, "seed": seed, "train": None, "notes": notes, "identifiers": list(IDENTIFIERS)}
+    diagnosis = conclude(samples.table, None, encoder, dataset, description, classifier, steps, settings)
+    for place, name in enumerate(IDENTIFIERS):
+        diagnosis.table.insert(place, name, samples.table[name])
+    return diagnosis
+
+
+def _with_entities(evidence: RowEvidence, dataset: Dataset, samples: InteractionSamples) -> RowEvidence:
+    """Evidence whose side features are as surprising as the row's other cells or the entity's other rows make them."""
+    surprise = evidence.cells.surprise.copy()
+    for role, entity in (("user", samples.user), ("item", samples.item)):
+        names = set(samples.features_of(role))
+        for q, column in enumerate(dataset.columns):
+            if column.name in names:
+                by_entity = entity_surprise(dataset.codes[:, q], dataset.num_codes[q], entity)
+                surprise[:, q] = np.maximum(surprise[:, q], by_entity)
+    return evidence._replace(cells=evidence.cells._replace(surprise=surprise))
