@@ -90,15 +90,15 @@ def inject_errors(
       "Confident Learning".
     """
     _check_table(table, label)
-    _check_rates(label_errors, feature_errors, spurious, cell_share)
-    _check_choice("label_kind", (label_kind,), LABEL_KINDS)
-    _check_choice("shortcut_kind", (shortcut_kind,), SHORTCUT_KINDS)
-    _check_choice("feature_kinds", tuple(feature_kinds), FEATURE_KINDS)
-    _check_choice("group_kinds", tuple(group_kinds), GROUP_KINDS)
-    _check_choice("task", (task,), ("auto", "classification", "regression"))
+    check_rates(label_errors, feature_errors, spurious, cell_share)
+    check_choice("label_kind", (label_kind,), LABEL_KINDS)
+    check_choice("shortcut_kind", (shortcut_kind,), SHORTCUT_KINDS)
+    check_choice("feature_kinds", tuple(feature_kinds), FEATURE_KINDS)
+    check_choice("group_kinds", tuple(group_kinds), GROUP_KINDS)
+    check_choice("task", (task,), ("auto", "classification", "regression"))
     classes = _holds_classes(table, label, task)
     # one stream per error type, so that a change to one leaves the draws of the others alone
-    rng_rule, rng_rows, rng_order, rng_label, rng_feature = _generator(seed).spawn(5)
+    rng_rule, rng_rows, rng_order, rng_label, rng_feature = generator(seed).spawn(5)
 
     made, stay = None, np.arange(len(table))
     broken = np.zeros(len(table), dtype=bool)
@@ -108,7 +108,7 @@ def inject_errors(
             rule = find_shortcut(table, label, names, classes, spurious, shortcut_kind, tuple(group_kinds), rng_rule)
         else:
             rule = parse_shortcut(shortcut, table, label) if isinstance(shortcut, str) else shortcut
-            _check_rule(rule, table, label)
+            check_rule(rule, table, label)
         stay, broken, made = construct_shortcut(table, rule, spurious, rng_rows)
     clean = table.iloc[stay].reset_index(drop=True)
 
@@ -126,10 +126,10 @@ def inject_errors(
         result, cells = corrupt_features(
             result, names, candidates, num_features, tuple(feature_kinds), cell_share, rng_feature
         )
-    return Injected(result, _truth(clean[label], has_label_error, cells, broken, stay, names), made)
+    return Injected(result, truth_table(clean[label], has_label_error, cells, broken, stay, names), made)
 
 
-def _truth(
+def truth_table(
     clean_label: pd.Series,
     has_label_error: np.ndarray,
     cells: np.ndarray,
@@ -137,6 +137,7 @@ def _truth(
     stay: np.ndarray,
     names: list[str],
 ) -> pd.DataFrame:
+    """What was done to each of N rows, as `Injected.truth` has it; cells: bool[N, Q] changed ones of columns `names`."""
     import pandas as pd
 
     flags = (has_label_error, cells.any(1), broken)
@@ -150,7 +151,8 @@ def _truth(
     return pd.DataFrame(columns, index=clean_label.index)
 
 
-def _generator(seed: int | jax.Array) -> np.random.Generator:
+def generator(seed: int | jax.Array) -> np.random.Generator:
+    """NumPy's generator for a whole number from 0 or a JAX key."""
     if isinstance(seed, jax.Array):
         return np.random.default_rng(np.asarray(jax.random.key_data(seed)).ravel())
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
@@ -173,7 +175,7 @@ def _check_table(table: pd.DataFrame, label: str) -> None:
         raise InputError(f'the label column "{label}" has {empty} missing values; drop those rows first.')
 
 
-def _check_rates(label_errors: float, feature_errors: float, spurious: float, cell_share: float) -> None:
+def check_rates(label_errors: float, feature_errors: float, spurious: float, cell_share: float) -> None:
     rates = {"label_errors": label_errors, "feature_errors": feature_errors, "cell_share": cell_share}
     for name, rate in rates.items():
         if not 0.0 <= rate <= 1.0:
@@ -187,15 +189,16 @@ def _check_rates(label_errors: float, feature_errors: float, spurious: float, ce
         )
 
 
-def _check_choice(name: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
+def check_choice(name: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
+    """Raise InputError unless `given` holds something, and nothing but what is `known`."""
     unknown = [str(kind) for kind in given if kind not in known]
     if unknown or not given:
         what = ", ".join(unknown) if unknown else "nothing"
         raise InputError(f"{name} was given {what}; choose among {', '.join(known)}.")
 
 
-def _check_rule(rule: ShortcutRule, table: pd.DataFrame, label: str) -> None:
-    _check_choice("the shortcut's kind", (rule.kind,), SHORTCUT_KINDS)
+def check_rule(rule: ShortcutRule, table: pd.DataFrame, label: str) -> None:
+    check_choice("the shortcut's kind", (rule.kind,), SHORTCUT_KINDS)
     if rule.positive.column != label:
         raise InputError(
             f'the shortcut "{rule}" is about the label "{rule.positive.column}", but the label column is "{label}".'
