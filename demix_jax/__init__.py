@@ -2,9 +2,10 @@
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, load_classifier
-from demix_jax.corruption import Injected, inject_errors
+from demix_jax.corruption import Injected, InjectedInteractions, inject_errors, inject_interaction_errors
 from demix_jax.curvature import CG, EKFAC, KFAC, Arnoldi, EmpiricalFisher, GaussNewton, Hessian, Identity, LiSSA
 from demix_jax.diagnose import Diagnosis, diagnose
+from demix_jax.diagnose_interactions import diagnose_interactions
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.gradients import factored_gradients, per_example_gradients
 from demix_jax.influence import (
@@ -38,6 +39,7 @@ __all__ = [
     "Identity",
     "InfluencePlan",
     "Injected",
+    "InjectedInteractions",
     "InputError",
     "Interventions",
     "LiSSA",
@@ -47,11 +49,13 @@ __all__ = [
     "TopInfluences",
     "TrainingOptions",
     "diagnose",
+    "diagnose_interactions",
     "factored_gradients",
     "influence_blocks",
     "influence_matrix",
     "influence_plan",
     "inject_errors",
+    "inject_interaction_errors",
     "load_classifier",
     "per_example_gradients",
     "position_influence",

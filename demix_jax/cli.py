@@ -14,7 +14,7 @@ import typer
 
 from demix_jax.checks import InputError
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.files import DIAGNOSIS_FILES, atomic_paths, check_writable, same_file, table_suffix, write_table
+from demix_jax.files import DIAGNOSIS_FILES, SAMPLES_FILE, atomic_paths, check_writable, same_file, table_suffix, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,14 +44,27 @@ def root(
 
 @app.command()
 def diagnose(
-    train: Train,
-    label: Label,
     out: Annotated[Path, typer.Option(help="Folder for the three files.", show_default=False)],
+    train: Annotated[
+        Path | None, typer.Argument(help="Table, as .csv or .parquet.", metavar="TRAIN", show_default=False)
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Name of the column that a model is to predict.")] = None,
     valid: Annotated[
         Path | None, typer.Option(help="Trusted validation table; without it TRAIN is cross-fitted.")
     ] = None,
-    task: Annotated[Literal["auto", "classification", "regression"], typer.Option(help="What the label is.")] = "auto",
-    model: Annotated[Literal["mlp", "ft-transformer"], typer.Option(help="Task model.")] = "mlp",
+    task: Annotated[
+        Literal["auto", "classification", "regression", "recommendation"],
+        typer.Option(help="What the label is; recommendation takes --interactions instead of TRAIN and --label."),
+    ] = "auto",
+    interactions: Annotated[
+        Path | None, typer.Option(help="Interaction log with user, item and timestamp, for recommendation.")
+    ] = None,
+    users: Annotated[Path | None, typer.Option(help="Side features of users, by the same id.")] = None,
+    items: Annotated[Path | None, typer.Option(help="Side features of items, by the same id.")] = None,
+    model: Annotated[
+        Literal["mlp", "ft-transformer", "din", "dien"] | None,
+        typer.Option(help="Task model: mlp (default) or ft-transformer; for recommendation din (default) or dien."),
+    ] = None,
     classifier: Annotated[
         str, typer.Option(help='Error classifier: a weights file, or "default" for the one that comes along.')
     ] = "default",
@@ -59,33 +72,54 @@ def diagnose(
 ) -> None:
     """Tell for every row of TRAIN whether its label or its features are wrong or it breaks a shortcut.
 
-    Writes diagnosis.csv, summary.json and report.html to the folder --out.
+    Writes diagnosis.csv, summary.json and report.html to the folder --out; for recommendation also samples.csv, the
+    click samples that the log was made into.
     """
+    of_table, of_log = {"TRAIN": train, "--label": label, "--valid": valid}, {"--users": users, "--items": items}
+    if task == "recommendation":
+        _check_given({"--interactions": interactions}, of_table, "--task recommendation")
+    else:
+        needed = {name: of_table[name] for name in ("TRAIN", "--label")}
+        _check_given(needed, {"--interactions": interactions, **of_log}, f"--task {task}")
+    inputs = [path for path in (train, valid, interactions, users, items) if path is not None]
     check_writable(out, folder=True)
-    for name in DIAGNOSIS_FILES:
+    for name in (*DIAGNOSIS_FILES, *([SAMPLES_FILE] if interactions else [])):
         check_writable(out / name, folder=False)
-        if same_file(out / name, train) or (valid is not None and same_file(out / name, valid)):
+        if any(same_file(out / name, path) for path in inputs):
             raise InputError(f"{out / name} is an input; it would be overwritten. Choose another folder for --out.")
 
     from demix_jax.classifier import load_classifier
-    from demix_jax.diagnose import diagnose as run
     from demix_jax.progress import ProgressDisplay
     from demix_jax.report.terminal import print_diagnosis
 
     load_classifier(classifier)
+    options = {"classifier": classifier, "seed": seed} | ({} if model is None else {"model": model})
     with ProgressDisplay() as progress:
-        diagnosis = run(
-            train,
-            label=label,
-            valid=valid,
-            task=task,
-            model=model,
-            classifier=classifier,
-            seed=seed,
-            progress=progress,
-        )
+        if interactions is not None:
+            from demix_jax.data.recommendation import make_samples, read_recommendation_data
+            from demix_jax.diagnose_interactions import diagnose_interactions
+
+            data = read_recommendation_data(interactions, users=users, items=items)
+            samples = make_samples(data, seed=seed).part("train")
+            diagnosis = diagnose_interactions(samples, **options, progress=progress)
+            train = out / SAMPLES_FILE
+            write_table(train, diagnosis.train)
+            diagnosis.summary["train"] = str(train)
+        else:
+            from demix_jax.diagnose import diagnose as run
+
+            diagnosis = run(train, label=label, valid=valid, task=task, **options, progress=progress)
     diagnosis.save(out)
     print_diagnosis(diagnosis, train, out)
+
+
+def _check_given(needed: dict[str, object], unfit: dict[str, object], task: str) -> None:
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} missing, which {task} needs.")
+    extra = [name for name, value in unfit.items() if value is not None]
+    if extra:
+        raise InputError(f"{' and '.join(extra)} does not go with {task}; leave it out.")
 
 
 @app.command()

@@ -11,7 +11,7 @@ from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, load_classifier
 from demix_jax.describe import RowEvidence, Steps, describe, gather_evidence
 from demix_jax.diagnose import Diagnosis, conclude
-from demix_jax.evidence.entities import entity_surprise
+from demix_jax.evidence.entities import entity_contradiction
 from demix_jax.fold_models import train_fold_models
 from demix_jax.models import CLICK_MODELS, make_click_model
 
@@ -85,12 +85,11 @@ def diagnose_interactions(
 
 
 def _with_entities(evidence: RowEvidence, dataset: Dataset, samples: InteractionSamples) -> RowEvidence:
-    """Evidence whose side features are as surprising as the row's other cells or the entity's other rows make them."""
+    """Evidence in which a side feature is the more surprising, the more the same entity's other rows contradict it."""
     surprise = evidence.cells.surprise.copy()
     for role, entity in (("user", samples.user), ("item", samples.item)):
         names = set(samples.features_of(role))
         for q, column in enumerate(dataset.columns):
             if column.name in names:
-                by_entity = entity_surprise(dataset.codes[:, q], dataset.num_codes[q], entity)
-                surprise[:, q] = np.maximum(surprise[:, q], by_entity)
+                surprise[:, q] += entity_contradiction(dataset.codes[:, q], dataset.num_codes[q], entity)
     return evidence._replace(cells=evidence.cells._replace(surprise=surprise))

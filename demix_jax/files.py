@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIXES = (".csv", ".parquet")
 DIAGNOSIS_FILES = ("diagnosis.csv", "summary.json", "report.html")
+SAMPLES_FILE = "samples.csv"  # beside them, where the rows were made of an interaction log
 
 
 @contextlib.contextmanager

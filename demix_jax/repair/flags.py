@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 class Flags(NamedTuple):
-    """rows: bool[N, 3] in the order of ERROR_TYPES. task: the one that was diagnosed, "auto" if unknown."""
+    """rows: bool[N, 3] in the order of ERROR_TYPES. task: the one that was diagnosed, "auto" if unknown.
+
+    identifiers: columns that name the row and are no features.
+    """
 
     rows: np.ndarray
     task: str
+    identifiers: tuple[str, ...] = ()
 
 
 def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
@@ -54,7 +58,7 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
         )
     _check_rows(frame, flags)
     rows = np.stack([_as_bool(flags, name) for name in ERROR_TYPES], axis=1)
-    return Flags(rows, str(summary.get("task") or "auto"))
+    return Flags(rows, str(summary.get("task") or "auto"), tuple(summary.get("identifiers") or ()))
 
 
 def _read(path: Path) -> pd.DataFrame:

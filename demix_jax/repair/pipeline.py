@@ -83,11 +83,14 @@ def repair(
     frame = _read(train)
     flags = read_flags(frame, diagnosis)
     given_weight, weight_note = _take_weights(frame)
-    features = frame.drop(columns=WEIGHT) if given_weight is not None else frame
+    apart = [name for name in (*flags.identifiers, WEIGHT) if name in frame.columns]
+    features = frame.drop(columns=apart) if apart else frame
     base = np.ones(len(frame)) if given_weight is None else given_weight
     problem = make_problem(features, label, flags.rows, task=flags.task if task == "auto" else task, seed=seed)
     plan = choose_plan(problem, options, base)
     repaired, changes = _carry_out(problem, plan, options, base)
+    for place, name in enumerate(name for name in flags.identifiers if name in frame.columns):
+        repaired.insert(place, name, frame[name])
     sentences = [*changes.sentences, *([weight_note] if weight_note else [])]
     return Repaired(repaired, changes._replace(sentences=sentences))
 

@@ -145,6 +145,13 @@ def condition(shortcut, row: int) -> str:
     return f"{shortcut.column} = {cell(value)}"
 
 
+def row_name(diagnosis: Diagnosis, row: int) -> str:
+    """ "Row 17", or with what names it in the table: "Row 17: user 259, item 176"."""
+    names = [n for n in diagnosis.summary.get("identifiers", []) if n != "timestamp"]
+    named = ", ".join(f"{name} {cell(column(diagnosis.train, name).iloc[row], 24)}" for name in names)
+    return f"Row {row}: {named}" if named else f"Row {row}"
+
+
 def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -> Html:
     """One row as an unfolding block: number, probability and reason; unfolded, its values and its witnesses."""
     probability = float(diagnosis.table[f"p_{error_type}"].iloc[row])
@@ -153,7 +160,7 @@ def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -
     name = diagnosis.train.index[row]
     summary = element(
         "summary",
-        element("span", f"Row {row}", class_="row-number"),
+        element("span", row_name(diagnosis, row), class_="row-number"),
         element("span", chance(probability), class_="probability"),
         element("span", reason(diagnosis, row, error_type), class_="reason"),
     )

@@ -187,7 +187,7 @@ def _json_lines(path: Path, fields: Sequence[str] | None = None) -> pd.DataFrame
     """A file of one JSON object per line, only these fields of it, read a part at a time."""
     parts = []
     try:
-        for part in pd.read_json(path, lines=True, chunksize=100_000, dtype=False, convert_dates=False):
+        for part in pd.read_json(path, lines=True, chunksize=100_000, dtype=False):
             parts.append(part if fields is None else part[[name for name in fields if name in part]])
     except ValueError as error:
         raise InputError(f"{path} is not a file of one JSON object per line ({error}); fetch it again.") from error
