@@ -11,7 +11,7 @@ from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, load_classifier
 from demix_jax.describe import RowEvidence, Steps, describe, gather_evidence
 from demix_jax.diagnose import Diagnosis, conclude
-from demix_jax.evidence.entities import entity_contradiction
+from demix_jax.evidence.entities import side_surprise
 from demix_jax.fold_models import train_fold_models
 from demix_jax.models import CLICK_MODELS, make_click_model
 
@@ -66,7 +66,10 @@ def diagnose_interactions(
         encoder = TableEncoder.fit(rows, LABEL, task="classification")
         dataset = encoder.transform(rows)
         advance(1)
-    evidence = _with_entities(gather_evidence(dataset, seed=seed, steps=steps), dataset, samples)
+    evidence = gather_evidence(dataset, seed=seed, steps=steps)
+    with steps("compare side features", len(samples)) as advance:
+        evidence = _with_entities(evidence, dataset, samples, seed)
+        advance(len(samples))
     folds = evidence.folds
     with steps("train task models", len(folds.train)) as advance:
         network = make_click_model(model, samples.num_users, samples.num_items, samples.features.num_categories)
@@ -84,12 +87,15 @@ def diagnose_interactions(
     return diagnosis
 
 
-def _with_entities(evidence: RowEvidence, dataset: Dataset, samples: InteractionSamples) -> RowEvidence:
-    """Evidence in which a side feature is the more surprising, the more the same entity's other rows contradict it."""
+def _with_entities(evidence: RowEvidence, dataset: Dataset, samples: InteractionSamples, seed: int) -> RowEvidence:
+    """Evidence in which side features are as surprising as models make them that never saw the user or item."""
     surprise = evidence.cells.surprise.copy()
-    for role, entity in (("user", samples.user), ("item", samples.item)):
+    for number, (role, entity) in enumerate((("user", samples.user), ("item", samples.item))):
         names = set(samples.features_of(role))
-        for q, column in enumerate(dataset.columns):
-            if column.name in names:
-                surprise[:, q] += entity_contradiction(dataset.codes[:, q], dataset.num_codes[q], entity)
+        places = [q for q, column in enumerate(dataset.columns) if column.name in names]
+        num_codes = tuple(dataset.num_codes[q] for q in places)
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        by_entity = side_surprise(key, dataset.codes[:, places], num_codes, entity, seed=seed)
+        if by_entity is not None:
+            surprise[:, places] = by_entity
     return evidence._replace(cells=evidence.cells._replace(surprise=surprise))
