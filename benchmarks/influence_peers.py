@@ -56,14 +56,14 @@ def torch_func(problem: Problem, *, cosine: bool = True, double: bool = False) -
     loss = _torch_loss(problem)
 
     def one(params: dict, x: Any, y: Any) -> Any:
-        outputs = torch.func.functional_call(module, params, (x.unsqueeze(0),))
+        outputs = torch.func.functional_call(module, params, (jax.tree.map(lambda leaf: leaf.unsqueeze(0), x),))
         return loss(outputs, y.unsqueeze(0)).sum()
 
     gradient = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0, 0))
 
     def rows(batch: dict) -> Any:
         x, y = _tensors(batch, double)
-        parts = [part.reshape(len(x), -1) for part in gradient(params, x, y).values()]
+        parts = [part.reshape(len(y), -1) for part in gradient(params, x, y).values()]
         joined = torch.cat(parts, dim=1)
         return joined / joined.norm(dim=1, keepdim=True) if cosine else joined
 
@@ -227,17 +227,21 @@ def _torch_loss(problem: Problem) -> Any:
     return cross_entropy
 
 
-def _tensors(batch: dict[str, np.ndarray], double: bool = False) -> tuple[Any, Any]:
+def _tensors(batch: dict[str, Any], double: bool = False) -> tuple[Any, Any]:
     import torch
 
-    x, y = torch.from_numpy(batch["x"]), torch.from_numpy(batch["y"])
-    y = y if y.is_floating_point() else y.long()
-    return (x.double(), y.double() if y.is_floating_point() else y) if double else (x, y)
+    def tensor(leaf: np.ndarray) -> Any:
+        made = torch.from_numpy(leaf)
+        if not made.is_floating_point():
+            return made.long()
+        return made.double() if double else made
+
+    return jax.tree.map(tensor, batch["x"]), tensor(batch["y"])
 
 
-def _chunks(batch: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
+def _chunks(batch: dict[str, Any]) -> list[dict[str, Any]]:
     num = len(batch["y"])
-    return [{key: leaf[start : start + CHUNK] for key, leaf in batch.items()} for start in range(0, num, CHUNK)]
+    return [jax.tree.map(lambda leaf, s=start: leaf[s : s + CHUNK], batch) for start in range(0, num, CHUNK)]
 
 
 @contextlib.contextmanager

@@ -8,24 +8,24 @@ import jax
 import numpy as np
 
 from demix_jax.evaluate import AdamFit
-from demix_jax.models import MLP, FTTransformer, TaskModel
+from demix_jax.models import DIN, MLP, FTTransformer, TaskModel
 
 NUM_FEATURES = 107  # as many as Adult has, encoded
 
 
 class Problem(NamedTuple):
-    """model: the JAX task model. train, valid: {"x": f32[N, D], "y": [N]} as numpy arrays."""
+    """model: the JAX task model. train, valid: {"x": f32[N, D] or for DIN a dict of arrays, "y": [N]}, all NumPy."""
 
     name: str
     model: TaskModel
     params: Any
-    train: dict[str, np.ndarray]
-    valid: dict[str, np.ndarray]
+    train: dict[str, Any]
+    valid: dict[str, Any]
 
     def first(self, num_train: int, num_valid: int) -> Problem:
         """The first samples only."""
         train, valid = (
-            {key: leaf[:num] for key, leaf in batch.items()}
+            jax.tree.map(lambda leaf, num=num: leaf[:num], batch)
             for batch, num in ((self.train, num_train), (self.valid, num_valid))
         )
         return self._replace(train=train, valid=valid)
@@ -57,14 +57,27 @@ def transformer_problem(num_train: int, num_valid: int, *, steps: int = 20) -> P
     return _trained("FT-Transformer, 108 tokens", model, num_train, num_valid, NUM_FEATURES, 2, steps)
 
 
+def din_problem(num_train: int, num_valid: int, *, num_items: int = 1_682, steps: int = 20) -> Problem:
+    """DIN at the size of MovieLens-100k: 943 users, histories of up to 100 clicks, 70 encoded side features."""
+    network = DIN(num_users=943, num_items=num_items, num_categories=19)
+    batch = clicks_like(num_train + num_valid, network, length=100, num_side=70)
+    name = f"DIN, {num_items:,} items, 100 clicks"
+    return _fitted(name, TaskModel(network, "classification"), batch, num_train, steps)
+
+
 def _trained(name, model, num_train, num_valid, num_features, num_classes, steps) -> Problem:
     batch = table_like(num_train + num_valid, num_features, num_classes, model.task)
-    train = {key: leaf[:num_train] for key, leaf in batch.items()}
-    valid = {key: leaf[num_train:] for key, leaf in batch.items()}
-    few = {key: leaf[:4096] for key, leaf in train.items()}
+    return _fitted(name, model, batch, num_train, steps)
+
+
+def _fitted(name: str, model: TaskModel, batch: dict, num_train: int, steps: int) -> Problem:
+    train = jax.tree.map(lambda leaf: leaf[:num_train], batch)
+    valid = jax.tree.map(lambda leaf: leaf[num_train:], batch)
+    few = jax.tree.map(lambda leaf: leaf[:4096], train)
+    one = jax.tree.map(lambda leaf: leaf[0], few["x"])
     fit = AdamFit(
         model.loss,
-        lambda key: model.init(key, np.zeros(num_features)),
+        lambda key: model.init(key, one),
         steps=steps,
         learning_rate=1e-3,
         batch_size=128,
@@ -92,12 +105,29 @@ def table_like(num: int, num_features: int, num_classes: int, task: str) -> dict
     return {"x": x, "y": scores.argmax(axis=1).astype(np.int32)}
 
 
+def clicks_like(num: int, network: DIN, length: int, num_side: int) -> dict[str, Any]:
+    """Click samples whose items are drawn by a power law and whose label depends on item and side features."""
+    rng = np.random.default_rng(0)
+    popularity = np.arange(1, network.num_items + 1) ** -0.7
+    draw = lambda shape: 1 + rng.choice(network.num_items, shape, p=popularity / popularity.sum())  # noqa: E731
+    category = np.concatenate([[0], rng.integers(1, network.num_categories + 1, network.num_items)])
+    present = np.arange(length)[::-1] < rng.integers(1, length + 1, num)[:, None]
+    history, item = np.where(present, draw((num, length)), 0), draw(num)
+    ids = {"user": rng.integers(1, network.num_users + 1, num), "item": item, "category": category[item]}
+    ids |= {"history": history, "history_category": category[history]}
+    side = rng.normal(size=(num, num_side)).astype(np.float32)
+    score = side[:, 0] + 0.5 * (category[item] % 2) + 0.5 * rng.logistic(size=num)
+    x = {name: leaf.astype(np.int32) for name, leaf in ids.items()} | {"side": side}
+    return {"x": x, "y": (score > 0).astype(np.int32)}
+
+
 def near_kink(problem: Problem, batch: dict[str, np.ndarray], *, distance: float = 1e-6) -> np.ndarray:
     """bool[N]: samples of a perceptron with a hidden value within `distance` of 0, where rounding decides what ReLU
     passes on and two correct programs may differ; none for other networks."""
-    hidden, near = batch["x"].astype(np.float64), np.zeros(len(batch["y"]), bool)
-    if isinstance(problem.model.network, FTTransformer):
+    near = np.zeros(len(batch["y"]), bool)
+    if not isinstance(problem.model.network, MLP):
         return near
+    hidden = batch["x"].astype(np.float64)
     layers = problem.params["params"]
     for number in range(len(layers) - 1):
         layer = layers[f"Dense_{number}"]
@@ -115,6 +145,8 @@ def torch_twin(problem: Problem) -> Any:
     with torch.no_grad():
         if isinstance(problem.model.network, FTTransformer):
             module = _torch_transformer(params, problem.model.network)
+        elif isinstance(problem.model.network, DIN):
+            module = _torch_din(params)
         else:
             names = sorted(params, key=lambda name: int(name.split("_")[1]))
             layers = [_linear(params[name]) for name in names]
@@ -181,3 +213,34 @@ def _torch_transformer(params: dict, network: FTTransformer) -> Any:
             return self.dense[-1](torch.relu(self.norms[-1](tokens[..., -1, :])))
 
     return Transformer()
+
+
+def _torch_din(params: dict) -> Any:
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            tables = params["ItemEmbedding_0"] | {"user": params["_Head_0"]["user"]}
+            self.tables = nn.ParameterDict({name: torch.from_numpy(table) for name, table in tables.items()})
+            self.of_click = nn.Parameter(torch.from_numpy(params["Dense_0"]["kernel"]))
+            self.of_candidate, self.weight = _linear(params["Dense_1"]), _linear(params["Dense_2"])
+            self.head = nn.ModuleList(_linear(params["_Head_0"][f"Dense_{i}"]) for i in range(3))
+
+        def forward(self, x: dict) -> torch.Tensor:
+            look_up = lambda name, ids: nn.functional.embedding(ids, self.tables[name])  # noqa: E731
+            candidate = torch.cat([look_up("item", x["item"]), look_up("category", x["category"])], dim=-1)
+            history = [look_up("item", x["history"]), look_up("category", x["history_category"])]
+            clicks = torch.cat(history, dim=-1)
+            pairs = torch.cat([clicks, candidate.unsqueeze(-2) * clicks], dim=-1)
+            hidden = nn.functional.silu(pairs @ self.of_click + self.of_candidate(candidate).unsqueeze(-2))
+            weight = self.weight(hidden).squeeze(-1).masked_fill(x["history"] == 0, -torch.inf).softmax(dim=-1)
+            interest = (weight.unsqueeze(-2) @ clicks).squeeze(-2)
+            user = look_up("user", x["user"])
+            hidden = torch.cat([user, candidate, interest, candidate * interest, x["side"]], dim=-1)
+            for layer in self.head[:-1]:
+                hidden = nn.functional.silu(layer(hidden))
+            return self.head[-1](hidden)
+
+    return Net()

@@ -14,7 +14,15 @@ import typer
 
 from demix_jax.checks import InputError
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.files import DIAGNOSIS_FILES, SAMPLES_FILE, atomic_paths, check_writable, same_file, table_suffix, write_table
+from demix_jax.files import (
+    DIAGNOSIS_FILES,
+    SAMPLES_FILE,
+    atomic_paths,
+    check_writable,
+    same_file,
+    table_suffix,
+    write_table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -129,7 +129,12 @@ def test_input_that_can_be_used_gets_a_note(case):
 
 COMPLAINTS = {
     "no user": (LOG.drop(columns="user_id"), USERS, ITEMS, "no column for the user"),
-    "missing id": (LOG.assign(user_id=LOG["user_id"].astype(float).mask(LOG["user_id"] == 3)), USERS, ITEMS, "no user in"),
+    "missing id": (
+        LOG.assign(user_id=LOG["user_id"].astype(float).mask(LOG["user_id"] == 3)),
+        USERS,
+        ITEMS,
+        "no user in",
+    ),
     "times": (LOG.assign(timestamp="soon"), USERS, ITEMS, "cannot be read, such as 'soon'"),
     "too short": (LOG[:10], USERS, ITEMS, "has 10 interactions; at least 30"),
     "other ids": (LOG, USERS.assign(user_id=USERS["user_id"] + 10**6), ITEMS, "none of the log's users"),
@@ -173,7 +178,9 @@ def test_movielens_1m_and_amazon_in_their_published_forms(tmp_path):
     (folder / "ratings.dat").write_text("\n".join(lines), encoding="latin-1")
     people = [f"{r.user_id + 1}::{r.gender}::{25 + r.user_id % 3}::{r.user_id % 21}::00000" for r in USERS.itertuples()]
     (folder / "users.dat").write_text("\n".join(people), encoding="latin-1")
-    movies = [f"{r.item_id + 1}::Café {r.item_id} ({1990 + r.item_id % 20})::{r.genre}|Drama" for r in ITEMS.itertuples()]
+    movies = [
+        f"{r.item_id + 1}::Café {r.item_id} ({1990 + r.item_id % 20})::{r.genre}|Drama" for r in ITEMS.itertuples()
+    ]
     (folder / "movies.dat").write_text("\n".join(movies), encoding="latin-1")
     data = load_recommendation("movielens-1m", folder)
     assert len(data.log) == len(LOG) and data.items.loc["1", "year"] == 1990

@@ -122,19 +122,29 @@ def _numbers(samples: InteractionSamples, role: str) -> np.ndarray:
 
 
 def _drawn_entities(samples, names: list[str], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Users and items at random whose samples are together no more than `count`, by role."""
+    """Users and items at random who together have no more than `count` samples, by role."""
     known = set(samples.features_of("user")) | set(samples.features_of("item"))
-    roles = [role for role in _ROLES if set(_of(role, names)) & known]
-    each = [np.unique(_numbers(samples, role), return_counts=True) for role in roles]
-    pairs = [(role, *pair) for role, found in zip(roles, each, strict=True) for pair in zip(*found, strict=True)]
-    drawn: dict[str, list[int]] = {role: [] for role in roles}
-    left = count
+    rows = {
+        (role, entity): places
+        for role in _ROLES
+        if known & set(_of(role, names))
+        for entity, places in _places(_numbers(samples, role)).items()
+    }
+    pairs, hit = list(rows), np.zeros(len(samples), bool)
+    drawn: dict[str, list[int]] = {role: [] for role, _ in pairs}
     for number in rng.permutation(len(pairs)):
-        role, entity, size = pairs[number]
-        if size <= left:
-            drawn[role].append(int(entity))
-            left -= size
+        places = rows[pairs[number]]
+        if hit.sum() + np.count_nonzero(~hit[places]) <= count:
+            drawn[pairs[number][0]].append(pairs[number][1])
+            hit[places] = True
     return {role: np.array(sorted(entities), dtype=np.int64) for role, entities in drawn.items()}
+
+
+def _places(numbers: np.ndarray) -> dict[int, np.ndarray]:
+    """Row numbers of each entity."""
+    order = np.argsort(numbers, kind="stable")
+    known, first = np.unique(numbers[order], return_index=True)
+    return dict(zip(known.tolist(), np.split(order, first[1:]), strict=True))
 
 
 def _with_wrong_entities(table, clean, numbers, entities, names, options) -> tuple[pd.DataFrame, np.ndarray]:

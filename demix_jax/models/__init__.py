@@ -5,4 +5,16 @@ from demix_jax.models.recommendation import CLICK_MODELS, DIEN, DIN, make_click_
 from demix_jax.models.task_model import MODELS, TaskModel, make_task_model
 from demix_jax.models.training import TrainedModel, train_task_model
 
-__all__ = ["CLICK_MODELS", "DIEN", "DIN", "MLP", "MODELS", "FTTransformer", "TaskModel", "TrainedModel", "make_click_model", "make_task_model", "train_task_model"]
+__all__ = [
+    "CLICK_MODELS",
+    "DIEN",
+    "DIN",
+    "MLP",
+    "MODELS",
+    "FTTransformer",
+    "TaskModel",
+    "TrainedModel",
+    "make_click_model",
+    "make_task_model",
+    "train_task_model",
+]

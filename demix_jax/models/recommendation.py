@@ -66,7 +66,9 @@ class DIN(nn.Module):
         candidate, clicks = embed(x["item"], x["category"]), embed(x["history"], x["history_category"])
         # The paper joins candidate, click, their difference and product; without the difference, which is in their
         # span, and with the candidate's part taken once, the same layer costs a third.
-        of_click = nn.Dense(self.attention, use_bias=False)(jnp.concatenate([clicks, candidate[None] * clicks], axis=-1))
+        of_click = nn.Dense(self.attention, use_bias=False)(
+            jnp.concatenate([clicks, candidate[None] * clicks], axis=-1)
+        )
         hidden = nn.silu(of_click + nn.Dense(self.attention)(candidate)[None])
         weight = nn.Dense(1)(hidden)[:, 0]
         weight = nn.softmax(weight, where=x["history"] > 0)

@@ -76,9 +76,7 @@ def read_recommendation_data(
             sides[role] = pd.DataFrame(index=pd.Index(log[role].unique(), name=role))
         else:
             sides[role] = _read_side(_as_table(table, f"The table of {role}s"), role, log, notes)
-    return RecommendationData(
-        log, sides["user"], sides["item"], _category(sides["item"], category), tuple(notes)
-    )
+    return RecommendationData(log, sides["user"], sides["item"], _category(sides["item"], category), tuple(notes))
 
 
 def _as_table(table: Table, what: str) -> pd.DataFrame:

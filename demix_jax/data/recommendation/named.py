@@ -102,7 +102,9 @@ def _amazon_items(meta: pd.DataFrame) -> pd.DataFrame:
     meta = meta.drop_duplicates("asin")
     items = pd.DataFrame({"asin": meta["asin"]})
     if "category" in meta:
-        items["category"] = [" > ".join(path[1:3]) if isinstance(path, list) and path else None for path in meta["category"]]
+        items["category"] = [
+            " > ".join(path[1:3]) if isinstance(path, list) and path else None for path in meta["category"]
+        ]
     if "brand" in meta:
         items["brand"] = meta["brand"].replace("", None)
     if "price" in meta:

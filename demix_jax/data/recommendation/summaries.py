@@ -110,7 +110,6 @@ class ItemFeatures:
             columns[f"{name}_above_history"] = as_numbers(column_of(candidates, name)) - mean
         return columns
 
-
     def _mean_one_hot(self, history: np.ndarray) -> np.ndarray:
         """f32[N, B]: mean over the items of each history; item 0 counts for nothing."""
         total = np.zeros((len(history), self.one_hot.shape[1]), np.float32)
