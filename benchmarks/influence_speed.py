@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also 
 
 from benchmarks import influence_peers as peers
 from benchmarks.influence_oracles import by_cg, by_inverse
-from benchmarks.influence_problems import Problem, mlp_problem, near_kink, transformer_problem
+from benchmarks.influence_problems import Problem, din_problem, mlp_problem, near_kink, transformer_problem
 from benchmarks.influence_speed_report import markdown, plot
 from benchmarks.measure import Run, ghost_flops, interleaved, num_parameters, sgemm_rate
 from benchmarks.records import provenance
@@ -45,6 +45,7 @@ class Sizes:
 
     mlp: tuple[int, int] = (10_000, 2_048)
     transformer: tuple[int, int] = (1_000, 512)
+    din: tuple[int, int] = (10_000, 1_024)
     peers: tuple[int, int] = (2_000, 512)
     sweep: tuple[int, int] = (4_000, 512)
     samples: int = 4_096
@@ -54,7 +55,7 @@ class Sizes:
     valid_sizes: tuple[int, ...] = (128, 512, 2_048)
 
 
-QUICK = Sizes((600, 128), (40, 20), (200, 64), (200, 64), 256, 1, 8, (200, 400), (32, 64))
+QUICK = Sizes((600, 128), (40, 20), (100, 32), (200, 64), (200, 64), 256, 1, 8, (200, 400), (32, 64))
 
 
 def cosine_section(sizes: Sizes) -> dict:
@@ -63,6 +64,7 @@ def cosine_section(sizes: Sizes) -> dict:
         mlp_problem(*sizes.mlp),
         mlp_problem(*sizes.mlp, widths=(64, 32)),
         transformer_problem(*sizes.transformer),
+        din_problem(*sizes.din),
     ]
     results = []
     for problem in problems:

@@ -39,7 +39,7 @@ def read_lines(path: Path) -> list[dict]:
     return records
 
 
-def provenance() -> dict:
+def provenance(script: str = "debugging") -> dict:
     """Date, commit, machine, versions and command line."""
     names = ("demix_jax", "jax", "flax", "numpy", "pandas", "scikit-learn")
     return {
@@ -47,7 +47,7 @@ def provenance() -> dict:
         "commit": _commit(),
         "machine": f"{_processor()}, {os.cpu_count()} logical cores, {platform.system()}",
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in names},
-        "command": shlex.join(["python", "-m", "benchmarks.debugging", *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", f"benchmarks.{script}", *sys.argv[1:]]),
     }
 
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
@@ -26,6 +26,8 @@ from demix_jax.files import (
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from demix_jax.diagnose import Diagnosis
 
 app = typer.Typer(
     add_completion=False,
@@ -101,24 +103,32 @@ def diagnose(
     from demix_jax.report.terminal import print_diagnosis
 
     load_classifier(classifier)
-    options = {"classifier": classifier, "seed": seed} | ({} if model is None else {"model": model})
     with ProgressDisplay() as progress:
+        options: dict[str, Any] = {"classifier": classifier, "seed": seed, "progress": progress}
+        options |= {} if model is None else {"model": model}
         if interactions is not None:
-            from demix_jax.data.recommendation import make_samples, read_recommendation_data
-            from demix_jax.diagnose_interactions import diagnose_interactions
-
-            data = read_recommendation_data(interactions, users=users, items=items)
-            samples = make_samples(data, seed=seed).part("train")
-            diagnosis = diagnose_interactions(samples, **options, progress=progress)
-            train = out / SAMPLES_FILE
-            write_table(train, diagnosis.train)
-            diagnosis.summary["train"] = str(train)
+            diagnosis, rows = _diagnose_log(interactions, users, items, out, options), out / SAMPLES_FILE
         else:
             from demix_jax.diagnose import diagnose as run
 
-            diagnosis = run(train, label=label, valid=valid, task=task, **options, progress=progress)
+            rows = cast(Path, train)
+            diagnosis = run(rows, label=cast(str, label), valid=valid, task=task, **options)
     diagnosis.save(out)
-    print_diagnosis(diagnosis, train, out)
+    print_diagnosis(diagnosis, rows, out)
+
+
+def _diagnose_log(
+    interactions: Path, users: Path | None, items: Path | None, out: Path, options: dict[str, Any]
+) -> Diagnosis:
+    """Diagnosis of the click samples of a log, which are written to `out`, so that they can be repaired."""
+    from demix_jax.data.recommendation import make_samples, read_recommendation_data
+    from demix_jax.diagnose_interactions import diagnose_interactions
+
+    data = read_recommendation_data(interactions, users=users, items=items)
+    diagnosis = diagnose_interactions(make_samples(data, seed=options["seed"]).part("train"), **options)
+    write_table(out / SAMPLES_FILE, diagnosis.train)
+    diagnosis.summary["train"] = str(out / SAMPLES_FILE)
+    return diagnosis
 
 
 def _check_given(needed: dict[str, object], unfit: dict[str, object], task: str) -> None:

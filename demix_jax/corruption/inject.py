@@ -137,7 +137,7 @@ def truth_table(
     stay: np.ndarray,
     names: list[str],
 ) -> pd.DataFrame:
-    """What was done to each of N rows, as `Injected.truth` has it; cells: bool[N, Q] changed ones of columns `names`."""
+    """What was done to each of N rows, as in `Injected`; cells: bool[N, Q], changed cells of the columns `names`."""
     import pandas as pd
 
     flags = (has_label_error, cells.any(1), broken)

@@ -8,6 +8,7 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, FEATURE_KINDS, corrupt_features, usable_columns
+from demix_jax.corruption.groups import series_of
 from demix_jax.corruption.inject import check_choice, check_rates, check_rule, generator, truth_table
 from demix_jax.corruption.shortcuts import (
     Shortcut,
@@ -53,8 +54,8 @@ def inject_interaction_errors(
     """Corrupts clean click samples in known ways.
 
     First the shortcut, by leaving samples out as `inject_errors` does. Then side features: `entity_share` of the errors
-    fall on users and items whose features are wrong in all their samples, in the same way; the others on single samples.
-    Then clicks are flipped, and missing ones made up, in samples without other errors. Logs and histories stay clean.
+    fall on users and items whose features are wrong in the same way in all their samples; the others on single samples.
+    Then labels are flipped both ways, in samples without a wrong feature. Logs and histories stay clean.
 
     Args:
       samples: N samples; not modified.
@@ -76,7 +77,7 @@ def inject_interaction_errors(
     names = [name for role in _ROLES for name in samples.features_of(role)]
     names = [name for name in usable_columns(samples.table[[*names, label]], label)] if names else []
     if not names:  # nothing is known of users and items: what is known of the samples takes its place
-        names = usable_columns(samples.table.drop(columns=list(samples.table.columns[:3])), label)
+        names = usable_columns(samples.table[list(samples.table.columns[3:])], label)
 
     stay, broken, made = np.arange(len(samples)), np.zeros(len(samples), bool), None
     if spurious > 0:
@@ -101,7 +102,7 @@ def inject_interaction_errors(
     right = np.flatnonzero(~cells.any(axis=1))
     flipped[rng_label.permutation(right)[: round(label_errors * len(clean))]] = True
     table[label] = np.where(flipped, 1 - clean[label], clean[label])
-    truth = truth_table(clean[label], flipped, cells, broken, stay, names)
+    truth = truth_table(series_of(clean, label), flipped, cells, broken, stay, names)
     return InjectedInteractions(kept.with_table(table), truth, made)
 
 
@@ -148,7 +149,7 @@ def _places(numbers: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def _with_wrong_entities(table, clean, numbers, entities, names, options) -> tuple[pd.DataFrame, np.ndarray]:
-    """`table` with wrong features of `entities` in all their samples, and bool[N, Q] of the cells of `names` changed."""
+    """`table` with wrong features of `entities` in all their samples, and the cells of `names` changed, bool[N, Q]."""
     known, first, which = np.unique(numbers, return_index=True, return_inverse=True)
     side = clean.iloc[first][names].reset_index(drop=True)
     places = np.flatnonzero(np.isin(known, entities))

@@ -112,7 +112,7 @@ class GRU(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array, scale: jax.Array, present: jax.Array) -> jax.Array:
-        """States f32[T, H] after each of the inputs f32[T, F]; steps that are not `present` (bool[T]) keep the state."""
+        """States f32[T, H] after each of the inputs f32[T, F]; a step not `present` (bool[T]) keeps the state."""
         projected = nn.Dense(3 * self.hidden)(inputs)
         shape = (self.hidden, 2 * self.hidden)
         gates = self.param("gates", nn.initializers.orthogonal(), shape)

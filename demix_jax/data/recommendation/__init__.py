@@ -2,12 +2,13 @@
 
 from demix_jax.data.recommendation.log import RecommendationData, read_recommendation_data
 from demix_jax.data.recommendation.named import RECOMMENDATION_NAMES, load_recommendation
-from demix_jax.data.recommendation.samples import IDENTIFIERS, LABEL, InteractionSamples, make_samples
+from demix_jax.data.recommendation.samples import IDENTIFIERS, LABEL, SPLITS, InteractionSamples, make_samples
 
 __all__ = [
     "IDENTIFIERS",
     "LABEL",
     "RECOMMENDATION_NAMES",
+    "SPLITS",
     "InteractionSamples",
     "RecommendationData",
     "load_recommendation",

@@ -123,19 +123,20 @@ def _read_log(frame: pd.DataFrame, min_rating: float | None, notes: list[str]) -
         if np.isnan(rating).any():
             raise InputError(f"{what} has ratings that are not numbers; correct them, or do without min_rating.")
         log["clicked"] = rating >= min_rating
-        if log["clicked"].nunique() < 2:
-            which = "Every" if log["clicked"].iloc[0] else "No"
+        if (high := rating >= min_rating).all() or not high.any():
+            which = "Every" if high.all() else "No"
             raise InputError(f"{which} rating is at least {min_rating:g}; choose another min_rating.")
     copies = log.duplicated(["user", "item", "seconds"]).to_numpy()
     if copies.any():
         notes.append(f"{copies.sum():,} interactions are listed twice (same user, item and time); copies were dropped.")
-        log = log[~copies]
+        log = log.loc[~copies, :]
     if len(log) < _MIN_INTERACTIONS:
         raise InputError(f"{what} has {len(log)} interactions; at least {_MIN_INTERACTIONS} are needed.")
     if (np.diff(log["seconds"]) < 0).any():
         notes.append("The interaction log was not in order of time; it was sorted.")
-        log = log.sort_values("seconds", kind="stable")
-    if same := int(log.duplicated(["user", "seconds"], keep=False).sum()):
+        log = log.iloc[np.argsort(log["seconds"].to_numpy(), kind="stable")]
+    together = log.groupby(["user", "seconds"]).size().to_numpy()
+    if same := int(together[together > 1].sum()):
         notes.append(
             f"{same:,} interactions share their time with another one of the same user; as their order is unknown, "
             "neither is in the other's history."

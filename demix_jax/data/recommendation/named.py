@@ -12,6 +12,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -91,7 +92,7 @@ def _load_amazon(path: Path | None) -> RecommendationData:
         raise _not_found("amazon", path, "reviews of a category, such as All_Beauty_5.json.gz,",
                          "https://nijianmo.github.io/amazon/")  # fmt: skip
     reviews = _json_lines(path) if ".json" in path.suffixes else read_table(path)
-    reviews = reviews[[name for name in ("reviewerID", "asin", "overall", "unixReviewTime") if name in reviews]]
+    reviews = reviews.filter(["reviewerID", "asin", "overall", "unixReviewTime"])
     category = path.name.split(".")[0].removesuffix("_5")
     meta = next((m for end in (".json.gz", ".json") if (m := path.with_name(f"meta_{category}{end}")).is_file()), None)
     return read_recommendation_data(reviews, items=None if meta is None else _amazon_items(_json_lines(meta)))
@@ -102,11 +103,10 @@ def _amazon_items(meta: pd.DataFrame) -> pd.DataFrame:
     meta = meta.drop_duplicates("asin")
     items = pd.DataFrame({"asin": meta["asin"]})
     if "category" in meta:
-        items["category"] = [
-            " > ".join(path[1:3]) if isinstance(path, list) and path else None for path in meta["category"]
-        ]
+        paths = [" > ".join(path[1:3]) if isinstance(path, list) and path else None for path in meta["category"]]
+        items["category"] = _frequent(pd.Series(paths, index=meta.index, dtype=object).replace("", None))
     if "brand" in meta:
-        items["brand"] = meta["brand"].replace("", None)
+        items["brand"] = _frequent(meta["brand"].where(meta["brand"] != ""))
     if "price" in meta:
         price = meta["price"].astype(str).str.extract(r"^\$([\d,]+\.?\d*)$")[0].str.replace(",", "")
         items["price"] = pd.to_numeric(price, errors="coerce")
@@ -123,13 +123,12 @@ def _load_yelp(path: Path | None) -> RecommendationData:
     business, user = folder / stem.format("business"), folder / stem.format("user")
     items = users = None
     if business.is_file():
-        items = _json_lines(business, ("business_id", "city", "state", "categories", "review_count", "stars"))
-        items["category"] = items.pop("categories").str.split(", ").str[0]
-        items = items.rename(columns={"stars": "mean_stars"})
-    if user.is_file():
-        users = _json_lines(user, ("user_id", "review_count", "yelping_since", "fans", "average_stars"))
-    category = "category" if items is not None and items["category"].nunique() > 1 else None
-    return read_recommendation_data(reviews, users=users, items=items, category=category)
+        items = _json_lines(business, ("business_id", "categories", "city", "state"))
+        items.insert(1, "category", _frequent(items.pop("categories").str.split(", ").str[0]))
+        items["city"] = _frequent(items["city"])
+    if user.is_file():  # counts and mean stars are of the day of the dump and would tell of later reviews
+        users = _json_lines(user, ("user_id", "yelping_since"))
+    return read_recommendation_data(reviews, users=users, items=items)
 
 
 _LOADERS: dict[str, Callable[[Path | None], RecommendationData]] = {
@@ -185,12 +184,19 @@ def _delimited(path: Path, separator: str, names: Sequence[str]) -> pd.DataFrame
     return frame.assign(**{name: pd.to_numeric(frame[name]) for name in frame.columns if name in numbers})
 
 
+def _frequent(names: pd.Series, limit: int = 40) -> pd.Series:
+    """The most frequent names; "other" in place of the rest, which are too many to be categories."""
+    known = names.value_counts().index[:limit]
+    return names.where(names.isin(known) | names.isna(), "other")
+
+
 def _json_lines(path: Path, fields: Sequence[str] | None = None) -> pd.DataFrame:
     """A file of one JSON object per line, only these fields of it, read a part at a time."""
     parts = []
     try:
-        for part in pd.read_json(path, lines=True, chunksize=100_000, dtype=False):
-            parts.append(part if fields is None else part[[name for name in fields if name in part]])
+        reader: Any = pd.read_json(path, lines=True, chunksize=100_000, dtype=cast(Any, False))
+        for part in reader:
+            parts.append(part if fields is None else part.filter(list(fields)))
     except ValueError as error:
         raise InputError(f"{path} is not a file of one JSON object per line ({error}); fetch it again.") from error
     if not parts:

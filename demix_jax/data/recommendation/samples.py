@@ -85,7 +85,8 @@ class InteractionSamples:
 
     def _items_of(self, table: pd.DataFrame) -> pd.DataFrame:
         """The items' side features as `table` has them, under their own names."""
-        return table[[f"item_{name}" for name in self.features.columns]].set_axis(list(self.features.columns), axis=1)
+        names = list(self.features.columns)
+        return pd.DataFrame({name: table[f"item_{name}"] for name in names}, index=table.index, columns=pd.Index(names))
 
 
 def make_samples(
@@ -272,4 +273,4 @@ def _table(data, log, candidates, users, items, history, past: _Clicks, events: 
 
 
 def _label_last(table: pd.DataFrame) -> pd.DataFrame:
-    return table[[*(name for name in table.columns if name != LABEL), LABEL]]
+    return table.reindex(columns=[*(name for name in table.columns if name != LABEL), LABEL])

@@ -43,9 +43,9 @@ class EventTimes:
 class ItemFeatures:
     """The item table as arrays, row 0 for "no item": what candidates and histories are compared by.
 
-    columns: names of the item's side features. numbers: f64[I + 1, A] and their names. one_hot: f32[I + 1, B] of all category columns. texts: per category column
-    the values that its one-hot columns stand for. category, category_column: i32[I + 1] number of each item's kind
-    (0: unknown), and the name of its column or None.
+    columns: names of the item's side features. numbers: f64[I + 1, A] of the columns number_names. one_hot:
+    f32[I + 1, B] of all category columns. texts: per category column the values that its one-hot columns stand for.
+    category: i32[I + 1], number of each item's kind, 0 for unknown. category_column: the kind's column, or None.
     """
 
     columns: tuple[str, ...]
