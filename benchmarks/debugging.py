@@ -25,7 +25,7 @@ from benchmarks.paper_recipe import load_params, save_params, train_paper_recipe
 from benchmarks.peers import BEST_PER_TYPE
 from benchmarks.records import append_line, provenance, read_lines
 from benchmarks.summary import summarise
-from benchmarks.trials import SUITES, Trial, plan, run_trial
+from benchmarks.trials import LOGS, SUITES, Trial, plan, run_trial
 from benchmarks.write_up import markdown, plot
 from demix_jax import ErrorClassifier, InputError, load_classifier
 from demix_jax.classifier import TrainingOptions, fit_classifier
@@ -121,8 +121,15 @@ def _identity(trial: Trial, classifiers: dict[str, ErrorClassifier], options) ->
 
 
 def _classifier(table: str, options, progress) -> ErrorClassifier:
-    """The classifier for a table: read from --classifiers, or trained on --worlds and kept there."""
+    """The classifier for a table: read from --classifiers, or trained on --worlds and kept there.
+
+    For an interaction log the one that ships, which was trained on tables only.
+    """
     known = options.regime == "known"
+    if table in LOGS:
+        if known:
+            raise InputError(f"No classifier is trained on {table}; leave it out of --tables with --regime known.")
+        return load_classifier("default")
     path = options.classifiers / ("with-all-tables.safetensors" if known else f"without-{table}.safetensors")
     if not path.is_file():
         _train(path, None if known else table, options, progress)
@@ -184,7 +191,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="three tables, fewer rows, one seed, a small classifier: ten minutes")
     add("--regime", choices=("unseen", "known"), default="unseen", help="was the classifier trained on the table?")
-    add("--tables", nargs="+", choices=NAMES, default=list(NAMES))
+    add("--tables", nargs="+", choices=(*NAMES, *LOGS), default=list(NAMES), help="tables and interaction logs")
     add("--suites", nargs="+", choices=SUITES, default=list(SUITES))
     add("--alphas", nargs="+", type=float, default=[0.5, 0.8], help="clean shares")
     add("--seeds", type=int, default=3)

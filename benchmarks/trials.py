@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import functools
 import time
 import zlib
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -17,8 +18,17 @@ from benchmarks.peers import PAPER_RECIPE, peer_flags
 from benchmarks.retraining import scores_after_repair
 from benchmarks.scores import diagnosis_scores, flag_scores
 from benchmarks.unseen_kinds import inject_unseen_kinds
-from demix_jax import ErrorClassifier, InputError, diagnose, inject_errors
+from demix_jax import (
+    Diagnosis,
+    ErrorClassifier,
+    InputError,
+    diagnose,
+    diagnose_interactions,
+    inject_errors,
+    inject_interaction_errors,
+)
 from demix_jax.data import TableEncoder, load_named
+from demix_jax.data.recommendation import IDENTIFIERS, LABEL, load_recommendation, make_samples
 from demix_jax.error_types import ERROR_TYPES
 
 SUITES = ("paper", "paper, rule per table", "unseen kinds", "clean")
@@ -29,7 +39,10 @@ RULES = {
     "covertype": "Wilderness_Area1=1 -> 2",
     "bike_sharing": "workingday=1 -> >145",
     "air_quality": "RH>50 -> >8",
+    "movielens": "user_gender=M & item_Action=1 -> 1",
+    "amazon": "item_popularity>1 -> 1",
 }
+LOGS = ("movielens", "amazon")  # interaction logs; the others are tables
 SPURIOUS = 0.15
 _MAX_TEST_ROWS = 4_000
 
@@ -55,6 +68,8 @@ def plan(tables, suites, clean_shares, seeds, rows) -> list[Trial]:
     for seed in range(seeds):
         for table in tables:
             for suite in suites:
+                if suite == "unseen kinds" and table in LOGS:  # made for tables
+                    continue
                 shares = (1.0,) if suite == "clean" else clean_shares
                 trials += [Trial(suite, table, share, seed, rows) for share in shares]
     return trials
@@ -76,21 +91,17 @@ def run_trial(
     Returns:
       {diagnosis, peers, test, shortcut, rows_left, seconds}; see `diagnosis_scores` and `scores_after_repair`.
     """
-    frame, label = load_named(trial.table)
-    rng = np.random.default_rng([trial.seed, zlib.crc32(trial.table.encode())])
-    order = rng.permutation(len(frame))
-    clean = frame.iloc[order[: trial.rows]].reset_index(drop=True)
-    test = frame.iloc[order[trial.rows :][:_MAX_TEST_ROWS]].reset_index(drop=True)
-    corrupted, truth, shortcut = corrupt(clean, label, trial)
+    case = (_log_case if trial.table in LOGS else _table_case)(trial)
+    corrupted, truth, label = case.corrupted, case.truth, case.label
     started = time.perf_counter()
-    diagnosis = diagnose(corrupted, label=label, classifier=classifier, seed=trial.seed)
+    diagnosis = case.diagnose(classifier)
     seconds = {"diagnose": time.perf_counter() - started}
     true_types = truth[list(ERROR_TYPES)].to_numpy(bool)
     flags = diagnosis.table[list(ERROR_TYPES)].to_numpy(bool)
     probability = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy(float)
     result = {
         "rows_left": len(corrupted),
-        "shortcut": shortcut,
+        "shortcut": case.shortcut,
         "diagnosis": diagnosis_scores(true_types, flags, probability),
         "peers": {},
         "test": {},
@@ -105,30 +116,77 @@ def run_trial(
         seconds["peers"] = time.perf_counter() - started
     if trial.suite != "clean" and trial.clean_share == repair_at:
         started = time.perf_counter()
-        tables = (corrupted, diagnosis.table, truth, clean, test)
+        tables = (corrupted, diagnosis.table, truth, case.clean, case.test)
         result["test"] = scores_after_repair(*tables, label, seed=trial.seed)
         seconds["repair"] = time.perf_counter() - started
     return result | {"seconds": {name: round(value, 2) for name, value in seconds.items()}}
 
 
+class Case(NamedTuple):
+    """A corrupted table, its truth and shortcut, the clean rows it was made of and others to test on; the label; and
+    the diagnosis, given a classifier."""
+
+    corrupted: pd.DataFrame
+    truth: pd.DataFrame
+    shortcut: str
+    clean: pd.DataFrame
+    test: pd.DataFrame
+    label: str
+    diagnose: Callable[[ErrorClassifier], Diagnosis]
+
+
+def _table_case(trial: Trial) -> Case:
+    frame, label = load_named(trial.table)
+    rng = np.random.default_rng([trial.seed, zlib.crc32(trial.table.encode())])
+    order = rng.permutation(len(frame))
+    clean = frame.iloc[order[: trial.rows]].reset_index(drop=True)
+    test = frame.iloc[order[trial.rows :][:_MAX_TEST_ROWS]].reset_index(drop=True)
+    corrupted, truth, shortcut = corrupt(clean, label, trial)
+    run = functools.partial(diagnose, corrupted, label=label, seed=trial.seed)
+    return Case(corrupted, truth, shortcut, clean, test, label, lambda classifier: run(classifier=classifier))
+
+
+def _log_case(trial: Trial) -> Case:
+    """Click samples of an interaction log: those of the training split are corrupted, later ones are the test."""
+    samples = make_samples(load_recommendation(trial.table), max_samples=trial.rows, seed=trial.seed)
+    clean, later = samples.part("train"), samples.take(samples.split != "train")
+    made, truth, shortcut = clean, _no_errors(clean.table), ""
+    if trial.suite != "clean":
+        made, truth, shortcut = _injected(inject_interaction_errors, clean, trial)
+    corrupted, before, test = (each.table.drop(columns=list(IDENTIFIERS)) for each in (made, clean, later))
+    run = functools.partial(diagnose_interactions, made, seed=trial.seed)
+    return Case(corrupted, truth, shortcut, before, test, LABEL, lambda classifier: run(classifier=classifier))
+
+
 def corrupt(clean: pd.DataFrame, label: str, trial: Trial) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Corrupted table, its truth and the shortcut in words."""
     if trial.suite == "clean":
-        truth = pd.DataFrame(0, index=clean.index, columns=list(ERROR_TYPES))
-        return clean, truth, ""
-    rate = (1 - trial.clean_share) / 2
-    rates: dict[str, Any] = {"label_errors": rate, "feature_errors": rate, "spurious": SPURIOUS}
+        return clean, _no_errors(clean), ""
     if trial.suite == "unseen kinds":
-        made = inject_unseen_kinds(clean, label, **rates, seed=trial.seed)
+        made = inject_unseen_kinds(clean, label, **_rates(trial), seed=trial.seed)
         return made.table, made.truth, made.shortcut
+    return _injected(functools.partial(inject_errors, label=label), clean, trial)
+
+
+def _no_errors(table: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(0, index=table.index, columns=list(ERROR_TYPES))
+
+
+def _rates(trial: Trial) -> dict[str, Any]:
+    rate = (1 - trial.clean_share) / 2
+    return {"label_errors": rate, "feature_errors": rate, "spurious": SPURIOUS}
+
+
+def _injected(inject: Callable, clean: Any, trial: Trial) -> tuple[Any, pd.DataFrame, str]:
+    """What `inject` makes of clean rows: them with errors, their truth and the shortcut in words."""
     rule = RULES.get(trial.table) if trial.suite == "paper, rule per table" else None
     seeds = [trial.seed] if rule else [trial.seed + 1_000 * attempt for attempt in range(5)]
-    for seed in seeds[:-1]:  # a rule drawn from the table cannot always have the share that is asked for
-        with contextlib.suppress(InputError):
-            return _injected(clean, label, rule, seed, rates)
-    return _injected(clean, label, rule, seeds[-1], rates)
-
-
-def _injected(clean, label, rule, seed, rates) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    injected = inject_errors(clean, label=label, shortcut=rule, seed=seed, **rates)
-    return injected.table, injected.truth, injected.shortcut.text if injected.shortcut else ""
+    for seed in seeds:  # a rule drawn from the table cannot always have the share that is asked for
+        try:
+            made, truth, shortcut = inject(clean, shortcut=rule, seed=seed, **_rates(trial))
+        except InputError:
+            if seed == seeds[-1]:
+                raise
+        else:
+            return made, truth, shortcut.text if shortcut else ""
+    raise AssertionError("no seed was tried")

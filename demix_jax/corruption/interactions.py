@@ -75,9 +75,9 @@ def inject_interaction_errors(
     label = samples.table.columns[-1]
     rng_rule, rng_rows, rng_entity, rng_feature, rng_label = generator(seed).spawn(5)
     names = [name for role in _ROLES for name in samples.features_of(role)]
-    names = [name for name in usable_columns(samples.table[[*names, label]], label)] if names else []
     if not names:  # nothing is known of users and items: what is known of the samples takes its place
-        names = usable_columns(samples.table[list(samples.table.columns[3:])], label)
+        names = list(samples.table.columns[3:-1])
+    names = usable_columns(samples.table.filter([*names, label]), label)
 
     stay, broken, made = np.arange(len(samples)), np.zeros(len(samples), bool), None
     if spurious > 0:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.checks import InputError
+from demix_jax.data.kinds import column_of
 from demix_jax.data.named import cache_dir, data_dir
 from demix_jax.data.recommendation.log import RecommendationData, read_recommendation_data
 from demix_jax.data.table import read_table
@@ -106,7 +107,7 @@ def _amazon_items(meta: pd.DataFrame) -> pd.DataFrame:
         paths = [" > ".join(path[1:3]) if isinstance(path, list) and path else None for path in meta["category"]]
         items["category"] = _frequent(pd.Series(paths, index=meta.index, dtype=object).replace("", None))
     if "brand" in meta:
-        items["brand"] = _frequent(meta["brand"].where(meta["brand"] != ""))
+        items["brand"] = _frequent(column_of(meta, "brand").replace("", None))
     if "price" in meta:
         price = meta["price"].astype(str).str.extract(r"^\$([\d,]+\.?\d*)$")[0].str.replace(",", "")
         items["price"] = pd.to_numeric(price, errors="coerce")
@@ -125,7 +126,7 @@ def _load_yelp(path: Path | None) -> RecommendationData:
     if business.is_file():
         items = _json_lines(business, ("business_id", "categories", "city", "state"))
         items.insert(1, "category", _frequent(items.pop("categories").str.split(", ").str[0]))
-        items["city"] = _frequent(items["city"])
+        items["city"] = _frequent(column_of(items, "city"))
     if user.is_file():  # counts and mean stars are of the day of the dump and would tell of later reviews
         users = _json_lines(user, ("user_id", "yelping_since"))
     return read_recommendation_data(reviews, users=users, items=items)
