@@ -19,12 +19,12 @@ _SAMPLES_AT_ONCE = 1_024  # a network over histories keeps hundreds of numbers f
 
 
 class FoldModels(Protocol):
-    """One task model per fold. Rows i[n] are numbers of samples; padding them to few lengths reuses compiled code.
+    """One task model per fold. Rows i[n] are numbers of samples; padding them to few lengths reuses compiled code."""
 
-    valid_loss: f32[F], mean loss of each on its validation samples, those it stopped by.
-    """
-
-    valid_loss: np.ndarray
+    @property
+    def valid_loss(self) -> np.ndarray:
+        """f32[F], mean loss of each on its validation samples, those it stopped by."""
+        ...
 
     def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
         """Logits f32[n, K], or predictions f32[n, 1] of a standardised target."""
