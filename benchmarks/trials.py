@@ -40,7 +40,7 @@ RULES = {
     "bike_sharing": "workingday=1 -> >145",
     "air_quality": "RH>50 -> >8",
     "movielens": "user_gender=M & item_Action=1 -> 1",
-    "amazon": "item_popularity>1 -> 1",
+    "amazon": "popularity>1 -> 1",
 }
 LOGS = ("movielens", "amazon")  # interaction logs; the others are tables
 SPURIOUS = 0.15

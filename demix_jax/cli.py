@@ -71,6 +71,9 @@ def diagnose(
     ] = None,
     users: Annotated[Path | None, typer.Option(help="Side features of users, by the same id.")] = None,
     items: Annotated[Path | None, typer.Option(help="Side features of items, by the same id.")] = None,
+    min_rating: Annotated[
+        float | None, typer.Option(help="Interactions rated lower were not clicked; without it all are clicks.")
+    ] = None,
     model: Annotated[
         Literal["mlp", "ft-transformer", "din", "dien"] | None,
         typer.Option(help="Task model: mlp (default) or ft-transformer; for recommendation din (default) or dien."),
@@ -85,7 +88,10 @@ def diagnose(
     Writes diagnosis.csv, summary.json and report.html to the folder --out; for recommendation also samples.csv, the
     click samples that the log was made into.
     """
-    of_table, of_log = {"TRAIN": train, "--label": label, "--valid": valid}, {"--users": users, "--items": items}
+    of_table, of_log = (
+        {"TRAIN": train, "--label": label, "--valid": valid},
+        {"--users": users, "--items": items, "--min-rating": min_rating},
+    )
     if task == "recommendation":
         _check_given({"--interactions": interactions}, of_table, "--task recommendation")
     else:
@@ -107,7 +113,8 @@ def diagnose(
         options: dict[str, Any] = {"classifier": classifier, "seed": seed, "progress": progress}
         options |= {} if model is None else {"model": model}
         if interactions is not None:
-            diagnosis, rows = _diagnose_log(interactions, users, items, out, options), out / SAMPLES_FILE
+            log = {"interactions": interactions, "users": users, "items": items, "min_rating": min_rating}
+            diagnosis, rows = _diagnose_log(log, out, options), out / SAMPLES_FILE
         else:
             from demix_jax.diagnose import diagnose as run
 
@@ -117,14 +124,12 @@ def diagnose(
     print_diagnosis(diagnosis, rows, out)
 
 
-def _diagnose_log(
-    interactions: Path, users: Path | None, items: Path | None, out: Path, options: dict[str, Any]
-) -> Diagnosis:
+def _diagnose_log(log: dict[str, Any], out: Path, options: dict[str, Any]) -> Diagnosis:
     """Diagnosis of the click samples of a log, which are written to `out`, so that they can be repaired."""
     from demix_jax.data.recommendation import make_samples, read_recommendation_data
     from demix_jax.diagnose_interactions import diagnose_interactions
 
-    data = read_recommendation_data(interactions, users=users, items=items)
+    data = read_recommendation_data(**log)
     diagnosis = diagnose_interactions(make_samples(data, seed=options["seed"]).part("train"), **options)
     write_table(out / SAMPLES_FILE, diagnosis.train)
     diagnosis.summary["train"] = str(out / SAMPLES_FILE)

@@ -33,22 +33,22 @@ def test_what_a_sample_says_of_its_past_by_a_plain_loop(samples):
         assert samples.history[i][samples.history[i] > 0].tolist() == [number[item] for item in last]
         assert row["history_length"] == len(own)
         popularity = (before["item"] == row["item"]).sum() * len(number) / len(before)
-        np.testing.assert_allclose(row["item_popularity"], popularity)
+        np.testing.assert_allclose(row["popularity"], popularity)
         met = before[before["item"] == row["item"]]["timestamp"]
         idle = (row["timestamp"] - met.max()) / 86_400 if len(met) else 3_650
-        np.testing.assert_allclose(row["item_days_idle"], idle)
+        np.testing.assert_allclose(row["days_since_item_met"], idle)
         np.testing.assert_allclose(row["days_since_click"], (row["timestamp"] - own["timestamp"].max()) / 86_400)
         share = np.mean([genre[item] == genre[row["item"]] for item in last])
         np.testing.assert_allclose(row["history_share_of_genre"], share)
         gap = price[row["item"]] - np.mean([price[item] for item in last])
-        np.testing.assert_allclose(row["price_above_history"], gap)
+        np.testing.assert_allclose(row["above_history_price"], gap)
 
 
 def test_nothing_of_a_sample_changes_with_what_came_later(samples):
     """The log cut off behind a moment gives the same rows up to it, but for the negatives drawn anew."""
     cut = LOG["timestamp"].quantile(0.6)
     earlier = make_samples(read_recommendation_data(LOG[LOG["timestamp"] <= cut], users=USERS, items=ITEMS))
-    names = ["user", "item", "timestamp", "item_days_idle", "history_length", "days_since_click",
+    names = ["user", "item", "timestamp", "days_since_item_met", "history_length", "days_since_click",
              "history_share_of_genre"]  # fmt: skip
     clicks = [s.table[(s.table["clicked"] == 1) & (s.table["timestamp"] <= cut)] for s in (samples, earlier)]
     wanted = clicks[0][names[:-1]].reset_index(drop=True)
@@ -97,7 +97,7 @@ def test_ratings_below_the_asked_one_are_no_clicks():
 def test_a_changed_item_feature_changes_what_it_is_compared_by(samples):
     table = samples.table.assign(item_price=1_000.0)
     changed = samples.with_table(table).table
-    gap = changed["price_above_history"] - samples.table["price_above_history"]
+    gap = changed["above_history_price"] - samples.table["above_history_price"]
     np.testing.assert_allclose(gap, 1_000 - samples.table["item_price"])
 
 

@@ -15,7 +15,6 @@ LABEL = "clicked"
 IDENTIFIERS = ("user", "item", "timestamp")
 SPLITS = ("train", "valid", "test")
 _BEFORE = (0.70, 0.85)  # shares of the interactions that come before the validation and the test split
-_KNOWN_OF_ITEM = ("item_popularity", "item_days_idle")
 _ROUNDS = 50
 _MIN_SAMPLES = 30
 
@@ -65,7 +64,7 @@ class InteractionSamples:
 
     def features_of(self, role: str) -> list[str]:
         """The columns of the table that are side features of the "user" or "item"."""
-        return [name for name in self.table.columns if name.startswith(f"{role}_") and name not in _KNOWN_OF_ITEM]
+        return [name for name in self.table.columns if name.startswith(f"{role}_")]
 
     def with_table(self, table: pd.DataFrame) -> InteractionSamples:
         """These samples with changed side features or labels; what compares candidates with histories is done anew."""
@@ -135,18 +134,18 @@ def make_samples(
             f"Only {len(candidates.row)} samples have a click of their user before them; at least {_MIN_SAMPLES} are "
             "needed. Give a longer log."
         )
-    at = seconds[candidates.row]
-    who = user[candidates.row]
-    history = past.latest(who, at, max_history)
-    table = _table(data, log, candidates, users, items, history, past, EventTimes(item, seconds, len(items)), at)
-    features = ItemFeatures.of(data.items.reindex(items), data.category)
+    who, at = user[candidates.row], seconds[candidates.row]
+    table = _described(data, candidates, items).assign(
+        **_summaries(past, EventTimes(item, seconds, len(items)), seconds, who, candidates.item, at),
+        **{LABEL: candidates.label},
+    )
     samples = InteractionSamples(
         table,
         split[candidates.row],
         (who + 1).astype(np.int32),
         (candidates.item + 1).astype(np.int32),
-        history,
-        features,
+        past.latest(who, at, max_history),
+        ItemFeatures.of(data.items.reindex(items), data.category),
         len(users),
         len(items),
         tuple(notes),
@@ -252,24 +251,28 @@ def _with_negatives(rows, user, item, seconds, clicked, num_items, negatives, rn
     return _Candidates(row[order], np.concatenate([item[rows], drawn])[order], label[order])
 
 
-def _table(data, log, candidates, users, items, history, past: _Clicks, events: EventTimes, at) -> pd.DataFrame:
-    who = log["user"].to_numpy()[candidates.row]
-    which = items.to_numpy()[candidates.item]
-    columns = {"user": who, "item": which, "timestamp": log["timestamp"].to_numpy()[candidates.row]}
-    table = pd.DataFrame(columns)
-    for role, side, ids in (("user", data.users, who), ("item", data.items, which)):
-        found = side.reindex(ids).reset_index(drop=True)
-        table = pd.concat([table, found.rename(columns=lambda name, role=role: f"{role}_{name}")], axis=1)
-    user_number = users.get_indexer(pd.Index(who))
-    so_far = np.searchsorted(log["seconds"].to_numpy(), at, side="left")
-    count = events.before(candidates.item, at)
-    return table.assign(
-        item_popularity=count * len(items) / np.maximum(so_far, 1),
-        item_days_idle=events.days_since_last(candidates.item, at),
-        history_length=past.lengths(user_number, at),
-        days_since_click=past.times.days_since_last(user_number, at),
-        **{LABEL: candidates.label},
-    )
+def _described(data: RecommendationData, candidates: _Candidates, items: pd.Index) -> pd.DataFrame:
+    """Who, what, when, and the side features of both."""
+    of_log = data.log.iloc[candidates.row].reset_index(drop=True)
+    who, which = of_log["user"].to_numpy(), items.to_numpy()[candidates.item]
+    ids = pd.DataFrame({"user": who, "item": which, "timestamp": of_log["timestamp"]})
+    sides = (("user", data.users.reindex(who)), ("item", data.items.reindex(which)))
+    return pd.concat([ids, *(side.reset_index(drop=True).add_prefix(f"{role}_") for role, side in sides)], axis=1)
+
+
+def _summaries(past: _Clicks, events: EventTimes, seconds, who, which, at) -> dict[str, np.ndarray]:
+    """What the log says of users `who` and items `which` strictly before the moments `at`.
+
+    popularity: the item's interactions over those of the average item. days_since_item_met: by anyone.
+    """
+    so_far = np.searchsorted(seconds, at, side="left")
+    num_items = events.num_keys
+    return {
+        "popularity": events.before(which, at) * num_items / np.maximum(so_far, 1),
+        "days_since_item_met": events.days_since_last(which, at),
+        "history_length": past.lengths(who, at),
+        "days_since_click": past.times.days_since_last(who, at),
+    }
 
 
 def _label_last(table: pd.DataFrame) -> pd.DataFrame:

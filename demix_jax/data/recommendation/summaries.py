@@ -18,6 +18,7 @@ class EventTimes:
     """For each of I keys, the times of its events: how many came before a moment, and when the last of them."""
 
     def __init__(self, keys: np.ndarray, seconds: np.ndarray, num_keys: int) -> None:
+        self.num_keys = num_keys
         self._moments, ranks = np.unique(seconds, return_inverse=True)
         self._span = len(self._moments) + 1
         self._sorted = np.sort(keys.astype(np.int64) * self._span + ranks)
@@ -107,7 +108,7 @@ class ItemFeatures:
             values = np.where(present, self.numbers[history, a], np.nan)
             known = np.maximum(np.isfinite(values).sum(axis=1), 1)
             mean = np.nansum(values, axis=1) / known
-            columns[f"{name}_above_history"] = as_numbers(column_of(candidates, name)) - mean
+            columns[f"above_history_{name}"] = as_numbers(column_of(candidates, name)) - mean
         return columns
 
     def _mean_one_hot(self, history: np.ndarray) -> np.ndarray:
