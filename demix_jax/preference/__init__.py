@@ -1,0 +1,38 @@
+"""Preference data: which pairs are swapped, damaged, or break a shortcut.
+
+```python
+from demix_jax import preference
+
+diagnosis = preference.diagnose("pairs.jsonl", model="SmolLM2-135M-Instruct")
+diagnosis.save("diagnosis")
+repaired = preference.repair("pairs.jsonl", diagnosis)
+```
+"""
+
+from demix_jax.preference.corrupt import InjectedPairs, inject_errors
+from demix_jax.preference.diagnose import PairDiagnosis, diagnose
+from demix_jax.preference.fold_models import TrainingOptions
+from demix_jax.preference.objectives import DPO, BradleyTerry
+from demix_jax.preference.pairs import Message, Pair, Pairs, make_pairs
+from demix_jax.preference.read import read_pairs
+from demix_jax.preference.repair import RepairedPairs, repair
+from demix_jax.preference.weights import Decoder, load_decoder
+
+__all__ = [
+    "DPO",
+    "BradleyTerry",
+    "Decoder",
+    "InjectedPairs",
+    "Message",
+    "Pair",
+    "PairDiagnosis",
+    "Pairs",
+    "RepairedPairs",
+    "TrainingOptions",
+    "diagnose",
+    "inject_errors",
+    "load_decoder",
+    "make_pairs",
+    "read_pairs",
+    "repair",
+]

@@ -1,0 +1,253 @@
+"""Preference pairs in, a diagnosis out: which pairs are swapped, damaged, or break a shortcut, and why."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.classifier import ErrorClassifier, load_classifier
+from demix_jax.describe import Steps, gather_evidence
+from demix_jax.diagnose import Diagnosis, conclude
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.fingerprint import fingerprint
+from demix_jax.preference.fold_models import TrainingOptions, train_pair_folds
+from demix_jax.preference.model import PreferenceModel
+from demix_jax.preference.objectives import BradleyTerry, Objective
+from demix_jax.preference.pairs import Pairs, notes, text_table
+from demix_jax.preference.reading import read_answers
+from demix_jax.preference.examples import make_examples
+from demix_jax.preference.read import read_pairs
+from demix_jax.preference.table import LABEL, SIDES, Order, draw_order, measured_table
+from demix_jax.preference.tokens import TokenPair, encode_pair
+from demix_jax.preference.weights import Decoder, load_decoder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_MIN_PAIRS = 30
+_NAMED_ROWS = 8  # rows that a note names before it says how many more there are
+
+
+@dataclasses.dataclass(frozen=True)
+class PairDiagnosis:
+    """Which of N pairs are wrong, in which way, and why.
+
+    Attributes:
+      table: one row per pair: label_error (the preference looks swapped), feature_error (a text looks damaged),
+        spurious_correlation (the pair breaks a shortcut), each 0 or 1; p_… probabilities; suggestion ("swap" for a
+        label error, else ""); damaged ("chosen", "rejected" or both, joined by ";"); suspect_measures (what stands out
+        in a feature error); note (what is wrong whatever the other pairs look like, or was left out in reading).
+      pairs: the pairs. valid: trusted ones, or None.
+      measured: the diagnosis of the table of measures, with influence f32[N, M] over the adapters' gradients
+        (negative: raising the pair's weight lowers the validation pair's loss) and the evidence.
+      order: which answer was put second.
+      summary: counts, rates, settings, versions, seconds per step.
+    """
+
+    table: pd.DataFrame
+    pairs: Pairs
+    valid: Pairs | None
+    measured: Diagnosis
+    order: Order
+    summary: dict[str, Any]
+
+    def to_html(self, path: str | os.PathLike) -> None:
+        """Write the report: one file that opens without a network."""
+        from demix_jax.files import write_text
+        from demix_jax.preference.report import render
+
+        write_text(path, render(self, folder=Path(path).parent))
+
+    def save(self, directory: str | os.PathLike) -> None:
+        """Write diagnosis.csv, summary.json and report.html to a folder: all of them or none."""
+        from demix_jax.files import DIAGNOSIS_FILES, atomic_paths, json_text
+        from demix_jax.preference.report import render
+
+        folder = Path(directory)
+        with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table, summary, report):
+            self.table.to_csv(table, index_label="row")
+            summary.write_text(json_text(self.summary), encoding="utf-8")
+            report.write_text(render(self, folder=folder), encoding="utf-8")
+
+
+def diagnose(
+    pairs: Pairs | str | os.PathLike,
+    *,
+    model: Decoder | str | os.PathLike,
+    valid: Pairs | str | os.PathLike | None = None,
+    objective: Objective = BradleyTerry(),  # noqa: B008: immutable
+    num_adapted: int = 1,
+    rank: int = 8,
+    max_prompt: int = 512,
+    max_answer: int = 512,
+    training: TrainingOptions = TrainingOptions(),  # noqa: B008: immutable
+    classifier: str | os.PathLike | ErrorClassifier = "default",
+    seed: int = 0,
+    progress: Any = None,
+) -> PairDiagnosis:
+    """Find swapped preferences, damaged texts and pairs that break a shortcut.
+
+    The decoder reads every answer once. Its states feed preference models with LoRA adapters, cross-fitted, whose
+    gradients give the influence; its likelihoods, with measures of the texts, make the table on which the rest of
+    the evidence and the error classifier work as on any table.
+
+    Args:
+      pairs: N ≥ 30 pairs, or a path as `read_pairs` takes it.
+      model: frozen decoder, or a path as `load_decoder` takes it.
+      valid: trusted pairs, at least 10; None: each fold is set against pairs of the other folds.
+      objective: BradleyTerry() or DPO().
+      num_adapted, rank: last layers that get adapters, and the rank of these.
+      max_prompt, max_answer: tokens read at most: the last ones of a prompt, the first ones of an answer.
+      training: of the adapters.
+      classifier: "default", a weights file, or a loaded classifier; it needs no training on pairs.
+      seed: of all randomness. progress: None, or a display with stage(name, total), advance(n) and done().
+    Returns:
+      PairDiagnosis.
+    Raises:
+      InputError: pairs, model or an option cannot be used; the message says why and what to do.
+    """
+    from demix_jax.data import TableEncoder
+
+    pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
+    trusted = valid if valid is None or isinstance(valid, Pairs) else read_pairs(valid)
+    _check_counts(pairs, trusted)
+    if not isinstance(classifier, ErrorClassifier):
+        classifier = load_classifier(classifier)
+    decoder = model if isinstance(model, Decoder) else load_decoder(model)
+    _check_options(decoder, num_adapted, rank, max_prompt, max_answer)
+    network = PreferenceModel(decoder.config, objective, num_adapted, rank)
+    everything = pairs if trusted is None else _joined(pairs, trusted)
+    steps = Steps(progress)
+    with steps("read the answers", 2 * len(everything)) as advance:
+        encoded = [
+            encode_pair(decoder.tokens, pair, max_prompt=max_prompt, max_answer=max_answer) for pair in everything.pairs
+        ]
+        reading = read_answers(decoder, network, encoded, on_answer=advance)
+    with steps("measure the texts", 1) as advance:
+        order = draw_order(np.random.default_rng([seed, 2]), len(everything))
+        frame = measured_table(everything, decoder.tokens, encoded, reading, order)
+        encoder = TableEncoder.fit(frame[: len(pairs)], LABEL, task="classification")
+        dataset = encoder.transform(frame)
+        advance(1)
+    evidence = gather_evidence(dataset, num_train=len(pairs), seed=seed, steps=steps)
+    with steps("train preference models", len(evidence.folds.train)) as advance:
+        examples = make_examples(network, encoded, reading, order)
+        models = train_pair_folds(
+            jax.random.key(seed),
+            network,
+            network.frozen(decoder.weights),
+            examples,
+            evidence.folds,
+            options=training,
+            on_fold=advance,
+        )
+    tables = frame[: len(pairs)], None if trusted is None else frame[len(pairs) :].reset_index(drop=True)
+    measured = conclude(
+        *tables, encoder, dataset, evidence, models, classifier, model=decoder.name, seed=seed, steps=steps
+    )
+    if progress is not None:
+        progress.done()
+    table = _pair_table(measured, pairs, encoded, order, max_prompt, max_answer)
+    settings = {
+        "objective": type(objective).__name__,
+        "adapted_layers": num_adapted,
+        "rank": rank,
+        "max_prompt": max_prompt,
+        "max_answer": max_answer,
+    }
+    told = {
+        "task": "preference",
+        "train": pairs.source or None,
+        "notes": _notes(table),
+        "fingerprint": fingerprint(text_table(pairs)),
+    }
+    return PairDiagnosis(table, pairs, trusted, measured, order, measured.summary | told | settings)
+
+
+def _check_counts(pairs: Pairs, valid: Pairs | None) -> None:
+    if len(pairs) < _MIN_PAIRS:
+        raise InputError(f"There are {len(pairs)} pairs; a diagnosis needs at least {_MIN_PAIRS}.")
+    if valid is not None and len(valid) < 10:
+        raise InputError(
+            f"There are {len(valid)} validation pairs; give at least 10, or none to cross-fit the training pairs."
+        )
+
+
+def _check_options(decoder: Decoder, num_adapted: int, rank: int, max_prompt: int, max_answer: int) -> None:
+    config = decoder.config
+    if not 1 <= num_adapted <= config.num_layers:
+        raise InputError(f"num_adapted is {num_adapted}; {decoder.name} has {config.num_layers} layers to adapt.")
+    if rank < 1:
+        raise InputError(f"rank is {rank}; give at least 1.")
+    if max_prompt < 1 or max_answer < 2:
+        raise InputError(f"max_prompt is {max_prompt} and max_answer {max_answer}; give at least 1 and 2 tokens.")
+    if max_prompt + max_answer > config.context:
+        raise InputError(
+            f"max_prompt {max_prompt} and max_answer {max_answer} exceed the context of {decoder.name}, "
+            f"{config.context} tokens; lower one of them."
+        )
+
+
+def _joined(pairs: Pairs, valid: Pairs) -> Pairs:
+    return Pairs((*pairs.pairs, *valid.pairs), (*pairs.records, *valid.records), pairs.source)
+
+
+def _pair_table(
+    measured: Diagnosis, pairs: Pairs, encoded: list[TokenPair], order: Order, max_prompt: int, max_answer: int
+) -> pd.DataFrame:
+    table = measured.table
+    flagged = [*ERROR_TYPES, *(f"p_{name}" for name in ERROR_TYPES)]
+    result = table[flagged].copy()
+    result["suggestion"] = np.where(table["label_error"] == 1, "swap", "")
+    result["damaged"] = [
+        ";".join(name for name in ("chosen", "rejected") if f", {SIDES[order.side(row, name)]}" in suspects)
+        for row, suspects in enumerate(table["suspect_columns"])
+    ]
+    result["suspect_measures"] = [
+        in_pair_words(suspects, order, row) for row, suspects in enumerate(table["suspect_columns"])
+    ]
+    result["note"] = [
+        " ".join([*notes(pair), *_left_out(encoded[row], max_prompt, max_answer)])
+        for row, pair in enumerate(pairs.pairs)
+    ]
+    return result
+
+
+def in_pair_words(columns: str, order: Order, row: int) -> str:
+    """Columns of the measured table, joined by ";", with "chosen" and "rejected" for the sides of this pair."""
+    for name in ("chosen", "rejected"):
+        columns = columns.replace(f", {SIDES[order.side(row, name)]}", f" of {name}")
+    return columns
+
+
+def _left_out(encoded: TokenPair, max_prompt: int, max_answer: int) -> list[str]:
+    found = []
+    if encoded.prompt_length > max_prompt:
+        found.append(f"The prompt has {encoded.prompt_length} tokens, of which the last {max_prompt} were read.")
+    for name in ("chosen", "rejected"):
+        if getattr(encoded, name).cut:
+            found.append(f"Of the {name} answer only the first {max_answer} tokens were read.")
+    return found
+
+
+def _notes(table: pd.DataFrame) -> list[str]:
+    """Notes on pairs, one sentence a kind: how many, and which."""
+    kinds = {
+        "answer is empty": "with an empty answer",
+        "answers are the same": "whose answers are the same",
+        "The prompt has": "whose prompt was longer than what is read",
+        "answer only the first": "with an answer longer than what is read",
+    }
+    said = []
+    for text, what in kinds.items():
+        rows = np.flatnonzero(table["note"].str.contains(text, regex=False))
+        if len(rows):
+            named = ", ".join(map(str, rows[:_NAMED_ROWS])) + (", …" if len(rows) > _NAMED_ROWS else "")
+            said.append(f"{len(rows):,} pair{'s' if len(rows) > 1 else ''} {what}: row {named}.")
+    return said

@@ -1,0 +1,157 @@
+"""Preference models of all folds: trained adapters, and what they say of pairs that they never saw."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from demix_jax.evidence.folds import Folds
+from demix_jax.influence.matrix import influence_matrix, self_influence
+from demix_jax.preference.model import ADAPTER, PreferenceModel
+
+PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """Adam over the adapters: passes at most, passes without a better validation loss, pairs at once, step size."""
+
+    max_epochs: int = 6
+    patience: int = 2
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+
+
+@dataclasses.dataclass(frozen=True)
+class PairFolds:
+    """The `FoldModels` of preference pairs, made by `train_pair_folds`.
+
+    adapters: one pytree per fold. frozen: what they adapt. examples: N pairs as `PreferenceModel` takes them.
+    """
+
+    model: PreferenceModel
+    adapters: tuple[PyTree, ...]
+    frozen: PyTree
+    examples: PyTree
+    valid_loss: np.ndarray
+
+    def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
+        """Scores of both answers f32[n, 2]; their softmax is the chance that each is the preferred one."""
+        return _in_parts(lambda batch: _scores(self.model, self._params(fold), batch), self.examples, rows)
+
+    def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """−cosine of the adapters' gradients f32[n, S], and the lengths of those of `rows` f32[n]."""
+        params, batch = self._params(fold), take(self.examples, rows)
+        options: dict[str, Any] = {"select": ADAPTER}
+        matrix = influence_matrix(
+            self.model.loss, params, batch, take(self.examples, valid_rows), normalize="cosine", **options
+        )
+        squared = -np.asarray(self_influence(self.model.loss, params, batch, **options))
+        return np.asarray(matrix), np.sqrt(np.maximum(squared, 0.0))
+
+    def _params(self, fold: int) -> PyTree:
+        return {"frozen": self.frozen, "adapter": self.adapters[fold]}
+
+
+def take(examples: PyTree, rows: np.ndarray) -> PyTree:
+    """The examples at positions `rows`."""
+    return jax.tree.map(lambda leaf: leaf[rows], examples)
+
+
+def train_pair_folds(
+    key: jax.Array,
+    model: PreferenceModel,
+    frozen: PyTree,
+    examples: PyTree,
+    folds: Folds,
+    *,
+    options: TrainingOptions,
+    on_fold: Callable[[int], None] = lambda count: None,
+) -> PairFolds:
+    """Train the adapters of each fold on its training pairs, up to its best loss on its validation pairs."""
+    trained = []
+    for number, key_fold in enumerate(jax.random.split(key, len(folds.train))):
+        rows = folds.train[number], folds.valid[number]
+        trained.append(train_adapters(key_fold, model, frozen, examples, *rows, options=options))
+        on_fold(1)
+    adapters, losses = zip(*trained, strict=True)
+    return PairFolds(model, adapters, frozen, examples, np.array(losses, np.float32))
+
+
+def train_adapters(
+    key: jax.Array,
+    model: PreferenceModel,
+    frozen: PyTree,
+    examples: PyTree,
+    train_rows: np.ndarray,
+    valid_rows: np.ndarray,
+    *,
+    options: TrainingOptions,
+    weights: np.ndarray | None = None,
+) -> tuple[PyTree, float]:
+    """Adapters at their best mean loss on `valid_rows`, and that loss.
+
+    Args:
+      examples: N pairs. train_rows, valid_rows: i[n], i[m]. weights: f[N] sample weights, or None for equal ones.
+    """
+    weights = np.ones(len(examples["y"]), np.float32) if weights is None else np.asarray(weights, np.float32)
+    key_init, key_order = jax.random.split(key)
+    adapter = model.init(key_init)
+    optimizer = _optimizer(options)
+    state = optimizer.init(adapter)
+    best, best_loss, since_best = adapter, np.inf, 0
+    size = min(options.batch_size, len(train_rows))
+    for key_epoch in jax.random.split(key_order, options.max_epochs):
+        order = np.asarray(jax.random.permutation(key_epoch, np.asarray(train_rows)))
+        for start in range(0, len(order) - size + 1, size):
+            rows = order[start : start + size]
+            adapter, state = _step(model, options, frozen, adapter, state, take(examples, rows), weights[rows])
+        params = {"frozen": frozen, "adapter": adapter}
+        losses = _in_parts(functools.partial(_losses, model, params), examples, np.asarray(valid_rows))
+        loss = float(np.average(losses, weights=weights[valid_rows] + 1e-12))
+        since_best += 1
+        if loss < best_loss:
+            best, best_loss, since_best = adapter, loss, 0
+        if since_best >= options.patience:
+            break
+    return best, best_loss
+
+
+def _optimizer(options: TrainingOptions) -> optax.GradientTransformation:
+    return optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adamw(options.learning_rate, weight_decay=options.weight_decay)
+    )
+
+
+def _in_parts(function: Callable[[PyTree], jax.Array], examples: PyTree, rows: np.ndarray, size: int = 16):
+    """`function` of the examples at `rows`, `size` of them at a time; the last part is filled up."""
+    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
+    return np.concatenate([np.asarray(function(take(examples, np.resize(p, size))))[: len(p)] for p in parts])
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _step(model: PreferenceModel, options: TrainingOptions, frozen, adapter, state, batch, weights):
+    def mean_loss(adapter):
+        losses = jax.vmap(model.loss, in_axes=(None, 0))({"frozen": frozen, "adapter": adapter}, batch)
+        return jnp.average(losses, weights=weights + 1e-12)
+
+    updates, state = _optimizer(options).update(jax.grad(mean_loss)(adapter), state, adapter)
+    return optax.apply_updates(adapter, updates), state
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _scores(model: PreferenceModel, params: PyTree, batch: PyTree) -> jax.Array:
+    return jax.vmap(model.scores, in_axes=(None, 0))(params, batch)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _losses(model: PreferenceModel, params: PyTree, batch: PyTree) -> jax.Array:
+    return jax.vmap(model.loss, in_axes=(None, 0))(params, batch)

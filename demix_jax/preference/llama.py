@@ -1,0 +1,189 @@
+"""A decoder of the Llama architecture, as pure functions over a pytree of weights.
+
+Written out in JAX because influence needs the whole model as one traceable function whose adapted products the
+gradient engine can find; model libraries wrap their layers in state of their own.
+
+Letters: n sequences, T tokens, H hidden width, V vocabulary, R positions to be read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+PyTree = Any
+
+PRODUCTS = ("q", "k", "v", "o", "gate", "up", "down")  # the matrices of a layer, each used as x @ W
+
+
+@dataclasses.dataclass(frozen=True)
+class LlamaConfig:
+    """Sizes of a decoder; hashable, so that it can be a static argument.
+
+    Attributes:
+      num_layers, width, hidden: layers, width H, width inside the feed-forward block.
+      num_heads, num_kv_heads, head_dim: query heads, key and value heads (grouped queries), width of a head.
+      vocabulary: V. context: tokens that it was trained to read.
+      rope_base: of the rotary embedding. epsilon: of the normalisation.
+    """
+
+    num_layers: int
+    width: int
+    hidden: int
+    num_heads: int
+    num_kv_heads: int
+    head_dim: int
+    vocabulary: int
+    context: int = 2048
+    rope_base: float = 10_000.0
+    epsilon: float = 1e-5
+
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """[in, out] of each of PRODUCTS."""
+        queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
+        return {
+            "q": (self.width, queries),
+            "k": (self.width, keys),
+            "v": (self.width, keys),
+            "o": (queries, self.width),
+            "gate": (self.width, self.hidden),
+            "up": (self.width, self.hidden),
+            "down": (self.hidden, self.width),
+        }
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LlamaWeights:
+    """Frozen weights, bf16 as a rule.
+
+    embed: [V, H]. layers: {product: [layers, in, out], "attention_norm" and "mlp_norm": [layers, H]}.
+    norm: [H]. head: [V, H], the embedding itself where they are tied.
+    """
+
+    embed: jax.Array
+    layers: dict[str, jax.Array]
+    norm: jax.Array
+    head: jax.Array
+
+    def layer(self, number: int) -> dict[str, jax.Array]:
+        """Weights of one layer."""
+        return {name: leaf[number] for name, leaf in self.layers.items()}
+
+
+def random_weights(key: jax.Array, config: LlamaConfig, dtype: Any = jnp.bfloat16) -> LlamaWeights:
+    """Weights of an untrained model, normal with the variance of one over their inputs; for tests."""
+    keys = iter(jax.random.split(key, len(PRODUCTS) + 1))
+    layers = {
+        name: jax.random.normal(next(keys), (config.num_layers, *shape), jnp.float32) / shape[0] ** 0.5
+        for name, shape in config.shapes().items()
+    }
+    ones = jnp.ones((config.num_layers, config.width))
+    layers |= {"attention_norm": ones, "mlp_norm": ones}
+    embed = jax.random.normal(next(keys), (config.vocabulary, config.width), jnp.float32)
+    weights = LlamaWeights(embed, layers, jnp.ones(config.width), embed / config.width**0.5)
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), weights)
+
+
+def rms_norm(x: jax.Array, weight: jax.Array, epsilon: float) -> jax.Array:
+    """x f[..., H] over its root mean square, times weight; computed in f32, returned in the dtype of x."""
+    wide = x.astype(jnp.float32)
+    scale = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + epsilon)
+    return (wide * scale * _over(weight.astype(jnp.float32), x.ndim)).astype(x.dtype)
+
+
+def rotate(x: jax.Array, positions: jax.Array, base: float) -> jax.Array:
+    """Rotary position embedding of x f[n, T, heads, D] at positions i[n, T]; halves of a head are paired.
+
+    Source: Su et al. 2021, "RoFormer", eq. 34.
+    """
+    half = x.shape[-1] // 2
+    frequency = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = positions.astype(jnp.float32)[..., None, None] * frequency[None, None, None]
+    sin, cos = jnp.sin(angle), jnp.cos(angle)
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1).astype(x.dtype)
+
+
+def layer(
+    config: LlamaConfig,
+    weights: dict[str, jax.Array],
+    x: jax.Array,
+    *,
+    adapters: dict[str, dict[str, jax.Array]] | None = None,
+    read: jax.Array | None = None,
+) -> jax.Array:
+    """One layer: attention and feed-forward block, each behind a normalisation and added to its input.
+
+    Args:
+      weights: see `LlamaWeights.layer`. x: f[n, T, H].
+      adapters: {product: {"a": f[in, r], "b": f[r, out]}} of LoRA, added to the products they name.
+      read: i[n, R], positions whose output is wanted; the others only serve as keys and values. None: all.
+    Returns:
+      f[n, T, H], or f[n, R, H].
+    Source: Touvron et al. 2023, "LLaMA"; Hu et al. 2022, "LoRA", eq. 3.
+    """
+    num, length, _ = x.shape
+    everywhere = jnp.broadcast_to(jnp.arange(length)[None], (num, length))
+
+    def product(name: str, value: jax.Array) -> jax.Array:
+        out = value @ weights[name].astype(value.dtype)
+        if adapters is not None and name in adapters:
+            out = out + (value @ adapters[name]["a"]) @ adapters[name]["b"]
+        return out
+
+    normed = rms_norm(x, weights["attention_norm"], config.epsilon)
+    keys = product("k", normed).reshape(num, length, config.num_kv_heads, config.head_dim)
+    values = product("v", normed).reshape(num, length, config.num_kv_heads, config.head_dim)
+    places = everywhere if read is None else read
+    if read is not None:
+        x, normed = (jnp.take_along_axis(array, read[..., None], axis=1) for array in (x, normed))
+    queries = product("q", normed).reshape(num, places.shape[1], config.num_heads, config.head_dim)
+    mixed = jax.nn.dot_product_attention(
+        rotate(queries, places, config.rope_base),
+        rotate(keys, everywhere, config.rope_base),
+        values,
+        mask=(everywhere[:, None, :] <= places[:, :, None])[:, None],
+    )
+    x = x + product("o", mixed.reshape(num, places.shape[1], -1))
+    normed = rms_norm(x, weights["mlp_norm"], config.epsilon)
+    return x + product("down", jax.nn.silu(product("gate", normed)) * product("up", normed))
+
+
+def first_layers(config: LlamaConfig, weights: LlamaWeights, tokens: jax.Array, num_layers: int) -> jax.Array:
+    """Hidden states f32[n, T, H] after the first `num_layers` layers, for tokens i[n, T]."""
+    first = jax.tree.map(lambda leaf: leaf[:num_layers], weights.layers)
+
+    def step(x: jax.Array, one: dict[str, jax.Array]):
+        return layer(config, one, x), None
+
+    return jax.lax.scan(step, weights.embed[tokens].astype(jnp.float32), first)[0]
+
+
+def log_likelihood(head: jax.Array, states: jax.Array, targets: jax.Array, *, block: int = 256) -> jax.Array:
+    """log p(target | what came before) f32[m] of m positions, without keeping logits f[m, V].
+
+    Args:
+      head: f[V, H]. states: f[m, H], after the last normalisation. targets: i[m].
+      block: positions whose logits are formed at once; forward and backward pass alike.
+    """
+    num = states.shape[0]
+    padding = -num % block
+    states = jnp.pad(states, ((0, padding), (0, 0))).reshape(-1, block, states.shape[1])
+    targets = jnp.pad(targets, (0, padding)).reshape(-1, block)
+
+    @jax.checkpoint
+    def one(part):
+        x, y = part
+        logits = jnp.einsum("th,vh->tv", x, head.astype(x.dtype), preferred_element_type=jnp.float32)
+        picked = jnp.take_along_axis(logits, y[:, None], axis=1)[:, 0]
+        return picked - jax.nn.logsumexp(logits, axis=1)
+
+    return jax.lax.map(one, (states, targets)).reshape(-1)[:num]
+
+
+def _over(vector: jax.Array, ndim: int) -> jax.Array:
+    return vector.reshape((1,) * (ndim - 1) + vector.shape)

@@ -1,0 +1,89 @@
+"""Preference pairs: a prompt, two answers, and which of them was preferred."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Message(NamedTuple):
+    """One turn of a conversation. role: "system", "user" or "assistant". content: its text."""
+
+    role: str
+    content: str
+
+
+class Pair(NamedTuple):
+    """prompt: the turns before the answer. chosen, rejected: text of the preferred answer and of the other one."""
+
+    prompt: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt's turns, one after the other."""
+        return "\n\n".join(message.content for message in self.prompt)
+
+    def swapped(self) -> Pair:
+        """The pair with the other answer preferred."""
+        return self._replace(chosen=self.rejected, rejected=self.chosen)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """N preference pairs.
+
+    pairs: the pairs. records: what each was read from, keys and values as in the file. source: the file, or "".
+    """
+
+    pairs: tuple[Pair, ...]
+    records: tuple[dict[str, Any], ...]
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def take(self, rows: np.ndarray) -> Pairs:
+        """The pairs at these rows (indices or a bool mask), in this order."""
+        rows = np.arange(len(self))[rows]
+        return dataclasses.replace(
+            self, pairs=tuple(self.pairs[r] for r in rows), records=tuple(self.records[r] for r in rows)
+        )
+
+
+def make_pairs(pairs: list[Pair] | tuple[Pair, ...], source: str = "") -> Pairs:
+    """Pairs that come from no file, each with a record of plain prompt, chosen and rejected."""
+    return Pairs(tuple(pairs), tuple(as_record(pair) for pair in pairs), source)
+
+
+def as_record(pair: Pair) -> dict[str, Any]:
+    """A pair as it is written: the prompt a text where it is a single user turn, else a list of messages."""
+    single = len(pair.prompt) == 1 and pair.prompt[0].role == "user"
+    prompt = pair.prompt[0].content if single else [message._asdict() for message in pair.prompt]
+    return {"prompt": prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+
+
+def notes(pair: Pair) -> list[str]:
+    """What is wrong with a pair whatever the others look like, in sentences; usually nothing."""
+    found = [f"The {name} answer is empty." for name in ("chosen", "rejected") if not getattr(pair, name).strip()]
+    if pair.chosen.strip() == pair.rejected.strip():
+        found.append("Both answers are the same, so neither can be preferred.")
+    return found
+
+
+def text_table(pairs: Pairs) -> pd.DataFrame:
+    """The texts of N pairs as a table; its fingerprint is that of the pairs."""
+    import pandas as pd
+
+    columns = {
+        "prompt": [pair.prompt_text for pair in pairs.pairs],
+        "chosen": [pair.chosen for pair in pairs.pairs],
+        "rejected": [pair.rejected for pair in pairs.pairs],
+    }
+    return pd.DataFrame(columns, dtype=object)

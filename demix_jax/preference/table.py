@@ -1,0 +1,84 @@
+"""Pairs as a table of measures, so that everything that finds errors in tables finds them in pairs.
+
+Each pair's two answers are put into an order that tells nothing, and the label is which of them was preferred: two
+balanced classes. Habits of form are columns of differences, second minus first; traces of damage are columns of each
+answer by itself, since damage shows without a comparison.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from demix_jax.preference.measures import common_words, damage, form, likelihood
+from demix_jax.preference.pairs import Pairs
+from demix_jax.preference.reading import Reading
+from demix_jax.preference.tokens import Sequence, TokenPair, Tokens
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABEL = "preferred"
+SIDES = ("first", "second")
+DIFFERENCE = "difference"
+_COMPARED = ("log_p", "prompt_gain")  # of the likelihoods, those that also tell which answer is the better one
+
+
+class Order(NamedTuple):
+    """second: bool[N], whether the second answer is the chosen one."""
+
+    second: np.ndarray
+
+    def arranged(self, of_chosen: np.ndarray, of_rejected: np.ndarray) -> np.ndarray:
+        """[N, 2, …]: what belongs to the first answer and to the second one."""
+        stacked = np.stack([of_chosen, of_rejected], axis=1)
+        return np.where(self.second.reshape(-1, *[1] * (stacked.ndim - 1)), stacked[:, ::-1], stacked)
+
+    def side(self, row: int, name: str) -> int:
+        """Place, 0 or 1, of the pair's answer called "chosen" or "rejected"."""
+        return int(self.second[row]) if name == "chosen" else 1 - int(self.second[row])
+
+
+def draw_order(rng: np.random.Generator, num_pairs: int) -> Order:
+    """A random order in which half of the pairs have the chosen answer second."""
+    return Order(rng.permutation(num_pairs) % 2 == 1)
+
+
+def measured_table(
+    pairs: Pairs, tokens: Tokens, encoded: list[TokenPair], reading: Reading, order: Order
+) -> pd.DataFrame:
+    """One row of measures per pair, and the column LABEL with one of SIDES."""
+    import pandas as pd
+
+    common = common_words(pairs.pairs)
+    of_form: list[list[dict]] = []
+    of_damage: list[list[dict]] = []
+    for row, pair in enumerate(pairs.pairs):
+        both = zip((pair.chosen, pair.rejected), (encoded[row].chosen, encoded[row].rejected), strict=True)
+        of_form.append([])
+        of_damage.append([])
+        for side, (text, sequence) in enumerate(both):
+            log_p = reading.log_p[row][side]
+            starts = sentence_starts(tokens.closing, sequence)[-len(log_p) :]
+            likely = likelihood(
+                log_p, starts, float(reading.opening[row, side]), float(reading.alone[row, side]), sequence.cut
+            )
+            of_form[-1].append(form(text) | {name: likely[name] for name in _COMPARED})
+            of_damage[-1].append(damage(text, pair.prompt_text, common) | likely)
+    columns: dict[str, np.ndarray | list[str]] = {}
+    for name in of_form[0][0]:
+        values = order.arranged(*np.array([[side[name] for side in row] for row in of_form]).T)
+        columns[f"{name} {DIFFERENCE}"] = values[:, 1] - values[:, 0]
+    for name in of_damage[0][0]:
+        values = order.arranged(*np.array([[side[name] for side in row] for row in of_damage]).T)
+        for place, side in enumerate(SIDES):
+            columns[f"{name}, {side}"] = values[:, place]
+    columns[LABEL] = [SIDES[int(second)] for second in order.second]
+    return pd.DataFrame(columns)
+
+
+def sentence_starts(closing: frozenset[int], sequence: Sequence) -> np.ndarray:
+    """bool[tokens of the answer]: whether the token comes right after one that ends a sentence or a line."""
+    ends = [token in closing for token in sequence.tokens[sequence.start :]]
+    return np.array([False, *ends[:-1]])

@@ -1,0 +1,149 @@
+"""Decoder weights and their tokenizer from a local folder (safetensors) or a GGUF file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from demix_jax.checks import InputError
+from demix_jax.preference.llama import LlamaConfig, LlamaWeights
+from demix_jax.preference.tokens import Tokens, tokens_from_file
+
+_HF_NAMES = {
+    "q": "self_attn.q_proj", "k": "self_attn.k_proj", "v": "self_attn.v_proj", "o": "self_attn.o_proj",
+    "gate": "mlp.gate_proj", "up": "mlp.up_proj", "down": "mlp.down_proj",
+    "attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm",
+}  # fmt: skip
+
+
+class Decoder(NamedTuple):
+    """A frozen language model: its sizes, its weights, its tokenizer, and the name it goes by."""
+
+    config: LlamaConfig
+    weights: LlamaWeights
+    tokens: Tokens
+    name: str
+
+
+def load_decoder(path: str | os.PathLike) -> Decoder:
+    """A decoder of the Llama architecture from this machine; nothing is downloaded.
+
+    Args:
+      path: folder with config.json, *.safetensors and tokenizer.json, as Hugging Face models are stored; or a .gguf
+        file (the extra "llm" reads it).
+    Raises:
+      InputError: files are missing, the architecture is another one, or a weight is missing or has another shape.
+    """
+    path = Path(path).expanduser()
+    if path.is_file() and path.suffix.lower() == ".gguf":
+        from demix_jax.preference.gguf_weights import load_gguf
+
+        return load_gguf(path)
+    if not (path / "config.json").is_file():
+        raise InputError(
+            f"There is no model at {path}; give a folder with config.json, *.safetensors and tokenizer.json, or a "
+            ".gguf file. Models are not downloaded."
+        )
+    config = _config(path / "config.json")
+    read = _tensor_reader(path)
+    tied = "lm_head.weight" not in read.names
+    weights = assemble(
+        config,
+        lambda name, number: read(f"model.layers.{number}.{_HF_NAMES[name]}.weight"),
+        embed=read("model.embed_tokens.weight"),
+        norm=read("model.norm.weight"),
+        head=None if tied else read("lm_head.weight"),
+        where=str(path),
+    )
+    return Decoder(config, weights, tokens_from_file(path / "tokenizer.json"), path.name)
+
+
+def assemble(
+    config: LlamaConfig,
+    layer_tensor: Callable[[str, int], np.ndarray],
+    *,
+    embed: np.ndarray,
+    norm: np.ndarray,
+    head: np.ndarray | None,
+    where: str,
+) -> LlamaWeights:
+    """bf16 weights from tensors stored as [out, in].
+
+    Args:
+      layer_tensor: (product or norm, number of the layer) -> tensor. head: None where it is the embedding.
+      where: names the model in complaints.
+    Raises:
+      InputError: a tensor's shape is not what the configuration says.
+    """
+    products = config.shapes()
+    layers = {}
+    for name in (*products, "attention_norm", "mlp_norm"):
+        expected = products[name][::-1] if name in products else (config.width,)
+        stack = []
+        for number in range(config.num_layers):
+            tensor = layer_tensor(name, number)
+            if tensor.shape != expected:
+                raise InputError(
+                    f"{where}: {name} of layer {number} has shape {tensor.shape}, but its configuration says "
+                    f"{expected}; the files belong to different models."
+                )
+            stack.append(jnp.asarray(tensor.T, jnp.bfloat16))
+        layers[name] = jnp.stack(stack)
+    table = jnp.asarray(embed, jnp.bfloat16)
+    own_head = table if head is None else jnp.asarray(head, jnp.bfloat16)
+    return LlamaWeights(table, layers, jnp.asarray(norm, jnp.bfloat16), own_head)
+
+
+def _config(path: Path) -> LlamaConfig:
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if stored.get("model_type") != "llama":
+        raise InputError(
+            f"{path} describes a {stored.get('model_type')} model; only the Llama architecture can be read (Llama, "
+            "SmolLM, TinyLlama and others of model_type llama)."
+        )
+    scaling, biased = stored.get("rope_scaling"), stored.get("attention_bias") or stored.get("mlp_bias")
+    if scaling or biased:
+        what = f"rope_scaling {scaling}" if scaling else "biases in its layers"
+        raise InputError(f"{path} asks for {what}, which this decoder has not; choose a model without.")
+    heads = stored["num_attention_heads"]
+    return LlamaConfig(
+        num_layers=stored["num_hidden_layers"],
+        width=stored["hidden_size"],
+        hidden=stored["intermediate_size"],
+        num_heads=heads,
+        num_kv_heads=stored.get("num_key_value_heads") or heads,
+        head_dim=stored.get("head_dim") or stored["hidden_size"] // heads,
+        vocabulary=stored["vocab_size"],
+        context=stored.get("max_position_embeddings", 2048),
+        rope_base=float(stored.get("rope_theta", 10_000.0)),
+        epsilon=float(stored.get("rms_norm_eps", 1e-5)),
+    )
+
+
+class _tensor_reader:
+    """Tensors of all safetensors files of a folder, by name."""
+
+    def __init__(self, folder: Path):
+        from safetensors import safe_open
+
+        files = sorted(folder.glob("*.safetensors"))
+        if not files:
+            raise InputError(f"{folder} has no *.safetensors file; convert the weights, or give a .gguf file.")
+        self._open: Any = safe_open
+        self._folder = folder
+        self.names = {}
+        for file in files:
+            with safe_open(file, framework="flax") as opened:
+                self.names |= {name: file for name in opened.keys()}  # noqa: SIM118
+
+    def __call__(self, name: str) -> Any:
+        if name not in self.names:
+            raise InputError(f"{self._folder} lacks the weight {name}; the download may be incomplete.")
+        with self._open(self.names[name], framework="flax") as opened:
+            return opened.get_tensor(name)
