@@ -6,7 +6,8 @@ import contextlib
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -54,17 +55,21 @@ def root(
 
 @app.command()
 def diagnose(
-    out: Annotated[Path, typer.Option(help="Folder for the three files.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for what is written.", show_default=False)],
     train: Annotated[
-        Path | None, typer.Argument(help="Table, as .csv or .parquet.", metavar="TRAIN", show_default=False)
+        Path | None,
+        typer.Argument(help="Table, as .csv or .parquet; or preference pairs.", metavar="TRAIN", show_default=False),
     ] = None,
     label: Annotated[str | None, typer.Option(help="Name of the column that a model is to predict.")] = None,
     valid: Annotated[
-        Path | None, typer.Option(help="Trusted validation table; without it TRAIN is cross-fitted.")
+        Path | None, typer.Option(help="Trusted validation samples; without them TRAIN is cross-fitted.")
     ] = None,
     task: Annotated[
-        Literal["auto", "classification", "regression", "recommendation"],
-        typer.Option(help="What the label is; recommendation takes --interactions instead of TRAIN and --label."),
+        Literal["auto", "classification", "regression", "recommendation", "preference"],
+        typer.Option(
+            help="What the label is. recommendation takes --interactions instead of TRAIN and --label; preference, a "
+            "file of pairs of answers to prompts and --model."
+        ),
     ] = "auto",
     interactions: Annotated[
         Path | None, typer.Option(help="Interaction log with user, item and timestamp, for recommendation.")
@@ -75,8 +80,11 @@ def diagnose(
         float | None, typer.Option(help="Interactions rated lower were not clicked; without it all are clicks.")
     ] = None,
     model: Annotated[
-        Literal["mlp", "ft-transformer", "din", "dien"] | None,
-        typer.Option(help="Task model: mlp (default) or ft-transformer; for recommendation din (default) or dien."),
+        str | None,
+        typer.Option(
+            help="Task model: mlp (default) or ft-transformer; for recommendation din (default) or dien; for "
+            "preference the folder or file of a decoder."
+        ),
     ] = None,
     classifier: Annotated[
         str, typer.Option(help='Error classifier: a weights file, or "default" for the one that comes along.')
@@ -88,14 +96,15 @@ def diagnose(
     Writes diagnosis.csv, summary.json and report.html to the folder --out; for recommendation also samples.csv, the
     click samples that the log was made into.
     """
-    of_table, of_log = (
-        {"TRAIN": train, "--label": label, "--valid": valid},
-        {"--users": users, "--items": items, "--min-rating": min_rating},
-    )
+    of_table = {"TRAIN": train, "--label": label, "--valid": valid}
+    of_log = {"--users": users, "--items": items, "--min-rating": min_rating}
     if task == "recommendation":
         _check_given({"--interactions": interactions}, of_table, "--task recommendation")
+    elif task == "preference":
+        needed = {"TRAIN": train, "--model": model}
+        _check_given(needed, {"--label": label, "--interactions": interactions, **of_log}, "--task preference")
     else:
-        needed = {name: of_table[name] for name in ("TRAIN", "--label")}
+        needed = {"TRAIN": train, "--label": label}
         _check_given(needed, {"--interactions": interactions, **of_log}, f"--task {task}")
     inputs = [path for path in (train, valid, interactions, users, items) if path is not None]
     check_writable(out, folder=True)
@@ -106,34 +115,54 @@ def diagnose(
 
     from demix_jax.classifier import load_classifier
     from demix_jax.progress import ProgressDisplay
-    from demix_jax.report.terminal import print_diagnosis
 
     load_classifier(classifier)
+    options: dict[str, Any] = {"classifier": classifier, "seed": seed} | ({} if model is None else {"model": model})
     with ProgressDisplay() as progress:
-        options: dict[str, Any] = {"classifier": classifier, "seed": seed, "progress": progress}
-        options |= {} if model is None else {"model": model}
+        options["progress"] = progress
         if interactions is not None:
             log = {"interactions": interactions, "users": users, "items": items, "min_rating": min_rating}
-            diagnosis, rows = _diagnose_log(log, out, options), out / SAMPLES_FILE
+            show = _diagnose_log(log, out, options)
+        elif task == "preference":
+            show = _diagnose_pairs(cast(Path, train), out, options | {"valid": valid})
         else:
-            from demix_jax.diagnose import diagnose as run
+            options |= {"label": label, "valid": valid, "task": task}
+            show = _diagnose_table(cast(Path, train), out, options)
+    show()
 
-            rows = cast(Path, train)
-            diagnosis = run(rows, label=cast(str, label), valid=valid, task=task, **options)
+
+def _diagnose_table(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
+    """Diagnose a table and save what was found; returns what prints it."""
+    from demix_jax.diagnose import diagnose as run
+    from demix_jax.report.terminal import print_diagnosis
+
+    diagnosis = run(train, **options)
     diagnosis.save(out)
-    print_diagnosis(diagnosis, rows, out)
+    return partial(print_diagnosis, diagnosis, train, out)
 
 
-def _diagnose_log(log: dict[str, Any], out: Path, options: dict[str, Any]) -> Diagnosis:
-    """Diagnosis of the click samples of a log, which are written to `out`, so that they can be repaired."""
+def _diagnose_log(log: dict[str, Any], out: Path, options: dict[str, Any]) -> Callable[[], None]:
+    """The same for the click samples of a log, which are written to `out`, so that they can be repaired."""
     from demix_jax.data.recommendation import make_samples, read_recommendation_data
     from demix_jax.diagnose_interactions import diagnose_interactions
+    from demix_jax.report.terminal import print_diagnosis
 
     data = read_recommendation_data(**log)
     diagnosis = diagnose_interactions(make_samples(data, seed=options["seed"]).part("train"), **options)
     write_table(out / SAMPLES_FILE, diagnosis.train)
     diagnosis.summary["train"] = str(out / SAMPLES_FILE)
-    return diagnosis
+    diagnosis.save(out)
+    return partial(print_diagnosis, diagnosis, out / SAMPLES_FILE, out)
+
+
+def _diagnose_pairs(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
+    """The same for preference pairs."""
+    from demix_jax.preference import diagnose as run
+    from demix_jax.preference.terminal import print_diagnosis
+
+    diagnosis = run(train, **options)
+    diagnosis.save(out)
+    return partial(print_diagnosis, diagnosis, out)
 
 
 def _check_given(needed: dict[str, object], unfit: dict[str, object], task: str) -> None:

@@ -16,14 +16,14 @@ from demix_jax.describe import Steps, gather_evidence
 from demix_jax.diagnose import Diagnosis, conclude
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.fingerprint import fingerprint
+from demix_jax.preference.examples import make_examples
 from demix_jax.preference.fold_models import TrainingOptions, train_pair_folds
 from demix_jax.preference.model import PreferenceModel
 from demix_jax.preference.objectives import BradleyTerry, Objective
 from demix_jax.preference.pairs import Pairs, notes, text_table
-from demix_jax.preference.reading import read_answers
-from demix_jax.preference.examples import make_examples
 from demix_jax.preference.read import read_pairs
-from demix_jax.preference.table import LABEL, SIDES, Order, draw_order, measured_table
+from demix_jax.preference.reading import read_answers
+from demix_jax.preference.table import LABEL, Order, draw_order, measured_table
 from demix_jax.preference.tokens import TokenPair, encode_pair
 from demix_jax.preference.weights import Decoder, load_decoder
 
@@ -81,12 +81,12 @@ def diagnose(
     *,
     model: Decoder | str | os.PathLike,
     valid: Pairs | str | os.PathLike | None = None,
-    objective: Objective = BradleyTerry(),  # noqa: B008: immutable
+    objective: Objective = BradleyTerry(),  # noqa: B008
     num_adapted: int = 1,
     rank: int = 8,
     max_prompt: int = 512,
     max_answer: int = 512,
-    training: TrainingOptions = TrainingOptions(),  # noqa: B008: immutable
+    training: TrainingOptions = TrainingOptions(),  # noqa: B008
     classifier: str | os.PathLike | ErrorClassifier = "default",
     seed: int = 0,
     progress: Any = None,
@@ -132,7 +132,7 @@ def diagnose(
     with steps("measure the texts", 1) as advance:
         order = draw_order(np.random.default_rng([seed, 2]), len(everything))
         frame = measured_table(everything, decoder.tokens, encoded, reading, order)
-        encoder = TableEncoder.fit(frame[: len(pairs)], LABEL, task="classification")
+        encoder = TableEncoder.fit(frame.iloc[: len(pairs)], LABEL, task="classification")
         dataset = encoder.transform(frame)
         advance(1)
     evidence = gather_evidence(dataset, num_train=len(pairs), seed=seed, steps=steps)
@@ -147,7 +147,7 @@ def diagnose(
             options=training,
             on_fold=advance,
         )
-    tables = frame[: len(pairs)], None if trusted is None else frame[len(pairs) :].reset_index(drop=True)
+    tables = frame.iloc[: len(pairs)], None if trusted is None else frame.iloc[len(pairs) :].reset_index(drop=True)
     measured = conclude(
         *tables, encoder, dataset, evidence, models, classifier, model=decoder.name, seed=seed, steps=steps
     )
@@ -202,11 +202,10 @@ def _pair_table(
     measured: Diagnosis, pairs: Pairs, encoded: list[TokenPair], order: Order, max_prompt: int, max_answer: int
 ) -> pd.DataFrame:
     table = measured.table
-    flagged = [*ERROR_TYPES, *(f"p_{name}" for name in ERROR_TYPES)]
-    result = table[flagged].copy()
+    result = table.loc[:, [*ERROR_TYPES, *(f"p_{name}" for name in ERROR_TYPES)]].copy()
     result["suggestion"] = np.where(table["label_error"] == 1, "swap", "")
     result["damaged"] = [
-        ";".join(name for name in ("chosen", "rejected") if f", {SIDES[order.side(row, name)]}" in suspects)
+        ";".join(name for name in ("chosen", "rejected") if f", {order.side_name(row, name)}" in suspects)
         for row, suspects in enumerate(table["suspect_columns"])
     ]
     result["suspect_measures"] = [
@@ -222,7 +221,7 @@ def _pair_table(
 def in_pair_words(columns: str, order: Order, row: int) -> str:
     """Columns of the measured table, joined by ";", with "chosen" and "rejected" for the sides of this pair."""
     for name in ("chosen", "rejected"):
-        columns = columns.replace(f", {SIDES[order.side(row, name)]}", f" of {name}")
+        columns = columns.replace(f", {order.side_name(row, name)}", f" of {name}")
     return columns
 
 

@@ -26,7 +26,7 @@ def load_gguf(path: Path) -> Decoder:
       InputError: the package `gguf` is not installed, the file is not GGUF, or it holds another architecture.
     """
     try:
-        import gguf
+        import gguf  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InputError('Reading a .gguf file needs the package gguf: pip install "demix_jax[llm]".') from error
     try:

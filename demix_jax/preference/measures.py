@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import zlib
 from collections import Counter
@@ -19,8 +20,9 @@ _NUMBERED_LINE = re.compile(r"^\s*(\d+)[.)]\s", re.MULTILINE)
 _MARKDOWN = re.compile(r"^#{1,6}\s|\*\*[^*\n]+\*\*|`[^`\n]+`|^```", re.MULTILINE)
 _SENTENCE_END = re.compile(r"""(?:[.!?…:;。！？)\]}>"'”’*`|]|\d|^[-*•].*)\s*$""")
 _REFUSAL = re.compile(
-    r"\b(?:i(?:'m| am) (?:sorry|afraid|unable|not able)|i (?:can(?:no|')t|can’t|won't|will not|do(?:n't| not) (?:feel|think"
-    r"|want|know))|as an ai\b|i apologi[sz]e|not (?:appropriate|comfortable)|unable to (?:help|assist|provide))",
+    r"\b(?:i(?:'m| am) (?:sorry|afraid|unable|not able)|i (?:can(?:no|')t|can’t|won't|will not|do(?:n't| not) "
+    r"(?:feel|think|want|know))|as an ai\b|i apologi[sz]e|not (?:appropriate|comfortable)"
+    r"|unable to (?:help|assist|provide))",
     re.IGNORECASE,
 )
 
@@ -70,7 +72,7 @@ def damage(text: str, prompt: str, common: frozenset[str]) -> dict[str, float]:
     encoded = text.encode()
     letters = [c for c in text if c.isalpha()]
     numbers = [int(number[:6]) for number in _NUMBERED_LINE.findall(text)]
-    steps = sum(after not in (before + 1, 1, before) for before, after in zip(numbers, numbers[1:], strict=False))
+    steps = sum(after not in (before + 1, 1, before) for before, after in itertools.pairwise(numbers))
     topics = {word for word in words(prompt) if word not in common}
     return {
         "repetition": 1 - len(set(grams)) / len(grams) if grams else 0.0,

@@ -1,4 +1,4 @@
-"""What a preference model is trained for: a reward that ranks the answers, or a policy that makes the better one likelier.
+"""What a preference model is trained for: a reward that ranks answers, or a policy that makes the better one likelier.
 
 Both give each answer a score and take the loss −log σ(score of the chosen − score of the rejected).
 

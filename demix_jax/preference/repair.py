@@ -30,7 +30,10 @@ _ENDING = re.compile(r"[.!?…。:;)\]}>\"'”’*`|\d]\s*$")
 
 
 class RepairedPairs(NamedTuple):
-    """pairs: what is left, in their order. weight: f64[n], mean 1. rows: i64[n], where each stood. sentences: what was done."""
+    """What is left of N pairs, in their order.
+
+    pairs: n of them. weight: f64[n], mean 1. rows: i64[n], where each stood. sentences: what was done.
+    """
 
     pairs: Pairs
     weight: np.ndarray

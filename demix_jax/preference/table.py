@@ -39,6 +39,10 @@ class Order(NamedTuple):
         """Place, 0 or 1, of the pair's answer called "chosen" or "rejected"."""
         return int(self.second[row]) if name == "chosen" else 1 - int(self.second[row])
 
+    def side_name(self, row: int, name: str) -> str:
+        """ "first" or "second": the place of the pair's answer called "chosen" or "rejected"."""
+        return SIDES[self.side(row, name)]
+
 
 def draw_order(rng: np.random.Generator, num_pairs: int) -> Order:
     """A random order in which half of the pairs have the chosen answer second."""

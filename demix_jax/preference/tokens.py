@@ -118,7 +118,7 @@ def tokens_from_vocabulary(
     if style not in styles:
         raise InputError(f"{where} splits text as {style} does, which is not known; put tokenizer.json beside it.")
     vocabulary = {text: number for number, text in enumerate(tokens)}
-    pairs = [tuple(merge.split(" ", 1)) for merge in merges]
+    pairs = [(left, right) for left, right in (merge.split(" ", 1) for merge in merges)]
     tokenizer = library.Tokenizer(library.models.BPE(vocab=vocabulary, merges=pairs))
     tokenizer.pre_tokenizer = styles[style]
     tokenizer.decoder = library.decoders.ByteLevel()
@@ -145,11 +145,11 @@ def _tokens(tokenizer, where: str, end: int | None = None) -> Tokens:
 
 def _library():
     try:
-        import tokenizers
+        import tokenizers  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise InputError('A model\'s tokenizer needs the package tokenizers: pip install "demix_jax[llm]".') from error
-    import tokenizers.decoders
-    import tokenizers.models
-    import tokenizers.pre_tokenizers
+    import tokenizers.decoders  # pyright: ignore[reportMissingImports]
+    import tokenizers.models  # pyright: ignore[reportMissingImports]
+    import tokenizers.pre_tokenizers  # pyright: ignore[reportMissingImports]
 
     return tokenizers

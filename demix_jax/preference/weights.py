@@ -140,7 +140,7 @@ class _tensor_reader:
         self.names = {}
         for file in files:
             with safe_open(file, framework="flax") as opened:
-                self.names |= {name: file for name in opened.keys()}  # noqa: SIM118
+                self.names |= {name: file for name in opened.keys()}
 
     def __call__(self, name: str) -> Any:
         if name not in self.names:

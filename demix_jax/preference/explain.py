@@ -1,0 +1,110 @@
+"""What is said about pairs: in one sentence about all of them, and why a single one was flagged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from demix_jax.preference.table import DIFFERENCE
+from demix_jax.report.findings import flagged, suspects
+from demix_jax.report.html import Html, element, join
+from demix_jax.report.words import chance, count, percent, unusual
+
+if TYPE_CHECKING:
+    from demix_jax.preference.diagnose import PairDiagnosis
+
+NAMES = {
+    "label_error": "Swapped preference",
+    "feature_error": "Damaged text",
+    "spurious_correlation": "Breaks a shortcut",
+}
+PLURAL = {
+    "label_error": "swapped preferences",
+    "feature_error": "damaged texts",
+    "spurious_correlation": "pairs that break a shortcut",
+}
+MEANING = {
+    "label_error": "The rejected answer looks like the better one. Swap the pair, or drop it.",
+    "feature_error": "A text looks cut, jumbled, repeated, foreign, or beside its prompt. Trim or drop the pair.",
+    "spurious_correlation": "The pair breaks a shortcut that most pairs follow. "
+    "Such a pair is valuable, not wrong: keep it and give it weight.",
+}
+MEASURES = {
+    "length": "length",
+    "markup": "Markdown",
+    "list_lines": "share of list items",
+    "refusal": "refusal",
+    "repetition": "share of repeated phrases",
+    "compression": "compressibility",
+    "strangeness": "strangest passage",
+    "other_letters": "share of letters beyond ASCII",
+    "broken_end": "ending",
+    "disorder": "order of numbered items",
+    "missed_prompt": "share of the prompt not taken up",
+    "log_p": "likelihood",
+    "lowest": "least likely passage",
+    "highest": "likeliest passage",
+    "sentence_starts": "likelihood of how sentences begin",
+    "end": "likelihood of ending there",
+    "prompt_gain": "gain in likelihood by the prompt",
+}
+_MAX_REASONS = 2
+
+
+def headline(diagnosis: PairDiagnosis) -> tuple[str, str]:
+    """What was found in one sentence, and what to know beside it."""
+    total = len(diagnosis.pairs)
+    wrong = int((flagged(diagnosis.measured, "label_error") | flagged(diagnosis.measured, "feature_error")).sum())
+    broken = int(flagged(diagnosis.measured, "spurious_correlation").sum())
+    first = f"{wrong:,} of {count(total, 'pair')} ({percent(wrong / total)}) {'looks' if wrong == 1 else 'look'} wrong"
+    if not wrong:
+        first = f"None of {count(total, 'pair')} looks wrong"
+    second = f"{count(broken, 'pair')} ({percent(broken / total)}) {'breaks' if broken == 1 else 'break'} a shortcut "
+    second += "that most pairs follow. Such a pair is valuable, not wrong: it keeps a model from learning the shortcut."
+    return first, second if broken else "No pair was found to break a shortcut."
+
+
+def reason(diagnosis: PairDiagnosis, row: int, error_type: str) -> Html:
+    """Why the pair was flagged, as HTML."""
+    say = {"label_error": _why_swapped, "feature_error": _why_damaged, "spurious_correlation": _why_spurious}
+    return say[error_type](diagnosis, row)
+
+
+def in_words(column: str, diagnosis: PairDiagnosis, row: int) -> str:
+    """A column of the measured table as a person says it: "length of the rejected answer"."""
+    for side in ("chosen", "rejected"):
+        name, found, _ = column.rpartition(f", {diagnosis.order.side_name(row, side)}")
+        if found:
+            return f"{MEASURES[name]} of the {side} answer"
+    name = column.removesuffix(f" {DIFFERENCE}")
+    return f"difference in {MEASURES[name]}"
+
+
+def _why_swapped(diagnosis: PairDiagnosis, row: int) -> Html:
+    p = float(diagnosis.measured.evidence.p_given_label[row])
+    lead = ["Models without the pair prefer the chosen answer with a chance of ", element("strong", chance(p))]
+    tail = "." if p < 0.5 else "; it is its influence that speaks against the preference."
+    return join([*lead, tail])
+
+
+def _why_damaged(diagnosis: PairDiagnosis, row: int) -> Html:
+    found = suspects(diagnosis.measured, row)
+    if not found:
+        return Html("No single measure stands out; the pair's influence pattern is that of damaged texts.")
+    parts: list[object] = ["Given its other measures, the "]
+    for place, (column, nats) in enumerate(list(found.items())[:_MAX_REASONS]):
+        parts += [", and the " if place else "", element("strong", in_words(column, diagnosis, row))]
+        parts.append(f" is {unusual(nats)}")
+    more = len(found) - _MAX_REASONS
+    tail = f"; {count(more, 'more measure')} {'stands' if more == 1 else 'stand'} out." if more > 0 else "."
+    return join([*parts, tail])
+
+
+def _why_spurious(diagnosis: PairDiagnosis, row: int) -> Html:
+    evidence = diagnosis.measured.evidence
+    broken = int(evidence.shortcut_broken[row])
+    if broken < 0:
+        return Html("No single measure explains it; the pair's influence pattern is that of a minority.")
+    shortcut = evidence.shortcuts[broken]
+    share = chance(float(shortcut.p_expected[row]))
+    what = element("strong", in_words(shortcut.column, diagnosis, row))
+    return join(["Where pairs are alike in ", what, f", {share} prefer the answer that was rejected here."])

@@ -1,0 +1,246 @@
+"""The decoder, the losses and the adapters' gradients, each against something written out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny_decoder import CONFIG, made_pairs, tiny_decoder
+
+import demix_jax as dx
+from demix_jax.preference import DPO, BradleyTerry
+from demix_jax.preference.examples import make_examples
+from demix_jax.preference.fold_models import TrainingOptions, take, train_adapters
+from demix_jax.preference.llama import PRODUCTS, first_layers, log_likelihood, random_weights, rms_norm
+from demix_jax.preference.model import ADAPTER, PreferenceModel, last_layers
+from demix_jax.preference.objectives import pair_loss
+from demix_jax.preference.reading import read_answers
+from demix_jax.preference.table import Order
+from demix_jax.preference.tokens import Sequence, encode_pair
+
+OBJECTIVES = [BradleyTerry(num_read=5), DPO(beta=0.3)]
+
+
+def decoder_by_hand(weights, tokens, config=CONFIG):
+    """Log-probabilities f64[T, V] of the next token, one sequence, one head and one position at a time."""
+    w = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), weights)
+
+    def norm(x, scale):
+        return x / np.sqrt(np.mean(x * x) + config.epsilon) * scale
+
+    def turned(x, position):
+        half = len(x) // 2
+        pairs = x[:half] + 1j * x[half:]
+        turned = pairs * np.exp(1j * position * config.rope_base ** (-np.arange(half) / half))
+        return np.concatenate([turned.real, turned.imag])
+
+    states = [w.embed[t] for t in tokens]
+    for number in range(config.num_layers):
+        one = {name: leaf[number] for name, leaf in w.layers.items()}
+        normed = [norm(x, one["attention_norm"]) for x in states]
+        after = []
+        for position, x in enumerate(normed):
+            mixed = []
+            for head in range(config.num_heads):
+                size, group = config.head_dim, head * config.num_kv_heads // config.num_heads
+                part, shared = slice(head * size, head * size + size), slice(group * size, group * size + size)
+                query = turned(x @ one["q"][:, part], position)
+                keys = [turned(y @ one["k"][:, shared], p) for p, y in enumerate(normed[: position + 1])]
+                scores = np.exp(np.array([query @ key for key in keys]) / math.sqrt(size))
+                values = np.array([y @ one["v"][:, shared] for y in normed[: position + 1]])
+                mixed.append(scores @ values / scores.sum())
+            x = states[position] + np.concatenate(mixed) @ one["o"]
+            y = norm(x, one["mlp_norm"])
+            gate = y @ one["gate"]
+            after.append(x + (gate / (1 + np.exp(-gate)) * (y @ one["up"])) @ one["down"])
+        states = after
+    logits = np.array([norm(x, w.norm) @ w.head.T for x in states])
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def weights32(seed=0):
+    return random_weights(jax.random.key(seed), CONFIG, jnp.float32)
+
+
+def test_decoder_matches_one_written_out_by_hand():
+    weights = weights32()
+    tokens = np.random.default_rng(0).integers(0, 257, (2, 7))
+    hidden = first_layers(CONFIG, weights, jnp.asarray(tokens), CONFIG.num_layers)
+    states = rms_norm(hidden, weights.norm, CONFIG.epsilon)
+    for row in range(2):
+        want = decoder_by_hand(weights, tokens[row])
+        got = log_likelihood(weights.head, states[row, :-1], jnp.asarray(tokens[row, 1:]), block=4)
+        np.testing.assert_allclose(got, want[np.arange(6), tokens[row, 1:]], rtol=1e-4, atol=1e-4)
+
+
+def test_reading_some_positions_is_reading_all_and_picking():
+    weights = weights32()
+    model = PreferenceModel(CONFIG, BradleyTerry(), num_adapted=2)
+    hidden = weights.embed[jnp.asarray(np.random.default_rng(1).integers(0, 257, (2, 9)))]
+    read = jnp.array([[3, 8, 0], [5, 5, 7]])
+    everywhere = jnp.tile(jnp.arange(9)[None], (2, 1))
+    some = last_layers(CONFIG, model.frozen(weights), None, hidden, read)
+    all_ = last_layers(CONFIG, model.frozen(weights), None, hidden, everywhere)
+    np.testing.assert_allclose(some, jnp.take_along_axis(all_, read[..., None], axis=1), rtol=1e-5, atol=1e-5)
+
+
+def test_the_frozen_pass_gives_the_likelihood_of_every_answer_token():
+    """Whatever the padding, the batches and the neighbours: each sequence as by itself."""
+    decoder = tiny_decoder()
+    decoder = decoder._replace(weights=jax.tree.map(lambda leaf: leaf.astype(jnp.float32), decoder.weights))
+    pairs = made_pairs(3)
+    encoded = [
+        encode_pair(decoder.tokens, pair, max_prompt=12, max_answer=20 + 9 * n) for n, pair in enumerate(pairs.pairs)
+    ]
+    model = PreferenceModel(CONFIG, BradleyTerry())
+    reading = read_answers(decoder, model, encoded)
+    for n, pair in enumerate(encoded):
+        for side, sequence in enumerate((pair.chosen, pair.rejected)):
+            assert len(sequence.tokens) - sequence.start == 20 + 9 * n and sequence.cut
+            by_hand = decoder_by_hand(decoder.weights, sequence.tokens)
+            places = np.arange(sequence.start - 1, len(sequence.tokens) - 1)
+            want = by_hand[places, np.array(sequence.tokens)[sequence.start :]]
+            np.testing.assert_allclose(reading.log_p[n][side], want, atol=0.15)  # states are kept in bf16
+            assert abs(np.mean(reading.log_p[n][side] - want)) < 0.02
+
+
+@pytest.mark.parametrize("preferred", [0, 1])
+def test_pair_loss_by_hand(preferred):
+    scores = np.array([0.7, -0.4])
+    margin = scores[preferred] - scores[1 - preferred]
+    want = -math.log(1 / (1 + math.exp(-margin)))
+    assert pair_loss(jnp.asarray(scores), jnp.int32(preferred)) == pytest.approx(want, rel=1e-6)
+
+
+def test_bradley_terry_is_the_mean_reading_times_the_reward():
+    states = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4)), jnp.float32)
+    example = {"used": np.array([[True, True, False], [True, True, True]])}
+    reward = jnp.array([[1.0], [0.0], [-2.0], [0.5]])
+    got = BradleyTerry().scores({"reward": reward}, None, states, example)
+    want = [float(np.mean(states[0, :2] @ reward)), float(np.mean(states[1] @ reward))]
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_dpo_is_beta_times_the_log_ratio_of_the_answers():
+    """β[log π(a) − log π_ref(a)] with three tokens of one answer and two of the other, all written out."""
+    head = np.array([[0.2, -0.1], [0.0, 0.4], [-0.3, 0.3]])
+    states = np.array([[[1.0, 2.0], [0.5, -1.0], [0.0, 1.0]], [[-1.0, 0.3], [2.0, 0.0], [9.0, 9.0]]])
+    targets = np.array([[0, 2, 1], [1, 1, 0]])
+    used = np.array([[True, True, True], [True, True, False]])
+    reference = np.array([-2.5, -3.0])
+    want = []
+    for answer in range(2):
+        total = 0.0
+        for place in range(3):
+            logits = [float(np.dot(states[answer, place], row)) for row in head]
+            p = math.exp(logits[targets[answer, place]]) / sum(math.exp(v) for v in logits)
+            total += math.log(p) if used[answer, place] else 0.0
+        want.append(0.3 * (total - reference[answer]))
+    example = {"used": jnp.asarray(used), "targets": jnp.asarray(targets), "reference": jnp.asarray(reference)}
+    got = DPO(beta=0.3).scores({}, jnp.asarray(head), jnp.asarray(states), example)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_untrained_dpo_scores_are_zero():
+    """The policy starts as the reference, so every margin does as well."""
+    model, _, params, examples = problem(DPO(), trained=False)
+    scores = jax.vmap(model.scores, in_axes=(None, 0))(params, examples)
+    np.testing.assert_allclose(scores, 0.0, atol=2e-4)
+
+
+def problem(objective, *, trained=True, num_adapted=1, num=6):
+    decoder, pairs = tiny_decoder(), made_pairs(num)
+    encoded = [encode_pair(decoder.tokens, pair, max_prompt=16, max_answer=40) for pair in pairs.pairs]
+    model = PreferenceModel(CONFIG, objective, num_adapted=num_adapted, rank=3)
+    order = Order(np.arange(num) % 2 == 1)
+    examples = make_examples(model, encoded, read_answers(decoder, model, encoded), order)
+    adapter = model.init(jax.random.key(1))
+    if trained:  # any adapters whose B is not zero
+        leaves, structure = jax.tree.flatten(adapter)
+        keys = jax.random.split(jax.random.key(2), len(leaves))
+        noisy = [leaf + 0.1 * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+        adapter = jax.tree.unflatten(structure, noisy)
+    return model, decoder, {"frozen": model.frozen(decoder.weights), "adapter": adapter}, examples
+
+
+@pytest.mark.parametrize("num_adapted", [1, 2])
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: type(o).__name__)
+def test_factored_adapter_gradients_equal_dense_ones(objective, num_adapted):
+    model, _, params, examples = problem(objective, num_adapted=num_adapted)
+
+    def dense(example):
+        return jax.grad(lambda adapter: model.loss(params | {"adapter": adapter}, example))(params["adapter"])
+
+    want = jax.vmap(dense)(examples)
+    factored = dx.factored_gradients(model.loss, params, examples, select=ADAPTER)
+    got = factored.to_dense()
+    for name, ours, theirs in zip(
+        jax.tree_util.tree_leaves_with_path(want), jax.tree.leaves(got["adapter"]), jax.tree.leaves(want), strict=True
+    ):
+        scale = float(np.abs(theirs).max()) + 1e-6
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5 * scale, err_msg=str(name[0]))
+    num_adapted_parameters = sum(leaf.size for leaf in jax.tree.leaves(params["adapter"]))
+    assert factored.num_parameters == num_adapted_parameters  # none of the base model's
+
+
+def test_influence_is_the_cosine_of_the_adapters_gradients():
+    model, _, params, examples = problem(BradleyTerry(num_read=5))
+    matrix = dx.influence_matrix(
+        model.loss,
+        params,
+        take(examples, np.arange(4)),
+        take(examples, np.arange(4, 6)),
+        normalize="cosine",
+        select=ADAPTER,
+    )
+    rows = []
+    for n in range(6):
+        example = take(examples, n)
+        gradient = jax.grad(lambda adapter, e=example: model.loss(params | {"adapter": adapter}, e))(params["adapter"])
+        rows.append(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)]))
+    rows = np.array(rows, np.float64)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    np.testing.assert_allclose(matrix, -rows[:4] @ rows[4:].T, atol=1e-4)
+
+
+def test_every_product_of_an_adapted_layer_has_an_adapter():
+    adapter = PreferenceModel(CONFIG, BradleyTerry(), num_adapted=2, rank=3).init(jax.random.key(0))
+    assert [set(one) for one in adapter["layers"]] == [set(PRODUCTS)] * 2
+    assert all(not np.any(one[name]["b"]) for one in adapter["layers"] for name in PRODUCTS)
+
+
+def test_training_lowers_the_loss_and_heeds_the_weights():
+    model, _, params, examples = problem(BradleyTerry(), num=24)
+    rows, options = np.arange(24), TrainingOptions(max_epochs=12, patience=12, learning_rate=1e-2)
+    args = (jax.random.key(0), model, params["frozen"], examples, rows, rows)
+    _, loss = train_adapters(*args, options=options)
+    assert loss < 0.5  # log 2 untrained
+    flipped = examples | {"y": np.where(rows < 12, 1 - examples["y"], examples["y"])}
+    adapter, _ = train_adapters(*args[:3], flipped, rows, rows, options=options, weights=(rows >= 12).astype(float))
+    scores = jax.vmap(model.scores, in_axes=(None, 0))(params | {"adapter": adapter}, examples)
+    assert np.mean(np.argmax(scores, axis=1)[12:] == examples["y"][12:]) > 0.9
+
+
+def test_answers_are_cut_at_their_end_and_prompts_at_their_beginning():
+    tokens = tiny_decoder().tokens
+    pair = made_pairs(1).pairs[0]
+    encoded = encode_pair(tokens, pair, max_prompt=8, max_answer=10)
+    assert bytes(encoded.chosen.tokens) == b"istant: " + pair.chosen[:10].encode()
+    assert encoded.chosen.cut and encoded.prompt_length > 8
+    whole = encode_pair(tokens, pair, max_prompt=500, max_answer=500)
+    assert not whole.chosen.cut and whole.chosen.tokens[-1] == tokens.end
+    assert bytes(whole.chosen.tokens[:-1]).startswith(b"Human: How do I learn about")
+
+
+def test_places_lie_in_the_answer_and_end_with_it():
+    sequence = Sequence(list(range(30)), 10, False)
+    places = BradleyTerry(num_read=8).places(sequence, 8)
+    assert places.read[0] == 29 and places.read.min() >= 10 and places.used.all()
+    short = BradleyTerry(num_read=8).places(Sequence(list(range(12)), 10, False), 8)
+    assert short.used.sum() == 2 and set(short.read[short.used]) == {10, 11}
+    dpo = DPO().places(sequence, 25)
+    assert list(dpo.read[:20]) == list(range(9, 29)) and list(dpo.targets[:20]) == list(range(10, 30))
+    assert dpo.used.sum() == 20
