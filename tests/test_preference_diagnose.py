@@ -18,8 +18,8 @@ from demix_jax.preference import Message, Pair, TrainingOptions, make_pairs
 from demix_jax.preference import read as preference_read
 from demix_jax.preference.corrupt import DAMAGES, SHORTCUTS
 from demix_jax.preference.measures import common_words, damage, form, likelihood
+from demix_jax.preference.order import draw_order
 from demix_jax.preference.repair import swap_record, trim, with_answers
-from demix_jax.preference.table import draw_order
 
 NUM = 44
 EMPTY, SAME, LONG = 3, 7, 11  # pairs with something to note
@@ -85,8 +85,11 @@ class Closing(HTMLParser):
         self.stack: list[str] = []
 
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "br", "rect", "path", "line", "circle", "polyline"):
+        if tag not in ("meta", "br"):
             self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
 
     def handle_endtag(self, tag):
         assert self.stack.pop() == tag

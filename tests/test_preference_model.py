@@ -18,7 +18,6 @@ from demix_jax.preference.llama import PRODUCTS, first_layers, log_likelihood, r
 from demix_jax.preference.model import ADAPTER, PreferenceModel, last_layers
 from demix_jax.preference.objectives import pair_loss
 from demix_jax.preference.reading import read_answers
-from demix_jax.preference.table import Order
 from demix_jax.preference.tokens import Sequence, encode_pair
 
 OBJECTIVES = [BradleyTerry(num_read=5), DPO(beta=0.3)]
@@ -155,8 +154,8 @@ def problem(objective, *, trained=True, num_adapted=1, num=6):
     decoder, pairs = tiny_decoder(), made_pairs(num)
     encoded = [encode_pair(decoder.tokens, pair, max_prompt=16, max_answer=40) for pair in pairs.pairs]
     model = PreferenceModel(CONFIG, objective, num_adapted=num_adapted, rank=3)
-    order = Order(np.arange(num) % 2 == 1)
-    examples = make_examples(model, encoded, read_answers(decoder, model, encoded), order)
+    examples = make_examples(model, encoded, read_answers(decoder, model, encoded))
+    examples["y"] = np.arange(num, dtype=np.int32) % 2
     adapter = model.init(jax.random.key(1))
     if trained:  # any adapters whose B is not zero
         leaves, structure = jax.tree.flatten(adapter)

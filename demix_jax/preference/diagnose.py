@@ -20,17 +20,24 @@ from demix_jax.preference.examples import make_examples
 from demix_jax.preference.fold_models import TrainingOptions, train_pair_folds
 from demix_jax.preference.model import PreferenceModel
 from demix_jax.preference.objectives import BradleyTerry, Objective
+from demix_jax.preference.order import Order, draw_order
 from demix_jax.preference.pairs import Pairs, notes, text_table
 from demix_jax.preference.read import read_pairs
-from demix_jax.preference.reading import read_answers
-from demix_jax.preference.table import LABEL, Order, draw_order, measured_table
-from demix_jax.preference.tokens import TokenPair, encode_pair
+from demix_jax.preference.reading import Reading, read_answers
+from demix_jax.preference.table import LABEL, measured_table
+from demix_jax.preference.tokens import TokenPair, encode_pairs
 from demix_jax.preference.weights import Decoder, load_decoder
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MIN_PAIRS = 30
+_KINDS_OF_NOTE = {
+    "answer is empty": "with an empty answer",
+    "answers are the same": "whose answers are the same",
+    "The prompt has": "whose prompt was longer than what is read",
+    "answer only the first": "with an answer longer than what is read",
+}
 _NAMED_ROWS = 8  # rows that a note names before it says how many more there are
 
 
@@ -112,8 +119,6 @@ def diagnose(
     Raises:
       InputError: pairs, model or an option cannot be used; the message says why and what to do.
     """
-    from demix_jax.data import TableEncoder
-
     pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
     trusted = valid if valid is None or isinstance(valid, Pairs) else read_pairs(valid)
     _check_counts(pairs, trusted)
@@ -125,10 +130,41 @@ def diagnose(
     everything = pairs if trusted is None else _joined(pairs, trusted)
     steps = Steps(progress)
     with steps("read the answers", 2 * len(everything)) as advance:
-        encoded = [
-            encode_pair(decoder.tokens, pair, max_prompt=max_prompt, max_answer=max_answer) for pair in everything.pairs
-        ]
+        encoded = encode_pairs(decoder.tokens, everything, max_prompt=max_prompt, max_answer=max_answer)
         reading = read_answers(decoder, network, encoded, on_answer=advance)
+    diagnosis = diagnose_read(
+        pairs, trusted, decoder, network, encoded, reading, classifier, training=training, seed=seed, steps=steps
+    )
+    if progress is not None:
+        progress.done()
+    said = _notes(pairs, encoded, max_prompt, max_answer)
+    table = diagnosis.table.assign(note=said)
+    told = {"notes": _counted(said), "max_prompt": max_prompt, "max_answer": max_answer}
+    return dataclasses.replace(diagnosis, table=table, summary=diagnosis.summary | told)
+
+
+def diagnose_read(
+    pairs: Pairs,
+    valid: Pairs | None,
+    decoder: Decoder,
+    network: PreferenceModel,
+    encoded: list[TokenPair],
+    reading: Reading,
+    classifier: ErrorClassifier,
+    *,
+    training: TrainingOptions,
+    seed: int,
+    steps: Steps,
+) -> PairDiagnosis:
+    """`diagnose` from where the decoder has read the answers, without notes.
+
+    Args:
+      pairs, valid: N pairs, and trusted ones or None; `encoded` and `reading` hold the former, then the latter.
+      decoder: what read them. network: what its states are for. steps: times and shows the work.
+    """
+    from demix_jax.data import TableEncoder
+
+    everything = pairs if valid is None else _joined(pairs, valid)
     with steps("measure the texts", 1) as advance:
         order = draw_order(np.random.default_rng([seed, 2]), len(everything))
         frame = measured_table(everything, decoder.tokens, encoded, reading, order)
@@ -137,37 +173,24 @@ def diagnose(
         advance(1)
     evidence = gather_evidence(dataset, num_train=len(pairs), seed=seed, steps=steps)
     with steps("train preference models", len(evidence.folds.train)) as advance:
-        examples = make_examples(network, encoded, reading, order)
+        examples = make_examples(network, encoded, reading)
+        frozen, key = network.frozen(decoder.weights), jax.random.key(seed)
         models = train_pair_folds(
-            jax.random.key(seed),
-            network,
-            network.frozen(decoder.weights),
-            examples,
-            evidence.folds,
-            options=training,
-            on_fold=advance,
+            key, network, frozen, examples, order, evidence.folds, options=training, on_fold=advance
         )
-    tables = frame.iloc[: len(pairs)], None if trusted is None else frame.iloc[len(pairs) :].reset_index(drop=True)
+    tables = frame.iloc[: len(pairs)], None if valid is None else frame.iloc[len(pairs) :].reset_index(drop=True)
     measured = conclude(
         *tables, encoder, dataset, evidence, models, classifier, model=decoder.name, seed=seed, steps=steps
     )
-    if progress is not None:
-        progress.done()
-    table = _pair_table(measured, pairs, encoded, order, max_prompt, max_answer)
-    settings = {
-        "objective": type(objective).__name__,
-        "adapted_layers": num_adapted,
-        "rank": rank,
-        "max_prompt": max_prompt,
-        "max_answer": max_answer,
-    }
     told = {
         "task": "preference",
         "train": pairs.source or None,
-        "notes": _notes(table),
         "fingerprint": fingerprint(text_table(pairs)),
+        "objective": type(network.objective).__name__,
+        "adapted_layers": network.num_adapted,
+        "rank": network.rank,
     }
-    return PairDiagnosis(table, pairs, trusted, measured, order, measured.summary | told | settings)
+    return PairDiagnosis(_pair_table(measured, order), pairs, valid, measured, order, measured.summary | told)
 
 
 def _check_counts(pairs: Pairs, valid: Pairs | None) -> None:
@@ -198,23 +221,16 @@ def _joined(pairs: Pairs, valid: Pairs) -> Pairs:
     return Pairs((*pairs.pairs, *valid.pairs), (*pairs.records, *valid.records), pairs.source)
 
 
-def _pair_table(
-    measured: Diagnosis, pairs: Pairs, encoded: list[TokenPair], order: Order, max_prompt: int, max_answer: int
-) -> pd.DataFrame:
+def _pair_table(measured: Diagnosis, order: Order) -> pd.DataFrame:
     table = measured.table
     result = table.loc[:, [*ERROR_TYPES, *(f"p_{name}" for name in ERROR_TYPES)]].copy()
     result["suggestion"] = np.where(table["label_error"] == 1, "swap", "")
+    suspects = table["suspect_columns"]
     result["damaged"] = [
-        ";".join(name for name in ("chosen", "rejected") if f", {order.side_name(row, name)}" in suspects)
-        for row, suspects in enumerate(table["suspect_columns"])
+        ";".join(name for name in ("chosen", "rejected") if f", {order.side_name(row, name)}" in columns)
+        for row, columns in enumerate(suspects)
     ]
-    result["suspect_measures"] = [
-        in_pair_words(suspects, order, row) for row, suspects in enumerate(table["suspect_columns"])
-    ]
-    result["note"] = [
-        " ".join([*notes(pair), *_left_out(encoded[row], max_prompt, max_answer)])
-        for row, pair in enumerate(pairs.pairs)
-    ]
+    result["suspect_measures"] = [in_pair_words(columns, order, row) for row, columns in enumerate(suspects)]
     return result
 
 
@@ -225,28 +241,28 @@ def in_pair_words(columns: str, order: Order, row: int) -> str:
     return columns
 
 
-def _left_out(encoded: TokenPair, max_prompt: int, max_answer: int) -> list[str]:
-    found = []
-    if encoded.prompt_length > max_prompt:
-        found.append(f"The prompt has {encoded.prompt_length} tokens, of which the last {max_prompt} were read.")
-    for name in ("chosen", "rejected"):
-        if getattr(encoded, name).cut:
-            found.append(f"Of the {name} answer only the first {max_answer} tokens were read.")
-    return found
-
-
-def _notes(table: pd.DataFrame) -> list[str]:
-    """Notes on pairs, one sentence a kind: how many, and which."""
-    kinds = {
-        "answer is empty": "with an empty answer",
-        "answers are the same": "whose answers are the same",
-        "The prompt has": "whose prompt was longer than what is read",
-        "answer only the first": "with an answer longer than what is read",
-    }
+def _notes(pairs: Pairs, encoded: list[TokenPair], max_prompt: int, max_answer: int) -> list[str]:
+    """Of each pair what is wrong whatever the others look like, and what was not read of it; usually ""."""
     said = []
-    for text, what in kinds.items():
-        rows = np.flatnonzero(table["note"].str.contains(text, regex=False))
-        if len(rows):
-            named = ", ".join(map(str, rows[:_NAMED_ROWS])) + (", …" if len(rows) > _NAMED_ROWS else "")
-            said.append(f"{len(rows):,} pair{'s' if len(rows) > 1 else ''} {what}: row {named}.")
+    for pair, tokens in zip(pairs.pairs, encoded, strict=False):
+        found = notes(pair)
+        if tokens.prompt_length > max_prompt:
+            found.append(f"The prompt has {tokens.prompt_length} tokens, of which the last {max_prompt} were read.")
+        found += [
+            f"Of the {name} answer only the first {max_answer} tokens were read."
+            for name in ("chosen", "rejected")
+            if getattr(tokens, name).cut
+        ]
+        said.append(" ".join(found))
     return said
+
+
+def _counted(said: list[str]) -> list[str]:
+    """One sentence per kind of note: how many pairs have it, and which."""
+    counted = []
+    for text, what in _KINDS_OF_NOTE.items():
+        rows = [row for row, note in enumerate(said) if text in note]
+        if rows:
+            named = ", ".join(map(str, rows[:_NAMED_ROWS])) + (", …" if len(rows) > _NAMED_ROWS else "")
+            counted.append(f"{len(rows):,} pair{'s' if len(rows) > 1 else ''} {what}: row {named}.")
+    return counted

@@ -15,6 +15,7 @@ import optax
 from demix_jax.evidence.folds import Folds
 from demix_jax.influence.matrix import influence_matrix, self_influence
 from demix_jax.preference.model import ADAPTER, PreferenceModel
+from demix_jax.preference.order import Order
 
 PyTree = Any
 
@@ -35,17 +36,20 @@ class PairFolds:
     """The `FoldModels` of preference pairs, made by `train_pair_folds`.
 
     adapters: one pytree per fold. frozen: what they adapt. examples: N pairs as `PreferenceModel` takes them.
+    order: which answer of each pair is called the second one outside.
     """
 
     model: PreferenceModel
     adapters: tuple[PyTree, ...]
     frozen: PyTree
     examples: PyTree
+    order: Order
     valid_loss: np.ndarray
 
     def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
-        """Scores of both answers f32[n, 2]; their softmax is the chance that each is the preferred one."""
-        return _in_parts(lambda batch: _scores(self.model, self._params(fold), batch), self.examples, rows)
+        """Scores f32[n, 2] of the first and the second answer; their softmax is the chance that each is preferred."""
+        scores = pair_scores(self.model, self._params(fold), self.examples, rows)
+        return self.order.take(rows).arranged(*scores.T)
 
     def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """−cosine of the adapters' gradients f32[n, S], and the lengths of those of `rows` f32[n]."""
@@ -61,6 +65,11 @@ class PairFolds:
         return {"frozen": self.frozen, "adapter": self.adapters[fold]}
 
 
+def pair_scores(model: PreferenceModel, params: PyTree, examples: PyTree, rows: np.ndarray) -> np.ndarray:
+    """Scores f32[n, 2] of the answers of the examples at `rows`, in the examples' own order."""
+    return _in_parts(functools.partial(_scores, model, params), examples, rows)
+
+
 def take(examples: PyTree, rows: np.ndarray) -> PyTree:
     """The examples at positions `rows`."""
     return jax.tree.map(lambda leaf: leaf[rows], examples)
@@ -71,6 +80,7 @@ def train_pair_folds(
     model: PreferenceModel,
     frozen: PyTree,
     examples: PyTree,
+    order: Order,
     folds: Folds,
     *,
     options: TrainingOptions,
@@ -83,7 +93,7 @@ def train_pair_folds(
         trained.append(train_adapters(key_fold, model, frozen, examples, *rows, options=options))
         on_fold(1)
     adapters, losses = zip(*trained, strict=True)
-    return PairFolds(model, adapters, frozen, examples, np.array(losses, np.float32))
+    return PairFolds(model, adapters, frozen, examples, order, np.array(losses, np.float32))
 
 
 def train_adapters(

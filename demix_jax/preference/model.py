@@ -23,7 +23,7 @@ class PreferenceModel:
     Only the last `num_adapted` layers have adapters: what comes before them is the same whatever they are, so it is
     computed once per answer (`reading.read_pairs`) and an example starts from there.
 
-    An example has two answers in an order that tells nothing:
+    An example has two answers, each scored by itself:
       hidden f[2, T, H], states before the first adapted layer; read i32[2, R], used bool[2, R], targets i32[2, R], see
       `Places`; reference f32[2], log-likelihood of each answer under the frozen decoder; y i32[], the preferred one.
 

@@ -23,7 +23,7 @@ OPENING = 64  # tokens of an answer that are also read without the prompt
 
 
 class Reading(NamedTuple):
-    """What the decoder makes of N pairs; answer 0 is the chosen one here, 1 the rejected one.
+    """What the decoder makes of N pairs; answer 0 is the chosen one, 1 the rejected one.
 
     hidden: bf16[N, 2, T, H], states before the adapted layers.
     log_p: N × 2 arrays f32[tokens of the answer], log-likelihood of each token given what comes before it.
@@ -34,6 +34,11 @@ class Reading(NamedTuple):
     log_p: list[tuple[np.ndarray, np.ndarray]]
     opening: np.ndarray
     alone: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Reading:
+        """The reading of the pairs at positions `rows`."""
+        log_p = [self.log_p[row] for row in rows]
+        return Reading(self.hidden[rows], log_p, self.opening[rows], self.alone[rows])
 
 
 def read_answers(

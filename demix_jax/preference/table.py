@@ -7,11 +7,12 @@ answer by itself, since damage shows without a comparison.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from demix_jax.preference.measures import common_words, damage, form, likelihood
+from demix_jax.preference.order import SIDES, Order
 from demix_jax.preference.pairs import Pairs
 from demix_jax.preference.reading import Reading
 from demix_jax.preference.tokens import Sequence, TokenPair, Tokens
@@ -20,33 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LABEL = "preferred"
-SIDES = ("first", "second")
 DIFFERENCE = "difference"
 _COMPARED = ("log_p", "prompt_gain")  # of the likelihoods, those that also tell which answer is the better one
-
-
-class Order(NamedTuple):
-    """second: bool[N], whether the second answer is the chosen one."""
-
-    second: np.ndarray
-
-    def arranged(self, of_chosen: np.ndarray, of_rejected: np.ndarray) -> np.ndarray:
-        """[N, 2, …]: what belongs to the first answer and to the second one."""
-        stacked = np.stack([of_chosen, of_rejected], axis=1)
-        return np.where(self.second.reshape(-1, *[1] * (stacked.ndim - 1)), stacked[:, ::-1], stacked)
-
-    def side(self, row: int, name: str) -> int:
-        """Place, 0 or 1, of the pair's answer called "chosen" or "rejected"."""
-        return int(self.second[row]) if name == "chosen" else 1 - int(self.second[row])
-
-    def side_name(self, row: int, name: str) -> str:
-        """ "first" or "second": the place of the pair's answer called "chosen" or "rejected"."""
-        return SIDES[self.side(row, name)]
-
-
-def draw_order(rng: np.random.Generator, num_pairs: int) -> Order:
-    """A random order in which half of the pairs have the chosen answer second."""
-    return Order(rng.permutation(num_pairs) % 2 == 1)
 
 
 def measured_table(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from demix_jax.checks import InputError
-from demix_jax.preference.pairs import Message, Pair
+from demix_jax.preference.pairs import Message, Pair, Pairs
 
 _NAMES = {"user": "Human", "assistant": "Assistant", "system": "System"}
 _SENTENCE_MARKS = (".", "!", "?", "\n")
@@ -74,6 +74,11 @@ def encode_pair(tokens: Tokens, pair: Pair, *, max_prompt: int, max_answer: int)
         return Sequence([*kept, *answer], len(kept), cut)
 
     return TokenPair(sequence(pair.chosen), sequence(pair.rejected), len(prompt))
+
+
+def encode_pairs(tokens: Tokens, pairs: Pairs, *, max_prompt: int, max_answer: int) -> list[TokenPair]:
+    """`encode_pair` of each."""
+    return [encode_pair(tokens, pair, max_prompt=max_prompt, max_answer=max_answer) for pair in pairs.pairs]
 
 
 def byte_tokens() -> Tokens:
