@@ -65,7 +65,7 @@ def test_measures_stand_in_the_column_of_their_answer(diagnosis, pairs):
         for place, side in enumerate(("first", "second")):
             want = damage(texts[place], pair.prompt_text, common)
             assert frame[f"repetition, {side}"][row] == pytest.approx(want["repetition"])
-            assert frame[f"compression, {side}"][row] == pytest.approx(want["compression"])
+            assert frame[f"missed_prompt, {side}"][row] == pytest.approx(want["missed_prompt"])
         assert frame["length difference"][row] == pytest.approx(form(texts[1])["length"] - form(texts[0])["length"])
 
 

@@ -44,13 +44,13 @@ def truncated(rng: np.random.Generator, text: str) -> str:
 
 def shuffled(rng: np.random.Generator, text: str) -> str:
     """The sentences in another order; of fewer than four, the words."""
-    parts, glue = [part for part in _SENTENCE.split(text) if part.strip()], " "
+    parts = [part for part in _SENTENCE.split(text) if part.strip()]
     if len(parts) < 4:
         parts = text.split()
     order = rng.permutation(len(parts))
     if np.array_equal(order, np.arange(len(parts))):
         order = order[::-1]
-    return glue.join(parts[i] for i in order)
+    return " ".join(parts[i] for i in order)
 
 
 def foreign(rng: np.random.Generator, text: str) -> str:
@@ -131,8 +131,9 @@ def inject_errors(
     for row in swapped:
         made[row] = made[row].swapped()
     for place, row in enumerate(long_enough[:count]):
-        kind[row] = damages[place % len(damages)]
-        made[row], side[row] = _damaged(rng, originals, int(row), kind[row])
+        name = damages[place % len(damages)]
+        kind[row] = name
+        made[row], side[row] = _damaged(rng, originals, int(row), name)
     flags = (np.isin(np.arange(len(made)), swapped), kind != "", breaks)
     truth = pd.DataFrame({name: flag.astype(np.int64) for name, flag in zip(ERROR_TYPES, flags, strict=True)})
     truth = truth.assign(source_row=stay, damage=kind, damaged_text=side)

@@ -17,7 +17,7 @@ from demix_jax.diagnose import Diagnosis, conclude
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.fingerprint import fingerprint
 from demix_jax.preference.examples import make_examples
-from demix_jax.preference.fold_models import TrainingOptions, train_pair_folds
+from demix_jax.preference.fold_models import PairFolds, TrainingOptions, train_pair_folds
 from demix_jax.preference.model import PreferenceModel
 from demix_jax.preference.objectives import BradleyTerry, Objective
 from demix_jax.preference.order import Order, draw_order
@@ -47,8 +47,9 @@ class PairDiagnosis:
 
     Attributes:
       table: one row per pair: label_error (the preference looks swapped), feature_error (a text looks damaged),
-        spurious_correlation (the pair breaks a shortcut), each 0 or 1; p_… probabilities; suggestion ("swap" for a
-        label error, else ""); damaged ("chosen", "rejected" or both, joined by ";"); suspect_measures (what stands out
+        spurious_correlation (the pair breaks a shortcut), each 0 or 1; p_… probabilities; margin (score of the chosen
+        answer minus that of the rejected one, by a model that never saw the pair); suggestion ("swap" for a label
+        error, else ""); damaged ("chosen", "rejected" or both, joined by ";"); suspect_measures (what stands out
         in a feature error); note (what is wrong whatever the other pairs look like, or was left out in reading).
       pairs: the pairs. valid: trusted ones, or None.
       measured: the diagnosis of the table of measures, with influence f32[N, M] over the adapters' gradients
@@ -182,6 +183,7 @@ def diagnose_read(
     measured = conclude(
         *tables, encoder, dataset, evidence, models, classifier, model=decoder.name, seed=seed, steps=steps
     )
+    table = _pair_table(measured, order, _margins(models, evidence.folds.fold[: len(pairs)]))
     told = {
         "task": "preference",
         "train": pairs.source or None,
@@ -190,7 +192,7 @@ def diagnose_read(
         "adapted_layers": network.num_adapted,
         "rank": network.rank,
     }
-    return PairDiagnosis(_pair_table(measured, order), pairs, valid, measured, order, measured.summary | told)
+    return PairDiagnosis(table, pairs, valid, measured, order, measured.summary | told)
 
 
 def _check_counts(pairs: Pairs, valid: Pairs | None) -> None:
@@ -221,9 +223,20 @@ def _joined(pairs: Pairs, valid: Pairs) -> Pairs:
     return Pairs((*pairs.pairs, *valid.pairs), (*pairs.records, *valid.records), pairs.source)
 
 
-def _pair_table(measured: Diagnosis, order: Order) -> pd.DataFrame:
+def _margins(models: PairFolds, fold: np.ndarray) -> np.ndarray:
+    """f32[N]: score of the chosen answer minus that of the rejected one, by a model that never saw the pair."""
+    margins = np.zeros(len(fold), np.float32)
+    for number in range(len(models.adapters)):
+        rows = np.flatnonzero(fold == number)
+        chosen, rejected = models.scores(number, rows).T
+        margins[rows] = chosen - rejected
+    return margins
+
+
+def _pair_table(measured: Diagnosis, order: Order, margins: np.ndarray) -> pd.DataFrame:
     table = measured.table
     result = table.loc[:, [*ERROR_TYPES, *(f"p_{name}" for name in ERROR_TYPES)]].copy()
+    result["margin"] = margins
     result["suggestion"] = np.where(table["label_error"] == 1, "swap", "")
     suspects = table["suspect_columns"]
     result["damaged"] = [

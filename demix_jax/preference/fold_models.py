@@ -48,8 +48,11 @@ class PairFolds:
 
     def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
         """Scores f32[n, 2] of the first and the second answer; their softmax is the chance that each is preferred."""
-        scores = pair_scores(self.model, self._params(fold), self.examples, rows)
-        return self.order.take(rows).arranged(*scores.T)
+        return self.order.take(rows).arranged(*self.scores(fold, rows).T)
+
+    def scores(self, fold: int, rows: np.ndarray) -> np.ndarray:
+        """Scores f32[n, 2] of the chosen and the rejected answer."""
+        return pair_scores(self.model, self._params(fold), self.examples, rows)
 
     def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """−cosine of the adapters' gradients f32[n, S], and the lengths of those of `rows` f32[n]."""

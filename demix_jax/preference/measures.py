@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import re
-import zlib
 from collections import Counter
 from collections.abc import Iterable
 
@@ -16,7 +14,6 @@ WINDOW = 16  # tokens or words in which a passage stands out
 _COMMON = 400  # words that count as common in a data set
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
-_NUMBERED_LINE = re.compile(r"^\s*(\d+)[.)]\s", re.MULTILINE)
 _MARKDOWN = re.compile(r"^#{1,6}\s|\*\*[^*\n]+\*\*|`[^`\n]+`|^```", re.MULTILINE)
 _SENTENCE_END = re.compile(r"""(?:[.!?…:;。！？)\]}>"'”’*`|]|\d|^[-*•].*)\s*$""")
 _REFUSAL = re.compile(
@@ -60,27 +57,21 @@ def form(text: str) -> dict[str, float]:
 def damage(text: str, prompt: str, common: frozenset[str]) -> dict[str, float]:
     """Traces of damage.
 
-    repetition: share of word four-grams that occurred before in the answer. compression: bytes after zlib by bytes
-    before. strangeness: highest share, in windows of WINDOW words, of those that are not `common`. other_letters:
-    share of letters beyond ASCII. broken_end: 1 where the answer does not end like a sentence, a list or code.
-    disorder: share of numbered items that do not follow the one before. missed_prompt: share of the prompt's
-    uncommon words that the answer does not take up.
+    repetition: share of word four-grams that occurred before in the answer. strangeness: highest share, in windows of
+    WINDOW words, of those that are not `common`. other_letters: share of letters beyond ASCII. broken_end: 1 where the
+    answer does not end like a sentence, a list or code. missed_prompt: share of the prompt's uncommon words that the
+    answer does not take up.
     """
     found = words(text)
     grams = list(zip(*(found[start:] for start in range(4)), strict=False))
     rare = np.array([word not in common for word in found], float)
-    encoded = text.encode()
     letters = [c for c in text if c.isalpha()]
-    numbers = [int(number[:6]) for number in _NUMBERED_LINE.findall(text)]
-    steps = sum(after not in (before + 1, 1, before) for before, after in itertools.pairwise(numbers))
     topics = {word for word in words(prompt) if word not in common}
     return {
         "repetition": 1 - len(set(grams)) / len(grams) if grams else 0.0,
-        "compression": len(zlib.compress(encoded)) / (len(encoded) + 20),
         "strangeness": float(_windows(rare).max()) if len(rare) else 0.0,
         "other_letters": sum(not c.isascii() for c in letters) / max(1, len(letters)),
         "broken_end": float(not _SENTENCE_END.search(text.rstrip()[-80:])) if text.strip() else 1.0,
-        "disorder": steps / max(1, len(numbers) - 1),
         "missed_prompt": 1 - len(topics & set(found)) / len(topics) if topics else 0.0,
     }
 
@@ -92,19 +83,17 @@ def likelihood(log_p: np.ndarray, starts: np.ndarray, opening: float, alone: flo
       log_p: f32[tokens], the end among them unless the answer was `cut` to fit. starts: bool[tokens], tokens with
         which a sentence begins. opening, alone: mean over the first tokens after the prompt and without it.
     Returns:
-      log_p: mean. lowest, highest: of the means over windows of WINDOW tokens. sentence_starts: mean over first tokens
+      log_p: mean. lowest: of the means over windows of WINDOW tokens. sentence_starts: mean over first tokens
       of sentences minus that of all others. end: log-likelihood of ending where the answer does; of a cut one the
       mean. prompt_gain: how much likelier the prompt makes the answer's opening.
     """
     mean = float(log_p.mean())
-    windows = _windows(log_p)
     inner = starts.copy()
     inner[:1] = False
     has_both = inner.any() and not inner.all()
     return {
         "log_p": mean,
-        "lowest": float(windows.min()),
-        "highest": float(windows.max()),
+        "lowest": float(_windows(log_p).min()),
         "sentence_starts": float(log_p[inner].mean() - log_p[~inner].mean()) if has_both else 0.0,
         "end": mean if cut else float(log_p[-1]),
         "prompt_gain": opening - alone,

@@ -19,7 +19,7 @@ PyTree = Any
 
 _LENGTHS = (32, 64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192)  # few, so that few programs compile
 _TOKENS_AT_ONCE = 4096
-OPENING = 64  # tokens of an answer that are also read without the prompt
+OPENING = 32  # tokens of an answer that are also read without the prompt
 
 
 class Reading(NamedTuple):

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 LABEL = "preferred"
 DIFFERENCE = "difference"
-_COMPARED = ("log_p", "prompt_gain")  # of the likelihoods, those that also tell which answer is the better one
 
 
 def measured_table(
@@ -44,7 +43,7 @@ def measured_table(
             likely = likelihood(
                 log_p, starts, float(reading.opening[row, side]), float(reading.alone[row, side]), sequence.cut
             )
-            of_form[-1].append(form(text) | {name: likely[name] for name in _COMPARED})
+            of_form[-1].append(form(text))
             of_damage[-1].append(damage(text, pair.prompt_text, common) | likely)
     columns: dict[str, np.ndarray | list[str]] = {}
     for name in of_form[0][0]:
