@@ -28,8 +28,6 @@ from demix_jax.files import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from demix_jax.diagnose import Diagnosis
-
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
