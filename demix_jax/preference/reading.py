@@ -17,7 +17,7 @@ from demix_jax.preference.weights import Decoder
 
 PyTree = Any
 
-_LENGTHS = (32, 64, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 8192)  # few, so that few programs compile
+_LENGTHS = (32, 64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1536, 2048)  # each compiles a program
 _TOKENS_AT_ONCE = 4096
 OPENING = 32  # tokens of an answer that are also read without the prompt
 
@@ -77,7 +77,7 @@ def read_answers(
 
 def padded_length(length: int) -> int:
     """The length that a sequence is padded to."""
-    return next((size for size in _LENGTHS if size >= length), -(-length // 4096) * 4096)
+    return next((size for size in _LENGTHS if size >= length), -(-length // 1024) * 1024)
 
 
 def _opening(tokens: Tokens, sequence: Sequence) -> Sequence:
@@ -93,7 +93,8 @@ def _pass(decoder: Decoder, model: PreferenceModel, sequences: list[Sequence]):
     lengths = np.array([padded_length(len(sequence.tokens)) for sequence in sequences])
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        size = max(1, min(_TOKENS_AT_ONCE // int(length), 2 ** (len(rows) - 1).bit_length()))
+        num_batches = -(-len(rows) * int(length) // _TOKENS_AT_ONCE)
+        size = -(-len(rows) // num_batches)  # of equal size, so that the last one is hardly filled up
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             batch = [sequences[row] for row in part]
@@ -114,7 +115,7 @@ def _arrange(batch: list[Sequence], length: int, size: int):
         targets.append(np.asarray(sequence.tokens[first:], np.int32))
         counts.append(len(sequence.tokens) - first)
     total = size * length
-    used = next(total // part for part in (8, 4, 2, 1) if total // part >= sum(counts))
+    used = next(total // part for part in (4, 2, 1) if total // part >= sum(counts))
     return tokens, _padded(places, used), _padded(targets, used), counts
 
 
