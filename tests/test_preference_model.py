@@ -141,6 +141,7 @@ def test_dpo_is_beta_times_the_log_ratio_of_the_answers():
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_untrained_dpo_scores_are_zero():
     """The policy starts as the reference, so every margin does as well."""
     model, params, examples = problem_read(DPO())
@@ -182,7 +183,7 @@ def problem_drawn(objective, num_adapted=1, num=4, length=10):
     ("objective", "num_adapted"),
     [
         (BradleyTerry(), 1),
-        (DPO(beta=0.3), 2),
+        pytest.param(DPO(beta=0.3), 2, marks=pytest.mark.slow),
         pytest.param(BradleyTerry(), 2, marks=pytest.mark.slow),
         pytest.param(DPO(beta=0.3), 1, marks=pytest.mark.slow),
     ],
@@ -205,16 +206,11 @@ def test_factored_adapter_gradients_equal_dense_ones(objective, num_adapted):
     assert factored.num_parameters == num_adapted_parameters  # none of the base model's
 
 
+@pytest.mark.slow
 def test_influence_is_the_cosine_of_the_adapters_gradients():
-    model, _, params, examples = problem(BradleyTerry(num_read=5))
-    matrix = dx.influence_matrix(
-        model.loss,
-        params,
-        take(examples, np.arange(4)),
-        take(examples, np.arange(4, 6)),
-        normalize="cosine",
-        select=ADAPTER,
-    )
+    model, params, examples = problem_drawn(BradleyTerry(), num=6)
+    train, valid = take(examples, np.arange(4)), take(examples, np.arange(4, 6))
+    matrix = dx.influence_matrix(model.loss, params, train, valid, normalize="cosine", select=ADAPTER)
     rows = []
     for n in range(6):
         example = take(examples, n)
@@ -231,6 +227,7 @@ def test_every_product_of_an_adapted_layer_has_an_adapter():
     assert all(not np.any(one[name]["b"]) for one in adapter["layers"] for name in PRODUCTS)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss():
     model, params, examples = problem_read(BradleyTerry(), num=24)
     rows, options = np.arange(24), TrainingOptions(max_epochs=12, patience=12, learning_rate=1e-2)
