@@ -12,7 +12,7 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, load_classifier
-from demix_jax.describe import Steps, gather_evidence
+from demix_jax.describe import Steps, describe, gather_evidence
 from demix_jax.diagnose import Diagnosis, conclude
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.fingerprint import fingerprint
@@ -136,8 +136,6 @@ def diagnose(
     diagnosis = diagnose_read(
         pairs, trusted, decoder, network, encoded, reading, classifier, training=training, seed=seed, steps=steps
     )
-    if progress is not None:
-        progress.done()
     said = _notes(pairs, encoded, max_prompt, max_answer)
     table = diagnosis.table.assign(note=said)
     told = {"notes": _counted(said), "max_prompt": max_prompt, "max_answer": max_answer}
@@ -180,11 +178,10 @@ def diagnose_read(
             key, network, frozen, examples, order, evidence.folds, options=training, on_fold=advance
         )
     tables = frame.iloc[: len(pairs)], None if valid is None else frame.iloc[len(pairs) :].reset_index(drop=True)
-    measured = conclude(
-        *tables, encoder, dataset, evidence, models, classifier, model=decoder.name, seed=seed, steps=steps
-    )
-    table = _pair_table(measured, order, _margins(models, evidence.folds.fold[: len(pairs)]))
-    told = {
+    description = describe(dataset, evidence, models, num_train=len(pairs), seed=seed, steps=steps)
+    settings = {
+        "model": decoder.name,
+        "seed": seed,
         "task": "preference",
         "train": pairs.source or None,
         "fingerprint": fingerprint(text_table(pairs)),
@@ -192,7 +189,9 @@ def diagnose_read(
         "adapted_layers": network.num_adapted,
         "rank": network.rank,
     }
-    return PairDiagnosis(table, pairs, valid, measured, order, measured.summary | told)
+    measured = conclude(*tables, encoder, dataset, description, classifier, steps, settings)
+    table = _pair_table(measured, order, _margins(models, evidence.folds.fold[: len(pairs)]))
+    return PairDiagnosis(table, pairs, valid, measured, order, measured.summary)
 
 
 def _check_counts(pairs: Pairs, valid: Pairs | None) -> None:
