@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from demix_jax.checks import InputError
+from demix_jax.classifier.calibration import Calibration
 from demix_jax.classifier.inputs import signal_inputs
 from demix_jax.classifier.model import ErrorNetwork, NetworkConfig
 from demix_jax.error_types import ERROR_TYPES
@@ -26,7 +27,6 @@ PyTree = Any
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
 _CONTEXT_ROWS = 2_048  # rows that stand for the whole table
 _BLOCK = 2_048
-_SUREST = 10.0  # log-odds; no calibration on held-out rows can tell more
 _OWN_ARRAYS = ("signal_mean", "signal_scale", "slope", "table_slope", "offset", "floor")
 _FORMAT = "demix_jax error classifier 2"
 
@@ -39,8 +39,7 @@ class ErrorClassifier:
       config: sizes of the networks.
       params: parameters of G networks, stacked on a leading axis.
       signal_mean, signal_scale: f32[F], standardisation of the signals.
-      slope, table_slope, offset: f32[G, 3], calibration of each network's logits: what the log-odds gain by a row's
-        logit, by the mean logit of its table, and in any case.
+      slope, table_slope, offset: f32[G, 3], calibration of each network's logits, see `Calibration`.
       floor: f32[3], no row less probable than that is flagged, however the rest of its table looks.
       card: what it was trained on and how.
     """
@@ -102,9 +101,7 @@ class ErrorClassifier:
     ) -> np.ndarray:
         """Calibrated probabilities f32[N, 3] in the order of ERROR_TYPES; arguments as for `logits`."""
         logits = self.logits(vectors, signals, facts, on_block=on_block)
-        of_table = logits.mean(axis=1, keepdims=True) * self.table_slope[:, None] + self.offset[:, None]
-        log_odds = (logits * self.slope[:, None] + of_table).mean(axis=0)
-        return 1 / (1 + np.exp(-np.clip(log_odds, -_SUREST, _SUREST)))
+        return Calibration(self.slope, self.table_slope, self.offset).probability(logits)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all."""

@@ -14,18 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from demix_jax.classifier.calibration import Calibration, calibrate, choose_floors
 from demix_jax.classifier.classifier import ErrorClassifier
 from demix_jax.classifier.examples import Batch, ExampleSampler, Interventions, World
 from demix_jax.classifier.model import ErrorNetwork, NetworkConfig
-from demix_jax.error_types import ERROR_TYPES
 
 PyTree = Any
-
-# No row is flagged below this probability, by type. On held-out worlds a lower floor finds more rows that break a
-# shortcut, which are rarely certain, but flags more rows of tables without one.
-FLOOR = (0.25, 0.3, 0.2)
-
-_WORLDS_FOR_TABLE_SLOPE = 20  # held out; from fewer, what differs between tables cannot be told
 
 
 @flax.struct.dataclass
@@ -77,15 +71,17 @@ def fit_classifier(
     stacked = np.concatenate([view.signals for world in worlds for view in world.views])
     mean, scale = stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
     network = ErrorNetwork(config)
-    members, calibrations = [], []
+    members, calibrations, judged = [], [], []
     for fold in held_out:
         inside = [world for world in worlds if world.table not in fold]
         sampler = ExampleSampler(rng, inside, mean, scale, interventions)
         params = _train_member(network, options, interventions, sampler, int(rng.integers(2**31)), on_step)
         member = ErrorClassifier.single(config, params, mean, scale)
         outside = [world for world in worlds if world.table in fold]
+        calibration, of_member = calibrate(member, outside)
         members.append(params)
-        calibrations.append(calibrate(member, outside))
+        calibrations.append(calibration)
+        judged += of_member
     card = {
         "tables": tables,
         "num_worlds": len(worlds),
@@ -96,32 +92,8 @@ def fit_classifier(
         "training_seconds": round(time.perf_counter() - started, 1),
     }
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-    floor = np.array(FLOOR, np.float32)
-    return ErrorClassifier(config, params, mean, scale, *map(np.stack, zip(*calibrations, strict=True)), floor, card)
-
-
-def calibrate(member: ErrorClassifier, worlds: list[World]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Slopes, slopes of the table's mean, and offsets, f32[3] each, that make log-odds of logits on held-out worlds.
-
-    A network draws the error rates of a table it has not seen towards those of the tables it has; the mean logit of the
-    table undoes that. Every world has equal weight. Source: Platt 1999, with a second input.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    logits = [member.logits(world.views[0].vectors, world.views[0].signals, world.facts)[0] for world in worlds]
-    means = [np.broadcast_to(z.mean(axis=0), z.shape) for z in logits]
-    weight = np.concatenate([np.full(len(z), 1 / len(z)) for z in logits])
-    weight *= len(weight) / weight.sum()
-    truth = np.concatenate([world.truth for world in worlds])
-    z, of_table = np.concatenate(logits), np.concatenate(means)
-    slope, table_slope, offset = (np.full(len(ERROR_TYPES), value, np.float32) for value in (1.0, 0.0, 0.0))
-    for t in range(len(ERROR_TYPES)):
-        if truth[:, t].any() and not truth[:, t].all():
-            inputs = [z[:, t], of_table[:, t]] if len(worlds) >= _WORLDS_FOR_TABLE_SLOPE else [z[:, t]]
-            fit = LogisticRegression(C=100.0).fit(np.stack(inputs, axis=1), truth[:, t], sample_weight=weight)
-            slope[t], offset[t] = max(float(fit.coef_[0, 0]), 0.05), float(fit.intercept_[0])
-            table_slope[t] = fit.coef_[0, 1] if len(inputs) > 1 else 0.0
-    return slope, table_slope, offset
+    stacked_calibrations = Calibration(*map(np.stack, zip(*calibrations, strict=True)))
+    return ErrorClassifier(config, params, mean, scale, *stacked_calibrations, choose_floors(judged), card)
 
 
 def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> list[set[str]]:
