@@ -25,6 +25,9 @@ from demix_jax.gradients.stream import Gradients, Span, as_arrays, default_memor
 
 IDENTITY = Identity()
 
+# Factors of more validation samples are read anew for every few rows: slower than computing those of the rows again.
+_WIDEST = 2**14
+
 
 class InfluenceBlocks(NamedTuple):
     """What the blocks of one influence matrix are computed from. cosine: scale by lengths in the curvature's metric.
@@ -108,9 +111,13 @@ class InfluenceBlocks(NamedTuple):
         """Training samples per block of an N × M matrix."""
         return self.train_gradients.block_length(max(shape))
 
+    def with_rows(self, num: int) -> InfluenceBlocks:
+        """For matrices of which `num` rows are computed at a time: no more gradients than these at once."""
+        return self._replace(length=min(self.length, 2 ** math.ceil(math.log2(num))))
+
     def width_for(self, num_valid: int) -> int:
         """Validation samples per block of M, all blocks about equally wide."""
-        return math.ceil(num_valid / math.ceil(num_valid / self.most_columns))
+        return math.ceil(num_valid / math.ceil(num_valid / min(self.most_columns, _WIDEST)))
 
     def on(self, device: Any) -> InfluenceBlocks:
         """The same blocks, computed on another device; data on the host are moved there block by block."""

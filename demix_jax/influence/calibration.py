@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -93,14 +92,9 @@ def _measured(make: Callable, train: PyTree, valid: PyTree, shape: tuple[int, in
     fit = _timed(lambda: make(part, few))
     blocks = fit.result
     chunk_shape = default_chunk_shape(shape, blocks)
-    length = blocks.length_for(shape)
-    rows = min(chunk_shape[0], _MOST_PASSES * length)
-    blocks = blocks._replace(
-        train=first_examples(train, rows),
-        valid=first_examples(valid, chunk_shape[1]),
-        length=length,
-        width=chunk_shape[1],
-    )
+    blocks = blocks._replace(length=blocks.length_for(shape), width=chunk_shape[1]).with_rows(chunk_shape[0])
+    rows = min(chunk_shape[0], _MOST_PASSES * blocks.length)
+    blocks = blocks._replace(train=first_examples(train, rows), valid=first_examples(valid, chunk_shape[1]))
     column = _timed(lambda: blocks.normalized_directions(slice(0, chunk_shape[1])))
     chunk = _timed(lambda: blocks.block(slice(0, rows), column.result))
     compiling = sum(step.first - step.seconds for step in (fit, column, chunk))
@@ -149,7 +143,10 @@ def drawn(leaf: Any) -> Any:
 
 
 class _Timed(NamedTuple):
-    """first: seconds of the first call, compilation included. seconds: median of the later ones."""
+    """first: seconds of the first call, compilation included. seconds: least of the later ones.
+
+    Others on the machine only ever add time, and often much.
+    """
 
     first: float
     seconds: float
@@ -163,7 +160,7 @@ def _timed(function: Callable[[], Any]) -> _Timed:
         result = function()
         jax.block_until_ready([leaf for leaf in jax.tree.leaves(result) if isinstance(leaf, jax.Array)])
         seconds.append(time.perf_counter() - start)
-    return _Timed(seconds[0], statistics.median(seconds[1:]), result)
+    return _Timed(seconds[0], min(seconds[1:]), result)
 
 
 def _held(fitted: Any) -> int:

@@ -14,6 +14,9 @@ import jax
 from demix_jax.checks import InputError
 from demix_jax.influence.blocks import InfluenceBlocks
 
+# Fewer rows at a time would cost more to dispatch than to compute.
+_FEWEST_ROWS = 16
+
 
 class Chunk(NamedTuple):
     """Training samples `rows`, validation samples `columns`; (row, column) is its place among the chunks."""
@@ -80,14 +83,15 @@ def grid_for(blocks: InfluenceBlocks, chunk_shape: tuple[int, int] | None) -> Gr
 
 
 def default_chunk_shape(shape: tuple[int, int], blocks: InfluenceBlocks) -> tuple[int, int]:
-    """As many columns as fit in memory, and a number of passes of rows that fills a sixteenth of it."""
-    columns, length = blocks.width_for(shape[1]), blocks.length_for(shape)
+    """As many columns as fit in memory, and a power of two of rows, so that a chunk takes a sixteenth of it."""
+    columns = blocks.width_for(shape[1])
     fitting = blocks.train_gradients.memory // 16 // (columns * 4)
-    return min(length * 2 ** int(math.log2(max(1, fitting // length))), shape[0]), columns
+    return min(2 ** int(math.log2(max(_FEWEST_ROWS, fitting))), shape[0]), columns
 
 
-def computed(blocks: InfluenceBlocks, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, jax.Array]]:
-    """Each of `chunks`, ordered by column, with its influence; the curvature is solved once per column."""
+def computed(blocks: InfluenceBlocks, grid: Grid, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, jax.Array]]:
+    """Each of `chunks` of `grid`, ordered by column, with its influence; the curvature is solved once per column."""
+    blocks = blocks.with_rows(grid.chunk_shape[0])
     for _, group in itertools.groupby(chunks, key=lambda chunk: chunk.column):
         first, *others = group
         directions = blocks.normalized_directions(first.columns)
@@ -95,13 +99,15 @@ def computed(blocks: InfluenceBlocks, chunks: Iterable[Chunk]) -> Iterator[tuple
             yield chunk, blocks.block(chunk.rows, directions)
 
 
-def computed_on_all_devices(blocks: InfluenceBlocks, chunks: Iterable[Chunk]) -> Iterator[tuple[Chunk, jax.Array]]:
+def computed_on_all_devices(
+    blocks: InfluenceBlocks, grid: Grid, chunks: Iterable[Chunk]
+) -> Iterator[tuple[Chunk, jax.Array]]:
     """`computed`, every device of this process computing chunks of its own; in the same order, with the same bits."""
     devices = jax.local_devices()
     if len(devices) == 1:
-        yield from computed(blocks, chunks)
+        yield from computed(blocks, grid, chunks)
         return
-    on = [blocks.on(device) for device in devices]
+    on = [blocks.with_rows(grid.chunk_shape[0]).on(device) for device in devices]
 
     def run(number: int, method: str, *arguments: Any) -> Any:
         with jax.default_device(devices[number]):

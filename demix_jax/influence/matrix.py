@@ -101,8 +101,8 @@ def influence_blocks(
     blocks = InfluenceBlocks.make(
         loss, params, train, valid, curvature, normalize=normalize, select=select, memory=memory
     )
-    chunks = grid_for(blocks, chunk_shape).chunks()
-    return ((chunk.rows, chunk.columns, block) for chunk, block in computed(blocks, chunks))
+    grid = grid_for(blocks, chunk_shape)
+    return ((chunk.rows, chunk.columns, block) for chunk, block in computed(blocks, grid, grid.chunks()))
 
 
 def self_influence(

@@ -79,7 +79,7 @@ def influence_plan(
     path: str | os.PathLike | None = None,
     available_memory: int | None = None,
 ) -> InfluencePlan:
-    """Predict what `write_influence` will take, after a calibration of a few seconds on this machine.
+    """Predict what `write_influence` will take on this machine with nothing else to do, after a few seconds of trials.
 
     Args:
       loss, curvature, normalize, select, dtype: as in `write_influence`.
@@ -167,7 +167,7 @@ def _working_bytes(blocks: InfluenceBlocks, grid: Grid, itemsize: int) -> int:
     train, valid = blocks.train_gradients, blocks.valid_gradients
     directions = 4 * valid.shape().num_parameters if blocks.fitted.in_full else num_bytes(valid.shape())
     columns = grid.chunk_shape[1] * (num_bytes(valid.shape()) + directions)
-    length = blocks.length_for(grid.shape)
+    length = min(blocks.length_for(grid.shape), grid.chunk_shape[0])
     one_pass = train.pass_length(length) * (2 * num_bytes(train.shape()) + num_bytes(train.plan.shape()))
     in_flight = min(IN_FLIGHT + 1, grid.num_chunks)
     chunks = math.prod(grid.chunk_shape) * (2 * 4 + _COPIES * itemsize * in_flight)

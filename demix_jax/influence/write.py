@@ -103,7 +103,7 @@ def write_influence(
         check_room(folder, begun, unfinished)
         if unfinished:
             blocks = blocks or InfluenceBlocks.make(loss, params, train, valid, **options)
-            _write_chunks(stored, journal, computed_on_all_devices(blocks, unfinished))
+            _write_chunks(stored, journal, computed_on_all_devices(blocks, stored.grid, unfinished))
     _wait_for_all("written")
     return read_influence(folder)
 
