@@ -43,30 +43,35 @@ def run_point(job: str, rows: int, columns: int, data: Path, *, widths: list | N
     return result
 
 
-def curve(axis: str, points: list[dict]) -> dict:
-    """Points along an axis, with the exponent of time: least squares in logarithms."""
-    sizes, seconds = ([point[key] for point in points] for key in (axis, "seconds"))
-    exponent = float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
-    return {"axis": axis, "exponent": exponent, "points": points}
+def curve(axis: str, smallest: dict, points: list[dict]) -> dict:
+    """Points along an axis, with the exponent of time by least squares in logarithms: of all of it, and of what the
+    samples add to the time of the `smallest` problem, a fixed cost."""
+    fixed = smallest["seconds"]
+    sizes, seconds = (np.array([point[key] for point in points]) for key in (axis, "seconds"))
+    added = np.maximum(seconds - fixed, 1e-9)
+    exponents = [float(np.polyfit(np.log(sizes), np.log(part), 1)[0]) for part in (seconds, added)]
+    return {"axis": axis, "fixed_seconds": fixed, "exponent": exponents[0], "added": exponents[1], "points": points}
 
 
 def rows_section(data: Path, quick: bool) -> dict:
     """N, the matrix streamed and dropped."""
     sizes = (1_000, 3_000) if quick else (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
-    return curve("rows", [run_point("stream", rows, 256, data) for rows in sizes])
+    smallest = run_point("stream", 1, 256, data)
+    return curve("rows", smallest, [run_point("stream", rows, 256, data) for rows in sizes])
 
 
 def columns_section(data: Path, quick: bool) -> dict:
     """M."""
-    sizes = (64, 128) if quick else (64, 256, 1_024, 4_096, 16_384)
-    return curve("columns", [run_point("stream", 2_000 if quick else 10_000, columns, data) for columns in sizes])
+    sizes, rows = ((64, 128), 2_000) if quick else ((16, 64, 256, 1_024, 4_096, 16_384), 10_000)
+    smallest = run_point("stream", rows, 1, data)
+    return curve("columns", smallest, [run_point("stream", rows, columns, data) for columns in sizes])
 
 
 def parameters_section(data: Path, quick: bool) -> dict:
     """P, by the widths of three hidden layers."""
     sizes = (16, 32) if quick else (16, 32, 64, 128, 256, 512)
     points = [run_point("stream", 2_000 if quick else 20_000, 256, data, widths=[width] * 3) for width in sizes]
-    return curve("parameters", points)
+    return curve("parameters", run_point("stream", points[0]["rows"], 256, data, widths=[1]), points)
 
 
 def devices_section(data: Path, quick: bool) -> dict:

@@ -48,7 +48,9 @@ def _curve(section: dict, letter: str, words: str) -> list[str]:
         f"## {letter}, {words} ({fixed})",
         "`influence_blocks`, each block dropped; fastest and median of several runs, compiled before.",
         _table([letter, "fastest", "median", "pairs/s", "memory"], rows),
-        f"Time grows with the power **{section['exponent']:.2f}** of {letter}.",
+        f"Time grows with the power **{section['exponent']:.2f}** of {letter}; beyond the "
+        f"{_seconds(section['fixed_seconds'])} that the smallest problem takes along this axis, with the power "
+        f"**{section['added']:.2f}**.",
         _run_line(section),
     ]
 
@@ -110,7 +112,7 @@ def plot(results: dict, path: Path) -> None:
         sizes = [point[results[name]["axis"]] for point in points]
         column[0].loglog(sizes, [point["seconds"] for point in points], "o-", color="#2a6f97")
         column[1].loglog(sizes, [point["memory"] / 2**20 for point in points], "o-", color="#6a994e")
-        column[0].set_title(f"exponent {results[name]['exponent']:.2f}", fontsize=9)
+        column[0].set_title(f"exponent {results[name]['added']:.2f} beyond fixed costs", fontsize=9)
         column[1].set_xlabel(f"{letter}, {words}")
     places[0, 0].set_ylabel("seconds")
     places[1, 0].set_ylabel("MiB beyond the start")
