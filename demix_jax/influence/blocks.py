@@ -32,8 +32,8 @@ _WIDEST = 2**14
 class InfluenceBlocks(NamedTuple):
     """What the blocks of one influence matrix are computed from. cosine: scale by lengths in the curvature's metric.
 
-    length: training samples per block, and samples per gradient computation. width: validation samples per block.
-    most_columns: as many of them as there is memory for.
+    length: training samples per block. width: validation samples per block, most_columns: as many of them as there is
+    memory for, column_length: of which gradients are computed at a time.
     """
 
     train: PyTree
@@ -45,6 +45,7 @@ class InfluenceBlocks(NamedTuple):
     length: int
     width: int
     most_columns: int
+    column_length: int
 
     @property
     def num_train(self) -> int:
@@ -104,8 +105,13 @@ class InfluenceBlocks(NamedTuple):
             each = max(each, 4 * one_valid.num_parameters)
         most_columns = max(1, memory * 5 // 8 // each)
         cosine = cosine and not isinstance(curvature, Identity)
-        blocks = cls(train, valid, train_gradients, valid_gradients, fitted, cosine, 0, 0, most_columns)
-        return blocks._replace(length=blocks.length_for((num_train, num_valid)), width=blocks.width_for(num_valid))
+        blocks = cls(train, valid, train_gradients, valid_gradients, fitted, cosine, 0, 0, most_columns, 0)
+        return blocks.for_shape((num_train, num_valid))
+
+    def for_shape(self, shape: tuple[int, int]) -> InfluenceBlocks:
+        """With the blocks of an N × M matrix."""
+        length = self.length_for(shape)
+        return self._replace(length=length, column_length=length, width=self.width_for(shape[1]))
 
     def length_for(self, shape: tuple[int, int]) -> int:
         """Training samples per block of an N × M matrix."""
@@ -178,7 +184,7 @@ class InfluenceBlocks(NamedTuple):
 
     def _column_gradients(self, columns: slice) -> FactoredGradients:
         part = jax.tree.map(lambda leaf: leaf[columns], self.valid)
-        return self.valid_gradients.all(part, self.length, "valid", columns.start)
+        return self.valid_gradients.all(part, self.column_length, "valid", columns.start)
 
 
 @partial(jax.jit, donate_argnums=0)

@@ -92,7 +92,7 @@ def _measured(make: Callable, train: PyTree, valid: PyTree, shape: tuple[int, in
     fit = _timed(lambda: make(part, few))
     blocks = fit.result
     chunk_shape = default_chunk_shape(shape, blocks)
-    blocks = blocks._replace(length=blocks.length_for(shape), width=chunk_shape[1]).with_rows(chunk_shape[0])
+    blocks = blocks.for_shape(shape).with_rows(chunk_shape[0])
     rows = min(chunk_shape[0], _MOST_PASSES * blocks.length)
     blocks = blocks._replace(train=first_examples(train, rows), valid=first_examples(valid, chunk_shape[1]))
     column = _timed(lambda: blocks.normalized_directions(slice(0, chunk_shape[1])))
