@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import time
@@ -181,12 +182,12 @@ def _injected(inject: Callable, clean: Any, trial: Trial) -> tuple[Any, pd.DataF
     """What `inject` makes of clean rows: them with errors, their truth and the shortcut in words."""
     rule = RULES.get(trial.table) if trial.suite == "paper, rule per table" else None
     seeds = [trial.seed] if rule else [trial.seed + 1_000 * attempt for attempt in range(5)]
-    for seed in seeds:  # a rule drawn from the table cannot always have the share that is asked for
-        try:
-            made, truth, shortcut = inject(clean, shortcut=rule, seed=seed, **_rates(trial))
-        except InputError:
-            if seed == seeds[-1]:
-                raise
-        else:
-            return made, truth, shortcut.text if shortcut else ""
-    raise AssertionError("no seed was tried")
+
+    def once(seed: int) -> tuple[Any, pd.DataFrame, str]:
+        made, truth, shortcut = inject(clean, shortcut=rule, seed=seed, **_rates(trial))
+        return made, truth, shortcut.text if shortcut else ""
+
+    for seed in seeds[:-1]:  # a rule drawn from the table cannot always have the share that is asked for
+        with contextlib.suppress(InputError):
+            return once(seed)
+    return once(seeds[-1])
