@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from recommendation_logs import make_log
 from sklearn.ensemble import IsolationForest, RandomForestClassifier
 from sklearn.metrics import f1_score, precision_recall_fscore_support
 
@@ -35,6 +36,7 @@ from benchmarks.unseen_kinds import inject_unseen_kinds
 from demix_jax import InputError
 from demix_jax.classifier.examples import View, World
 from demix_jax.data import TableEncoder
+from demix_jax.data.recommendation import read_recommendation_data
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.out_of_fold import OutOfFold
 
@@ -342,3 +344,16 @@ def test_metrics_after_training_tell_signal_from_noise(regression):
     good, bad = (metrics_of(table.assign(sample_weight=1.0), test, "label", seed=0) for table in (train, shuffled))
     for learner in ("trees", "mlp"):
         assert good[learner][name] > bad[learner][name] + 0.1
+
+
+def test_a_log_becomes_a_case_without_ids(monkeypatch):
+    log, users, items = make_log(num_users=120)
+    data = read_recommendation_data(log, users=users, items=items)
+    monkeypatch.setattr(trials, "load_recommendation", lambda name: data)
+    case = trials._log_case(Trial("paper", "movielens", 0.5, 0, 2_000))
+    assert case.label == "clicked" and len(case.corrupted) == len(case.truth) < len(case.clean)
+    assert list(case.corrupted.columns) == list(case.clean.columns) == list(case.test.columns)
+    assert not {"user", "item", "timestamp"} & set(case.corrupted.columns)
+    assert abs(case.truth["label_error"].mean() - 0.25) < 0.02 and len(case.test) > 100
+    planned = plan(["movielens"], trials.SUITES, [0.5], 1, 2_000)
+    assert "unseen kinds" not in {trial.suite for trial in planned}

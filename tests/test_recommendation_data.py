@@ -101,6 +101,14 @@ def test_a_changed_item_feature_changes_what_it_is_compared_by(samples):
     np.testing.assert_allclose(gap, 1_000 - samples.table["item_price"])
 
 
+def test_no_comparison_with_a_history_of_which_nothing_is_known():
+    unpriced = ITEMS.assign(price=ITEMS["price"].where(ITEMS["item_id"] % 2 == 0))
+    samples = make_samples(read_recommendation_data(LOG, users=USERS, items=unpriced), max_history=1)
+    last = dict(zip(samples.item, samples.table["item"].astype(int) % 2, strict=True))
+    odd = np.array([last.get(number, 0) == 1 for number in samples.history[:, -1]])
+    assert odd.any() and samples.table["above_history_price"][odd].isna().all()
+
+
 def test_dates_as_text_and_times_in_any_order():
     dates = (pd.Timestamp("2020-01-01") + pd.to_timedelta(LOG["timestamp"], "s")).astype(str)
     shuffled = LOG.assign(timestamp=dates).sample(frac=1, random_state=0)

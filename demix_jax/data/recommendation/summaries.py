@@ -77,6 +77,7 @@ class ItemFeatures:
 
     @property
     def num_categories(self) -> int:
+        """How many kinds there are; 0 where items have none."""
         return len(self.texts[self.category_column]) if self.category_column is not None else 0
 
     def categories_of(self, candidates: pd.DataFrame) -> np.ndarray:
@@ -106,8 +107,8 @@ class ItemFeatures:
             columns["history_similarity"] = (own * mean).sum(axis=1) / np.maximum(lengths, 1e-9)
         for a, name in enumerate(self.number_names):
             values = np.where(present, self.numbers[history, a], np.nan)
-            known = np.maximum(np.isfinite(values).sum(axis=1), 1)
-            mean = np.nansum(values, axis=1) / known
+            known = np.isfinite(values).sum(axis=1)
+            mean = np.where(known > 0, np.nansum(values, axis=1) / np.maximum(known, 1), np.nan)
             columns[f"above_history_{name}"] = as_numbers(column_of(candidates, name)) - mean
         return columns
 
