@@ -277,3 +277,21 @@ def test_errors_are_found_on_the_tiny_decoder():
     found = preference.diagnose(injected.pairs, model=tiny_decoder(), max_prompt=60, max_answer=200)
     true, flag = (t["feature_error"].to_numpy() == 1 for t in (injected.truth, found.table))
     assert 2 * (true & flag).sum() / (true.sum() + flag.sum()) > 0.7
+
+
+@pytest.mark.slow
+def test_trusted_pairs_and_dpo(pairs):
+    trusted = made_pairs(16, seed=9)
+    found = preference.diagnose(
+        pairs,
+        model=tiny_decoder(),
+        valid=trusted,
+        objective=preference.DPO(beta=0.5),
+        num_adapted=2,
+        max_prompt=60,
+        max_answer=80,
+        training=TrainingOptions(max_epochs=1),
+    )
+    assert len(found.table) == NUM and found.valid is trusted
+    assert found.measured.validation_rows.max() < 16 and len(found.measured.valid) == 16
+    assert found.summary["objective"] == "DPO" and found.table["margin"].abs().max() > 0

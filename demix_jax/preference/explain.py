@@ -87,13 +87,12 @@ def _why_damaged(diagnosis: PairDiagnosis, row: int) -> Html:
     found = suspects(diagnosis.measured, row)
     if not found:
         return Html("No single measure stands out; the pair's influence pattern is that of damaged texts.")
-    parts: list[object] = ["Given its other measures, the "]
+    parts: list[object] = ["Given the pair's other measures, what stands out is the "]
     for place, (column, nats) in enumerate(list(found.items())[:_MAX_REASONS]):
         parts += [", and the " if place else "", element("strong", in_words(column, diagnosis, row))]
-        parts.append(f" is {unusual(nats)}")
+        parts.append(f" ({unusual(nats)})")
     more = len(found) - _MAX_REASONS
-    tail = f"; {count(more, 'more measure')} {'stands' if more == 1 else 'stand'} out." if more > 0 else "."
-    return join([*parts, tail])
+    return join([*parts, f"; {count(more, 'more measure')} besides." if more > 0 else "."])
 
 
 def _why_spurious(diagnosis: PairDiagnosis, row: int) -> Html:
@@ -104,4 +103,4 @@ def _why_spurious(diagnosis: PairDiagnosis, row: int) -> Html:
     shortcut = evidence.shortcuts[broken]
     share = chance(float(shortcut.p_expected[row]))
     what = element("strong", in_words(shortcut.column, diagnosis, row))
-    return join(["Where pairs are alike in ", what, f", {share} prefer the answer that was rejected here."])
+    return join(["Of the pairs that are alike in the ", what, f", {share} prefer the answer that is rejected here."])

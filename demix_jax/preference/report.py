@@ -230,7 +230,7 @@ def _pictures(diagnosis: PairDiagnosis) -> Html:
             "p",
             "A pair's influence vector tells what the pair does to every validation pair. Influence is the change of a "
             "validation pair's loss when the pair's weight rises: below zero the pair helps to rank those answers, "
-            "above zero it harms. Labels here are places: each pair's answers were put into a random order.",
+            "above zero it harms.",
         ),
         element("h3", "Influence vectors"),
         profile_figure(diagnosis.measured),
@@ -268,7 +268,7 @@ def _settings(diagnosis: PairDiagnosis) -> Html:
         ("File", shlex.quote(summary["train"]) if summary["train"] else ""),
         ("Decoder", summary["model"]),
         ("Objective", summary["objective"]),
-        ("Adapters", f"rank {summary['rank']} in the last {count(summary['adapted_layers'], 'layer')}"),
+        ("Adapters", f"rank {summary['rank']}, {count(summary['adapted_layers'], 'layer')} from the end"),
         ("Tokens read", f"up to {summary['max_prompt']:,} of a prompt and {summary['max_answer']:,} of an answer"),
         ("Error classifier", f"{summary['classifier']['name']}, trained on tables"),
         ("Weights, SHA-256", summary["classifier"]["sha256"]),

@@ -34,7 +34,7 @@ def influence_profiles(diagnosis: Diagnosis) -> dict[str, Profile]:
     """For each error type and for "none": how rows act on validation samples, sorted from helped to harmed.
 
     In classification the validation samples that share the row's label and the others are kept apart; in
-    regression all count as the same.
+    other tasks all count as the same.
     """
     flags = {name: flagged(diagnosis, name) for name in ERROR_TYPES}
     groups = {name: np.flatnonzero(flag) for name, flag in flags.items()}
@@ -54,7 +54,7 @@ def influence_profiles(diagnosis: Diagnosis) -> dict[str, Profile]:
 
 def _label_codes(diagnosis: Diagnosis) -> tuple[np.ndarray, np.ndarray]:
     train, valid = (column(frame, diagnosis.label) for frame in (diagnosis.train, diagnosis.valid))
-    if diagnosis.summary["task"] == "regression":
+    if diagnosis.summary["task"] != "classification":
         return np.zeros(len(train), int), np.zeros(len(valid), int)
     places = {cell(value): place for place, value in enumerate(train.unique())}
     codes = [np.array([places.get(cell(v), -1) for v in labels], dtype=int) for labels in (train, valid)]
