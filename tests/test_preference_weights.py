@@ -148,6 +148,7 @@ BAD_FOLDERS = {
     "scaled positions": ({"rope_scaling": {"type": "yarn"}}, "rope_scaling"),
     "biases": ({"attention_bias": True}, "biases in its layers"),
     "other shapes": ({"intermediate_size": 64}, "has shape .* but its configuration says"),
+    "newer spelling": ({"rope_parameters": {"rope_type": "llama3"}}, "rope_scaling"),
     "more layers": ({"num_hidden_layers": 3}, "lacks the weight model.layers.2"),
 }
 

@@ -144,6 +144,8 @@ def _damaged(rng: np.random.Generator, pairs: list[Pair], row: int, kind: str) -
     pair = pairs[row]
     if kind == WRONG_PROMPT:
         others = [p.prompt for p in pairs if p.prompt != pair.prompt]
+        if not others:
+            raise InputError(f'all pairs have one prompt, so none can be wrong; leave "{WRONG_PROMPT}" out of damages.')
         return pair._replace(prompt=others[rng.integers(len(others))]), "prompt"
     side = ("chosen", "rejected")[rng.integers(2)]
     return pair._replace(**{side: DAMAGES[kind](rng, getattr(pair, side))}), side

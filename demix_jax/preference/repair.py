@@ -64,7 +64,7 @@ def repair(
     Pairs without two different answers are left out whatever was flagged: they teach no preference.
 
     Args:
-      pairs: what was diagnosed, or its path; not modified.
+      pairs: what was diagnosed, or its path; not modified. Weights in a key sample_weight are multiplied.
       diagnosis: PairDiagnosis, or path of the diagnosis.csv or the folder that it was saved to.
       label_errors: "swap" the two answers, "drop" the pair, or "keep" it.
       feature_errors: "drop" the pair; "trim" passages that come again and an unfinished last sentence, and drop the
@@ -81,12 +81,13 @@ def repair(
     wrong_label, damaged, minority = read_flags(text_table(pairs), diagnosis).rows.T
     empty = np.array([bool(notes(pair)) for pair in pairs.pairs])
     made = list(zip(pairs.pairs, pairs.records, strict=True))
-    stays, weight, sentences = ~empty, np.ones(len(pairs)), []
+    weight = np.array([float(record.get(WEIGHT, 1.0)) for record in pairs.records])
+    stays, sentences = ~empty, []
+    damaged &= stays
     if empty.any():
         sentences.append(f"Left out {empty.sum():,} pairs that lack two different answers.")
-    trimmed = 0
     if feature_errors == "trim":
-        for row in np.flatnonzero(damaged & stays):
+        for row in np.flatnonzero(damaged):
             new = trim(pairs.pairs[row])
             stays[row] = new != pairs.pairs[row]
             made[row] = new, with_answers(pairs.records[row], new)
@@ -105,7 +106,7 @@ def repair(
         sentences.append(f"Dropped {wrong_label.sum():,} pairs whose preference looks wrong.")
     raised = minority & ~wrong_label & stays
     if spurious == "reweight":
-        weight[raised] = MINORITY_WEIGHT
+        weight[raised] *= MINORITY_WEIGHT
         sentences.append(f"Gave {raised.sum():,} pairs that break a shortcut {MINORITY_WEIGHT:g} times the weight.")
     if not stays.any():
         raise InputError("The repair would leave no pair; choose keep, swap or trim instead of drop.")

@@ -51,7 +51,7 @@ def load_decoder(path: str | os.PathLike) -> Decoder:
             ".gguf file. Models are not downloaded."
         )
     config = _config(path / "config.json")
-    read = _tensor_reader(path)
+    read = _TensorReader(path)
     tied = "lm_head.weight" not in read.names
     weights = assemble(
         config,
@@ -107,10 +107,14 @@ def _config(path: Path) -> LlamaConfig:
             f"{path} describes a {stored.get('model_type')} model; only the Llama architecture can be read (Llama, "
             "SmolLM, TinyLlama and others of model_type llama)."
         )
-    scaling, biased = stored.get("rope_scaling"), stored.get("attention_bias") or stored.get("mlp_bias")
-    if scaling or biased:
-        what = f"rope_scaling {scaling}" if scaling else "biases in its layers"
+    rope = stored.get("rope_parameters") or stored.get("rope_scaling") or {}
+    scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
+    if scaled or stored.get("attention_bias") or stored.get("mlp_bias"):
+        what = f"rope_scaling {rope}" if scaled else "biases in its layers"
         raise InputError(f"{path} asks for {what}, which this decoder has not; choose a model without.")
+    sizes = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+    if missing := [name for name in sizes if name not in stored]:
+        raise InputError(f"{path} says nothing of {', '.join(missing)}; it is not the configuration of a whole model.")
     heads = stored["num_attention_heads"]
     return LlamaConfig(
         num_layers=stored["num_hidden_layers"],
@@ -121,12 +125,12 @@ def _config(path: Path) -> LlamaConfig:
         head_dim=stored.get("head_dim") or stored["hidden_size"] // heads,
         vocabulary=stored["vocab_size"],
         context=stored.get("max_position_embeddings", 2048),
-        rope_base=float(stored.get("rope_theta", 10_000.0)),
+        rope_base=float(rope.get("rope_theta") or stored.get("rope_theta", 10_000.0)),
         epsilon=float(stored.get("rms_norm_eps", 1e-5)),
     )
 
 
-class _tensor_reader:
+class _TensorReader:
     """Tensors of all safetensors files of a folder, by name."""
 
     def __init__(self, folder: Path):
