@@ -268,6 +268,8 @@ def test_command_line_hands_over_and_writes(tmp_path, capsys, monkeypatch, diagn
     ]
     assert main([*arguments, "--label", "chosen"]) == 2
     assert "--label is for tables" in capsys.readouterr().err
+    assert main(arguments) == 2
+    assert "--model is missing" in capsys.readouterr().err
 
 
 @pytest.mark.slow

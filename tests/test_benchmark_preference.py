@@ -1,0 +1,46 @@
+"""The benchmark of preference data on a tiny decoder and made-up pairs: it runs, and its parts do what they say."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_decoder import made_pairs, tiny_decoder
+
+from benchmarks.preference import STATES, load_clean, markdown, run_trial
+
+TRIAL = {"data": "ultrafeedback", "seed": 0, "pairs": 90, "shortcut": "longer", "model": "tiny"}
+TRIAL |= {"max_prompt": 40, "max_answer": 60}
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    records = [dict(record) for record in made_pairs(130).records]
+    for row, record in enumerate(records):
+        record |= {"score_chosen": 8.0, "score_rejected": 8.0 if row % 10 == 0 else 5.0}
+    pd.DataFrame(records).to_parquet(tmp_path / "preference_ultrafeedback.parquet")
+    monkeypatch.setenv("DEMIX_DATA_DIR", str(tmp_path))
+
+
+def test_undecided_pairs_are_left_out_and_test_pairs_are_others(data):
+    clean, test = load_clean("ultrafeedback", 90, 20, seed=0)
+    assert len(clean) == 90 and len(test) == 20
+    assert all(record["score_rejected"] < 8 for record in (*clean.records, *test.records))
+    again, _ = load_clean("ultrafeedback", 90, 20, seed=0)
+    other, _ = load_clean("ultrafeedback", 90, 20, seed=1)
+    assert again.pairs == clean.pairs != other.pairs
+
+
+@pytest.mark.slow
+def test_a_trial_runs_and_is_written_up(data):
+    result = run_trial(tiny_decoder(), TRIAL, num_test=20)
+    json.dumps(result, allow_nan=False)
+    assert set(result["test"]) == set(STATES)
+    assert result["peers"]["all pairs"]["types"]["label_error"]["recall"] == 1
+    for name, scores in result["peers"].items():
+        for kind in scores["types"].values():  # peers are told how many there are
+            assert name == "all pairs" or np.isclose(kind["flagged"], kind["true"])
+    page = markdown([TRIAL | result], {"command": "c", "date": "d", "commit": "e", "machine": "m"})
+    assert "| **diagnosis** |" in page and "| repaired by truth |" in page
