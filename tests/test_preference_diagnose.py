@@ -17,6 +17,7 @@ from demix_jax.error_types import ERROR_TYPES
 from demix_jax.preference import Message, Pair, TrainingOptions, make_pairs
 from demix_jax.preference import read as preference_read
 from demix_jax.preference.corrupt import DAMAGES, SHORTCUTS
+from demix_jax.preference.explain import in_words
 from demix_jax.preference.measures import common_words, damage, form, likelihood
 from demix_jax.preference.order import draw_order
 from demix_jax.preference.repair import swap_record, trim, with_answers
@@ -108,6 +109,8 @@ def test_saved_files_show_the_texts(diagnosis, pairs, tmp_path):
     flagged = diagnosis.table.index[diagnosis.table[list(ERROR_TYPES)].any(axis=1)]
     assert len(flagged), "a diagnosis without findings would show nothing"
     assert any(pairs.pairs[row].chosen[:60] in page for row in flagged)
+    for column in diagnosis.measured.train.columns.drop("preferred"):
+        assert in_words(column, diagnosis, 0)
     assert "first" not in "".join(diagnosis.table["suspect_measures"])  # sides are called chosen and rejected
 
 
@@ -162,6 +165,8 @@ def test_records_follow_their_pairs():
     assert preference_read.pair_from_record(changed, "Row 0") == pair
     hh = {"chosen": "\n\nHuman: p\n\nAssistant: a", "rejected": "\n\nHuman: p\n\nAssistant: b"}
     assert preference_read.pair_from_record(with_answers(hh, pair), "Row 0") == pair
+    more_turns = hh | {"chosen": f"{hh['chosen']}\n\nHuman: and?\n\nAssistant: e"}  # the last one is not the answer
+    assert with_answers(more_turns, pair) == {"prompt": "p", "chosen": "c", "rejected": "d"}
 
 
 @pytest.mark.parametrize("shortcut", ["longer", "markup"])

@@ -235,6 +235,7 @@ def test_training_lowers_the_loss():
     assert loss < 0.5  # log 2 untrained
 
 
+@pytest.mark.slow
 def test_pairs_of_no_weight_do_not_count():
     """Whatever is preferred in them, the adapters come out the same."""
     model, params, examples = problem_drawn(BradleyTerry(), num=16)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from demix_jax.checks import InputError
-from demix_jax.preference.pairs import Pair, Pairs, notes, text_table
-from demix_jax.preference.read import read_pairs
+from demix_jax.preference.pairs import Pair, Pairs, as_record, notes, text_table
+from demix_jax.preference.read import pair_from_record, read_pairs
 from demix_jax.repair.flags import read_flags
 
 if TYPE_CHECKING:
@@ -147,8 +147,9 @@ def swap_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_answers(record: dict[str, Any], pair: Pair) -> dict[str, Any]:
-    """A record whose last turns are the pair's answers."""
-    return record | {key: _with_answer(record[key], getattr(pair, key)) for key in ("chosen", "rejected")}
+    """A record whose last turns are the pair's answers; where its schema cannot hold them, one in the plain schema."""
+    changed = record | {key: _with_answer(record[key], getattr(pair, key)) for key in ("chosen", "rejected")}
+    return changed if pair_from_record(changed, "The record") == pair else as_record(pair)
 
 
 def _with_answer(said: Any, answer: str) -> Any:
