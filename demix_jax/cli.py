@@ -100,7 +100,8 @@ def diagnose(
         _check_given({"--interactions": interactions}, of_table, "--task recommendation")
     elif task == "preference":
         needed = {"TRAIN": train, "--model": model}
-        _check_given(needed, {"--label": label, "--interactions": interactions, **of_log}, "--task preference")
+        unfit = {"--label": label, "--interactions": interactions, **of_log}
+        _check_given(needed, unfit, "--task preference")
     else:
         needed = {"TRAIN": train, "--label": label}
         _check_given(needed, {"--interactions": interactions, **of_log}, f"--task {task}")
@@ -163,10 +164,21 @@ def _diagnose_pairs(train: Path, out: Path, options: dict[str, Any]) -> Callable
     return partial(print_diagnosis, diagnosis, out)
 
 
+_NEEDED = {
+    "TRAIN": "a file to diagnose",
+    "--label": "the name of the column that a model is to predict",
+    "--interactions": "an interaction log",
+    "--model": "the folder or the .gguf file of a decoder",
+}
+
+
 def _check_given(needed: dict[str, object], unfit: dict[str, object], task: str) -> None:
     missing = [name for name, value in needed.items() if value is None]
     if missing:
-        raise InputError(f"{' and '.join(missing)} missing, which {task} needs.")
+        verb = "is" if len(missing) == 1 else "are"
+        raise InputError(
+            f"{' and '.join(missing)} {verb} missing; {task} needs {' and '.join(_NEEDED[name] for name in missing)}."
+        )
     extra = [name for name, value in unfit.items() if value is not None]
     if extra:
         raise InputError(f"{' and '.join(extra)} does not go with {task}; leave it out.")

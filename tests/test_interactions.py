@@ -172,7 +172,7 @@ def test_command_line_from_log_to_repaired_samples(files, capsys):
 
 
 REFUSED = {
-    "no log": (["--task", "recommendation"], "--interactions missing"),
+    "no log": (["--task", "recommendation"], "--interactions is missing"),
     "table too": (["t.csv", "--task", "recommendation", "--interactions", "log.csv"], "TRAIN does not go with"),
     "log without task": (["t.csv", "--label", "y", "--interactions", "log.csv"], "does not go with --task auto"),
     "nothing": ([], "TRAIN and --label missing"),
