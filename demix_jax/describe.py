@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from demix_jax.data.bins import NUM_SPECIAL
 from demix_jax.evidence.cells import CellEvidence, fit_column_models, score_cells
 from demix_jax.evidence.folds import Folds, fold_blocks, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import OutOfFold, out_of_fold_predictions, residual_tail_probability
@@ -104,6 +103,8 @@ def gather_evidence(
         other folds.
       seed: of folds and learners. steps: times and shows the work.
     """
+    from demix_jax.data.bins import NUM_SPECIAL
+
     num_rows = len(dataset.y)
     steps = steps or Steps()
     labels = strata_of(dataset.y, dataset.task)

@@ -1,4 +1,4 @@
-"""What held-out worlds say of a network: how its logits become probabilities, and below which no row is flagged."""
+"""From logits to probabilities, by what held-out worlds say of a network."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.classifier.decision import f1_threshold
 from demix_jax.error_types import ERROR_TYPES
 
 if TYPE_CHECKING:
     from demix_jax.classifier.classifier import ErrorClassifier
     from demix_jax.classifier.examples import World
 
-SUREST = 10.0  # log-odds; no calibration on held-out rows can tell more
+_SUREST = 10.0  # log-odds; no calibration on held-out rows can tell more
 _FEWEST_WORLDS = 20  # held out; from fewer, what differs between tables cannot be told
-_USUAL_FLOOR = (0.2, 0.3, 0.2)
-_FLOORS = np.arange(0.0, 0.51, 0.025)
-_TOLERATED, _USELESS = 0.05, 0.15  # shares flagged of rows that have no such error
 
 
 class Calibration(NamedTuple):
@@ -34,18 +30,11 @@ class Calibration(NamedTuple):
         log_odds = logits * self.slope[..., None, :] + of_table
         if log_odds.ndim > 2:
             log_odds = log_odds.mean(axis=0)
-        return 1 / (1 + np.exp(-np.clip(log_odds, -SUREST, SUREST)))
+        return 1 / (1 + np.exp(-np.clip(log_odds, -_SUREST, _SUREST)))
 
 
-class Judged(NamedTuple):
-    """A held-out world's rows: calibrated probabilities f32[N, 3] and truth bool[N, 3]."""
-
-    probability: np.ndarray
-    truth: np.ndarray
-
-
-def calibrate(member: ErrorClassifier, worlds: Sequence[World]) -> tuple[Calibration, list[Judged]]:
-    """Calibration of one network on held-out worlds, and what it then says of their rows.
+def calibrate(member: ErrorClassifier, worlds: Sequence[World]) -> Calibration:
+    """Calibration of one network on held-out worlds.
 
     What a network says of the error rates of a table that it has not seen is too sure for some types and not sure
     enough for others; the mean logit of the table undoes that. Every world has equal weight.
@@ -66,26 +55,4 @@ def calibrate(member: ErrorClassifier, worlds: Sequence[World]) -> tuple[Calibra
             fit = LogisticRegression(C=100.0).fit(np.stack(inputs, axis=1), truth[:, t], sample_weight=weight)
             slope[t], offset[t] = max(float(fit.coef_[0, 0]), 0.05), float(fit.intercept_[0])
             table_slope[t] = fit.coef_[0, 1] if len(inputs) > 1 else 0.0
-    found = Calibration(slope, table_slope, offset)
-    return found, [Judged(found.probability(z), world.truth) for z, world in zip(logits, worlds, strict=True)]
-
-
-def choose_floors(judged: Sequence[Judged]) -> np.ndarray:
-    """f32[3]: below which probability no row is to be flagged, by type; the best on held-out worlds on average.
-
-    A lower floor finds more, but flags rows of tables that have no such error. A world with the error counts by its
-    F1; one without it by how much is flagged, from 1 for at most 5 % of the rows to 0 for 15 %.
-    """
-    if len(judged) < _FEWEST_WORLDS:
-        return np.array(_USUAL_FLOOR, np.float32)
-    worth = np.mean([[_worth(world, t) for t in range(len(ERROR_TYPES))] for world in judged], axis=0)  # [3, floors]
-    return _FLOORS[np.argmax(worth, axis=1)].astype(np.float32)
-
-
-def _worth(world: Judged, error_type: int) -> np.ndarray:
-    probability, truth = world.probability[:, error_type], world.truth[:, error_type]
-    threshold = np.maximum(f1_threshold(probability), _FLOORS)
-    flags = probability[:, None] >= threshold  # [N, floors]
-    if truth.any():
-        return 2 * (truth @ flags) / (flags.sum(axis=0) + truth.sum())
-    return np.clip((_USELESS - flags.mean(axis=0)) / (_USELESS - _TOLERATED), 0.0, 1.0)
+    return Calibration(slope, table_slope, offset)
