@@ -378,3 +378,15 @@ def test_clearly_better_needs_more_than_chance():
     assert clearly_better(base + 0.02, base)
     assert not clearly_better(base, base)
     assert not clearly_better(base + np.array([0.1, -0.1, 0.05, -0.04]), base)
+
+
+def test_labels_more_likely_right_than_wrong_are_left(dirty):
+    _, table, _ = dirty
+    flags = flags_of(900, label_error=range(10))
+    flags["p_label_error"] = 0.0
+    flags.loc[:4, "p_label_error"] = [0.9, 0.5, 0.49, 0.3, np.nan]
+    rows = read_flags(table, flags)
+    assert np.flatnonzero(rows.rows[:, 0]).tolist() == [0, 1, 4] and rows.doubtful == 7
+    result = repair(table, flags, label="y")
+    assert result.table["y"][5:].equals(table["y"][5:]) and result.changes.counts["relabelled"] <= 3
+    assert any("Left the label of 7 flagged rows" in sentence for sentence in result.changes.sentences)

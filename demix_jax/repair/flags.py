@@ -16,15 +16,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Flags(NamedTuple):
-    """rows: bool[N, 3] in the order of ERROR_TYPES. task: the one that was diagnosed, "auto" if unknown.
+_LIKELY = 0.5
 
+
+class Flags(NamedTuple):
+    """rows: bool[N, 3] to act on, in the order of ERROR_TYPES. task: the one that was diagnosed, "auto" if unknown.
+
+    doubtful: how many rows flagged for a label error are not among `rows`, as their label is more likely right than
+      wrong. A low probability can be worth a look, but no change: of rows that only perhaps have a wrong label, those
+      that break a shortcut are many, and changing these makes the shortcut stronger.
     identifiers: columns that name the row and are no features.
     """
 
     rows: np.ndarray
     task: str
-    identifiers: tuple[str, ...] = ()
+    doubtful: int
+    identifiers: tuple[str, ...]
 
 
 def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
@@ -32,8 +39,8 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
 
     Args:
       frame: the diagnosed table, N rows.
-      diagnosis: a Diagnosis, a table with one 0/1 column per error type, or the path of such a table or of the
-        directory that holds diagnosis.csv.
+      diagnosis: a Diagnosis, a table with one 0/1 column per error type and perhaps p_label_error, or the path of such
+        a table or of the directory that holds diagnosis.csv.
     Raises:
       InputError: no such file; columns absent or not 0/1; another number of rows, another index, or the
         fingerprint of another table.
@@ -58,7 +65,19 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
         )
     _check_rows(frame, flags)
     rows = np.stack([_as_bool(flags, name) for name in ERROR_TYPES], axis=1)
-    return Flags(rows, str(summary.get("task") or "auto"), tuple(summary.get("identifiers") or ()))
+    doubtful = rows[:, 0] & _is_unlikely(flags)
+    rows[:, 0] &= ~doubtful
+    task, identifiers = str(summary.get("task") or "auto"), tuple(summary.get("identifiers") or ())
+    return Flags(rows, task, int(doubtful.sum()), identifiers)
+
+
+def _is_unlikely(flags: pd.DataFrame) -> np.ndarray:
+    """bool[N]: rows whose probability of a label error is given and below one half."""
+    from demix_jax.data.kinds import as_numbers, column_of
+
+    if "p_label_error" not in flags.columns:
+        return np.zeros(len(flags), bool)
+    return as_numbers(column_of(flags, "p_label_error")) < _LIKELY  # not so where it is missing
 
 
 def _read(path: Path) -> pd.DataFrame:

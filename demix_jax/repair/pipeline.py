@@ -58,16 +58,18 @@ def repair(
 ) -> Repaired:
     """Repair a table by its diagnosis.
 
-    Rows flagged for label errors get the label that models of clean rows and the given label make most probable,
-    and a weight that falls with doubt. In rows flagged for feature errors the cells that contradict the rest of
-    the row are found and replaced. Rows flagged for a spurious correlation are right, and rare: they gain weight.
+    Rows flagged for label errors, where a wrong label is more likely than a right one, get the label that models of
+    clean rows and the given label make most probable, and a weight that falls with doubt. In rows flagged for feature
+    errors the cells that contradict the rest of the row are found and replaced. Rows flagged for a spurious correlation
+    are right, and rare: they gain weight.
     Each step is judged by task models on held-out rows and left out if the table does better without it.
 
     Args:
       train: table of N rows, or the path of one; not modified. A column sample_weight holds weights that the
         repair multiplies; it is not a feature.
       diagnosis: Diagnosis, or table (or its path) with the 0/1 columns label_error, feature_error and
-        spurious_correlation, one row per row of `train`.
+        spurious_correlation, one row per row of `train`. Where it has a column p_label_error, labels with a probability
+        below one half of being wrong are left; where that is missing, the flag decides.
       label: label column.
       label_errors: "relabel", "drop" or "keep". feature_errors: "impute", "drop" or "keep".
       spurious: "reweight" or "keep".
@@ -92,6 +94,11 @@ def repair(
     for place, name in enumerate(name for name in flags.identifiers if name in frame.columns):
         repaired.insert(place, name, frame[name])
     sentences = [*changes.sentences, *([weight_note] if weight_note else [])]
+    if flags.doubtful and label_errors != "keep":
+        sentences.append(
+            f"Left the label of {flags.doubtful:,} flagged rows: it is more likely right than wrong (p_label_error is "
+            "below one half), though worth a look. Empty p_label_error of rows to have their flag decide."
+        )
     return Repaired(repaired, changes._replace(sentences=sentences))
 
 
