@@ -209,7 +209,7 @@ def test_full_disk_is_said_in_a_sentence(tmp_path, capsys, calls, table, monkeyp
     def no_space(*_, **__):
         raise OSError(28, "No space left on device", "/full/x.csv")
 
-    monkeypatch.setattr("demix_jax.cli.write_table", no_space)
+    monkeypatch.setattr("demix_jax.cli.tables.write_table", no_space)
     assert main(["inject", str(tmp_path / "train.csv"), "--label", "income", "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err == "demix-jax: /full/x.csv: No space left on device\n"
     assert os.listdir(tmp_path) == ["train.csv"]
@@ -220,15 +220,16 @@ def test_interrupt_while_writing_leaves_no_file(tmp_path, table, sent, code, wor
     """A second process is stopped for real in the middle of the second of two files."""
     script = textwrap.dedent("""
         import sys, time
-        import demix_jax.cli as cli
-        real = cli.write_table
+        import demix_jax.cli.tables as tables
+        from demix_jax.cli import main
+        real = tables.write_table
         def slow(path, frame):
             real(path, frame)
             if "truth" in path.name:
                 print("writing", flush=True)
                 time.sleep(30)
-        cli.write_table = slow
-        sys.exit(cli.main(sys.argv[1:]))
+        tables.write_table = slow
+        sys.exit(main(sys.argv[1:]))
     """)
     arguments = ["inject", str(tmp_path / "train.csv"), "--label", "income", "--out", str(tmp_path / "out")]
     command = [sys.executable, "-c", script, *arguments]

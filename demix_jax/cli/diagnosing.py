@@ -1,0 +1,146 @@
+"""`demix-jax diagnose`: tables, interaction logs and preference pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+import typer
+
+from demix_jax.checks import InputError
+from demix_jax.cli.arguments import Seed
+from demix_jax.files import DIAGNOSIS_FILES, SAMPLES_FILE, check_writable, same_file, write_table
+
+
+def diagnose(
+    out: Annotated[Path, typer.Option(help="Folder for what is written.", show_default=False)],
+    train: Annotated[
+        Path | None,
+        typer.Argument(help="Table, as .csv or .parquet; or preference pairs.", metavar="TRAIN", show_default=False),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Name of the column that a model is to predict.")] = None,
+    valid: Annotated[
+        Path | None, typer.Option(help="Trusted validation samples; without them TRAIN is cross-fitted.")
+    ] = None,
+    task: Annotated[
+        Literal["auto", "classification", "regression", "recommendation", "preference"],
+        typer.Option(
+            help="What the label is. recommendation takes --interactions instead of TRAIN and --label; preference, a "
+            "file of pairs of answers to prompts and --model."
+        ),
+    ] = "auto",
+    interactions: Annotated[
+        Path | None, typer.Option(help="Interaction log with user, item and timestamp, for recommendation.")
+    ] = None,
+    users: Annotated[Path | None, typer.Option(help="Side features of users, by the same id.")] = None,
+    items: Annotated[Path | None, typer.Option(help="Side features of items, by the same id.")] = None,
+    min_rating: Annotated[
+        float | None, typer.Option(help="Interactions rated lower were not clicked; without it all are clicks.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Task model: mlp (default) or ft-transformer; for recommendation din (default) or dien; for "
+            "preference the folder or file of a decoder."
+        ),
+    ] = None,
+    classifier: Annotated[
+        str, typer.Option(help='Error classifier: a weights file, or "default" for the one that comes along.')
+    ] = "default",
+    seed: Seed = 0,
+) -> None:
+    """Tell for every row of TRAIN whether its label or its features are wrong or it breaks a shortcut.
+
+    Writes diagnosis.csv, summary.json and report.html to the folder --out; for recommendation also samples.csv, the
+    click samples that the log was made into.
+    """
+    of_table = {"TRAIN": train, "--label": label, "--valid": valid}
+    of_log = {"--users": users, "--items": items, "--min-rating": min_rating}
+    if task == "recommendation":
+        _check_given({"--interactions": interactions}, of_table, "--task recommendation")
+    elif task == "preference":
+        needed = {"TRAIN": train, "--model": model}
+        unfit = {"--label": label, "--interactions": interactions, **of_log}
+        _check_given(needed, unfit, "--task preference")
+    else:
+        needed = {"TRAIN": train, "--label": label}
+        _check_given(needed, {"--interactions": interactions, **of_log}, f"--task {task}")
+    inputs = [path for path in (train, valid, interactions, users, items) if path is not None]
+    check_writable(out, folder=True)
+    for name in (*DIAGNOSIS_FILES, *([SAMPLES_FILE] if interactions else [])):
+        check_writable(out / name, folder=False)
+        if any(same_file(out / name, path) for path in inputs):
+            raise InputError(f"{out / name} is an input; it would be overwritten. Choose another folder for --out.")
+
+    from demix_jax.classifier import load_classifier
+    from demix_jax.progress import ProgressDisplay
+
+    load_classifier(classifier)
+    options: dict[str, Any] = {"classifier": classifier, "seed": seed} | ({} if model is None else {"model": model})
+    with ProgressDisplay() as progress:
+        options["progress"] = progress
+        if interactions is not None:
+            log = {"interactions": interactions, "users": users, "items": items, "min_rating": min_rating}
+            show = _diagnose_log(log, out, options)
+        elif task == "preference":
+            show = _diagnose_pairs(cast(Path, train), out, options | {"valid": valid})
+        else:
+            options |= {"label": label, "valid": valid, "task": task}
+            show = _diagnose_table(cast(Path, train), out, options)
+    show()
+
+
+def _diagnose_table(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
+    """Diagnose a table and save what was found; returns what prints it."""
+    from demix_jax.diagnose import diagnose as run
+    from demix_jax.report.terminal import print_diagnosis
+
+    diagnosis = run(train, **options)
+    diagnosis.save(out)
+    return partial(print_diagnosis, diagnosis, train, out)
+
+
+def _diagnose_log(log: dict[str, Any], out: Path, options: dict[str, Any]) -> Callable[[], None]:
+    """The same for the click samples of a log, which are written to `out`, so that they can be repaired."""
+    from demix_jax.data.recommendation import make_samples, read_recommendation_data
+    from demix_jax.diagnose_interactions import diagnose_interactions
+    from demix_jax.report.terminal import print_diagnosis
+
+    data = read_recommendation_data(**log)
+    diagnosis = diagnose_interactions(make_samples(data, seed=options["seed"]).part("train"), **options)
+    write_table(out / SAMPLES_FILE, diagnosis.train)
+    diagnosis.summary["train"] = str(out / SAMPLES_FILE)
+    diagnosis.save(out)
+    return partial(print_diagnosis, diagnosis, out / SAMPLES_FILE, out)
+
+
+def _diagnose_pairs(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
+    """The same for preference pairs."""
+    from demix_jax.preference import diagnose as run
+    from demix_jax.preference.terminal import print_diagnosis
+
+    diagnosis = run(train, **options)
+    diagnosis.save(out)
+    return partial(print_diagnosis, diagnosis, out)
+
+
+_NEEDED = {
+    "TRAIN": "a file to diagnose",
+    "--label": "the name of the column that a model is to predict",
+    "--interactions": "an interaction log",
+    "--model": "the folder or the .gguf file of a decoder",
+}
+
+
+def _check_given(needed: dict[str, object], unfit: dict[str, object], task: str) -> None:
+    missing = [name for name, value in needed.items() if value is None]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise InputError(
+            f"{' and '.join(missing)} {verb} missing; {task} needs {' and '.join(_NEEDED[name] for name in missing)}."
+        )
+    extra = [name for name, value in unfit.items() if value is not None]
+    if extra:
+        raise InputError(f"{' and '.join(extra)} does not go with {task}; leave it out.")
