@@ -76,15 +76,15 @@ def column_rules(
     """
     num_labels = int(labels.max()) + 1
     sides = _sides(num_labels, ordered)
-    num_ranges = num_ranges or (0,) * codes.shape[1]
+    ranges = num_ranges or (0,) * codes.shape[1]
     rules = []
     for q in range(codes.shape[1]):
         counts = _contingency(codes[:, q], labels, num_codes[q], num_labels)
-        rule = _with_steps(_best_rule(counts, sides), counts, num_ranges[q], ordered=ordered)
+        rule = _with_steps(_best_rule(counts, sides), counts, ranges[q], ordered=ordered)
         if ordered and num_labels > 2:
-            abrupt = _most_abrupt_rule(counts, sides, num_ranges[q])
+            abrupt = _most_abrupt_rule(counts, sides, ranges[q])
             if abrupt is not None and abrupt.strength >= _LEAST_STRENGTH:
-                abrupt = _with_steps(abrupt, counts, num_ranges[q], ordered=True)
+                abrupt = _with_steps(abrupt, counts, ranges[q], ordered=True)
                 if abrupt.step + abrupt.label_step >= _CLEAR_STEPS:
                     rule = abrupt
         rules.append(rule)
@@ -216,7 +216,7 @@ def _best_rule(counts: np.ndarray, sides: np.ndarray) -> ColumnRule:
     group = np.cumsum(per_code[order], axis=0)
     side = np.broadcast_to(on_side.sum(axis=0), inside.shape)
     information = _information(inside, group, side, total)
-    searched = max(1, np.count_nonzero(per_code)) * len(sides)
+    searched = max(1, int(np.count_nonzero(per_code))) * len(sides)
     information -= (1 + 2 * np.log(searched)) / (2 * total)
     split, which = np.unravel_index(np.argmax(information), information.shape)
     in_group = np.zeros(len(counts), bool)
