@@ -175,7 +175,7 @@ REFUSED = {
     "no log": (["--task", "recommendation"], "--interactions is missing"),
     "table too": (["t.csv", "--task", "recommendation", "--interactions", "log.csv"], "TRAIN does not go with"),
     "log without task": (["t.csv", "--label", "y", "--interactions", "log.csv"], "does not go with --task auto"),
-    "nothing": ([], "TRAIN and --label missing"),
+    "nothing": ([], "TRAIN and --label are missing"),
     "no such file": (["--task", "recommendation", "--interactions", "lgo.csv"], "did you mean log.csv"),
 }
 

@@ -271,8 +271,8 @@ def test_command_line_hands_over_and_writes(tmp_path, capsys, monkeypatch, diagn
         "report.html",
         "summary.json",
     ]
-    assert main([*arguments, "--label", "chosen"]) == 2
-    assert "--label is for tables" in capsys.readouterr().err
+    assert main([*arguments, "--model", "somewhere", "--label", "chosen"]) == 2
+    assert "--label does not go with --task preference" in capsys.readouterr().err
     assert main(arguments) == 2
     assert "--model is missing" in capsys.readouterr().err
 
