@@ -26,7 +26,6 @@ from benchmarks.records import append_line, provenance, read_lines
 from benchmarks.scores import diagnosis_scores, flag_scores
 from demix_jax import InputError, load_classifier, preference
 from demix_jax.data import TableEncoder
-from demix_jax.describe import Steps
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.files import write_json, write_text
 from demix_jax.preference import PairDiagnosis, Pairs, TrainingOptions
@@ -38,6 +37,7 @@ from demix_jax.preference.model import PreferenceModel
 from demix_jax.preference.reading import read_answers
 from demix_jax.preference.table import LABEL
 from demix_jax.preference.tokens import encode_pairs
+from demix_jax.progress import Steps
 
 DATA = {"ultrafeedback": "preference_ultrafeedback.parquet", "hh-harmless": "preference_hh_harmless.parquet"}
 STATES = ("as corrupted", "repaired by diagnosis", "repaired by truth", "never swapped or damaged")

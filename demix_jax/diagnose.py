@@ -7,67 +7,28 @@ import importlib.metadata
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from demix_jax.checks import InputError
-from demix_jax.classifier import ErrorClassifier, load_classifier, table_facts
-from demix_jax.classifier.decision import thresholds
-from demix_jax.describe import Description, Steps, describe, gather_evidence
+from demix_jax.classifier import ErrorClassifier, Verdict, load_classifier, table_facts
+from demix_jax.describe import Description, describe
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.evidence.cells import standing_out
-from demix_jax.evidence.shortcuts import ColumnRule, rule_evidence
-from demix_jax.evidence.signals import NUM_RULES
-from demix_jax.fold_models import train_fold_models
+from demix_jax.evidence.rows import gather_evidence
+from demix_jax.explanation import Evidence, diagnosis_table, explain
+from demix_jax.fold_models import NetworkFolds, train_fold_models
 from demix_jax.models import MODELS, make_task_model
+from demix_jax.progress import Steps
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from demix_jax.data import Column, Dataset, TableEncoder
+    from demix_jax.data import Dataset, TableEncoder
 
 _MIN_VALID_ROWS = 10
 _PACKAGES = ("demix_jax", "jax", "flax", "optax", "scikit-learn")
-_MIN_RULE_STRENGTH = 0.005  # weaker rules explain nothing a person would call a shortcut
-_SUSPECT_NATS = 2.0  # a cell this much less probable than usual stands out
-
-
-@dataclasses.dataclass(frozen=True)
-class Shortcut:
-    """A rule "group ⇔ side of the label" that one column makes, and what it says of each of N rows.
-
-    column: name. strength: share of the label side's entropy that it explains, 0 to 1.
-    values: object[N], the row's side of the rule in words ("sex = Male", "age ≤ 28").
-    expected: object[N], the label that most such rows have. p_expected: f32[N], the share of them that have it.
-    """
-
-    column: str
-    strength: float
-    values: np.ndarray
-    expected: np.ndarray
-    p_expected: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Evidence:
-    """What a diagnosis is explained with; N rows, Q columns.
-
-    expected_label: object[N], out-of-fold prediction in original label values.
-    p_given_label: f32[N], out-of-fold probability of the given label (regression: tail probability of the residual).
-    cell_surprise: f32[N, Q], nats above what is usual in the cell's place, see `standing_out`.
-    columns: the Q columns.
-    shortcuts: likeliest first; may be empty.
-    shortcut_broken: i32[N], index of the rule that the row breaks most, −1 if none.
-    """
-
-    expected_label: np.ndarray
-    p_given_label: np.ndarray
-    cell_surprise: np.ndarray
-    columns: tuple[Column, ...]
-    shortcuts: tuple[Shortcut, ...]
-    shortcut_broken: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,24 +105,54 @@ def diagnose(
     Raises:
       InputError: the table, a name or a file cannot be used; the message says why and what to do.
     """
-    from demix_jax.data import TableEncoder, check_table, table_notes
+    from demix_jax.data import check_table, table_notes
 
-    if model not in MODELS:
-        raise InputError(f"model {model!r} is not known; choose one of {', '.join(MODELS)}.")
-    if not isinstance(classifier, ErrorClassifier):
-        classifier = load_classifier(classifier)
+    classifier = check_options(model, classifier)
     source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
     train = _as_frame(train)
     check_table(train, label, task=task)
     valid = None if valid is None else _as_frame(valid)
     if valid is not None:
-        _check_valid(train, valid)
+        check_valid(train, valid)
     steps = Steps(progress)
+    fitted = fit_table(train, valid, label=label, task=task, model=model, seed=seed, steps=steps)
+    notes = table_notes(train, label, task=fitted.dataset.task)
+    settings = {"model": model, "seed": seed, "train": source, "notes": notes}
+    verdict = judge(classifier, fitted.dataset, fitted.description, steps)
+    return conclude(train, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
+
+
+def check_options(model: str, classifier: str | os.PathLike | ErrorClassifier) -> ErrorClassifier:
+    """The classifier, read if it is a file; raises InputError if there is no such classifier or task model."""
+    if model not in MODELS:
+        raise InputError(f"model {model!r} is not known; choose one of {', '.join(MODELS)}.")
+    return classifier if isinstance(classifier, ErrorClassifier) else load_classifier(classifier)
+
+
+class Fitted(NamedTuple):
+    """A described table of N training rows, and what describes further rows of it.
+
+    dataset: the encoded training rows, followed by the validation table where there is one. models: its task models.
+    description: of the N rows.
+    """
+
+    encoder: TableEncoder
+    dataset: Dataset
+    models: NetworkFolds
+    description: Description
+
+
+def fit_table(
+    train: pd.DataFrame, valid: pd.DataFrame | None, *, label: str, task: str, model: str, seed: int, steps: Steps
+) -> Fitted:
+    """Encode a checked table, train its models and describe its rows; arguments as for `diagnose`."""
+    from demix_jax.data import TableEncoder
+
     with steps("encode the table", 1) as advance:
         encoder = TableEncoder.fit(train, label, task=task)
         dataset = encoder.transform(train)
         if valid is not None:
-            dataset = _joined(dataset, encoder.transform(valid))
+            dataset = joined(dataset, encoder.transform(valid))
         advance(1)
     evidence = gather_evidence(dataset, num_train=len(train), seed=seed, steps=steps)
     folds = evidence.folds
@@ -170,8 +161,15 @@ def diagnose(
         models = train_fold_models(jax.random.key(seed), network, dataset.x, dataset.y, folds)
         advance(len(folds.train))
     description = describe(dataset, evidence, models, num_train=len(train), seed=seed, steps=steps)
-    settings = {"model": model, "seed": seed, "train": source, "notes": table_notes(train, label, task=dataset.task)}
-    return conclude(train, valid, encoder, dataset, description, classifier, steps, settings)
+    return Fitted(encoder, dataset, models, description)
+
+
+def judge(classifier: ErrorClassifier, dataset: Dataset, description: Description, steps: Steps) -> Verdict:
+    """What the classifier says of N described rows, the first ones of `dataset`."""
+    num_rows = len(description.signals)
+    with steps("classify rows", num_rows) as advance:
+        facts = table_facts(num_rows, dataset.num_classes, len(dataset.columns), dataset.task)
+        return classifier.judge(description.vectors, description.signals, facts, on_block=advance)
 
 
 def conclude(
@@ -180,27 +178,30 @@ def conclude(
     encoder: TableEncoder,
     dataset: Dataset,
     description: Description,
-    classifier: ErrorClassifier,
+    verdict: Verdict,
     steps: Steps,
     settings: dict[str, Any],
 ) -> Diagnosis:
-    """Classify described rows, and explain what was found; the end of every diagnosis.
+    """Flag judged rows, and explain what was found; the end of every diagnosis.
 
     Args:
       train: N rows, with the columns that `encoder` uses and perhaps others. valid: as in `diagnose`.
-      dataset: the encoded rows of train and valid. description: of the N rows of train.
+      dataset: the encoded rows of train and valid. description: of the N rows of train. verdict: on them.
       settings: model, seed, train (a path or None), notes, and whatever else the summary is to hold.
     """
-    with steps("classify rows", len(train)) as advance:
-        facts = table_facts(len(train), dataset.num_classes, len(dataset.columns), dataset.task)
-        probability = classifier.predict(description.vectors, description.signals, facts, on_block=advance)
-        threshold = thresholds(probability, classifier.floor)
-    flags = probability >= threshold
-    explained = _explain(encoder, dataset, description)
+    flags = verdict.probability >= verdict.threshold
+    explained = explain(encoder, dataset, description)
     if steps.progress is not None:
         steps.progress.done()
     return Diagnosis(
-        table=_diagnosis_table(train, flags, probability, explained),
+        table=diagnosis_table(
+            train.index,
+            flags,
+            verdict.probability,
+            explained.expected_label,
+            explained.cell_surprise,
+            explained.columns,
+        ),
         influence=description.influence,
         validation_rows=description.validation_rows - (0 if valid is None else len(train)),
         fold=description.evidence.folds.fold,
@@ -208,7 +209,7 @@ def conclude(
         train=train,
         valid=train if valid is None else valid,
         label=encoder.label,
-        summary=_summary(train, valid, encoder, dataset, description, classifier, flags, threshold, steps) | settings,
+        summary=_summary(train, valid, encoder, dataset, description, verdict, steps) | settings,
     )
 
 
@@ -224,7 +225,7 @@ def _as_frame(table: pd.DataFrame | str | os.PathLike) -> pd.DataFrame:
     raise InputError(f"The table is a {type(table).__name__}; give a pandas DataFrame or the path of a file.")
 
 
-def _check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:
+def check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:
     from demix_jax.data.kinds import column_of
     from demix_jax.data.table import count_infinite
 
@@ -247,97 +248,18 @@ def _check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:
         )
 
 
-def _joined(train: Dataset, valid: Dataset) -> Dataset:
+def joined(train: Dataset, valid: Dataset) -> Dataset:
+    """The rows of two tables that one encoder encoded, one after the other."""
     per_row = ("x", "y", "codes", "robust_z")
     return dataclasses.replace(
         train, **{name: np.concatenate([getattr(train, name), getattr(valid, name)]) for name in per_row}
     )
 
 
-def _explain(encoder: TableEncoder, dataset: Dataset, description: Description) -> Evidence:
-    known = description.evidence
-    num_rows = len(known.labels)
-    if dataset.task == "classification":
-        expected = known.trees.prediction.argmax(axis=1)
-    else:
-        expected = known.trees.prediction[:, 0]
-    shortcuts, ratios = [], []
-    for q in known.order[:NUM_RULES]:
-        rule = known.rules[q]
-        if rule.strength >= _MIN_RULE_STRENGTH:
-            codes = dataset.codes[:num_rows, q]
-            shortcuts.append(_shortcut(encoder, dataset, rule, int(q), codes, known.sides))
-            ratios.append(rule_evidence(rule, codes, known.sides).log_ratio)
-    if ratios:
-        lowest = np.argmin(ratios, axis=0)
-        broken = np.where(np.min(ratios, axis=0) < 0, lowest, -1).astype(np.int32)
-    else:
-        broken = np.full(num_rows, -1, np.int32)
-    return Evidence(
-        expected_label=np.array(encoder.decode_label(expected), dtype=object),
-        p_given_label=known.trees.p_given,
-        cell_surprise=standing_out(known.cells.surprise, dataset.robust_z[:num_rows]),
-        columns=dataset.columns,
-        shortcuts=tuple(shortcuts),
-        shortcut_broken=broken,
-    )
-
-
-def _shortcut(
-    encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, q: int, codes: np.ndarray, labels: np.ndarray
-) -> Shortcut:
-    """The rule of column q in words, for every row."""
-    told = rule_evidence(rule, codes, labels)
-    counts = np.bincount(codes, minlength=len(rule.group))
-    inside, outside = encoder.group_name(q, rule.group, counts), encoder.group_name(q, ~rule.group, counts)
-    on, off = _side_names(encoder, dataset, rule, labels)
-    return Shortcut(
-        column=dataset.columns[q].name,
-        strength=rule.strength,
-        values=np.where(told.in_group, inside, outside).astype(object),
-        expected=np.where(told.in_group, on, off).astype(object),
-        p_expected=told.p_side.astype(np.float32),
-    )
-
-
-def _side_names(encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, labels: np.ndarray) -> tuple[str, str]:
-    """The label's two sides in words: "yes" and "no", "a or b" and "another", "> 133" and "≤ 133"."""
-    if dataset.task == "regression":
-        bins = np.flatnonzero(rule.side) if rule.side[-1] else np.flatnonzero(~rule.side)
-        (threshold,) = encoder.decode_label([dataset.y[: len(labels)][labels < bins[0]].max()])
-        above, below = f"> {threshold:.6g}", f"≤ {threshold:.6g}"
-        return (above, below) if rule.side[-1] else (below, above)
-
-    def named(side: np.ndarray) -> str:
-        values = [str(dataset.classes[k]) for k in np.flatnonzero(side)]
-        return " or ".join(values) if len(values) <= 3 else f"one of {len(values)} other classes"
-
-    return named(rule.side), named(~rule.side)
-
-
-def _diagnosis_table(
-    train: pd.DataFrame, flags: np.ndarray, probability: np.ndarray, evidence: Evidence
-) -> pd.DataFrame:
-    import pandas as pd
-
-    columns: dict[str, Any] = {name: flags[:, t].astype(np.int64) for t, name in enumerate(ERROR_TYPES)}
-    columns |= {f"p_{name}": probability[:, t] for t, name in enumerate(ERROR_TYPES)}
-    suggested = evidence.expected_label.copy()
-    suggested[~flags[:, 0]] = None
-    columns["suggested_label"] = suggested
-    names = np.array([str(column.name) for column in evidence.columns], dtype=object)
-    suspect = np.full(len(train), "", dtype=object)
-    for row in np.flatnonzero(flags[:, 1]):
-        surprise = evidence.cell_surprise[row]
-        stands_out = np.flatnonzero(surprise >= min(_SUSPECT_NATS, surprise.max()))
-        suspect[row] = ";".join(names[stands_out[np.argsort(-surprise[stands_out])]])
-    columns["suspect_columns"] = suspect
-    return pd.DataFrame(columns, index=train.index)
-
-
-def _summary(train, valid, encoder, dataset, description, classifier, flags, threshold, steps) -> dict:
+def _summary(train, valid, encoder, dataset, description, verdict: Verdict, steps) -> dict:
     from demix_jax.fingerprint import fingerprint
 
+    classifier = verdict.table.classifier
     return {
         "rows": len(train),
         "valid_rows": 0 if valid is None else len(valid),
@@ -349,14 +271,19 @@ def _summary(train, valid, encoder, dataset, description, classifier, flags, thr
             "trained_on": classifier.card.get("tables", []),
         },
         "fingerprint": fingerprint(train),
-        "counts": {name: int(flags[:, t].sum()) for t, name in enumerate(ERROR_TYPES)},
-        "rates": {name: float(flags[:, t].mean()) for t, name in enumerate(ERROR_TYPES)},
-        "thresholds": {name: float(threshold[t]) for t, name in enumerate(ERROR_TYPES)},
+        **counted((verdict.probability >= verdict.threshold).sum(axis=0), len(train)),
+        "thresholds": {name: float(verdict.threshold[t]) for t, name in enumerate(ERROR_TYPES)},
         "validation": _validation_metric(dataset, description),
         "columns": {str(column.name): column.kind for column in encoder.columns},
         "seconds": {name: round(seconds, 3) for name, seconds in steps.seconds.items()},
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
     }
+
+
+def counted(num_flagged: np.ndarray, num_rows: int) -> dict[str, dict[str, float]]:
+    """Counts and rates of the error types for a summary, from int[3]."""
+    by_type = dict(zip(ERROR_TYPES, map(int, num_flagged), strict=True))
+    return {"counts": by_type, "rates": {name: count / num_rows for name, count in by_type.items()}}
 
 
 def _version(package: str) -> str:

@@ -8,11 +8,13 @@ import jax
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, load_classifier
-from demix_jax.describe import RowEvidence, Steps, describe, gather_evidence
-from demix_jax.diagnose import Diagnosis, conclude
+from demix_jax.describe import describe
+from demix_jax.diagnose import Diagnosis, conclude, judge
 from demix_jax.evidence.entities import side_surprise
+from demix_jax.evidence.rows import RowEvidence, gather_evidence
 from demix_jax.fold_models import train_fold_models
 from demix_jax.models import CLICK_MODELS, make_click_model
+from demix_jax.progress import Steps
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
@@ -80,7 +82,8 @@ def diagnose_interactions(
     description = describe(dataset, evidence, models, seed=seed, steps=steps)
     notes = [*samples.notes, *table_notes(rows, LABEL, task="classification")]
     settings = {"model": model, "seed": seed, "train": None, "notes": notes, "identifiers": list(IDENTIFIERS)}
-    diagnosis = conclude(samples.table, None, encoder, dataset, description, classifier, steps, settings)
+    verdict = judge(classifier, dataset, description, steps)
+    diagnosis = conclude(samples.table, None, encoder, dataset, description, verdict, steps, settings)
     for place, name in enumerate(IDENTIFIERS):
         diagnosis.table.insert(place, name, samples.table[name])
     return diagnosis

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -199,3 +200,19 @@ def _rich_progress(console: Console, clock: Callable[[], float]) -> Progress:
         console=console,
         get_time=clock,
     )
+
+
+@dataclasses.dataclass
+class Steps:
+    """Runs named steps, times them, and tells the progress display (None, or stage and advance)."""
+
+    progress: Any = None
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str, total: int) -> Iterator[Any]:
+        started = time.perf_counter()
+        if self.progress is not None:
+            self.progress.stage(name, total)
+        yield self.progress.advance if self.progress is not None else (lambda amount=1: None)
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started

@@ -9,7 +9,7 @@ from scipy.stats import kstest
 
 from demix_jax.data import TableEncoder
 from demix_jax.evidence.folds import make_folds, strata_of
-from demix_jax.evidence.out_of_fold import out_of_fold_predictions, residual_tail_probability, tree_features
+from demix_jax.evidence.out_of_fold import ResidualScale, out_of_fold_predictions, tree_features
 
 
 def table(num_rows, label):
@@ -22,6 +22,10 @@ def table(num_rows, label):
         }
     )
     return frame.assign(label=label(rng, frame))
+
+
+def residual_tail_probability(y, predicted, **options):
+    return ResidualScale.fit(y, predicted, **options).tail_probability(y, predicted)
 
 
 def predicted(frame, *, drop_column=None, seed=0):

@@ -9,9 +9,9 @@ import pytest
 from scipy.stats import entropy
 from sklearn.metrics import mutual_info_score
 
-from demix_jax.evidence.out_of_fold import OutOfFold
 from demix_jax.evidence.shortcuts import (
     ColumnRule,
+    TargetScale,
     chance_of_following,
     column_rules,
     likely_shortcuts,
@@ -177,8 +177,8 @@ def test_steps_ignore_a_straight_line_and_find_a_jump():
 
 
 def test_chance_of_following_by_hand():
-    predictions = OutOfFold(np.array([[0.3, 0.7], [0.9, 0.1]], np.float32), np.array([0.7, 0.1], np.float32))
-    got = chance_of_following(RULE, np.array([True, False]), predictions, np.array([1, 1]), np.array([1, 1]))
+    prediction = np.array([[0.3, 0.7], [0.9, 0.1]], np.float32)
+    got = chance_of_following(RULE, np.array([True, False]), prediction, None)
     np.testing.assert_allclose(got, [0.7, 0.9], rtol=1e-6)
 
 
@@ -187,9 +187,9 @@ def test_chance_of_following_a_threshold_on_the_target():
     y = np.array([-1.0, -0.5, 0.6, 1.0, 2.0])
     labels = np.array([0, 1, 1, 2, 2])
     predicted = np.array([-1.0, 0.0, 1.0, 3.0, 2.0], np.float32)
-    predictions = OutOfFold(predicted[:, None], np.ones(5, np.float32))
-    got = chance_of_following(above, np.ones(5, bool), predictions, y, labels)
+    scale = TargetScale.fit(y, labels, predicted)
+    got = chance_of_following(above, np.ones(5, bool), predicted[:, None], scale)
     assert got[2] == pytest.approx(0.5), "predicted exactly at the threshold, 1.0"
     assert got[0] < got[1] < 0.5 < got[4] < got[3] < 1
-    outside = chance_of_following(above, np.zeros(5, bool), predictions, y, labels)
+    outside = chance_of_following(above, np.zeros(5, bool), predicted[:, None], scale)
     np.testing.assert_allclose(outside, 1 - got)

@@ -26,13 +26,22 @@ def by_name(names, values):
     return {name: values[:, i] for i, name in enumerate(names)}
 
 
+def norms(labels, trees, network, **others):
+    """Norms by the labels and predictions of all rows; of the rest only what is named."""
+    nothing = dict(surprise=None, support=None, tree_scale=None, without_scale=[None, None], network_residuals=None)
+    means = (s.mean_by_label(s.log_floored(known.p_given), labels) for known in (trees, network))
+    return s.Norms(np.bincount(labels) / len(labels), *means, **nothing | others)
+
+
 def test_names_are_unique_and_in_groups():
     assert s.SIGNALS == s.LABEL_SIGNALS + s.FEATURE_SIGNALS + s.SHORTCUT_SIGNALS + s.VECTOR_SIGNALS
     assert len(set(s.SIGNALS)) == len(s.SIGNALS)
 
 
 def test_label_signals_of_classes():
-    values = s.label_signals(Y, Y, TREES, NETWORK, np.array([1.0, np.e, 0.0]), task="classification")
+    values = s.label_signals(
+        Y, Y, TREES, NETWORK, np.array([1.0, np.e, 0.0]), norms(Y, TREES, NETWORK), task="classification"
+    )
     got = by_name(s.LABEL_SIGNALS, values)
     tree_log_p, network_log_p = np.log([0.7, 0.3, 1e-4]), np.log([0.6, 0.8, 0.1])
     own_class = np.array([(tree_log_p[0] + tree_log_p[2]) / 2, tree_log_p[1], (tree_log_p[0] + tree_log_p[2]) / 2])
@@ -53,9 +62,9 @@ def test_label_signals_of_a_number():
     y = np.array([0.1, -1.0, 1.2], np.float32)
     trees = OutOfFold(np.array([[0.0], [1.0], [1.0]], np.float32), np.array([0.9, 0.01, 0.5], np.float32))
     network = OutOfFold(np.array([[0.5], [1.0], [-1.0]], np.float32), np.array([0.4, 0.02, 0.1], np.float32))
-    got = by_name(
-        s.LABEL_SIGNALS, s.label_signals(y, np.array([1, 0, 1]), trees, network, np.ones(3), task="regression")
-    )
+    labels = np.array([1, 0, 1])
+    known = norms(labels, trees, network)
+    got = by_name(s.LABEL_SIGNALS, s.label_signals(y, labels, trees, network, np.ones(3), known, task="regression"))
     np.testing.assert_allclose(got["tree_margin"], [0.8, -0.98, 0.0], atol=1e-6)
     np.testing.assert_allclose(got["tree_entropy"], 0)
     np.testing.assert_allclose(got["model_disagreement"], [0.5, 0, 2], atol=1e-6)
@@ -70,7 +79,7 @@ def test_margin_leaves_the_predictions_as_they_are():
 def test_feature_signals():
     surprise = np.array([[0.0, 5.0, 1.0], [3.0, -1.0, 0.5], [-2.0, 2.5, -1.0]])
     robust_z = np.array([[0.0, -9.0, 1.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(surprise, robust_z))
+    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(surprise, robust_z, np.sort(surprise, axis=0)))
     np.testing.assert_allclose(got["surprise_1st"], [5, 3, 2.5])
     np.testing.assert_allclose(got["surprise_2nd"], [1, 0.5, -1])
     np.testing.assert_allclose(got["surprise_3rd"], [0, -1, -2])
@@ -105,6 +114,7 @@ def test_shortcut_signals():
         [without, trees],
         labels,
         labels,
+        norms(labels, trees, without, support=support.mean(axis=0)),
         task="classification",
     )
     got = by_name(s.SHORTCUT_SIGNALS, values)
@@ -157,3 +167,23 @@ def test_vector_signals():
         assert got["neighbour_label_agreement"][i] == pytest.approx(agree[near].mean(), abs=1e-5)
         assert got["neighbour_fit"][i] == pytest.approx(fit[near].mean(), abs=1e-5)
     assert got["influence_other_label"][2] == 0, "no validation sample has another label"
+
+
+def test_ranks_among_other_rows():
+    among = np.array([[0.0], [1.0], [1.0], [4.0]])
+    np.testing.assert_allclose(s.mean_ranks(among, among)[:, 0], rankdata(among[:, 0]))
+    np.testing.assert_allclose(s.mean_ranks(np.array([[-1.0], [1.0], [2.0], [9.0]]), among)[:, 0], [0.5, 2.5, 3.5, 4.5])
+
+
+def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
+    known = norms(Y, TREES, NETWORK)
+    whole = s.label_signals(Y, Y, TREES, NETWORK, np.ones(3), known, task="classification")
+    first = (OutOfFold(*(field[:1] for field in predictions)) for predictions in (TREES, NETWORK))
+    np.testing.assert_array_equal(
+        s.label_signals(Y[:1], Y[:1], *first, np.ones(1), known, task="classification"), whole[:1]
+    )
+    surprise = np.random.default_rng(0).normal(size=(20, 3))
+    among = np.sort(surprise, axis=0)
+    np.testing.assert_array_equal(
+        s.feature_signals(surprise[5:7], surprise[5:7], among), s.feature_signals(surprise, surprise, among)[5:7]
+    )

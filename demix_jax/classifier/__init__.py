@@ -1,6 +1,6 @@
 """The error classifier: from influence vectors and row signals to probabilities of the error types."""
 
-from demix_jax.classifier.classifier import ErrorClassifier, load_classifier
+from demix_jax.classifier.classifier import ErrorClassifier, Verdict, load_classifier
 from demix_jax.classifier.examples import Interventions, View, World
 from demix_jax.classifier.inputs import table_facts
 from demix_jax.classifier.model import NetworkConfig
@@ -11,6 +11,7 @@ __all__ = [
     "Interventions",
     "NetworkConfig",
     "TrainingOptions",
+    "Verdict",
     "View",
     "World",
     "fit_classifier",

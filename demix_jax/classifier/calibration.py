@@ -24,9 +24,14 @@ class Calibration(NamedTuple):
     table_slope: np.ndarray
     offset: np.ndarray
 
-    def probability(self, logits: np.ndarray) -> np.ndarray:
-        """f32[N, 3] of one table's logits f32[..., N, 3]: of the mean log-odds, where there are several networks'."""
-        of_table = logits.mean(axis=-2, keepdims=True) * self.table_slope[..., None, :] + self.offset[..., None, :]
+    def probability(self, logits: np.ndarray, table_mean: np.ndarray | None = None) -> np.ndarray:
+        """f32[N, 3] of logits f32[..., N, 3]: of the mean log-odds, where there are several networks'.
+
+        Args:
+          table_mean: f32[..., 3], the mean logits of the table; None if `logits` are of all its rows.
+        """
+        table_mean = logits.mean(axis=-2) if table_mean is None else table_mean
+        of_table = (table_mean * self.table_slope + self.offset)[..., None, :]
         log_odds = logits * self.slope[..., None, :] + of_table
         if log_odds.ndim > 2:
             log_odds = log_odds.mean(axis=0)

@@ -9,13 +9,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier.calibration import Calibration
+from demix_jax.classifier.decision import thresholds
 from demix_jax.classifier.inputs import signal_inputs
 from demix_jax.classifier.model import ErrorNetwork, NetworkConfig
 from demix_jax.error_types import ERROR_TYPES
@@ -63,6 +64,17 @@ class ErrorClassifier:
         ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
         return cls(config, params, mean, scale, ones, zeros, zeros, zeros[0], {})
 
+    def of_table(self, signals: np.ndarray, facts: np.ndarray) -> TableClassifier:
+        """What classifies rows of the table with these signals f32[N, F], or f32[R, F] of a sample of its rows.
+
+        Args:
+          facts: f32[T], see `table_facts`.
+        """
+        inputs = signal_inputs(signals, self.signal_mean, self.signal_scale)
+        sample = np.random.default_rng(0).permutation(len(inputs))[:_CONTEXT_ROWS]
+        context = _context(self.config, self.params, inputs[sample], facts)
+        return TableClassifier(self, np.sort(signals, axis=0), context)
+
     def logits(
         self,
         vectors: np.ndarray,
@@ -77,19 +89,7 @@ class ErrorClassifier:
           vectors: f16[N, S, C], any S ≥ 1. signals: f32[N, F]. facts: f32[T], see `table_facts`.
           on_block: called with the number of rows done.
         """
-        inputs = signal_inputs(signals, self.signal_mean, self.signal_scale)
-        num_rows = len(inputs)
-        sample = np.random.default_rng(0).permutation(num_rows)[:_CONTEXT_ROWS]
-        context = _context(self.config, self.params, inputs[sample], facts)
-        result = np.empty((len(self.slope), num_rows, len(ERROR_TYPES)), np.float32)
-        size = min(_BLOCK, num_rows)
-        for start in range(0, num_rows, size):
-            rows = np.arange(start, min(start + size, num_rows))
-            padded = np.resize(rows, size)
-            block = _classify(self.config, self.params, vectors[padded], inputs[padded], context)
-            result[:, rows] = np.asarray(block)[:, : len(rows)]
-            on_block(len(rows))
-        return result
+        return self.of_table(signals, facts).logits(vectors, signals, on_block=on_block)
 
     def predict(
         self,
@@ -100,8 +100,26 @@ class ErrorClassifier:
         on_block: Callable[[int], None] = lambda rows: None,
     ) -> np.ndarray:
         """Calibrated probabilities f32[N, 3] in the order of ERROR_TYPES; arguments as for `logits`."""
-        logits = self.logits(vectors, signals, facts, on_block=on_block)
-        return Calibration(self.slope, self.table_slope, self.offset).probability(logits)
+        return self.judge(vectors, signals, facts, on_block=on_block).probability
+
+    def judge(
+        self,
+        vectors: np.ndarray,
+        signals: np.ndarray,
+        facts: np.ndarray,
+        *,
+        on_block: Callable[[int], None] = lambda rows: None,
+    ) -> Verdict:
+        """Probabilities and thresholds, and what judges further rows of the same table; arguments as for `logits`."""
+        table = self.of_table(signals, facts)
+        logits = table.logits(vectors, signals, on_block=on_block)
+        probability = self.calibration.probability(logits)
+        return Verdict(probability, thresholds(probability, self.floor), table, logits.mean(axis=1))
+
+    @property
+    def calibration(self) -> Calibration:
+        """From the logits of the G networks to one probability."""
+        return Calibration(self.slope, self.table_slope, self.offset)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all."""
@@ -133,6 +151,54 @@ class ErrorClassifier:
             "channels": json.dumps(CHANNELS),
             "card": json.dumps(self.card),
         }
+
+
+@dataclasses.dataclass(frozen=True)
+class TableClassifier:
+    """A classifier that knows one table: it may be asked about a few of the table's rows at a time.
+
+    classifier: what it was made of. among: f32[R, F], signals of the table's rows, each column ascending.
+    context: what each network makes of the table.
+    """
+
+    classifier: ErrorClassifier
+    among: np.ndarray
+    context: jax.Array
+
+    def logits(
+        self, vectors: np.ndarray, signals: np.ndarray, *, on_block: Callable[[int], None] = lambda rows: None
+    ) -> np.ndarray:
+        """Uncalibrated logits f32[G, n, 3] of n rows, vectors f16[n, S, C] and signals f32[n, F]."""
+        known = self.classifier
+        inputs = signal_inputs(signals, known.signal_mean, known.signal_scale, self.among)
+        num_rows = len(inputs)
+        result = np.empty((len(known.slope), num_rows, len(ERROR_TYPES)), np.float32)
+        size = min(_BLOCK, num_rows)
+        for start in range(0, num_rows, size):
+            rows = np.arange(start, min(start + size, num_rows))
+            padded = np.resize(rows, size)
+            block = _classify(known.config, known.params, vectors[padded], inputs[padded], self.context)
+            result[:, rows] = np.asarray(block)[:, : len(rows)]
+            on_block(len(rows))
+        return result
+
+
+class Verdict(NamedTuple):
+    """What a classifier says of N rows of a table, all or a sample, and what it says of others by these.
+
+    probability: f32[N, 3] in the order of ERROR_TYPES. threshold: f64[3], rows at least as probable are flagged.
+    table: knows the table. mean_logits: f32[G, 3], of the N rows.
+    """
+
+    probability: np.ndarray
+    threshold: np.ndarray
+    table: TableClassifier
+    mean_logits: np.ndarray
+
+    def of_more(self, vectors: np.ndarray, signals: np.ndarray) -> np.ndarray:
+        """Probabilities f32[n, 3] of n further rows, vectors f16[n, S, C] and signals f32[n, F]."""
+        logits = self.table.logits(vectors, signals)
+        return self.table.classifier.calibration.probability(logits, self.mean_logits)
 
 
 def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:

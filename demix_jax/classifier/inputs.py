@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
+from demix_jax.evidence.signals import mean_ranks
+
 NUM_TABLE_FACTS = 4
 
 
-def signal_inputs(signals: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def signal_inputs(
+    signals: np.ndarray, mean: np.ndarray, scale: np.ndarray, among: np.ndarray | None = None
+) -> np.ndarray:
     """Signals in two forms: on the scale of all training tables, and as normal scores within this table.
 
     The first tells how bad a table is, the second which of its rows stand out.
 
     Args:
-      signals: f32[N, F], all rows of one table. mean, scale: f32[F], from the training tables.
+      signals: f32[N, F]. mean, scale: f32[F], from the training tables.
+      among: f32[R, F], each column ascending, the signals of the table; None if `signals` are all of them.
     Returns:
       f32[N, 2F].
     """
     from scipy.special import ndtri
-    from scipy.stats import rankdata
 
     absolute = np.clip((signals - mean) / scale, -4, 4)
-    ranks = (rankdata(signals, axis=0) - 0.5) / len(signals)
+    among = np.sort(signals, axis=0) if among is None else among
+    ranks = np.clip((mean_ranks(signals, among) - 0.5) / len(among), 0.5 / len(among), 1 - 0.5 / len(among))
     relative = np.clip(ndtri(ranks), -3, 3)
     return np.concatenate([absolute, relative], axis=1).astype(np.float32)
 

@@ -74,11 +74,11 @@ def fold_blocks(fold: np.ndarray, num_folds: int, block: int) -> Iterator[tuple[
             yield f, part, np.resize(part, size)
 
 
-def strata_of(y: np.ndarray, task: str, num_bins: int = 8) -> np.ndarray:
-    """Class index of every row, or for regression its quantile bin: int[N]."""
+def strata_of(y: np.ndarray, task: str, num_bins: int = 8, *, among: np.ndarray | None = None) -> np.ndarray:
+    """Class index of every row, or for regression its quantile bin, by the targets `among` or those given: int[N]."""
     if task == "classification":
         return np.asarray(y)
-    edges = np.quantile(y, np.linspace(0, 1, num_bins + 1)[1:-1])
+    edges = np.quantile(y if among is None else among, np.linspace(0, 1, num_bins + 1)[1:-1])
     return np.searchsorted(edges, y, side="right").astype(np.int32)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +41,40 @@ def tree_features(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(blocks, axis=1), np.array(categorical)
 
 
-def out_of_fold_predictions(
+@dataclasses.dataclass(frozen=True)
+class FoldTrees:
+    """Gradient-boosted trees of F folds, and how far off they are; made by `fit_trees`.
+
+    learners: one per fold. keep: positions in `tree_features` that they look at.
+    residuals: of the rows that they were fitted among; None for classes.
+    """
+
+    learners: list[_Learner]
+    keep: np.ndarray
+    residuals: ResidualScale | None
+
+    def predict(self, dataset: Dataset, fold: np.ndarray) -> OutOfFold:
+        """Predictions for the rows of `dataset`, each by the learner of its fold i32[N]."""
+        prediction = self._prediction(dataset, fold)
+        return OutOfFold(prediction, probability_of_given(dataset, prediction, self.residuals))
+
+    def _prediction(
+        self, dataset: Dataset, fold: np.ndarray, on_fold: Callable[[int], None] = lambda rows: None
+    ) -> np.ndarray:
+        features = tree_features(dataset)[0][:, self.keep]
+        prediction = np.zeros((len(features), dataset.num_classes), np.float32)
+
+        def of_fold(f: int) -> tuple[np.ndarray, np.ndarray]:
+            rows = np.flatnonzero(fold == f)
+            return rows, self.learners[f].predict(features[rows])
+
+        for rows, predicted in _in_threads(of_fold, len(self.learners)):
+            prediction[rows] = predicted
+            on_fold(len(rows))
+        return prediction
+
+
+def fit_trees(
     dataset: Dataset,
     folds: Folds,
     *,
@@ -48,69 +82,98 @@ def out_of_fold_predictions(
     drop_column: int | None = None,
     max_train: int = 30_000,
     on_fold: Callable[[int], None] = lambda rows: None,
-) -> OutOfFold:
-    """Cross-fitted predictions of histogram gradient boosting.
+) -> tuple[FoldTrees, OutOfFold]:
+    """Cross-fit histogram gradient boosting.
 
     Args:
       dataset: N encoded rows.
-      folds: a row is predicted by the model of its fold, trained on that fold's training rows.
-      seed: of the learner.
-      drop_column: index q of a used column that the learner must do without, or None.
+      folds: a row is predicted by the learner of its fold, trained on that fold's training rows.
+      seed: of the learners.
+      drop_column: index q of a used column that they must do without, or None. Without any column left they know
+        nothing but how the labels are spread.
       max_train: training rows per fold at most.
       on_fold: called with the number of rows predicted, after each fold.
+    Returns:
+      The learners, and their out-of-fold predictions for the N rows.
     """
-    from threadpoolctl import threadpool_limits
-
     features, categorical = tree_features(dataset)
-    if drop_column is not None:
-        keep = _features_without(dataset, drop_column)
-        features, categorical = features[:, keep], categorical[keep]
-    prediction = np.zeros((len(features), dataset.num_classes), np.float32)
+    keep = np.arange(len(categorical)) if drop_column is None else _features_without(dataset, drop_column)
 
-    def predict_fold(f: int) -> tuple[np.ndarray, np.ndarray]:
+    def fit_fold(f: int) -> _Learner:
         train = folds.train[f]
         train = train[np.linspace(0, len(train) - 1, min(len(train), max_train)).astype(int)]
-        rows = np.flatnonzero(folds.fold == f)
-        return rows, _fit_predict(dataset, features, categorical, train, rows, seed)
+        return _fit(dataset, features[:, keep], categorical[keep], train, seed)
 
-    # One thread a fold: the learner's own threads wait for each other far longer than they work on tables.
-    with threadpool_limits(1, "openmp"), ThreadPoolExecutor(min(os.cpu_count() or 1, len(folds.train))) as pool:
-        for rows, predicted in pool.map(predict_fold, range(len(folds.train))):
-            prediction[rows] = predicted
-            on_fold(len(rows))
-    if dataset.task == "regression":
-        p_given = residual_tail_probability(dataset.y, prediction[:, 0])
+    if len(keep):
+        learners = list(_in_threads(fit_fold, len(folds.train)))
     else:
-        p_given = prediction[np.arange(len(features)), dataset.y]
-    return OutOfFold(prediction, p_given.astype(np.float32))
+        learners = [_Learner(None, _spread_of_labels(dataset))] * len(folds.train)
+    trees = FoldTrees(learners, keep, None)
+    prediction = trees._prediction(dataset, folds.fold, on_fold)
+    if dataset.task == "regression":
+        trees = dataclasses.replace(trees, residuals=ResidualScale.fit(dataset.y, prediction[:, 0]))
+    return trees, OutOfFold(prediction, probability_of_given(dataset, prediction, trees.residuals))
 
 
-def residual_tail_probability(y: np.ndarray, predicted: np.ndarray, *, num_bins: int = 10) -> np.ndarray:
-    """Two-sided tail probability of y − predicted under a Laplace law whose scale varies with the prediction.
+def out_of_fold_predictions(dataset: Dataset, folds: Folds, **options: Any) -> OutOfFold:
+    """The predictions of `fit_trees` without the trees; same arguments."""
+    return fit_trees(dataset, folds, **options)[1]
 
-    Args:
-      y, predicted: f32[N] each.
-      num_bins: groups of equal size by prediction; each has its own median absolute residual.
-    Returns:
-      f32[N] in (0, 1]: exp(−|residual| / scale), the chance of a residual at least as large.
+
+def probability_of_given(dataset: Dataset, prediction: np.ndarray, residuals: ResidualScale | None) -> np.ndarray:
+    """f32[N], what predictions f32[N, K] say of the given labels, see `OutOfFold`; `residuals` for regression."""
+    if residuals is not None:
+        return residuals.tail_probability(dataset.y, prediction[:, 0]).astype(np.float32)
+    return prediction[np.arange(len(prediction)), dataset.y]
+
+
+class ResidualScale(NamedTuple):
+    """How far predictions are from their targets, by the prediction, for B groups of equal size.
+
+    edges: f64[B − 1], ascending predictions between the groups. scale: f64[B], of a Laplace law in each.
     """
-    residual = np.abs(y - predicted)
-    order = np.argsort(predicted, kind="stable")
-    scale = np.empty(len(y))
-    overall = np.median(residual) + 1e-6
-    for rows in np.array_split(order, max(1, min(num_bins, len(y) // 30))):
-        scale[rows] = max(float(np.median(residual[rows])), 0.2 * overall) / np.log(2)
-    return np.exp(-residual / scale)
+
+    edges: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def fit(cls, y: np.ndarray, predicted: np.ndarray, *, num_bins: int = 10) -> ResidualScale:
+        """Scales from targets and predictions f32[N]; a group has at least 30 rows or is the only one."""
+        residual = np.abs(y - predicted)
+        parts = np.array_split(np.sort(predicted), max(1, min(num_bins, len(y) // 30)))
+        edges = np.array([part[0] for part in parts[1:]])
+        overall = np.median(residual) + 1e-6
+        group = np.searchsorted(edges, predicted, side="right")
+        medians = [np.median(residual[group == b]) if (group == b).any() else overall for b in range(len(parts))]
+        return cls(edges, np.maximum(medians, 0.2 * overall) / np.log(2))
+
+    def tail_probability(self, y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        """f64[N] in (0, 1]: exp(−|residual| / scale), the chance of a residual at least as large."""
+        return np.exp(-np.abs(y - predicted) / self.scale[np.searchsorted(self.edges, predicted, side="right")])
 
 
-def _features_without(dataset: Dataset, drop_column: int) -> np.ndarray:
-    """Positions in `tree_features` that do not come from used column `drop_column`."""
-    widths = [1 if c.kind == "category" else b - a for c, (a, b) in zip(dataset.columns, dataset.groups, strict=True)]
-    source = np.repeat(np.arange(len(widths)), widths)
-    return np.flatnonzero(source != drop_column)
+class _Learner(NamedTuple):
+    """A scikit-learn model, or None for one that always says the same; K classes or one target.
+
+    always: f32[K], what it says where there is no model, and of classes that the model never saw.
+    """
+
+    model: Any
+    always: np.ndarray
+
+    def predict(self, features: np.ndarray) -> np.ndarray:
+        """f32[n, K] for features f32[n, R]."""
+        result = np.tile(self.always, (len(features), 1))
+        if self.model is None:
+            return result
+        if not hasattr(self.model, "classes_"):
+            return self.model.predict(features)[:, None] if len(features) else result
+        if len(features):
+            result[:, self.model.classes_] = self.model.predict_proba(features)
+        return result / result.sum(axis=1, keepdims=True)
 
 
-def _fit_predict(dataset, features, categorical, train, rows, seed) -> np.ndarray:
+def _fit(dataset: Dataset, features: np.ndarray, categorical: np.ndarray, train: np.ndarray, seed: int) -> _Learner:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     num_iterations = 100 if dataset.num_classes <= 3 else max(20, 200 // dataset.num_classes)
@@ -124,15 +187,34 @@ def _fit_predict(dataset, features, categorical, train, rows, seed) -> np.ndarra
         "early_stopping": False,
         "random_state": seed,
     }
+    unseen = np.full(dataset.num_classes, 1e-6, np.float32)
     if dataset.task == "regression":
         model = HistGradientBoostingRegressor(loss="absolute_error", **options)
-        model.fit(features[train], dataset.y[train])
-        return model.predict(features[rows])[:, None]
-    result = np.full((len(rows), dataset.num_classes), 1e-6, np.float32)
+        return _Learner(model.fit(features[train], dataset.y[train]), unseen)
     present = np.unique(dataset.y[train])
     if len(present) == 1:
-        result[:, present[0]] = 1.0
-    else:
-        model = HistGradientBoostingClassifier(**options).fit(features[train], dataset.y[train])
-        result[:, model.classes_] = model.predict_proba(features[rows])
-    return result / result.sum(axis=1, keepdims=True)
+        unseen[present[0]] = 1.0
+        return _Learner(None, unseen / unseen.sum())
+    return _Learner(HistGradientBoostingClassifier(**options).fit(features[train], dataset.y[train]), unseen)
+
+
+def _spread_of_labels(dataset: Dataset) -> np.ndarray:
+    """f32[K]: the shares of the classes, or the median target."""
+    if dataset.task == "regression":
+        return np.array([np.median(dataset.y)], np.float32)
+    return (np.bincount(dataset.y, minlength=dataset.num_classes) / len(dataset.y)).astype(np.float32)
+
+
+def _in_threads(work: Callable[[int], Any], count: int) -> Iterator[Any]:
+    """Results of work(0), work(1), …, each in one thread: a learner's own threads mostly wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "openmp"), ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:
+        yield from pool.map(work, range(count))
+
+
+def _features_without(dataset: Dataset, drop_column: int) -> np.ndarray:
+    """Positions in `tree_features` that do not come from used column `drop_column`."""
+    widths = [1 if c.kind == "category" else b - a for c, (a, b) in zip(dataset.columns, dataset.groups, strict=True)]
+    source = np.repeat(np.arange(len(widths)), widths)
+    return np.flatnonzero(source != drop_column)

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demix_jax.evidence.out_of_fold import OutOfFold
 from demix_jax.evidence.steps import gap_of_codes, largest_at_end, step_scores
 
 _MAX_CLASSES_FOR_SETS = 7  # with more classes, only one class against the rest is tried
@@ -171,22 +170,39 @@ def likely_shortcuts(rules: list[ColumnRule], support: np.ndarray) -> np.ndarray
     return order[np.sort(first)]
 
 
+class TargetScale(NamedTuple):
+    """Where the sides of a regression target lie, and how far predictions of it are off.
+
+    lowest: f64[L], the least target of each label bin; ∞ for an empty one. error: median absolute error.
+    """
+
+    lowest: np.ndarray
+    error: float
+
+    @classmethod
+    def fit(cls, y: np.ndarray, labels: np.ndarray, predicted: np.ndarray) -> TargetScale:
+        """From targets f32[N], their bins i32[N] and predictions f32[N] of them."""
+        lowest = np.full(int(labels.max()) + 1, np.inf)
+        np.minimum.at(lowest, labels, y)
+        return cls(lowest, float(np.median(np.abs(y - predicted))))
+
+
 def chance_of_following(
-    rule: ColumnRule, in_group: np.ndarray, predictions: OutOfFold, y: np.ndarray, labels: np.ndarray
+    rule: ColumnRule, in_group: np.ndarray, prediction: np.ndarray, scale: TargetScale | None
 ) -> np.ndarray:
     """Chance f64[N] that the label is on the side the rule expects, by out-of-fold predictions and not the given label.
 
     Args:
       rule, in_group: the rule and bool[N], rows in its group.
-      predictions: f32[N, K] class probabilities, or f32[N, 1] for a regression target y f32[N] with bins labels.
+      prediction: f32[N, K] class probabilities, or f32[N, 1] predicted targets.
+      scale: of the target and these predictions; None for classes.
     """
-    if predictions.prediction.shape[1] > 1:
-        p_side = predictions.prediction @ rule.side.astype(np.float32)
+    if scale is None:
+        p_side = prediction @ rule.side.astype(np.float32)
     else:
-        predicted = predictions.prediction[:, 0]
-        threshold = y[rule.side[labels]].min() if rule.side[-1] else y[~rule.side[labels]].min()
-        scale = np.median(np.abs(y - predicted)) + 1e-3
-        p_above = 1 / (1 + np.exp(np.clip((threshold - predicted) / scale, -30, 30)))
+        threshold = scale.lowest[rule.side if rule.side[-1] else ~rule.side].min()
+        z = (threshold - prediction[:, 0]) / (scale.error + 1e-3)
+        p_above = 1 / (1 + np.exp(np.clip(z, -30, 30)))
         p_side = p_above if rule.side[-1] else 1 - p_above
     return np.where(in_group, p_side, 1 - p_side)
 

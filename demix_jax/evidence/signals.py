@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
-from demix_jax.evidence.out_of_fold import OutOfFold
-from demix_jax.evidence.shortcuts import ColumnRule, chance_of_following, rule_evidence
+from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale
+from demix_jax.evidence.shortcuts import ColumnRule, TargetScale, chance_of_following, rule_evidence
 
 LABEL_SIGNALS = (
     "tree_log_p",
@@ -74,17 +76,36 @@ SIGNALS = LABEL_SIGNALS + FEATURE_SIGNALS + SHORTCUT_SIGNALS + VECTOR_SIGNALS
 _FLOOR = 1e-4  # probabilities below it say no more
 
 
-def label_signals(y, labels, trees: OutOfFold, network: OutOfFold, gradient_norm, *, task: str) -> np.ndarray:
+class Norms(NamedTuple):
+    """What a row's signals are measured against: the rows of its table, or a sample of them; R rows, Q columns.
+
+    label_share, tree_log_p, network_log_p: f64[L], by label: its share, and the mean log p of the given label.
+    surprise: f32[R, Q], each column ascending. support: f64[Q], mean of each column.
+    tree_scale, without_scale: where the predictions with all columns, and without each of the likeliest shortcuts',
+      stand to a regression target; None for classes.
+    network_residuals: of a regression target; None for classes.
+    """
+
+    label_share: np.ndarray
+    tree_log_p: np.ndarray
+    network_log_p: np.ndarray
+    surprise: np.ndarray
+    support: np.ndarray
+    tree_scale: TargetScale | None
+    without_scale: list[TargetScale | None]
+    network_residuals: ResidualScale | None
+
+
+def label_signals(y, labels, trees: OutOfFold, network: OutOfFold, gradient_norm, norms: Norms, *, task: str):
     """f32[N, 10] signals in the order of LABEL_SIGNALS.
 
     Args:
       y: [N] class index or standardised target. labels: i32[N], y as classes or target bins.
       trees, network: out-of-fold predictions of the two learners.
       gradient_norm: f32[N], norm of the per-example gradient.
-      task: "classification" or "regression".
+      norms: of the table. task: "classification" or "regression".
     """
-    tree_log_p, network_log_p = _log(trees.p_given), _log(network.p_given)
-    prior = np.bincount(labels)[labels] / len(labels)
+    tree_log_p, network_log_p = log_floored(trees.p_given), log_floored(network.p_given)
     if task == "classification":
         entropy = -np.sum(trees.prediction * np.log(trees.prediction + 1e-9), axis=1)
         disagreement = 0.5 * np.abs(trees.prediction - network.prediction).sum(axis=1)
@@ -95,22 +116,24 @@ def label_signals(y, labels, trees: OutOfFold, network: OutOfFold, gradient_norm
         tree_log_p,
         margin(trees, y, task),
         entropy,
-        _relative_to_label(tree_log_p, labels),
+        tree_log_p - norms.tree_log_p[labels],  # as confident learning does (Northcutt 2021)
         network_log_p,
         margin(network, y, task),
-        _relative_to_label(network_log_p, labels),
+        network_log_p - norms.network_log_p[labels],
         disagreement,
-        prior,
+        norms.label_share[labels],
         np.log(gradient_norm + 1e-6),
     )
 
 
-def feature_signals(surprise: np.ndarray, robust_z: np.ndarray) -> np.ndarray:
-    """f32[N, 15] signals in the order of FEATURE_SIGNALS, from cell surprise f32[N, Q] and robust z f32[N, Q]."""
-    from scipy.stats import rankdata
+def feature_signals(surprise: np.ndarray, robust_z: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """f32[N, 15] signals in the order of FEATURE_SIGNALS.
 
+    Args:
+      surprise, robust_z: f32[N, Q] of each cell. among: f32[R, Q], the surprises of the table, each column ascending.
+    """
     ranked = _largest(surprise, 5)
-    tail = -np.log1p(-rankdata(surprise, axis=0) / (len(surprise) + 1))  # high where the cell is rare for its column
+    tail = -np.log1p(-mean_ranks(surprise, among) / (len(among) + 1))  # high where the cell is rare for its column
     tail_ranked = _largest(tail, 3)
     z = np.log1p(np.abs(robust_z))
     z_ranked = _largest(z, 2)
@@ -142,6 +165,7 @@ def shortcut_signals(
     without: list[OutOfFold],
     y: np.ndarray,
     labels: np.ndarray,
+    norms: Norms,
     *,
     task: str,
 ) -> np.ndarray:
@@ -152,12 +176,11 @@ def shortcut_signals(
       support: f32[N, Q], what each cell adds in favour of the label.
       trees, without: out-of-fold predictions with every column, and without each of the likeliest shortcuts'.
       y: [N] class index or standardised target. labels: i32[N], y as classes or target bins.
-      task: "classification" or "regression".
+      norms: of the table. task: "classification" or "regression".
     """
     evidence = [rule_evidence(rule, codes[:, q], labels) for q, rule in enumerate(rules)]
     strength = np.array([rule.strength for rule in rules])
     log_ratio = np.stack([e.log_ratio for e in evidence], axis=1)
-    added = support.mean(axis=0)
     same = np.ones(len(y))
     ranked = [order[min(i, len(rules) - 1)] for i in range(NUM_RULES)]
     signals = []
@@ -168,13 +191,13 @@ def shortcut_signals(
             (e.in_group != e.on_side).astype(float),
             same * rule.strength,
             same * rule.two_way,
-            same * added[q],
+            same * norms.support[q],
             support[:, q],
             same * rule.minority,
             same * rule.step,
             same * rule.label_step,
             e.p_side,
-            chance_of_following(rule, e.in_group, trees, y, labels),
+            chance_of_following(rule, e.in_group, trees.prediction, norms.tree_scale),
         ]
     signals += [
         log_ratio @ (strength / (strength.sum() + 1e-9)),
@@ -182,12 +205,12 @@ def shortcut_signals(
         support.sum(axis=1),
         support.min(axis=1),
     ]
-    for q, predictions in zip(ranked[:NUM_WITHOUT], without, strict=True):
+    for q, predictions, scale in zip(ranked[:NUM_WITHOUT], without, norms.without_scale, strict=True):
         signals += [
-            _log(predictions.p_given),
+            log_floored(predictions.p_given),
             margin(predictions, y, task),
-            chance_of_following(rules[q], evidence[q].in_group, predictions, y, labels),
-            _log(trees.p_given) - _log(predictions.p_given),
+            chance_of_following(rules[q], evidence[q].in_group, predictions.prediction, scale),
+            log_floored(trees.p_given) - log_floored(predictions.p_given),
         ]
     return _stack(*signals)
 
@@ -220,14 +243,21 @@ def margin(out_of_fold: OutOfFold, y: np.ndarray, task: str) -> np.ndarray:
     return out_of_fold.p_given - others.max(axis=1)
 
 
-def _log(p: np.ndarray) -> np.ndarray:
+def log_floored(p: np.ndarray) -> np.ndarray:
+    """log p, from log 1e-4 on."""
     return np.log(np.maximum(p, _FLOOR))
 
 
-def _relative_to_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Values minus their mean among rows of the same label, as confident learning does (Northcutt 2021)."""
-    counts = np.bincount(labels)
-    return values - (np.bincount(labels, weights=values) / np.maximum(counts, 1))[labels]
+def mean_by_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """f64[L]: mean of values f[N] among the rows of each label i32[N]; 0 for a label without any."""
+    return np.bincount(labels, weights=values) / np.maximum(np.bincount(labels), 1)
+
+
+def mean_ranks(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Ranks f64[N, Q], counted from 1, of values f[N, Q] among f[R, Q], each column ascending; ties get their mean."""
+    columns = zip(among.T, values.T, strict=True)
+    both = [np.searchsorted(a, v, "left") + np.searchsorted(a, v, "right") for a, v in columns]
+    return (np.stack(both, axis=1) + 1) / 2
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

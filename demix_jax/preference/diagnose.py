@@ -12,9 +12,10 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, load_classifier
-from demix_jax.describe import Steps, describe, gather_evidence
-from demix_jax.diagnose import Diagnosis, conclude
+from demix_jax.describe import describe
+from demix_jax.diagnose import Diagnosis, conclude, judge
 from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.rows import gather_evidence
 from demix_jax.fingerprint import fingerprint
 from demix_jax.preference.examples import make_examples
 from demix_jax.preference.fold_models import PairFolds, TrainingOptions, train_pair_folds
@@ -27,6 +28,7 @@ from demix_jax.preference.reading import Reading, read_answers
 from demix_jax.preference.table import LABEL, measured_table
 from demix_jax.preference.tokens import TokenPair, encode_pairs
 from demix_jax.preference.weights import Decoder, load_decoder
+from demix_jax.progress import Steps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +191,8 @@ def diagnose_read(
         "adapted_layers": network.num_adapted,
         "rank": network.rank,
     }
-    measured = conclude(*tables, encoder, dataset, description, classifier, steps, settings)
+    verdict = judge(classifier, dataset, description, steps)
+    measured = conclude(*tables, encoder, dataset, description, verdict, steps, settings)
     table = _pair_table(measured, order, _margins(models, evidence.folds.fold[: len(pairs)]))
     return PairDiagnosis(table, pairs, valid, measured, order, measured.summary)
 

@@ -13,8 +13,9 @@ from demix_jax.checks import InputError
 from demix_jax.classifier.examples import View, World
 from demix_jax.classifier.inputs import table_facts
 from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
-from demix_jax.describe import describe, gather_evidence
+from demix_jax.describe import describe
 from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.rows import gather_evidence
 from demix_jax.fold_models import train_fold_models
 from demix_jax.models import make_task_model
 

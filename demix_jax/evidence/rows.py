@@ -1,0 +1,158 @@
+"""What is known of the rows of a table before any task model is trained, and what tells it of further rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from demix_jax.evidence.cells import CellEvidence, ColumnModels, fit_column_models, score_cells
+from demix_jax.evidence.folds import Folds, make_folds, strata_of
+from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees
+from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
+from demix_jax.evidence.signals import NUM_WITHOUT
+from demix_jax.progress import Steps
+
+if TYPE_CHECKING:
+    from demix_jax.data import Dataset
+
+_RULE_BINS = 32  # of a regression target, where a rule may draw its line
+
+
+class RowModels(NamedTuple):
+    """What `gather_evidence` fitted; F folds.
+
+    y: labels of the rows that it was fitted on. trees: with all columns. without: the same without the column of each
+    of the likeliest shortcuts. columns: column models.
+    """
+
+    y: np.ndarray
+    trees: FoldTrees
+    without: list[FoldTrees]
+    columns: ColumnModels
+
+
+class RowEvidence(NamedTuple):
+    """What is known of R rows (training rows first) before any task model is trained.
+
+    folds: the cross-fitting plan. labels: i32[R], classes or target bins. sides: the same with finer bins, for rules.
+    trees, without: out-of-fold predictions of the trees in `models`. rules: one per column.
+    order: i[Q], column of the likeliest shortcut first.
+    cells: how each cell fits the rest of its row, and how much it supports the label.
+    models: what tells the same of other rows, see `more_evidence`.
+    """
+
+    folds: Folds
+    labels: np.ndarray
+    sides: np.ndarray
+    trees: OutOfFold
+    without: list[OutOfFold]
+    rules: list[ColumnRule]
+    order: np.ndarray
+    cells: CellEvidence
+    models: RowModels
+
+    def take(self, rows: np.ndarray | slice) -> RowEvidence:
+        """The same of some of the rows, in this order."""
+        return self._per_row([self], rows)
+
+    def joined(self, other: RowEvidence) -> RowEvidence:
+        """The same of these rows, followed by those of `other`, which came of `more_evidence`."""
+        return self._per_row([self, other], slice(None))
+
+    def _per_row(self, parts: list[RowEvidence], rows: np.ndarray | slice) -> RowEvidence:
+        def together(*arrays: np.ndarray) -> np.ndarray:
+            return np.concatenate(arrays)[rows] if len(arrays) > 1 else arrays[0][rows]
+
+        def fields(*tuples: Any) -> Any:
+            return type(tuples[0])(*(together(*arrays) for arrays in zip(*tuples, strict=True)))
+
+        return self._replace(
+            folds=self.folds._replace(fold=together(*(p.folds.fold for p in parts))),
+            labels=together(*(p.labels for p in parts)),
+            sides=together(*(p.sides for p in parts)),
+            trees=fields(*(p.trees for p in parts)),
+            without=[fields(*of_parts) for of_parts in zip(*(p.without for p in parts), strict=True)],
+            cells=fields(*(p.cells for p in parts)),
+        )
+
+
+def choose_num_folds(num_rows: int) -> int:
+    """Number of cross-fitting folds: five for small tables, fewer where data are plenty."""
+    return 5 if num_rows < 10_000 else 3 if num_rows < 60_000 else 2
+
+
+def gather_evidence(
+    dataset: Dataset, *, num_train: int | None = None, seed: int = 0, steps: Steps | None = None
+) -> RowEvidence:
+    """Everything about the rows of an encoded table that needs no task model.
+
+    Args:
+      dataset: N training rows, followed by validation rows when `num_train` is given.
+      num_train: N, or None when every row is a training row and validation samples are taken from the
+        other folds.
+      seed: of folds and learners. steps: times and shows the work.
+    """
+    from demix_jax.data.bins import NUM_SPECIAL
+
+    num_rows = len(dataset.y)
+    steps = steps or Steps()
+    labels = strata_of(dataset.y, dataset.task)
+    folds = _plan(np.random.default_rng(seed), labels, num_train or num_rows)
+    with steps("cross-fit trees", num_rows) as advance:
+        trees, predictions = fit_trees(dataset, folds, seed=seed, on_fold=advance)
+    with steps("model the columns", len(folds.train)) as advance:
+        key = jax.random.key(seed)
+        columns = fit_column_models(key, dataset.codes, dataset.num_codes, labels, folds)
+        advance(len(folds.train))
+    with steps("score cells", num_rows) as advance:
+        cells = score_cells(columns, dataset.codes, labels, folds, on_block=advance)
+    with steps("find shortcuts", num_rows) as advance:
+        num_ranges = tuple(
+            num - NUM_SPECIAL if column.kind in ("number", "date") else 0
+            for column, num in zip(dataset.columns, dataset.num_codes, strict=True)
+        )
+        sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
+        regression = dataset.task == "regression"
+        rules = column_rules(dataset.codes, dataset.num_codes, sides, ordered=regression, num_ranges=num_ranges)
+        order = likely_shortcuts(rules, cells.support)
+        without = [fit_trees(dataset, folds, seed=seed, drop_column=int(q)) for q in np.resize(order, NUM_WITHOUT)]
+        advance(num_rows)
+    models = RowModels(dataset.y, trees, [fitted for fitted, _ in without], columns)
+    return RowEvidence(folds, labels, sides, predictions, [p for _, p in without], rules, order, cells, models)
+
+
+def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> RowEvidence:
+    """Evidence about rows that `evidence` was not gathered from, by the models and rules that it was gathered with.
+
+    Args:
+      evidence: of the rows that the models were fitted on.
+      dataset: n further rows, encoded by the same encoder. fold: i32[n], whose models describe each.
+    """
+    models = evidence.models
+    labels = strata_of(dataset.y, dataset.task, among=models.y)
+    folds = evidence.folds._replace(fold=fold)
+    return evidence._replace(
+        folds=folds,
+        labels=labels,
+        sides=strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS, among=models.y),
+        trees=models.trees.predict(dataset, fold),
+        without=[trees.predict(dataset, fold) for trees in models.without],
+        cells=score_cells(models.columns, dataset.codes, labels, folds),
+    )
+
+
+def _plan(rng: np.random.Generator, labels: np.ndarray, num_train: int) -> Folds:
+    num_rows = len(labels)
+    if num_train == num_rows:
+        return make_folds(rng, labels, num_folds=choose_num_folds(num_rows))
+    # A validation table of its own: no fold trains on it, every fold is judged on it.
+    folds = make_folds(rng, labels[:num_train], num_folds=choose_num_folds(num_train), valid_share=0.01)
+    extra = rng.integers(0, len(folds.train), num_rows - num_train).astype(np.int32)
+    valid = rng.permutation(np.arange(num_train, num_rows, dtype=np.int32))[:4_000]
+    return Folds(
+        np.concatenate([folds.fold, extra]),
+        np.concatenate([folds.train, folds.valid], axis=1),
+        np.broadcast_to(valid, (len(folds.train), len(valid))),
+    )

@@ -1,0 +1,150 @@
+"""Why rows are flagged: expected labels, surprising cells and shortcuts, in the words of the table."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demix_jax.describe import Description
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.cells import standing_out
+from demix_jax.evidence.rows import RowEvidence
+from demix_jax.evidence.shortcuts import ColumnRule, rule_evidence
+from demix_jax.evidence.signals import NUM_RULES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from demix_jax.data import Column, Dataset, TableEncoder
+
+_MIN_RULE_STRENGTH = 0.005  # weaker rules explain nothing a person would call a shortcut
+_SUSPECT_NATS = 2.0  # a cell this much less probable than usual stands out
+
+
+@dataclasses.dataclass(frozen=True)
+class Shortcut:
+    """A rule "group ⇔ side of the label" that one column makes, and what it says of each of N rows.
+
+    column: name. strength: share of the label side's entropy that it explains, 0 to 1.
+    values: object[N], the row's side of the rule in words ("sex = Male", "age ≤ 28").
+    expected: object[N], the label that most such rows have. p_expected: f32[N], the share of them that have it.
+    """
+
+    column: str
+    strength: float
+    values: np.ndarray
+    expected: np.ndarray
+    p_expected: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Evidence:
+    """What a diagnosis is explained with; N rows, Q columns.
+
+    expected_label: object[N], out-of-fold prediction in original label values.
+    p_given_label: f32[N], out-of-fold probability of the given label (regression: tail probability of the residual).
+    cell_surprise: f32[N, Q], nats above what is usual in the cell's place, see `standing_out`.
+    columns: the Q columns.
+    shortcuts: likeliest first; may be empty.
+    shortcut_broken: i32[N], index of the rule that the row breaks most, −1 if none.
+    """
+
+    expected_label: np.ndarray
+    p_given_label: np.ndarray
+    cell_surprise: np.ndarray
+    columns: tuple[Column, ...]
+    shortcuts: tuple[Shortcut, ...]
+    shortcut_broken: np.ndarray
+
+
+def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -> Evidence:
+    """What explains the diagnosis of the described rows, the first ones of `dataset`."""
+    known = description.evidence
+    num_rows = len(known.labels)
+    shortcuts, ratios = [], []
+    for q in known.order[:NUM_RULES]:
+        rule = known.rules[q]
+        if rule.strength >= _MIN_RULE_STRENGTH:
+            codes = dataset.codes[:num_rows, q]
+            shortcuts.append(_shortcut(encoder, dataset, rule, int(q), codes, known.sides))
+            ratios.append(rule_evidence(rule, codes, known.sides).log_ratio)
+    if ratios:
+        lowest = np.argmin(ratios, axis=0)
+        broken = np.where(np.min(ratios, axis=0) < 0, lowest, -1).astype(np.int32)
+    else:
+        broken = np.full(num_rows, -1, np.int32)
+    return Evidence(
+        expected_label=expected_labels(encoder, known),
+        p_given_label=known.trees.p_given,
+        cell_surprise=standing_out(known.cells.surprise, dataset.robust_z[:num_rows]),
+        columns=dataset.columns,
+        shortcuts=tuple(shortcuts),
+        shortcut_broken=broken,
+    )
+
+
+def _shortcut(
+    encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, q: int, codes: np.ndarray, labels: np.ndarray
+) -> Shortcut:
+    """The rule of column q in words, for every row."""
+    told = rule_evidence(rule, codes, labels)
+    counts = np.bincount(codes, minlength=len(rule.group))
+    inside, outside = encoder.group_name(q, rule.group, counts), encoder.group_name(q, ~rule.group, counts)
+    on, off = _side_names(encoder, dataset, rule, labels)
+    return Shortcut(
+        column=dataset.columns[q].name,
+        strength=rule.strength,
+        values=np.where(told.in_group, inside, outside).astype(object),
+        expected=np.where(told.in_group, on, off).astype(object),
+        p_expected=told.p_side.astype(np.float32),
+    )
+
+
+def _side_names(encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, labels: np.ndarray) -> tuple[str, str]:
+    """The label's two sides in words: "yes" and "no", "a or b" and "another", "> 133" and "≤ 133"."""
+    if dataset.task == "regression":
+        bins = np.flatnonzero(rule.side) if rule.side[-1] else np.flatnonzero(~rule.side)
+        (threshold,) = encoder.decode_label([dataset.y[: len(labels)][labels < bins[0]].max()])
+        above, below = f"> {threshold:.6g}", f"≤ {threshold:.6g}"
+        return (above, below) if rule.side[-1] else (below, above)
+
+    def named(side: np.ndarray) -> str:
+        values = [str(dataset.classes[k]) for k in np.flatnonzero(side)]
+        return " or ".join(values) if len(values) <= 3 else f"one of {len(values)} other classes"
+
+    return named(rule.side), named(~rule.side)
+
+
+def expected_labels(encoder: TableEncoder, evidence: RowEvidence) -> np.ndarray:
+    """object[N], out-of-fold predictions in original label values."""
+    predicted = evidence.trees.prediction
+    expected = predicted.argmax(axis=1) if encoder.task == "classification" else predicted[:, 0]
+    return np.array(encoder.decode_label(expected), dtype=object)
+
+
+def diagnosis_table(
+    index: pd.Index,
+    flags: np.ndarray,
+    probability: np.ndarray,
+    expected_label: np.ndarray,
+    cell_surprise: np.ndarray,
+    columns: tuple[Column, ...],
+) -> pd.DataFrame:
+    """The table of a `Diagnosis`: flags bool[N, 3] and probabilities f32[N, 3], and what to look at; see `Evidence`."""
+    import pandas as pd
+
+    table: dict[str, Any] = {name: flags[:, t].astype(np.int64) for t, name in enumerate(ERROR_TYPES)}
+    table |= {f"p_{name}": probability[:, t] for t, name in enumerate(ERROR_TYPES)}
+    suggested = expected_label.copy()
+    suggested[~flags[:, 0]] = None
+    table["suggested_label"] = suggested
+    names = np.array([str(column.name) for column in columns], dtype=object)
+    suspect = np.full(len(index), "", dtype=object)
+    for row in np.flatnonzero(flags[:, 1]):
+        surprise = cell_surprise[row]
+        stands_out = np.flatnonzero(surprise >= min(_SUSPECT_NATS, surprise.max()))
+        suspect[row] = ";".join(names[stands_out[np.argsort(-surprise[stands_out])]])
+    table["suspect_columns"] = suspect
+    return pd.DataFrame(table, index=index)
