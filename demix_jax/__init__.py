@@ -22,6 +22,7 @@ from demix_jax.influence import (
     tracin,
     write_influence,
 )
+from demix_jax.out_of_core import LargeDiagnosis, diagnose_out_of_core
 from demix_jax.repair import Repaired, repair
 from demix_jax.train_classifier import train_classifier
 
@@ -42,6 +43,7 @@ __all__ = [
     "InjectedInteractions",
     "InputError",
     "Interventions",
+    "LargeDiagnosis",
     "LiSSA",
     "NetworkConfig",
     "Repaired",
@@ -50,6 +52,7 @@ __all__ = [
     "TrainingOptions",
     "diagnose",
     "diagnose_interactions",
+    "diagnose_out_of_core",
     "factored_gradients",
     "influence_blocks",
     "influence_matrix",

@@ -16,7 +16,7 @@ from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, Verdict, load_classifier, table_facts
 from demix_jax.describe import Description, describe
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.evidence.rows import gather_evidence
+from demix_jax.evidence.rows import RowEvidence, gather_evidence
 from demix_jax.explanation import Evidence, diagnosis_table, explain
 from demix_jax.fold_models import NetworkFolds, train_fold_models
 from demix_jax.models import MODELS, make_task_model
@@ -109,9 +109,9 @@ def diagnose(
 
     classifier = check_options(model, classifier)
     source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
-    train = _as_frame(train)
+    train = as_frame(train)
     check_table(train, label, task=task)
-    valid = None if valid is None else _as_frame(valid)
+    valid = None if valid is None else as_frame(valid)
     if valid is not None:
         check_valid(train, valid)
     steps = Steps(progress)
@@ -119,6 +119,7 @@ def diagnose(
     notes = table_notes(train, label, task=fitted.dataset.task)
     settings = {"model": model, "seed": seed, "train": source, "notes": notes}
     verdict = judge(classifier, fitted.dataset, fitted.description, steps)
+    steps.done()
     return conclude(train, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
 
 
@@ -133,12 +134,13 @@ class Fitted(NamedTuple):
     """A described table of N training rows, and what describes further rows of it.
 
     dataset: the encoded training rows, followed by the validation table where there is one. models: its task models.
-    description: of the N rows.
+    evidence: of all rows of `dataset`. description: of the N rows.
     """
 
     encoder: TableEncoder
     dataset: Dataset
     models: NetworkFolds
+    evidence: RowEvidence
     description: Description
 
 
@@ -161,7 +163,7 @@ def fit_table(
         models = train_fold_models(jax.random.key(seed), network, dataset.x, dataset.y, folds)
         advance(len(folds.train))
     description = describe(dataset, evidence, models, num_train=len(train), seed=seed, steps=steps)
-    return Fitted(encoder, dataset, models, description)
+    return Fitted(encoder, dataset, models, evidence, description)
 
 
 def judge(classifier: ErrorClassifier, dataset: Dataset, description: Description, steps: Steps) -> Verdict:
@@ -191,8 +193,6 @@ def conclude(
     """
     flags = verdict.probability >= verdict.threshold
     explained = explain(encoder, dataset, description)
-    if steps.progress is not None:
-        steps.progress.done()
     return Diagnosis(
         table=diagnosis_table(
             train.index,
@@ -213,7 +213,8 @@ def conclude(
     )
 
 
-def _as_frame(table: pd.DataFrame | str | os.PathLike) -> pd.DataFrame:
+def as_frame(table: pd.DataFrame | str | os.PathLike) -> pd.DataFrame:
+    """The table, read if it is a path."""
     import pandas as pd
 
     from demix_jax.data import read_table
@@ -275,7 +276,7 @@ def _summary(train, valid, encoder, dataset, description, verdict: Verdict, step
         "thresholds": {name: float(verdict.threshold[t]) for t, name in enumerate(ERROR_TYPES)},
         "validation": _validation_metric(dataset, description),
         "columns": {str(column.name): column.kind for column in encoder.columns},
-        "seconds": {name: round(seconds, 3) for name, seconds in steps.seconds.items()},
+        "seconds": steps.rounded(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
     }
 

@@ -83,6 +83,7 @@ def diagnose_interactions(
     notes = [*samples.notes, *table_notes(rows, LABEL, task="classification")]
     settings = {"model": model, "seed": seed, "train": None, "notes": notes, "identifiers": list(IDENTIFIERS)}
     verdict = judge(classifier, dataset, description, steps)
+    steps.done()
     diagnosis = conclude(samples.table, None, encoder, dataset, description, verdict, steps, settings)
     for place, name in enumerate(IDENTIFIERS):
         diagnosis.table.insert(place, name, samples.table[name])

@@ -216,3 +216,12 @@ class Steps:
             self.progress.stage(name, total)
         yield self.progress.advance if self.progress is not None else (lambda amount=1: None)
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+
+    def done(self) -> None:
+        """The last step is over."""
+        if self.progress is not None:
+            self.progress.done()
+
+    def rounded(self) -> dict[str, float]:
+        """Seconds by step, to the millisecond."""
+        return {name: round(seconds, 3) for name, seconds in self.seconds.items()}

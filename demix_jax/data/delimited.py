@@ -13,7 +13,11 @@ import re
 import warnings
 import zlib
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any, cast
 
 import pandas as pd
 
@@ -22,7 +26,23 @@ from demix_jax.checks import InputError
 _DELIMITERS = (",", ";", "\t", "|")
 _NA = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "<NA>"]  # "None", "?", "unknown" are values
 _SAMPLE_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 22
 _SAMPLE_RECORDS = 500
+_USUAL_PACKING = 4  # times that gzip makes a table smaller
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a delimited text file is written: what `read_delimited` finds out before it reads the rows.
+
+    header: the columns' names. zero_led: positions of columns that have a number such as 02139.
+    """
+
+    encoding: str
+    delimiter: str
+    decimal: str
+    header: tuple[str, ...]
+    zero_led: tuple[int, ...]
 
 
 def read_delimited(path: Path) -> pd.DataFrame:
@@ -34,60 +54,126 @@ def read_delimited(path: Path) -> pd.DataFrame:
     Raises:
       InputError: not text, a broken quote, two columns of one name, or a row with too many fields.
     """
-    data = _bytes(path)
-    encoding = _encoding(data, path)
-    head = data[:_SAMPLE_BYTES].decode(encoding, errors="ignore")
+    dialect = find_dialect(path)
+    with _understood(path, dialect), _opened(path) as file:
+        return pd.read_csv(file, low_memory=False, **_options(dialect))
+
+
+def delimited_chunks(
+    path: Path, dialect: Dialect, num_rows: int, *, as_text: frozenset[str] = frozenset()
+) -> Iterator[pd.DataFrame]:
+    """The rows of a delimited text file, `num_rows` at a time; the types of a chunk's columns are told from it alone.
+
+    Args:
+      dialect: from `find_dialect`. as_text: columns to leave as strings.
+    Raises:
+      InputError: as `read_delimited`, when the chunk is reached.
+    """
+    text = [q for q, name in enumerate(dialect.header) if name in as_text]
+    with _opened(path) as file:
+        with _understood(path, dialect):
+            reader = pd.read_csv(file, low_memory=False, chunksize=num_rows, **_options(dialect, text))
+        with reader:
+            while True:
+                with _understood(path, dialect):
+                    chunk = next(reader, None)
+                if chunk is None:
+                    return
+                yield chunk
+
+
+def find_dialect(path: Path) -> Dialect:
+    """How the file is written, from its first lines; all of it is read once for the encoding.
+
+    Raises:
+      InputError: not text, empty, a broken quote, or two columns of one name.
+    """
+    with _understood(path), _opened(path) as file:
+        start = file.read(_SAMPLE_BYTES + 1)
+        encoding = _encoding(start, file, path)
+    head = start[:_SAMPLE_BYTES].decode(encoding, errors="ignore")
     if not head.strip():
         raise InputError(f"{path} is empty; expected a header line and rows.")
-    whole = len(data) <= _SAMPLE_BYTES
-    delimiter, records = sniff_delimiter(head, whole=whole)
+    delimiter, records = sniff_delimiter(head, whole=len(start) <= _SAMPLE_BYTES)
     if not records:
         raise InputError(f"{path} cannot be read as a table (its first line never ends a quote); check the quotes.")
-    header, rows = [name.strip() for name in records[0]], records[1:]
+    header, rows = tuple(name.strip() for name in records[0]), records[1:]
     _check_header(header, path)
+    decimal = "," if delimiter != "," and _has_decimal_comma(rows) else "."
+    return Dialect(encoding, delimiter, decimal, header, tuple(_zero_led(rows, len(header))))
+
+
+def estimated_cells(path: Path) -> int:
+    """Rows times columns, by the length of the first lines and of the file, unpacked if it is gzipped."""
+    with _opened(path) as file:
+        head = file.read(_SAMPLE_BYTES)
+    lines = max(1, head.count(b"\n"))
+    size = path.stat().st_size
+    if len(head) < _SAMPLE_BYTES:
+        size = len(head)
+    elif _is_gzipped(path):
+        size *= _USUAL_PACKING
+    widest = max(head.split(b"\n", 1)[0].count(delimiter.encode()) for delimiter in _DELIMITERS)
+    return int(size / (len(head) / lines)) * (widest + 1)
+
+
+def _options(dialect: Dialect, as_text: Iterable[int] = ()) -> dict[str, Any]:
+    return {
+        "sep": dialect.delimiter,
+        "encoding": dialect.encoding,
+        "decimal": dialect.decimal,
+        "dtype": {q: str for q in (*dialect.zero_led, *as_text)},
+        "keep_default_na": False,
+        "na_values": _NA,
+        "index_col": False,
+    }
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """The file's bytes, unpacked if it is gzipped."""
+    return cast(IO[bytes], gzip.open(path)) if _is_gzipped(path) else path.open("rb")
+
+
+def _is_gzipped(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+@contextmanager
+def _understood(path: Path, dialect: Dialect | None = None) -> Iterator[None]:
+    """Says in a sentence what is wrong with the file, and with its rows once their dialect is known."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(
-                io.BytesIO(data),
-                sep=delimiter,
-                encoding=encoding,
-                decimal="," if delimiter != "," and _has_decimal_comma(rows) else ".",
-                dtype={i: str for i in _zero_led(rows, len(header))},
-                keep_default_na=False,
-                na_values=_NA,
-                index_col=False,
-                low_memory=False,
-            )
+            yield
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is a damaged gzip file ({error}); compress it again.") from error
     except (pd.errors.ParserError, pd.errors.ParserWarning, csv.Error, UnicodeDecodeError) as error:
+        if dialect is None:
+            raise
         reason = str(error).replace("Error tokenizing data. C error: ", "").strip().rstrip(".")
         if isinstance(error, pd.errors.ParserWarning):  # pandas words it after its own arguments
             reason = "rows have more fields than the first line has names"
         raise InputError(
-            f"{path} cannot be read as a table ({reason}); every row needs {len(header)} fields separated by "
-            f"{delimiter!r}, with quotes around fields that contain it."
+            f"{path} cannot be read as a table ({reason}); every row needs {len(dialect.header)} fields separated by "
+            f"{dialect.delimiter!r}, with quotes around fields that contain it."
         ) from error
 
 
-def _bytes(path: Path) -> bytes:
-    data = path.read_bytes()
-    if data[:2] != b"\x1f\x8b":
-        return data
-    try:
-        return gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path} is a damaged gzip file ({error}); compress it again.") from error
-
-
-def _encoding(data: bytes, path: Path) -> str:
-    if data.startswith(codecs.BOM_UTF8):
+def _encoding(start: bytes, rest: IO[bytes], path: Path) -> str:
+    """The encoding of a file with these first bytes and the rest."""
+    if start.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    if b"\x00" in data[:_SAMPLE_BYTES] or data.startswith((b"PAR1", b"PK\x03\x04")):
+    if b"\x00" in start or start.startswith((b"PAR1", b"PK\x03\x04")):
         raise InputError(f"{path} is not a text file; expected CSV. If it is Parquet, name it .parquet.")
+    decoder = codecs.getincrementaldecoder("utf-8")()
     try:
-        data.decode("utf-8")
+        decoder.decode(start)
+        while block := rest.read(_BLOCK_BYTES):
+            decoder.decode(block)
+        decoder.decode(b"", final=True)
         return "utf-8"
     except UnicodeDecodeError:
         return "latin-1"  # reads any bytes, and is what spreadsheets in Western Europe write
@@ -127,7 +213,7 @@ def _records(text: str, delimiter: str, *, whole: bool) -> list[list[str]]:
     return records if whole or len(records) < 2 else records[:-1]
 
 
-def _check_header(header: list[str], path: Path) -> None:
+def _check_header(header: Sequence[str], path: Path) -> None:
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
         names = ", ".join(repr(n) for n in twice[:8])

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from demix_jax.checks import InputError
-from demix_jax.data.delimited import read_delimited
+from demix_jax.data.delimited import delimited_chunks, estimated_cells, find_dialect, read_delimited
 from demix_jax.data.kinds import as_numbers, column_of, infer_column, levels, nature, raw_numbers
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
 
 MAX_CLASSES = 100
 _DELIMITED = (".csv", ".tsv", ".tab", ".psv", ".txt")
@@ -29,18 +34,69 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
         or two columns of one name.
     """
     path = Path(path).expanduser()
-    try:
-        frame = _read(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise InputError(f"{path} cannot be read ({reason}); check its permissions and contents.") from error
+    with _readable(path):
+        frame = _read_parquet(path) if is_parquet(path) else read_delimited(path)
     refuse_duplicate_names(frame, str(path))
     if len(frame) == 0:
         raise InputError(f"{path} has a header but no rows; expected at least one row of data.")
     return frame
 
 
-def _read(path: Path) -> pd.DataFrame:
+def table_chunks(
+    path: str | os.PathLike, num_rows: int, *, as_text: frozenset[str] = frozenset()
+) -> Iterator[pd.DataFrame]:
+    """The table that `read_table` reads, `num_rows` rows at a time, never all of them in memory.
+
+    Args:
+      as_text: columns of a CSV file to leave as strings; the types of the others are told from each chunk alone.
+    Yields:
+      Tables with the same columns; row numbers count on from chunk to chunk.
+    Raises:
+      InputError: as `read_table`, when the chunk is reached.
+    """
+    path = Path(path).expanduser()
+    with _readable(path):
+        chunks = iter(
+            _parquet_chunks(path, num_rows)
+            if is_parquet(path)
+            else delimited_chunks(path, find_dialect(path), num_rows, as_text=as_text)
+        )
+    start = 0
+    while True:
+        with _readable(path):
+            chunk = next(chunks, None)
+        if chunk is None:
+            break
+        if start == 0:
+            refuse_duplicate_names(chunk, str(path))
+        chunk.index = pd.RangeIndex(start, start + len(chunk))
+        start += len(chunk)
+        if len(chunk):
+            yield chunk
+    if start == 0:
+        raise InputError(f"{path} has a header but no rows; expected at least one row of data.")
+
+
+def num_cells(path: str | os.PathLike) -> int:
+    """Rows times columns of a table on disk, without reading it; of a CSV file an estimate by its first lines.
+
+    Raises:
+      InputError: as `read_table`.
+    """
+    path = Path(path).expanduser()
+    with _readable(path):
+        if is_parquet(path):
+            metadata = _parquet_file(path).metadata
+            return metadata.num_rows * metadata.num_columns
+        return estimated_cells(path)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether the file is Parquet and not delimited text, by its suffix.
+
+    Raises:
+      InputError: no such file, a folder, an empty file or an unknown suffix.
+    """
     if path.is_dir():
         raise InputError(f"{path} is a folder, not a table; give a CSV or Parquet file.")
     if not path.exists():
@@ -54,17 +110,43 @@ def _read(path: Path) -> pd.DataFrame:
         )
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; expected a header line and rows.")
-    return _read_parquet(path) if kind in _PARQUET else read_delimited(path)
+    return kind in _PARQUET
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Says in a sentence why the file cannot be read."""
     import pyarrow
 
     try:
-        return pd.read_parquet(path)
-    except (pyarrow.ArrowException, ValueError) as error:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path} cannot be read ({reason}); check its permissions and contents.") from error
+    except pyarrow.ArrowException as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a readable Parquet file ({reason}); write it again or give a CSV.") from error
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ValueError as error:  # pyarrow's own errors among them
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} is not a readable Parquet file ({reason}); write it again or give a CSV.") from error
+
+
+def _parquet_file(path: Path) -> ParquetFile:
+    from pyarrow.parquet import ParquetFile
+
+    return ParquetFile(path, pre_buffer=False)
+
+
+def _parquet_chunks(path: Path, num_rows: int) -> Iterator[pd.DataFrame]:
+    import pyarrow
+
+    for batch in _parquet_file(path).iter_batches(num_rows):
+        yield pyarrow.Table.from_batches([batch]).to_pandas()
 
 
 def _missing_file(path: Path) -> str:
@@ -115,16 +197,24 @@ def check_table(frame: pd.DataFrame, label: object, *, task: str = "auto", min_r
     features = [c for c in frame.columns if c is not key and c != key]
     if not features:
         raise InputError(f"The table has no column besides the label {str(label)!r}; add feature columns.")
-    _check_label(column_of(frame, key), task)
-    empty = [str(c) for c in features if is_empty(column_of(frame, c))]
-    if empty:
-        raise InputError(f"Every value is missing in {_columns(empty)}; drop {'it' if len(empty) == 1 else 'them'}.")
-    infinite = {str(c): n for c in frame.columns if (n := count_infinite(column_of(frame, c)))}
-    if infinite:
-        counts = ", ".join(f"{c!r} ({n})" for c, n in infinite.items())
-        raise InputError(f"The table has infinite values in {counts}; replace them by numbers or leave them empty.")
+    check_label(column_of(frame, key), task)
+    refuse_empty([str(c) for c in features if is_empty(column_of(frame, c))])
+    refuse_infinite({str(c): count_infinite(column_of(frame, c)) for c in frame.columns})
     if not any(infer_column(c, column_of(frame, c)).used for c in features):
         raise InputError("No feature column is usable: each is constant or an identifier. Add informative columns.")
+
+
+def refuse_infinite(counts: dict[str, int]) -> None:
+    """Raise InputError if any column has infinite values, from the number of them in each."""
+    found = ", ".join(f"{c!r} ({n})" for c, n in counts.items() if n)
+    if found:
+        raise InputError(f"The table has infinite values in {found}; replace them by numbers or leave them empty.")
+
+
+def refuse_empty(names: list[str]) -> None:
+    """Raise InputError if there are columns, `names`, without any value."""
+    if names:
+        raise InputError(f"Every value is missing in {_columns(names)}; drop {'it' if len(names) == 1 else 'them'}.")
 
 
 def is_empty(column: pd.Series) -> bool:
@@ -139,7 +229,8 @@ def count_infinite(column: pd.Series) -> int:
     return int(np.isinf(raw_numbers(column)).sum()) if nature(column) == "number" else 0
 
 
-def _check_label(target: pd.Series, task: str) -> None:
+def check_label(target: pd.Series, task: str) -> None:
+    """Refuse a label that is missing somewhere, constant, infinite or unfit for the task; see `check_table`."""
     name = str(target.name)
     _refuse_nested(target)
     refuse_missing_label(target)

@@ -192,6 +192,7 @@ def diagnose_read(
         "rank": network.rank,
     }
     verdict = judge(classifier, dataset, description, steps)
+    steps.done()
     measured = conclude(*tables, encoder, dataset, description, verdict, steps, settings)
     table = _pair_table(measured, order, _margins(models, evidence.folds.fold[: len(pairs)]))
     return PairDiagnosis(table, pairs, valid, measured, order, measured.summary)

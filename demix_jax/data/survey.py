@@ -1,0 +1,150 @@
+"""One look at a whole table that is never whole in memory: what is wrong with it, and a sample of its rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from demix_jax.data.kinds import column_of, nature
+from demix_jax.data.table import (
+    MAX_CLASSES,
+    check_label,
+    count_infinite,
+    is_empty,
+    is_parquet,
+    refuse_empty,
+    refuse_infinite,
+    resolve_label,
+    settle_task,
+    table_chunks,
+)
+from demix_jax.fingerprint import text_columns
+
+_ROWS_PER_CLASS = 20  # of a rare class, in the sample however few the sample has of others
+
+
+class Survey(NamedTuple):
+    """What was found in a table of N rows.
+
+    num_rows: N. task: "classification" or "regression".
+    sample: at most the wanted number of rows drawn at random, and a few more of rare classes, in the order of the file;
+      the index is their row numbers, counted from 0.
+    as_text: columns that are strings in some part of a CSV file, and have to be read as such everywhere.
+    text: columns by number that hold text, for `TableFingerprint`.
+    """
+
+    num_rows: int
+    task: str
+    sample: pd.DataFrame
+    as_text: frozenset[str]
+    text: frozenset[int]
+
+
+def survey_table(
+    path: Path,
+    label: object,
+    *,
+    task: str,
+    sample_rows: int,
+    chunk_rows: int,
+    seed: int,
+    on_rows: Callable[[int], None] = lambda rows: None,
+) -> Survey:
+    """Read a table through, `chunk_rows` at a time, and check it as `check_table` does.
+
+    A CSV file is read twice if a column is numbers in one part of it and text in another.
+
+    Args:
+      label: name of the label column. task: as for `check_table`.
+      sample_rows: rows to draw. seed: of the draw. on_rows: called with the number of rows read.
+    Raises:
+      InputError: the file cannot be read, or the table cannot be diagnosed.
+    """
+    reading = _Reading(label, sample_rows, seed)
+    for chunk in table_chunks(path, chunk_rows):
+        reading.take(chunk)
+        on_rows(len(chunk))
+    as_text = frozenset() if is_parquet(path) else reading.mixed()
+    if as_text:
+        reading = _Reading(label, sample_rows, seed)
+        for chunk in table_chunks(path, chunk_rows, as_text=as_text):
+            reading.take(chunk)
+    return reading.survey(task, as_text)
+
+
+class _Reading:
+    """What is kept of the chunks that were read so far."""
+
+    def __init__(self, label: object, sample_rows: int, seed: int):
+        self._label, self._sample_rows, self._rng = label, sample_rows, np.random.default_rng([seed, 3])
+        self._natures: dict[str, set[str]] = {}
+        self._infinite: Counter[str] = Counter()
+        self._filled: set[str] = set()
+        self._text: frozenset[int] = frozenset()
+        self._targets: list[pd.Series] = []
+        self._seen: Counter[object] = Counter()
+        self._drawn: list[pd.DataFrame] = []
+        self._keys = np.empty(0)
+        self._rare: list[pd.DataFrame] = []
+
+    def take(self, chunk: pd.DataFrame) -> None:
+        key = resolve_label(chunk, self._label)
+        for name in chunk.columns:
+            column = column_of(chunk, name)
+            if not is_empty(column):
+                self._filled.add(str(name))
+                self._natures.setdefault(str(name), set()).add(nature(column))
+                self._infinite[str(name)] += count_infinite(column)
+        self._text |= text_columns(chunk)
+        self._targets.append(column_of(chunk, key))
+        self._draw(chunk)
+        self._keep_rare(chunk, key)
+
+    def _draw(self, chunk: pd.DataFrame) -> None:
+        """Every row gets a random number; those with the smallest ones are the sample."""
+        keys = np.concatenate([self._keys, self._rng.random(len(chunk))])
+        if len(keys) > self._sample_rows:
+            limit = np.partition(keys, self._sample_rows - 1)[self._sample_rows - 1]
+            kept = keys <= limit
+        else:
+            kept = np.ones(len(keys), bool)
+        stays, comes = kept[: len(self._keys)], kept[len(self._keys) :]
+        self._drawn = [*_subsets(self._drawn, stays), chunk[comes]]
+        self._keys = keys[kept]
+
+    def _keep_rare(self, chunk: pd.DataFrame, key: object) -> None:
+        if len(self._seen) > MAX_CLASSES:  # amounts, or no label at all
+            return
+        place = chunk.groupby(key, sort=False, observed=True).cumcount()
+        before = column_of(chunk, key).map(self._seen).astype(float).fillna(0.0)
+        self._rare.append(chunk[(place + before < _ROWS_PER_CLASS).to_numpy()])
+        self._seen.update(column_of(chunk, key).value_counts().to_dict())
+
+    def mixed(self) -> frozenset[str]:
+        """Columns that are text in some chunks, and numbers or bools in others."""
+        return frozenset(name for name, found in self._natures.items() if len(found) > 1)
+
+    def survey(self, task: str, as_text: frozenset[str]) -> Survey:
+        target = pd.concat(self._targets, ignore_index=True)
+        check_label(target, task)
+        names = [str(name) for name in self._drawn[0].columns]
+        refuse_empty([name for name in names if name not in self._filled])
+        refuse_infinite({name: self._infinite[name] for name in names})
+        task = settle_task(target, task)
+        parts = [*self._drawn, *(self._rare if task == "classification" else [])]
+        sample = pd.concat([part for part in parts if len(part)])
+        sample = sample[~sample.index.duplicated()].sort_index()
+        return Survey(len(target), task, sample, as_text, self._text)
+
+
+def _subsets(parts: list[pd.DataFrame], kept: np.ndarray) -> list[pd.DataFrame]:
+    """The kept rows of tables that lie one after the other."""
+    starts = np.cumsum([0, *(len(part) for part in parts)])
+    return [
+        part[kept[start:stop]] for part, start, stop in zip(parts, starts[:-1], starts[1:], strict=True) if len(part)
+    ]
