@@ -1,13 +1,13 @@
-"""What is said about pairs: in one sentence about all of them, and why a single one was flagged."""
+"""What is said about pairs: what each type of error is called there, and why a single pair was flagged."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from demix_jax.preference.table import DIFFERENCE
-from demix_jax.report.findings import flagged, suspects
+from demix_jax.report.findings import suspects
 from demix_jax.report.html import Html, element, join
-from demix_jax.report.words import chance, count, percent, unusual
+from demix_jax.report.words import Words, chance, count, unusual
 
 if TYPE_CHECKING:
     from demix_jax.preference.diagnose import PairDiagnosis
@@ -28,6 +28,29 @@ MEANING = {
     "spurious_correlation": "The pair breaks a shortcut that most pairs follow. "
     "Such a pair is valuable, not wrong: keep it and give it weight.",
 }
+READING = {
+    "label_error": "Each pair is shown with the chance that preference models, trained without it, give the answer "
+    "that was chosen. Swap the two answers where you agree with the models.",
+    "feature_error": "Each pair is shown with the measures that stand out, given its other measures. Look for a text "
+    "that breaks off, repeats itself, jumps, changes its language or answers another prompt.",
+    "spurious_correlation": "In these pairs the better answer lacks what usually marks it, such as length. They are "
+    "right, and they are what teaches a model to look at more than that. Keep them, and give them weight.",
+}
+ADVICE = {
+    "label_error": "swap or drop",
+    "feature_error": "trim or drop",
+    "spurious_correlation": "keep and give weight: valuable, not wrong",
+}
+PAIRS = Words(
+    noun="pair",
+    names=NAMES,
+    meaning=MEANING,
+    plural=PLURAL,
+    reading=READING,
+    advice=ADVICE,
+    found_none="There are no",
+    unfolds="texts and evidence",
+)
 MEASURES = {
     "length": "length",
     "markup": "Markdown",
@@ -45,19 +68,6 @@ MEASURES = {
     "prompt_gain": "gain in likelihood by the prompt",
 }
 _MAX_REASONS = 2
-
-
-def headline(diagnosis: PairDiagnosis) -> tuple[str, str]:
-    """What was found in one sentence, and what to know beside it."""
-    total = len(diagnosis.pairs)
-    wrong = int((flagged(diagnosis.measured, "label_error") | flagged(diagnosis.measured, "feature_error")).sum())
-    broken = int(flagged(diagnosis.measured, "spurious_correlation").sum())
-    first = f"{wrong:,} of {count(total, 'pair')} ({percent(wrong / total)}) {'looks' if wrong == 1 else 'look'} wrong"
-    if not wrong:
-        first = f"None of {count(total, 'pair')} looks wrong"
-    second = f"{count(broken, 'pair')} ({percent(broken / total)}) {'breaks' if broken == 1 else 'break'} a shortcut "
-    second += "that most pairs follow. Such a pair is valuable, not wrong: it keeps a model from learning the shortcut."
-    return first, second if broken else "No pair was found to break a shortcut."
 
 
 def reason(diagnosis: PairDiagnosis, row: int, error_type: str) -> Html:

@@ -1,4 +1,4 @@
-"""What is said about single rows: which rows are most certain, why, and which validation samples bear it out."""
+"""What is known of single rows: which are most certain, why, and which validation samples bear it out."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.error_types import ERROR_TYPES
 from demix_jax.report.html import Html, element, join
-from demix_jax.report.words import NAMES, cell, chance, count, listed, signed, unusual
+from demix_jax.report.words import cell, chance, count, unusual
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from demix_jax.diagnose import Diagnosis
 
-MAX_CELLS = 24
 MAX_SUSPECTS = 4
 MAX_REASONS = 2
 
@@ -143,107 +141,3 @@ def condition(shortcut, row: int) -> str:
     if isinstance(value, str) and value.startswith(f"{shortcut.column} "):
         return cell(value, 100)
     return f"{shortcut.column} = {cell(value)}"
-
-
-def row_name(diagnosis: Diagnosis, row: int) -> str:
-    """ "Row 17", or with what names it in the table: "Row 17: user 259, item 176"."""
-    names = [n for n in diagnosis.summary.get("identifiers", []) if n != "timestamp"]
-    named = ", ".join(f"{name} {cell(column(diagnosis.train, name).iloc[row], 24)}" for name in names)
-    return f"Row {row}: {named}" if named else f"Row {row}"
-
-
-def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -> Html:
-    """One row as an unfolding block: number, probability and reason; unfolded, its values and its witnesses."""
-    probability = float(diagnosis.table[f"p_{error_type}"].iloc[row])
-    others = [t for t in ERROR_TYPES if t != error_type and flagged(diagnosis, t)[row]]
-    also = f"also flagged: {listed([NAMES[t].lower() for t in others])}" if others else None
-    name = diagnosis.train.index[row]
-    summary = element(
-        "summary",
-        element("span", row_name(diagnosis, row), class_="row-number"),
-        element("span", chance(probability), class_="probability"),
-        element("span", reason(diagnosis, row, error_type), class_="reason"),
-    )
-    body = element(
-        "div",
-        element("p", f"Index {cell(name)}", class_="small") if str(name) != str(row) else None,
-        element("p", also, class_="small") if also else None,
-        _cells(diagnosis, row, error_type),
-        _witness_tables(diagnosis, row),
-        class_="finding-body",
-    )
-    return element("details", summary, body, class_="finding", open=is_open)
-
-
-def _marked(diagnosis: Diagnosis, row: int, error_type: str) -> dict[str, str]:
-    """The columns to mark, each with the words that say why."""
-    if error_type == "label_error":
-        return {str(diagnosis.label): "label"}
-    if error_type == "feature_error":
-        return {name: f"+{nats:.1f} nats" for name, nats in suspects(diagnosis, row).items()}
-    broken = int(diagnosis.evidence.shortcut_broken[row])
-    marked = {str(diagnosis.label): "label"}
-    return marked if broken < 0 else {diagnosis.evidence.shortcuts[broken].column: "shortcut"} | marked
-
-
-def _cells(diagnosis: Diagnosis, row: int, error_type: str) -> Html:
-    marked = _marked(diagnosis, row, error_type)
-    label = str(diagnosis.label)
-    names = [label, *(str(name) for name in diagnosis.train.columns if str(name) != label)]
-    if len(names) > MAX_CELLS:  # the marked ones first, then the others in their order
-        names = [n for n in names if n in marked] + [n for n in names if n not in marked]
-    boxes = []
-    for name in names[:MAX_CELLS]:
-        note = marked.get(name, "label" if name == label else None)
-        boxes.append(
-            element(
-                "div",
-                element("dt", cell(name, 30), element("span", note, class_="note") if note else None),
-                element("dd", cell(column(diagnosis.train, name).iloc[row])),
-                class_="marked" if name in marked else None,
-            )
-        )
-    left_out = len(names) - MAX_CELLS
-    return join(
-        [
-            element("dl", boxes, class_="cells"),
-            element("p", f"{left_out} more columns are not shown.", class_="small") if left_out > 0 else None,
-        ]
-    )
-
-
-def _witness_tables(diagnosis: Diagnosis, row: int) -> Html | None:
-    helped, harmed = witnesses(diagnosis, row)
-    if not helped and not harmed:
-        return None
-    largest = max(abs(w.influence) for w in [*helped, *harmed])
-    own = cell(column(diagnosis.train, diagnosis.label).iloc[row])
-    compare = diagnosis.summary["task"] == "classification"
-    tables = [
-        _witness_table(
-            "Validation rows that it helps most: they speak for it", "helps", helped, own if compare else None, largest
-        ),
-        _witness_table(
-            "Validation rows that it harms most: they speak against it",
-            "harms",
-            harmed,
-            own if compare else None,
-            largest,
-        ),
-    ]
-    return element("div", tables, class_="witnesses")
-
-
-def _witness_table(title: str, kind: str, found: list[Witness], own: str | None, largest: float) -> Html:
-    head = element("tr", [element("th", text, scope="col") for text in ("Row", "Label", "Influence")])
-    rows = []
-    for witness in found:
-        label = cell(witness.label, 24)
-        same = None if own is None else element("span", "same" if label == own else "other", class_="note")
-        width = f"width:{100 * abs(witness.influence) / largest:.0f}%"
-        bar = element("span", element("i", style=width), class_=f"bar {kind}", aria_hidden="true")
-        cells = [element("td", witness.row), element("td", label, " ", same)]
-        rows.append(element("tr", cells, element("td", signed(witness.influence), bar)))
-    if not found:
-        rows.append(element("tr", element("td", "none", colspan="3")))
-    return element("table", element("caption", title), element("thead", head), element("tbody", rows))

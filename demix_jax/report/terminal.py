@@ -12,17 +12,11 @@ from rich.table import Table
 
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.report.findings import flagged
-from demix_jax.report.page import headline
-from demix_jax.report.words import NAMES, percent
+from demix_jax.report.parts import headline
+from demix_jax.report.words import ROWS, Words, percent
 
 if TYPE_CHECKING:
     from demix_jax.diagnose import Diagnosis
-
-ADVICE = {
-    "label_error": "relabel or drop",
-    "feature_error": "correct or drop",
-    "spurious_correlation": "keep and give weight: valuable, not wrong",
-}
 
 
 def make_console() -> Console:
@@ -38,6 +32,24 @@ def say(*lines: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
+def print_types(diagnosis: Diagnosis, words: Words) -> None:
+    """What was found, in two sentences and as a table of the error types."""
+    first, second = headline(diagnosis, words.noun)
+    say(f"{first}.", second, "")
+    console = make_console()
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    table.add_column("Type")
+    for name in (f"{words.noun.capitalize()}s", "Share", "Mean probability"):
+        table.add_column(name, justify="right")
+    table.add_column("What to do")
+    for name in ERROR_TYPES:
+        rows = flagged(diagnosis, name)
+        p = diagnosis.table[f"p_{name}"].to_numpy(dtype=float)[rows]
+        mean = f"{p.mean():.2f}" if len(p) else "–"
+        table.add_row(words.names[name], f"{rows.sum():,}", percent(float(rows.mean())), mean, words.advice[name])
+    console.print(table)
+
+
 def print_diagnosis(diagnosis: Diagnosis, train: Path, out: Path) -> None:
     """What was found, what to do, where the files are and how to go on.
 
@@ -45,19 +57,7 @@ def print_diagnosis(diagnosis: Diagnosis, train: Path, out: Path) -> None:
       diagnosis: what `demix_jax.diagnose` returned.
       train: the diagnosed file. out: the folder that the diagnosis was saved to.
     """
-    say(f"{headline(diagnosis)[0]}.", headline(diagnosis)[1], "")
-    console = make_console()
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
-    table.add_column("Type")
-    for name in ("Rows", "Share", "Mean probability"):
-        table.add_column(name, justify="right")
-    table.add_column("What to do")
-    for name in ERROR_TYPES:
-        rows = flagged(diagnosis, name)
-        p = diagnosis.table[f"p_{name}"].to_numpy(dtype=float)[rows]
-        mean = f"{p.mean():.2f}" if len(p) else "–"
-        table.add_row(NAMES[name], f"{rows.sum():,}", percent(float(rows.mean())), mean, ADVICE[name])
-    console.print(table)
+    print_types(diagnosis, ROWS)
     csv, target = shlex.quote(str(out / "diagnosis.csv")), "repaired" + (train.suffix or ".csv")
     command = f"demix-jax repair {shlex.quote(str(train))} --label {shlex.quote(str(diagnosis.label))}"
     say(

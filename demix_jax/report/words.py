@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -25,6 +26,50 @@ PLURAL = {
     "feature_error": "feature errors",
     "spurious_correlation": "rows that break a shortcut",
 }
+READING = {
+    "label_error": "Each row is shown with the label that stands in the table, the label that a model expects which "
+    "was trained without the row, and how probable that model finds the label that stands there.",
+    "feature_error": "Each row is shown with the columns that stand out. A value's surprise is measured in nats "
+    "against what is usual in its column, given the other values of the row: 2.3 nats more is ten times less likely.",
+    "spurious_correlation": "A shortcut is a column whose value alone nearly gives the label away. A model that learns "
+    "it does well on most rows and fails on those that break it. These rows break it: they are right, and they are "
+    "what teaches a model to look further. Keep them, and give them weight.",
+}
+ADVICE = {
+    "label_error": "relabel or drop",
+    "feature_error": "correct or drop",
+    "spurious_correlation": "keep and give weight: valuable, not wrong",
+}
+
+
+class Words(NamedTuple):
+    """How a report speaks of what was diagnosed.
+
+    noun: what one of it is called. names, meaning, plural, reading, advice: by error type: its name; what it means;
+    those found, in the plural; how to read what is shown of them; what to do, for the terminal.
+    found_none: how the sentence begins that there are none of a type. unfolds: what opening one shows.
+    """
+
+    noun: str
+    names: Mapping[str, str]
+    meaning: Mapping[str, str]
+    plural: Mapping[str, str]
+    reading: Mapping[str, str]
+    advice: Mapping[str, str]
+    found_none: str
+    unfolds: str
+
+
+ROWS = Words(
+    noun="row",
+    names=NAMES,
+    meaning=MEANING,
+    plural=PLURAL,
+    reading=READING,
+    advice=ADVICE,
+    found_none="No row was flagged; there are no",
+    unfolds="values and evidence",
+)
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:

@@ -1,0 +1,180 @@
+"""What the reports on tables and on preference pairs share: the page, and the blocks that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.report.charts import probability_figure, profile_figure
+from demix_jax.report.findings import Witness, flagged, most_certain, witnesses
+from demix_jax.report.html import Html, element
+from demix_jax.report.words import Words, chance, count, listed, percent, signed
+
+if TYPE_CHECKING:
+    from demix_jax.diagnose import Diagnosis
+
+NUM_SHOWN = 10
+NUM_OPEN = 2
+
+
+def page(title: str, sections: Iterable[object]) -> Html:
+    """The whole file, with the style inside."""
+    style = resources.files("demix_jax.report").joinpath("style.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Html(style)),
+    )
+    main = element("main", sections)
+    return Html(f"<!doctype html>\n{element('html', head, element('body', main), lang='en')}\n")
+
+
+def headline(diagnosis: Diagnosis, noun: str = "row") -> tuple[str, str]:
+    """What was found in one sentence, and what to know beside it. noun: what a row of the table stands for."""
+    total = len(diagnosis.table)
+    wrong = int((flagged(diagnosis, "label_error") | flagged(diagnosis, "feature_error")).sum())
+    broken = int(flagged(diagnosis, "spurious_correlation").sum())
+    first = f"{wrong:,} of {count(total, noun)} ({percent(wrong / total)}) {'looks' if wrong == 1 else 'look'} wrong"
+    if not wrong:
+        first = f"None of {count(total, noun)} looks wrong"
+    second = (
+        f"{count(broken, noun)} ({percent(broken / total)}) {'breaks' if broken == 1 else 'break'} a shortcut that "
+        f"most {noun}s follow. Such a {noun} is valuable, not wrong: it keeps a model from learning the shortcut."
+    )
+    return first, second if broken else f"No {noun} was found to break a shortcut."
+
+
+def opening(
+    diagnosis: Diagnosis, words: Words, *, eyebrow: str, facts: Iterable[tuple[str, str]], notes: Iterable[str]
+) -> Html:
+    """The page's head: what was found, a card for each type, facts as (name, value), and notes."""
+    first, second = headline(diagnosis, words.noun)
+    said = [element("li", note) for note in notes]
+    return element(
+        "header",
+        element("p", eyebrow, class_="eyebrow"),
+        element("h1", first),
+        element("p", second, class_="lead"),
+        element("div", [_card(diagnosis, name, words) for name in ERROR_TYPES], class_="cards"),
+        element(
+            "dl",
+            [element("div", element("dt", name), element("dd", value)) for name, value in facts],
+            class_="facts",
+        ),
+        element("ul", said, class_="notes") if said else None,
+    )
+
+
+def _card(diagnosis: Diagnosis, name: str, words: Words) -> Html:
+    num_flagged = int(flagged(diagnosis, name).sum())
+    share = num_flagged / len(diagnosis.table)
+    return element(
+        "a",
+        element("h2", words.names[name]),
+        element(
+            "p",
+            element("span", f"{num_flagged:,}", class_="big"),
+            element("span", f" {words.noun if num_flagged == 1 else f'{words.noun}s'}, {percent(share)}"),
+            class_="figure",
+        ),
+        element("div", element("i", style=f"width:{100 * share:.2f}%"), class_="share", aria_hidden="true"),
+        element("p", words.meaning[name]),
+        href=f"#{name}",
+        class_=f"card {name}",
+    )
+
+
+def type_section(diagnosis: Diagnosis, name: str, words: Words, show: Callable[[int, bool], Html]) -> Html:
+    """The most certain findings of one type; `show` makes the block of one row, open or not."""
+    rows = most_certain(diagnosis, name, NUM_SHOWN)
+    num_flagged = int(flagged(diagnosis, name).sum())
+    if not len(rows):
+        content: object = element("p", f"{words.found_none} {words.plural[name]} to show.")
+    else:
+        shown = "all of them" if num_flagged == len(rows) else f"the {len(rows)} most certain of {num_flagged:,}"
+        how = f"Shown: {shown}. {words.noun.capitalize()}s count from 0. Open one for its {words.unfolds}."
+        content = [
+            element("p", words.reading[name]),
+            element("p", how, class_="small"),
+            [show(int(row), place < NUM_OPEN) for place, row in enumerate(rows)],
+        ]
+    heading = element("h2", words.plural[name].capitalize())
+    return element("section", heading, content, id=name, class_=f"findings {name}")
+
+
+def finding(title: str, probability: float, why: Html, body: Iterable[Html | None], *, is_open: bool) -> Html:
+    """One unfolding block: title, probability and reason; unfolded, `body`."""
+    summary = element(
+        "summary",
+        element("span", title, class_="row-number"),
+        element("span", chance(probability), class_="probability"),
+        element("span", why, class_="reason"),
+    )
+    return element("details", summary, element("div", body, class_="finding-body"), class_="finding", open=is_open)
+
+
+def other_types(diagnosis: Diagnosis, row: int, name: str, words: Words) -> str:
+    """What else the row is flagged for, beside the type `name`; empty if nothing."""
+    return listed([words.names[t].lower() for t in ERROR_TYPES if t != name and flagged(diagnosis, t)[row]])
+
+
+def witness_tables(
+    diagnosis: Diagnosis, row: int, titles: tuple[str, str], head: tuple[str, str], told: Callable[[Witness], object]
+) -> Html | None:
+    """The validation samples that a row helps and harms most, side by side; None if there are neither.
+
+    Args:
+      titles: of the helped and of the harmed. head: above their numbers, and above what is `told` of each.
+    """
+    helped, harmed = witnesses(diagnosis, row)
+    if not helped and not harmed:
+        return None
+    largest = max(abs(w.influence) for w in [*helped, *harmed])
+    columns = element("tr", [element("th", text, scope="col") for text in (*head, "Influence")])
+    tables = []
+    for title, kind, found in zip(titles, ("helps", "harms"), (helped, harmed), strict=True):
+        rows = []
+        for witness in found:
+            width = f"width:{100 * abs(witness.influence) / largest:.0f}%"
+            bar = element("span", element("i", style=width), class_=f"bar {kind}", aria_hidden="true")
+            cells = [element("td", witness.row), element("td", told(witness))]
+            rows.append(element("tr", cells, element("td", signed(witness.influence), bar)))
+        if not found:
+            rows.append(element("tr", element("td", "none", colspan="3")))
+        tables.append(element("table", element("caption", title), element("thead", columns), element("tbody", rows)))
+    return element("div", tables, class_="witnesses")
+
+
+def pictures(diagnosis: Diagnosis, said: str, more: object = None) -> Html:
+    """Influence profiles and probabilities, after what is `said` of influence; then what there is more."""
+    return element(
+        "section",
+        element("h2", "What sets them apart"),
+        element("p", said),
+        element("h3", "Influence vectors"),
+        profile_figure(diagnosis),
+        element("h3", "Probabilities"),
+        probability_figure(diagnosis),
+        more,
+        id="pictures",
+    )
+
+
+def settings(pairs: Iterable[tuple[str, object]]) -> Html:
+    """What was used, as (name, value); empty values are left out."""
+    rows = [
+        element("tr", element("th", name, scope="row"), element("td", str(value)))
+        for name, value in pairs
+        if value not in (None, "")
+    ]
+    return element(
+        "section",
+        element("h2", "Settings"),
+        element("table", element("tbody", rows), class_="plain settings"),
+        id="settings",
+    )
