@@ -33,6 +33,7 @@ from demix_jax.data.recommendation import (
     make_samples,
 )
 from demix_jax.files import write_json
+from demix_jax.fold_models import task_outputs
 from demix_jax.models import CLICK_MODELS, make_click_model, train_task_model
 
 WIDTH, WIDTHS = 8, (64, 32)
@@ -90,8 +91,8 @@ def ours(name: str, samples, x, y, rows, seed: int) -> np.ndarray:
         learning_rate=RATE, weight_decay=DECAY,
     )  # fmt: skip
     params = jax.tree.map(lambda leaf: leaf[0], trained.params)
-    outputs = jax.jit(lambda x: jax.lax.map(lambda one: model.apply(params, one), x, batch_size=1_024))(arrays[0])
-    return np.asarray(outputs[:, 1] - outputs[:, 0])
+    outputs = np.asarray(task_outputs(model, params, arrays[0]))
+    return outputs[:, 1] - outputs[:, 0]
 
 
 def deep_fm(samples, x, y, rows, seed: int) -> np.ndarray:

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.evidence.folds import Folds
+from demix_jax.gradients.per_example import Loss, PyTree
 from demix_jax.influence.matrix import influence_matrix, self_influence
 from demix_jax.models import TaskModel, train_task_model
 
-PyTree = Any
 _SAMPLES_AT_ONCE = 1_024  # a network over histories keeps hundreds of numbers for each of a sample's clicks
 
 
@@ -50,14 +50,11 @@ class NetworkFolds:
 
     def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
         """See `FoldModels`."""
-        return np.asarray(_apply(self.model, self._of_fold(fold), self._batch(rows)["x"]))
+        return np.asarray(task_outputs(self.model, self._of_fold(fold), self._batch(rows)["x"]))
 
     def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `FoldModels`."""
-        params, batch = self._of_fold(fold), self._batch(rows)
-        matrix = influence_matrix(self.model.loss, params, batch, self._batch(valid_rows), normalize="cosine")
-        squared = -np.asarray(self_influence(self.model.loss, params, batch))
-        return np.asarray(matrix), np.sqrt(np.maximum(squared, 0.0))
+        return cosine_influence(self.model.loss, self._of_fold(fold), self._batch(rows), self._batch(valid_rows))
 
     def _batch(self, rows: np.ndarray) -> PyTree:
         return {"x": jax.tree.map(lambda leaf: leaf[rows], self.x), "y": self.y[rows]}
@@ -75,6 +72,30 @@ def train_fold_models(
     return NetworkFolds(model, trained.params, x, y, np.asarray(trained.valid_loss))
 
 
+def cosine_influence(
+    loss: Loss, params: PyTree, batch: PyTree, valid: PyTree, *, select: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """How samples act on validation samples, and how strongly they pull at the parameters.
+
+    Args:
+      loss: maps (params, example) to a scalar.
+      batch, valid: pytrees of n and of S samples.
+      select: which leaves of the parameters count, as in `influence_matrix`.
+    Returns:
+      −cosine of the gradients f32[n, S], negative: raising the sample's weight lowers that loss; and the lengths f32[n]
+      of the gradients of `batch`.
+    """
+    matrix = influence_matrix(loss, params, batch, valid, normalize="cosine", select=select)
+    return np.asarray(matrix), gradient_lengths(loss, params, batch, select=select)
+
+
+def gradient_lengths(loss: Loss, params: PyTree, batch: PyTree, *, select: str | None = None) -> np.ndarray:
+    """f32[n]: the Euclidean length of each sample's gradient."""
+    squared = -np.asarray(self_influence(loss, params, batch, select=select))
+    return np.sqrt(np.maximum(squared, 0.0))
+
+
 @functools.partial(jax.jit, static_argnums=0)
-def _apply(model: TaskModel, params: PyTree, x: PyTree) -> jax.Array:
+def task_outputs(model: TaskModel, params: PyTree, x: PyTree) -> jax.Array:
+    """What the model says of n samples, f32[n, K], some at a time."""
     return jax.lax.map(lambda one: model.apply(params, one), x, batch_size=_SAMPLES_AT_ONCE)

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from demix_jax.evidence.folds import Folds
-from demix_jax.influence.matrix import influence_matrix, self_influence
+from demix_jax.fold_models import cosine_influence
 from demix_jax.preference.model import ADAPTER, PreferenceModel
 from demix_jax.preference.order import Order
 
@@ -56,13 +56,8 @@ class PairFolds:
 
     def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """−cosine of the adapters' gradients f32[n, S], and the lengths of those of `rows` f32[n]."""
-        params, batch = self._params(fold), take(self.examples, rows)
-        options: dict[str, Any] = {"select": ADAPTER}
-        matrix = influence_matrix(
-            self.model.loss, params, batch, take(self.examples, valid_rows), normalize="cosine", **options
-        )
-        squared = -np.asarray(self_influence(self.model.loss, params, batch, **options))
-        return np.asarray(matrix), np.sqrt(np.maximum(squared, 0.0))
+        samples = take(self.examples, rows), take(self.examples, valid_rows)
+        return cosine_influence(self.model.loss, self._params(fold), *samples, select=ADAPTER)
 
     def _params(self, fold: int) -> PyTree:
         return {"frozen": self.frozen, "adapter": self.adapters[fold]}
