@@ -105,13 +105,13 @@ def diagnose(
     Raises:
       InputError: the table, a name or a file cannot be used; the message says why and what to do.
     """
-    from demix_jax.data import check_table, table_notes
+    from demix_jax.data import as_table, check_table, table_notes
 
     classifier = check_options(model, classifier)
     source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
-    train = as_frame(train)
+    train = as_table(train)
     check_table(train, label, task=task)
-    valid = None if valid is None else as_frame(valid)
+    valid = None if valid is None else as_table(valid)
     if valid is not None:
         check_valid(train, valid)
     steps = Steps(progress)
@@ -211,19 +211,6 @@ def conclude(
         label=encoder.label,
         summary=_summary(train, valid, encoder, dataset, description, verdict, steps) | settings,
     )
-
-
-def as_frame(table: pd.DataFrame | str | os.PathLike) -> pd.DataFrame:
-    """The table, read if it is a path."""
-    import pandas as pd
-
-    from demix_jax.data import read_table
-
-    if isinstance(table, pd.DataFrame):
-        return table
-    if isinstance(table, (str, os.PathLike)):
-        return read_table(table)
-    raise InputError(f"The table is a {type(table).__name__}; give a pandas DataFrame or the path of a file.")
 
 
 def check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:

@@ -15,7 +15,6 @@ from demix_jax.describe import describe
 from demix_jax.diagnose import (
     Diagnosis,
     Fitted,
-    as_frame,
     check_options,
     check_valid,
     conclude,
@@ -82,7 +81,7 @@ def diagnose_out_of_core(
     Raises:
       InputError: as `diagnose`, or `fit_rows` is too small.
     """
-    from demix_jax.data import check_table, table_notes
+    from demix_jax.data import as_table, check_table, table_notes
     from demix_jax.data.survey import survey_table
     from demix_jax.data.table import num_cells, table_chunks
     from demix_jax.files import DIAGNOSIS_FILES, atomic_paths, check_writable, json_text
@@ -95,7 +94,7 @@ def diagnose_out_of_core(
     path, folder = Path(train).expanduser(), Path(out)
     num_cells(path)
     check_writable(folder, folder=True)
-    valid = None if valid is None else as_frame(valid)
+    valid = None if valid is None else as_table(valid)
     steps = Steps(progress)
     with steps("read the table", 0) as advance:
         survey = survey_table(

@@ -107,8 +107,7 @@ def inject_errors(
             names = usable_columns(table, label)
             rule = find_shortcut(table, label, names, classes, spurious, shortcut_kind, tuple(group_kinds), rng_rule)
         else:
-            rule = parse_shortcut(shortcut, table, label) if isinstance(shortcut, str) else shortcut
-            check_rule(rule, table, label)
+            rule = given_rule(shortcut, table, label)
         stay, broken, made = construct_shortcut(table, rule, spurious, rng_rows)
     clean = table.iloc[stay].reset_index(drop=True)
 
@@ -176,6 +175,7 @@ def _check_table(table: pd.DataFrame, label: str) -> None:
 
 
 def check_rates(label_errors: float, feature_errors: float, spurious: float, cell_share: float) -> None:
+    """Raise InputError unless these are shares, of one table."""
     rates = {"label_errors": label_errors, "feature_errors": feature_errors, "cell_share": cell_share}
     for name, rate in rates.items():
         if not 0.0 <= rate <= 1.0:
@@ -197,7 +197,14 @@ def check_choice(name: str, given: tuple[str, ...], known: tuple[str, ...]) -> N
         raise InputError(f"{name} was given {what}; choose among {', '.join(known)}.")
 
 
-def check_rule(rule: ShortcutRule, table: pd.DataFrame, label: str) -> None:
+def given_rule(shortcut: ShortcutRule | str, table: pd.DataFrame, label: str) -> ShortcutRule:
+    """The rule itself, read first where it is text; InputError if it is none for this table and label."""
+    rule = parse_shortcut(shortcut, table, label) if isinstance(shortcut, str) else shortcut
+    _check_rule(rule, table, label)
+    return rule
+
+
+def _check_rule(rule: ShortcutRule, table: pd.DataFrame, label: str) -> None:
     check_choice("the shortcut's kind", (rule.kind,), SHORTCUT_KINDS)
     if rule.positive.column != label:
         raise InputError(

@@ -9,14 +9,8 @@ import numpy as np
 from demix_jax.checks import InputError
 from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, FEATURE_KINDS, corrupt_features, usable_columns
 from demix_jax.corruption.groups import series_of
-from demix_jax.corruption.inject import check_choice, check_rates, check_rule, generator, truth_table
-from demix_jax.corruption.shortcuts import (
-    Shortcut,
-    ShortcutRule,
-    construct_shortcut,
-    find_shortcut,
-    parse_shortcut,
-)
+from demix_jax.corruption.inject import check_choice, check_rates, generator, given_rule, truth_table
+from demix_jax.corruption.shortcuts import Shortcut, ShortcutRule, construct_shortcut, find_shortcut
 
 if TYPE_CHECKING:
     import jax
@@ -81,7 +75,11 @@ def inject_interaction_errors(
 
     stay, broken, made = np.arange(len(samples)), np.zeros(len(samples), bool), None
     if spurious > 0:
-        rule = _rule(samples.table, label, names, spurious, shortcut, rng_rule)
+        if shortcut is None:
+            kinds = ("value", "set", "threshold")
+            rule = find_shortcut(samples.table, label, names, True, spurious, "two-sided", kinds, rng_rule)
+        else:
+            rule = given_rule(shortcut, samples.table, label)
         stay, broken, made = construct_shortcut(samples.table, rule, spurious, rng_rows)
     kept = samples.take(stay)
     clean, count = kept.table, round(feature_errors * len(stay))
@@ -104,14 +102,6 @@ def inject_interaction_errors(
     table[label] = np.where(flipped, 1 - clean[label], clean[label])
     truth = truth_table(series_of(clean, label), flipped, cells, broken, stay, names)
     return InjectedInteractions(kept.with_table(table), truth, made)
-
-
-def _rule(table, label, names, spurious, shortcut, rng) -> ShortcutRule:
-    if shortcut is None:
-        return find_shortcut(table, label, names, True, spurious, "two-sided", ("value", "set", "threshold"), rng)
-    rule = parse_shortcut(shortcut, table, label) if isinstance(shortcut, str) else shortcut
-    check_rule(rule, table, label)
-    return rule
 
 
 def _of(role: str, names: list[str]) -> list[str]:

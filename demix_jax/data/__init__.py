@@ -3,7 +3,7 @@
 from demix_jax.data.encoding import Dataset, TableEncoder
 from demix_jax.data.kinds import Column
 from demix_jax.data.named import NAMES, adult_sample, load_named
-from demix_jax.data.table import check_table, infer_task, read_table, table_notes
+from demix_jax.data.table import as_table, check_table, infer_task, read_table, table_notes
 
 __all__ = [
     "NAMES",
@@ -11,6 +11,7 @@ __all__ = [
     "Dataset",
     "TableEncoder",
     "adult_sample",
+    "as_table",
     "check_table",
     "infer_task",
     "load_named",

@@ -42,6 +42,19 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
     return frame
 
 
+def as_table(table: pd.DataFrame | str | os.PathLike, what: str = "The table") -> pd.DataFrame:
+    """`table` itself, or what `read_table` reads where it is a path; `what` names it in the message.
+
+    Raises:
+      InputError: it is neither, or `read_table` refuses it.
+    """
+    if isinstance(table, pd.DataFrame):
+        return table
+    if isinstance(table, (str, os.PathLike)):
+        return read_table(table)
+    raise InputError(f"{what} is a {type(table).__name__}; give a pandas DataFrame or the path of a file.")
+
+
 def table_chunks(
     path: str | os.PathLike, num_rows: int, *, as_text: frozenset[str] = frozenset()
 ) -> Iterator[pd.DataFrame]:

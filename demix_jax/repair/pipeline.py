@@ -124,14 +124,11 @@ def _check_options(options: Options, seed: int) -> None:
 
 
 def _read(train: pd.DataFrame | str | Path) -> pd.DataFrame:
-    import pandas as pd
+    from demix_jax.data.table import as_table, refuse_duplicate_names
 
-    from demix_jax.data.table import read_table, refuse_duplicate_names
-
-    if isinstance(train, pd.DataFrame):
-        refuse_duplicate_names(train, "The table")
-        return train
-    return read_table(train)
+    frame = as_table(train)
+    refuse_duplicate_names(frame, "The table")
+    return frame
 
 
 def _take_weights(frame: pd.DataFrame) -> tuple[np.ndarray | None, str]:

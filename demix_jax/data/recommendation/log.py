@@ -10,7 +10,7 @@ import pandas as pd
 
 from demix_jax.checks import InputError
 from demix_jax.data.kinds import as_dates, column_of, date_format, infer_column, levels, nature, raw_numbers
-from demix_jax.data.table import read_table, refuse_duplicate_names
+from demix_jax.data.table import as_table, refuse_duplicate_names
 
 Table = pd.DataFrame | str | os.PathLike
 
@@ -66,7 +66,7 @@ def read_recommendation_data(
       InputError: a column is absent or has no values, times cannot be read, an id is listed twice in a side table, no
         id of a side table is in the log, or there are fewer than 30 interactions.
     """
-    frame = _as_table(interactions, "The interaction log")
+    frame = _checked(interactions, "The interaction log")
     notes: list[str] = []
     log = _read_log(frame, min_rating, notes)
     sides = {}
@@ -75,14 +75,12 @@ def read_recommendation_data(
             notes.append(f"There is no table of {role}s, so they have no side features; give one with {role}s=.")
             sides[role] = pd.DataFrame(index=pd.Index(log[role].unique(), name=role))
         else:
-            sides[role] = _read_side(_as_table(table, f"The table of {role}s"), role, log, notes)
+            sides[role] = _read_side(_checked(table, f"The table of {role}s"), role, log, notes)
     return RecommendationData(log, sides["user"], sides["item"], _category(sides["item"], category), tuple(notes))
 
 
-def _as_table(table: Table, what: str) -> pd.DataFrame:
-    frame = read_table(table) if isinstance(table, str | os.PathLike) else table
-    if not isinstance(frame, pd.DataFrame):
-        raise InputError(f"{what} is a {type(frame).__name__}; give a pandas DataFrame or the path of a file.")
+def _checked(table: Table, what: str) -> pd.DataFrame:
+    frame = as_table(table, what)
     refuse_duplicate_names(frame, what)
     return frame
 
@@ -122,10 +120,11 @@ def _read_log(frame: pd.DataFrame, min_rating: float | None, notes: list[str]) -
         rating = raw_numbers(_required(frame, "rating", what))
         if np.isnan(rating).any():
             raise InputError(f"{what} has ratings that are not numbers; correct them, or do without min_rating.")
-        log["clicked"] = rating >= min_rating
-        if (high := rating >= min_rating).all() or not high.any():
+        high = rating >= min_rating
+        if high.all() or not high.any():
             which = "Every" if high.all() else "No"
             raise InputError(f"{which} rating is at least {min_rating:g}; choose another min_rating.")
+        log["clicked"] = high
     copies = log.duplicated(["user", "item", "seconds"]).to_numpy()
     if copies.any():
         notes.append(f"{copies.sum():,} interactions are listed twice (same user, item and time); copies were dropped.")

@@ -120,13 +120,14 @@ def make_samples(
     item = items.get_indexer(pd.Index(log["item"]))
     seconds, clicked = log["seconds"].to_numpy(), log["clicked"].to_numpy()
     past = _Clicks(user[clicked], item[clicked], seconds[clicked], len(users))
-    split = np.array(SPLITS, dtype=object)[_split_numbers(seconds)]
+    number = _split_numbers(seconds)
+    split = np.array(SPLITS, dtype=object)[number]
 
     rows = np.flatnonzero(past.lengths(user, seconds) > 0)
     if without := len(log) - len(rows):
         notes.append(f"{without:,} interactions have no click of their user before them and make no samples.")
     if last_per_user is not None:
-        rows = rows[_last_per_group(user[rows] * len(SPLITS) + _split_numbers(seconds)[rows], last_per_user)]
+        rows = rows[_last_per_group(user[rows] * len(SPLITS) + number[rows], last_per_user)]
     rows = _thinned(rows, split, max_samples, 1 + negatives * clicked.mean(), rng, notes)
     candidates = _with_negatives(rows, user, item, seconds, clicked, len(items), negatives, rng, notes)
     if len(candidates.row) < _MIN_SAMPLES:
