@@ -78,7 +78,6 @@ def cosine_section(sizes: Sizes) -> dict:
         oracle = peers.torch_func(few, double=True)()
         reference = runs[TORCH].result
         at_kink = [near_kink(problem, batch) for batch in (problem.train, problem.valid)]
-        smooth = np.ix_(~at_kink[0], ~at_kink[1])
         flops = ghost_flops(problem.model.loss, problem.params, problem.train, problem.valid)
         rate = sgemm_rate()
         results.append(
@@ -89,17 +88,7 @@ def cosine_section(sizes: Sizes) -> dict:
                 "floor_seconds": flops * problem.num_pairs / rate,
                 "samples_at_kinks": int(at_kink[0].sum() + at_kink[1].sum()),
                 "methods": {
-                    name: _summary(run, problem)
-                    | {
-                        "max_error": float(np.abs(run.result[:, : sizes.oracle_columns] - oracle).max()),
-                        "max_difference_from_torch": float(np.abs(run.result - reference).max()),
-                        "max_difference_from_torch_off_kinks": float(np.abs(run.result - reference)[smooth].max()),
-                        "max_error_off_kinks": float(
-                            np.abs(run.result[:, : sizes.oracle_columns] - oracle)[~at_kink[0]][
-                                :, ~at_kink[1][: sizes.oracle_columns]
-                            ].max()
-                        ),
-                    }
+                    name: _summary(run, problem) | _differences(run.result, oracle, reference, at_kink)
                     for name, run in runs.items()
                 },
             }
@@ -259,6 +248,19 @@ def _summary(run: Run, problem: Problem) -> dict:
         "first_run_seconds": run.first,
         "pairs_per_second": problem.num_pairs / run.seconds,
         "memory_bytes": run.memory,
+    }
+
+
+def _differences(result: np.ndarray, oracle: np.ndarray, reference: np.ndarray, at_kink: list[np.ndarray]) -> dict:
+    """Largest difference of a matrix f[N, M] from the first columns `oracle` and from torch's, and the same off kinks."""
+    columns = oracle.shape[1]
+    error, difference = np.abs(result[:, :columns] - oracle), np.abs(result - reference)
+    rows, smooth = ~at_kink[0], ~at_kink[1]
+    return {
+        "max_error": float(error.max()),
+        "max_difference_from_torch": float(difference.max()),
+        "max_difference_from_torch_off_kinks": float(difference[np.ix_(rows, smooth)].max()),
+        "max_error_off_kinks": float(error[np.ix_(rows, smooth[:columns])].max()),
     }
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from benchmarks.records import markdown_table
+
 OURS = "demix_jax"
 _COLOURS = {
     "demix_jax, cosine": "#2a6f97",
@@ -30,7 +32,7 @@ def markdown(results: dict, picture: str) -> str:
     }
     claims = _claims(results)
     if claims:
-        parts += ["## What was asked for", _table(["claim", "target", "measured", "met"], claims)]
+        parts += ["## What was asked for", markdown_table(["claim", "target", "measured", "met"], claims)]
     for name, write in writers.items():
         if name in results:
             parts += write(results[name])
@@ -57,7 +59,7 @@ def _cosine(section: dict) -> list[str]:
         rows.append(["floor", _seconds(floor), f"{floor / ours:.2f} ×", *[""] * 6])
         parts += [
             f"### {_title(problem)}",
-            _table(
+            markdown_table(
                 ["method", "seconds", "to ours", "±", "pairs/s", "memory", "error", "from torch.func", "first run"],
                 rows,
             ),
@@ -80,7 +82,7 @@ def _gauss_newton(section: dict) -> list[str]:
     ]  # fmt: skip
     return [
         f"## Curvature: {_title(section)}",
-        _table(["method", "seconds, fit and scores", "to cosine", "memory", "±", "first run"], rows),
+        markdown_table(["method", "seconds, fit and scores", "to cosine", "memory", "±", "first run"], rows),
         f"λ = {section['damping']}, {section['samples']:,} curvature samples. Relative error of GaussNewton against "
         f"converged conjugate gradients in float64 (residual {section['cg_residual']:.0e}), two validation samples: "
         f"**{section['error_against_cg']:.1e}**. kronfluence runs once; its inner product, without curvature, is given "
@@ -95,7 +97,7 @@ def _exactness(section: dict) -> list[str]:
     ]
     return [
         "## Gauss–Newton against the explicit inverse in float64",
-        _table(["model (one output: regression)", "P", "relative error"], rows),
+        markdown_table(["model (one output: regression)", "P", "relative error"], rows),
         f"N = {section['problems'][0]['num_train']}, M = {section['problems'][0]['num_valid']}, all samples in the "
         f"curvature, λ = {section['problems'][0]['damping']}; norm of the difference over the norm of the matrix.",
     ]
@@ -119,7 +121,7 @@ def _peers(section: dict) -> list[str]:
     if section["not_installed"]:
         notes.append(f"Not installed in this run: {', '.join(section['not_installed'])}.")
     head = ["method", "seconds", "to ours", "pairs/s", "memory", "correlation with ours"]
-    return [f"## Other libraries: {_title(section)}", _table(head, rows), *notes]
+    return [f"## Other libraries: {_title(section)}", markdown_table(head, rows), *notes]
 
 
 def _scaling(section: dict) -> list[str]:
@@ -132,7 +134,7 @@ def _scaling(section: dict) -> list[str]:
             for letter, key in (("N", "num_train"), ("M", "num_valid"), ("P", "num_parameters"))
             if len({p[key] for p in points}) == 1
         )
-        parts += [f"### {axis} ({fixed}; one run each)", _table([axis, "model", *names], rows)]
+        parts += [f"### {axis} ({fixed}; one run each)", markdown_table([axis, "model", *names], rows)]
     return parts
 
 
@@ -216,11 +218,6 @@ def _first(method: dict) -> str:
 
 def _memory(value: int | None) -> str:
     return "" if value is None else f"{value / 1e6:,.0f} MB"
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
 def plot(curves: dict[str, Any], path: Path) -> None:

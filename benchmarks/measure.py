@@ -78,7 +78,7 @@ class PeakMemory:
         try:
             ctypes.CDLL(None).malloc_trim(0)  # give freed memory back, or reuse of it would not show
             Path("/proc/self/clear_refs").write_text("5")
-            self._before = _status("VmRSS")
+            self._before = status_bytes("VmRSS")
         except (OSError, AttributeError):
             self._before = None
 
@@ -86,10 +86,11 @@ class PeakMemory:
         """Bytes at the peak beyond what was there before and the output."""
         if self._before is None:
             return None
-        return max(0, _status("VmHWM") - self._before - output_bytes)
+        return max(0, status_bytes("VmHWM") - self._before - output_bytes)
 
 
-def _status(field: str) -> int:
+def status_bytes(field: str) -> int:
+    """A size of this process that the system keeps, such as VmRSS, in bytes (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 

@@ -31,7 +31,7 @@ from demix_jax.describe import SET_SIZE
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.folds import fold_blocks
 from demix_jax.files import atomic_paths
-from demix_jax.vectors import CHANNELS
+from demix_jax.vectors import CHANNELS, feature_similarity, label_similarity
 
 if TYPE_CHECKING:
     from demix_jax import Diagnosis
@@ -109,16 +109,16 @@ def paper_flags(params: Any, dataset: Dataset, diagnosis: Diagnosis) -> np.ndarr
     rows above that.
     """
     probability = np.zeros((len(dataset.y), len(ERROR_TYPES)), np.float32)
-    unit = dataset.x / (np.linalg.norm(dataset.x, axis=1, keepdims=True) + 1e-6)
     loss = -np.log(np.maximum(diagnosis.evidence.p_given_label, 1e-3))
     for f, rows, padded in fold_blocks(diagnosis.fold, len(diagnosis.validation_rows), _BLOCK):
         valid = diagnosis.validation_rows[f][:SET_SIZE]
-        if dataset.task == "classification":
-            same_label = dataset.y[padded, None] == dataset.y[valid]
-        else:
-            same_label = np.exp(-2 * np.abs(dataset.y[padded, None] - dataset.y[valid]))
         influence = diagnosis.influence[padded, : len(valid)]
-        channels = (influence, unit[padded] @ unit[valid].T, same_label, np.broadcast_to(loss[valid], influence.shape))
+        channels = (
+            influence,
+            feature_similarity(dataset.x[padded], dataset.x[valid]),
+            label_similarity(dataset.y[padded], dataset.y[valid], task=dataset.task),
+            np.broadcast_to(loss[valid], influence.shape),
+        )
         logits = _logits(params, np.stack(channels, axis=-1).astype(np.float32))
         probability[rows] = np.asarray(jax.nn.sigmoid(logits))[: len(rows)]
     return probability >= [f1_threshold(probability[:, t]) for t in range(len(ERROR_TYPES))]

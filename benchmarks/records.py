@@ -1,4 +1,4 @@
-"""What a benchmark remembers: one JSON line per finished trial, and where and with what it ran."""
+"""What a benchmark leaves behind: a JSON line per finished trial, where and with what it ran, and tables of text."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ def provenance(script: str = "debugging") -> dict:
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in names},
         "command": shlex.join(["python", "-m", f"benchmarks.{script}", *sys.argv[1:]]),
     }
+
+
+def markdown_table(head: list[str], rows: list[list[str]]) -> str:
+    """A table of texts in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _version(name: str) -> str:

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from benchmarks.influence_problems import Problem, mlp_problem, table_like
-from benchmarks.measure import num_parameters
+from benchmarks.measure import num_parameters, status_bytes
 from demix_jax import EKFAC, GaussNewton, Identity, influence_blocks, influence_matrix, influence_plan, write_influence
 from demix_jax.influence.sharded import TRAIN_AXIS
 
@@ -53,11 +53,6 @@ class AnonymousMemory:
     @staticmethod
     def _now() -> int:
         return status_bytes("RssAnon")
-
-
-def status_bytes(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
 
 
 def problem(rows: int, columns: int, widths: list[int], data: str) -> tuple[Problem, dict]:

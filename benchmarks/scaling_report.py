@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmarks.records import markdown_table
 from demix_jax.sizes import in_words
 
 _AXES = {
@@ -47,7 +48,7 @@ def _curve(section: dict, letter: str, words: str) -> list[str]:
     return [
         f"## {letter}, {words} ({fixed})",
         "`influence_blocks`, each block dropped; fastest and median of several runs, compiled before.",
-        _table([letter, "fastest", "median", "pairs/s", "memory"], rows),
+        markdown_table([letter, "fastest", "median", "pairs/s", "memory"], rows),
         f"Time grows with the power **{section['exponent']:.2f}** of {letter}; beyond the "
         f"{_seconds(section['fixed_seconds'])} that the smallest problem takes along this axis, with the power "
         f"**{section['added']:.2f}**.",
@@ -65,7 +66,7 @@ def _devices(section: dict) -> list[str]:
         f"## Devices (N = {points[0]['rows']:,}, M = {points[0]['columns']:,})",
         "`influence_matrix(mesh=…)` on virtual devices of one CPU, which share its cores: this measures what dealing "
         "the work out costs, not what more devices gain.",
-        _table(["devices", "seconds", "to one"], rows),
+        markdown_table(["devices", "seconds", "to one"], rows),
         _run_line(section),
     ]
 
@@ -92,7 +93,7 @@ def _plans(section: dict) -> list[str]:
     return [
         "## Plans",
         "Predicted by `influence_plan` / taken by `write_influence` from a cold start.",
-        _table(["matrix", "time", "memory", "disk", "planning took"], rows),
+        markdown_table(["matrix", "time", "memory", "disk", "planning took"], rows),
         _run_line(section),
     ]
 
@@ -121,11 +122,6 @@ def plot(results: dict, path: Path) -> None:
         place.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _seconds(value: float) -> str:

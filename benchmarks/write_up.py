@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.peers import NO_RATE
+from benchmarks.records import markdown_table
 from benchmarks.retraining import STATES
 from benchmarks.summary import reliability_bins
 from demix_jax.error_types import ERROR_TYPES
@@ -63,7 +64,7 @@ def _headline(results: dict) -> str:
             names = ("macro_f1", "best_of_peers", "any_f1", "ece")
             cells += [_number(scores[name]) if scores else "–" for name in names]
         rows.append(cells)
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _by_type(results: dict) -> str:
@@ -75,7 +76,7 @@ def _by_type(results: dict) -> str:
     for table, entry in results["tables"].items():
         for share, scores in entry["by_clean_share"].items():
             rows += [[f"{table}, α = {share}", *_type_cells(name, scores)] for name in ERROR_TYPES]
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _type_cells(name: str, scores: dict) -> list[str]:
@@ -95,7 +96,7 @@ def _peers(results: dict) -> str:
         "F1 throughout. A single ranking (loss, isolation forest, neighbours' labels, gradient norm, scalar influence) "
         "is cut once per type, at that type's true rate."
     )
-    return _table(head, rows) + "\n\n" + note
+    return markdown_table(head, rows) + "\n\n" + note
 
 
 def _after_repair(results: dict) -> str:
@@ -114,17 +115,12 @@ def _after_repair(results: dict) -> str:
         "Trained on the table in each state, tested on clean rows of the original mix. Recovered: part of the gap "
         f"between corrupted and repaired by truth, by AUC or R², where that gap is above 0.002.{mean}"
     )
-    return _table(head, rows) + "\n\n" + note
+    return markdown_table(head, rows) + "\n\n" + note
 
 
 def _clean(flagged: dict) -> str:
     rows = [[table, *(_percent(shares[name], 1) for name in ERROR_TYPES)] for table, shares in flagged.items()]
-    return _table(["table", *(_TYPE_NAMES[name] for name in ERROR_TYPES)], rows)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+    return markdown_table(["table", *(_TYPE_NAMES[name] for name in ERROR_TYPES)], rows)
 
 
 def _number(value: float | None) -> str:

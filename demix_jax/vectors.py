@@ -49,21 +49,31 @@ def influence_vectors(influence: np.ndarray, train: Side, valid: Side, *, task: 
     """
     shape = influence.shape
     if task == "classification":
-        label_similarity = (train.y[:, None] == valid.y[None]).astype(np.float32)
         prediction_similarity = train.prediction @ valid.prediction.T
     else:
-        label_similarity = np.exp(-2 * np.abs(train.y[:, None] - valid.y[None]))
         prediction_similarity = np.exp(-2 * np.abs(train.prediction - valid.prediction.T))
     channels = (
         influence,
-        _unit(train.x) @ _unit(valid.x).T,
+        feature_similarity(train.x, valid.x),
         prediction_similarity,
-        label_similarity,
+        label_similarity(train.y, valid.y, task=task),
         np.broadcast_to(valid.p_given, shape),
         (train.in_group[:, None] == valid.in_group[None]).astype(np.float32),
         np.broadcast_to(valid.rule_ratio, shape),
     )
     return np.stack(channels, axis=-1).astype(np.float32)
+
+
+def feature_similarity(train_x: np.ndarray, valid_x: np.ndarray) -> np.ndarray:
+    """Cosines f32[n, S] of encoded features f32[n, D] and f32[S, D]."""
+    return _unit(train_x) @ _unit(valid_x).T
+
+
+def label_similarity(train_y: np.ndarray, valid_y: np.ndarray, *, task: str) -> np.ndarray:
+    """Of labels [n] and [S], f[n, S]: 1 for equal ones, else 0; for regression exp(−2 |difference|)."""
+    if task == "classification":
+        return (train_y[:, None] == valid_y[None]).astype(np.float32)
+    return np.exp(-2 * np.abs(train_y[:, None] - valid_y[None]))
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
