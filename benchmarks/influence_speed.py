@@ -252,7 +252,7 @@ def _summary(run: Run, problem: Problem) -> dict:
 
 
 def _differences(result: np.ndarray, oracle: np.ndarray, reference: np.ndarray, at_kink: list[np.ndarray]) -> dict:
-    """Largest difference of a matrix f[N, M] from the first columns `oracle` and from torch's, and the same off kinks."""
+    """Largest differences of a matrix f[N, M] from `oracle`, its first columns, and from `reference`, and off kinks."""
     columns = oracle.shape[1]
     error, difference = np.abs(result[:, :columns] - oracle), np.abs(result - reference)
     rows, smooth = ~at_kink[0], ~at_kink[1]
