@@ -17,7 +17,7 @@ from demix_jax.classifier import ErrorClassifier, Verdict, load_classifier, tabl
 from demix_jax.describe import Description, describe
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import RowEvidence, gather_evidence
-from demix_jax.explanation import Evidence, diagnosis_table, explain
+from demix_jax.explanation import Evidence, Tally, diagnosis_table, explain
 from demix_jax.fold_models import NetworkFolds, train_fold_models
 from demix_jax.models import MODELS, make_task_model
 from demix_jax.progress import Steps
@@ -247,9 +247,9 @@ def joined(train: Dataset, valid: Dataset) -> Dataset:
 def _summary(train, valid, encoder, dataset, description, verdict: Verdict, steps) -> dict:
     from demix_jax.fingerprint import fingerprint
 
-    classifier = verdict.table.classifier
-    return {
-        "rows": len(train),
+    classifier, tally = verdict.table.classifier, Tally()
+    tally.add(verdict.probability >= verdict.threshold, verdict.probability)
+    return tally.summary() | {
         "valid_rows": 0 if valid is None else len(valid),
         "label": encoder.label,
         "task": dataset.task,
@@ -259,19 +259,12 @@ def _summary(train, valid, encoder, dataset, description, verdict: Verdict, step
             "trained_on": classifier.card.get("tables", []),
         },
         "fingerprint": fingerprint(train),
-        **counted((verdict.probability >= verdict.threshold).sum(axis=0), len(train)),
         "thresholds": {name: float(verdict.threshold[t]) for t, name in enumerate(ERROR_TYPES)},
         "validation": _validation_metric(dataset, description),
         "columns": {str(column.name): column.kind for column in encoder.columns},
         "seconds": steps.rounded(),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
     }
-
-
-def counted(num_flagged: np.ndarray, num_rows: int) -> dict[str, dict[str, float]]:
-    """Counts and rates of the error types for a summary, from int[3]."""
-    by_type = dict(zip(ERROR_TYPES, map(int, num_flagged), strict=True))
-    return {"counts": by_type, "rates": {name: count / num_rows for name, count in by_type.items()}}
 
 
 def _version(package: str) -> str:

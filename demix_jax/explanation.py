@@ -148,3 +148,31 @@ def diagnosis_table(
         suspect[row] = ";".join(names[stands_out[np.argsort(-surprise[stands_out])]])
     table["suspect_columns"] = suspect
     return pd.DataFrame(table, index=index)
+
+
+class Tally:
+    """Counts flagged rows, a few at a time."""
+
+    def __init__(self) -> None:
+        self._num_rows, self._wrong = 0, 0
+        self._flagged, self._probability = np.zeros(len(ERROR_TYPES), np.int64), np.zeros(len(ERROR_TYPES))
+
+    def add(self, flags: np.ndarray, probability: np.ndarray) -> None:
+        """Count flags bool[n, 3] and probabilities f32[n, 3]."""
+        self._num_rows += len(flags)
+        self._wrong += int(flags[:, :2].any(axis=1).sum())
+        self._flagged += flags.sum(axis=0)
+        self._probability += (flags * probability).sum(axis=0, dtype=np.float64)
+
+    def summary(self) -> dict[str, Any]:
+        """rows; wrong_rows, with an error of the label or of features; counts, rates and the mean probability of those
+        flagged (None if there is none), by type."""
+        counts = dict(zip(ERROR_TYPES, self._flagged.tolist(), strict=True))
+        sums = zip(self._probability, self._flagged, strict=True)
+        return {
+            "rows": self._num_rows,
+            "wrong_rows": self._wrong,
+            "counts": counts,
+            "rates": {name: count / self._num_rows for name, count in counts.items()},
+            "mean_probability": dict(zip(ERROR_TYPES, (p / n if n else None for p, n in sums), strict=True)),
+        }

@@ -102,7 +102,8 @@ def _numbers(column: pd.Series) -> pd.Series:
     """The numbers that a column's text writes."""
     import pandas as pd
 
-    return pd.to_numeric(pd.Series(_text(column), dtype=object).where(~column.isna().to_numpy()), errors="coerce")
+    present = pd.Series(_text(column), dtype=object).where(~column.isna().to_numpy())
+    return pd.Series(pd.to_numeric(present, errors="coerce"))
 
 
 def _text(column: pd.Series) -> np.ndarray:

@@ -18,15 +18,13 @@ from demix_jax.diagnose import (
     check_options,
     check_valid,
     conclude,
-    counted,
     fit_table,
     joined,
     judge,
 )
-from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.cells import standing_out
 from demix_jax.evidence.rows import more_evidence
-from demix_jax.explanation import diagnosis_table, expected_labels
+from demix_jax.explanation import Tally, diagnosis_table, expected_labels
 from demix_jax.progress import Steps
 
 if TYPE_CHECKING:
@@ -41,14 +39,12 @@ class LargeDiagnosis:
     """A diagnosis that lies on disk.
 
     path: diagnosis.csv, a line per row of the table in its order, with the columns of `Diagnosis.table`.
-    sample: the diagnosis of the rows that the models were fitted on, with all that explains it; the index of its tables
-      is the rows' numbers in the file.
-    summary: as in `Diagnosis`, of all rows; fitted_rows: how many the models were fitted on.
+    sample: the diagnosis of the rows that the models were fitted on, with all that explains it. The index of its tables
+      is the rows' numbers in the file. Its summary counts all rows of the file.
     """
 
     path: Path
     sample: Diagnosis
-    summary: dict[str, Any]
 
 
 def diagnose_out_of_core(
@@ -110,31 +106,28 @@ def diagnose_out_of_core(
     notes = table_notes(sample, label, task=survey.task)
     settings = {"model": model, "seed": seed, "train": os.fspath(train), "notes": notes}
     of_sample = conclude(sample, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
-    judging = _Judging(fitted, verdict, sample.index.to_numpy())
-    digest, flagged = TableFingerprint(survey.text), np.zeros(len(ERROR_TYPES), np.int64)
+    judging, tally = _Judging(fitted, verdict, sample.index.to_numpy()), Tally()
+    digest = TableFingerprint(survey.text)
     with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table_path, summary_path, report_path):
         chunk_rows = -(-num_rows // -(-num_rows // _CHUNK_ROWS))  # all of about one size: compiled code is reused
         with table_path.open("w", encoding="utf-8", newline="") as file, steps("judge all rows", num_rows) as advance:
             for chunk in table_chunks(path, chunk_rows, as_text=survey.as_text):
-                judged = judging.judge(chunk)
-                judged.to_csv(file, index=False, header=file.tell() == 0)
                 digest.update(chunk)
-                flagged += judged[list(ERROR_TYPES)].to_numpy().sum(axis=0)
+                judging.judge(chunk, tally).to_csv(file, index=False, header=file.tell() == 0)
                 advance(len(chunk))
         steps.done()
-        told = f"Models were fitted on {len(sample):,} rows drawn at random."
-        of_all = counted(flagged, num_rows) | {
-            "rows": num_rows,
-            "fitted_rows": len(sample),
-            "notes": [told, *notes],
-            "fingerprint": digest.hexdigest(),
-            "seconds": steps.rounded(),
-        }
-        shown = f"This page shows {len(sample):,} rows drawn at random; {DIAGNOSIS_FILES[0]} has all {num_rows:,}."
-        of_sample.summary.update(drawn_from=num_rows, notes=[shown, *notes])
-        summary_path.write_text(json_text(of_sample.summary | of_all), encoding="utf-8")
+        told = f"The rows shown are among {len(sample):,} drawn at random, on which the models were fitted. "
+        of_sample.summary.update(
+            tally.summary(),
+            drawn_from=num_rows,
+            fitted_rows=len(sample),
+            fingerprint=digest.hexdigest(),
+            seconds=steps.rounded(),
+            notes=[f"{told}{DIAGNOSIS_FILES[0]} has all {num_rows:,} rows.", *notes],
+        )
+        summary_path.write_text(json_text(of_sample.summary), encoding="utf-8")
         report_path.write_text(render(of_sample, folder=folder), encoding="utf-8")
-    return LargeDiagnosis(folder / DIAGNOSIS_FILES[0], of_sample, of_sample.summary | of_all)
+    return LargeDiagnosis(folder / DIAGNOSIS_FILES[0], of_sample)
 
 
 class _Judging:
@@ -151,8 +144,8 @@ class _Judging:
         self._places = np.searchsorted(rows, drawn)
         self._valid, self._valid_evidence = fitted.dataset.take(rows), fitted.evidence.take(rows)
 
-    def judge(self, chunk: pd.DataFrame) -> pd.DataFrame:
-        """`Diagnosis.table` of rows whose index is their numbers in the table."""
+    def judge(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
+        """`Diagnosis.table` of rows whose index is their numbers in the table; counts them in `tally`."""
         encoder, models = self._fitted.encoder, self._fitted.models
         rows = encoder.transform(chunk)
         evidence = more_evidence(self._fitted.evidence, rows, self._folds(chunk.index.to_numpy()))
@@ -166,9 +159,11 @@ class _Judging:
             norms=self._fitted.description.norms,
         )
         probability = self._verdict.of_more(description.vectors, description.signals)
+        flags = probability >= self._verdict.threshold
+        tally.add(flags, probability)
         return diagnosis_table(
             chunk.index,
-            probability >= self._verdict.threshold,
+            flags,
             probability,
             expected_labels(encoder, description.evidence),
             standing_out(description.evidence.cells.surprise, rows.robust_z),

@@ -13,6 +13,8 @@ from demix_jax.checks import InputError
 from demix_jax.cli.arguments import Seed
 from demix_jax.files import DIAGNOSIS_FILES, SAMPLES_FILE, check_writable, same_file, write_table
 
+_MANY_CELLS = 10_000_000  # rows times columns, from which on a table is diagnosed out of core
+
 
 def diagnose(
     out: Annotated[Path, typer.Option(help="Folder for what is written.", show_default=False)],
@@ -49,6 +51,15 @@ def diagnose(
     classifier: Annotated[
         str, typer.Option(help='Error classifier: a weights file, or "default" for the one that comes along.')
     ] = "default",
+    out_of_core: Annotated[
+        bool | None,
+        typer.Option(
+            "--out-of-core/--in-memory",
+            help="Read TRAIN a few thousand rows at a time and fit models on a sample of it; by default from ten "
+            "million cells on.",
+        ),
+    ] = None,
+    fit_rows: Annotated[int, typer.Option(help="Rows in that sample.")] = 50_000,
     seed: Seed = 0,
 ) -> None:
     """Tell for every row of TRAIN whether its label or its features are wrong or it breaks a shortcut.
@@ -56,13 +67,13 @@ def diagnose(
     Writes diagnosis.csv, summary.json and report.html to the folder --out; for recommendation also samples.csv, the
     click samples that the log was made into.
     """
-    of_table = {"TRAIN": train, "--label": label, "--valid": valid}
+    of_table = {"TRAIN": train, "--label": label, "--valid": valid, "--out-of-core": out_of_core}
     of_log = {"--users": users, "--items": items, "--min-rating": min_rating}
     if task == "recommendation":
         _check_given({"--interactions": interactions}, of_table, "--task recommendation")
     elif task == "preference":
         needed = {"TRAIN": train, "--model": model}
-        unfit = {"--label": label, "--interactions": interactions, **of_log}
+        unfit = {"--label": label, "--out-of-core": out_of_core, "--interactions": interactions, **of_log}
         _check_given(needed, unfit, "--task preference")
     else:
         needed = {"TRAIN": train, "--label": label}
@@ -75,6 +86,7 @@ def diagnose(
             raise InputError(f"{out / name} is an input; it would be overwritten. Choose another folder for --out.")
 
     from demix_jax.classifier import load_classifier
+    from demix_jax.data.table import num_cells
     from demix_jax.progress import ProgressDisplay
 
     load_classifier(classifier)
@@ -88,7 +100,10 @@ def diagnose(
             show = _diagnose_pairs(cast(Path, train), out, options | {"valid": valid})
         else:
             options |= {"label": label, "valid": valid, "task": task}
-            show = _diagnose_table(cast(Path, train), out, options)
+            large = num_cells(cast(Path, train)) >= _MANY_CELLS if out_of_core is None else out_of_core
+            if large:
+                options["fit_rows"] = fit_rows
+            show = (_diagnose_large if large else _diagnose_table)(cast(Path, train), out, options)
     show()
 
 
@@ -100,6 +115,14 @@ def _diagnose_table(train: Path, out: Path, options: dict[str, Any]) -> Callable
     diagnosis = run(train, **options)
     diagnosis.save(out)
     return partial(print_diagnosis, diagnosis, train, out)
+
+
+def _diagnose_large(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
+    """The same for a table that need not fit in memory."""
+    from demix_jax.out_of_core import diagnose_out_of_core
+    from demix_jax.report.terminal import print_diagnosis
+
+    return partial(print_diagnosis, diagnose_out_of_core(train, out=out, **options).sample, train, out)
 
 
 def _diagnose_log(log: dict[str, Any], out: Path, options: dict[str, Any]) -> Callable[[], None]:

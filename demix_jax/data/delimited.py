@@ -72,7 +72,7 @@ def delimited_chunks(
     text = [q for q, name in enumerate(dialect.header) if name in as_text]
     with _opened(path) as file:
         with _understood(path, dialect):
-            reader = pd.read_csv(file, low_memory=False, chunksize=num_rows, **_options(dialect, text))
+            reader = cast(Any, pd.read_csv(file, low_memory=False, chunksize=num_rows, **_options(dialect, text)))
         with reader:
             while True:
                 with _understood(path, dialect):

@@ -19,6 +19,7 @@ from demix_jax.data.table import (
     is_parquet,
     refuse_empty,
     refuse_infinite,
+    refuse_nested,
     resolve_label,
     settle_task,
     table_chunks,
@@ -94,11 +95,13 @@ class _Reading:
 
     def take(self, chunk: pd.DataFrame) -> None:
         key = resolve_label(chunk, self._label)
+        refuse_nested(column_of(chunk, key))
         for name in chunk.columns:
             column = column_of(chunk, name)
             if not is_empty(column):
                 self._filled.add(str(name))
-                self._natures.setdefault(str(name), set()).add(nature(column))
+                stored = "bool" if pd.api.types.is_bool_dtype(column.dtype) else nature(column)
+                self._natures.setdefault(str(name), set()).add(stored)
                 self._infinite[str(name)] += count_infinite(column)
         self._text |= text_columns(chunk)
         self._targets.append(column_of(chunk, key))
@@ -114,7 +117,7 @@ class _Reading:
         else:
             kept = np.ones(len(keys), bool)
         stays, comes = kept[: len(self._keys)], kept[len(self._keys) :]
-        self._drawn = [*_subsets(self._drawn, stays), chunk[comes]]
+        self._drawn = [*_subsets(self._drawn, stays), chunk.iloc[np.flatnonzero(comes)]]
         self._keys = keys[kept]
 
     def _keep_rare(self, chunk: pd.DataFrame, key: object) -> None:
@@ -122,7 +125,7 @@ class _Reading:
             return
         place = chunk.groupby(key, sort=False, observed=True).cumcount()
         before = column_of(chunk, key).map(self._seen).astype(float).fillna(0.0)
-        self._rare.append(chunk[(place + before < _ROWS_PER_CLASS).to_numpy()])
+        self._rare.append(chunk.iloc[np.flatnonzero(place + before < _ROWS_PER_CLASS)])
         self._seen.update(column_of(chunk, key).value_counts().to_dict())
 
     def mixed(self) -> frozenset[str]:
@@ -138,13 +141,12 @@ class _Reading:
         task = settle_task(target, task)
         parts = [*self._drawn, *(self._rare if task == "classification" else [])]
         sample = pd.concat([part for part in parts if len(part)])
-        sample = sample[~sample.index.duplicated()].sort_index()
+        sample = sample.iloc[np.unique(sample.index, return_index=True)[1]]
         return Survey(len(target), task, sample, as_text, self._text)
 
 
 def _subsets(parts: list[pd.DataFrame], kept: np.ndarray) -> list[pd.DataFrame]:
     """The kept rows of tables that lie one after the other."""
-    starts = np.cumsum([0, *(len(part) for part in parts)])
-    return [
-        part[kept[start:stop]] for part, start, stop in zip(parts, starts[:-1], starts[1:], strict=True) if len(part)
-    ]
+    stops = np.cumsum([len(part) for part in parts])
+    spans = zip(parts, stops, strict=True)
+    return [part.iloc[np.flatnonzero(kept[stop - len(part) : stop])] for part, stop in spans if len(part)]

@@ -245,7 +245,7 @@ def count_infinite(column: pd.Series) -> int:
 def check_label(target: pd.Series, task: str) -> None:
     """Refuse a label that is missing somewhere, constant, infinite or unfit for the task; see `check_table`."""
     name = str(target.name)
-    _refuse_nested(target)
+    refuse_nested(target)
     refuse_missing_label(target)
     if count_infinite(target):
         raise InputError(
@@ -257,7 +257,8 @@ def check_label(target: pd.Series, task: str) -> None:
     settle_task(target, task)
 
 
-def _refuse_nested(target: pd.Series) -> None:
+def refuse_nested(target: pd.Series) -> None:
+    """Raise InputError if the label holds lists."""
     if pd.api.types.is_object_dtype(target.dtype) and pd.api.types.infer_dtype(target, skipna=True) == "mixed":
         nested = [v for v in target if isinstance(v, list | dict | set | np.ndarray)]
         if nested:

@@ -63,7 +63,7 @@ class RowEvidence(NamedTuple):
 
     def _per_row(self, parts: list[RowEvidence], rows: np.ndarray | slice) -> RowEvidence:
         def together(*arrays: np.ndarray) -> np.ndarray:
-            return np.concatenate(arrays)[rows] if len(arrays) > 1 else arrays[0][rows]
+            return np.concatenate(arrays)[rows]
 
         def fields(*tuples: Any) -> Any:
             return type(tuples[0])(*(together(*arrays) for arrays in zip(*tuples, strict=True)))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from demix_jax.error_types import ERROR_TYPES
 from demix_jax.report.html import Html, element, join
 from demix_jax.report.words import cell, chance, count, unusual
 
@@ -35,6 +36,39 @@ def column(frame: pd.DataFrame, name: object) -> pd.Series:
 def flagged(diagnosis: Diagnosis, error_type: str) -> np.ndarray:
     """bool[N]: the rows that were found to have the error."""
     return diagnosis.table[error_type].to_numpy() == 1
+
+
+class Totals(NamedTuple):
+    """Of all diagnosed rows.
+
+    rows: how many. wrong: how many with a wrong label or feature. counts: how many flagged, by type.
+    mean_probability: of those flagged; None where there is none.
+    """
+
+    rows: int
+    wrong: int
+    counts: dict[str, int]
+    mean_probability: dict[str, float | None]
+
+
+def totals(diagnosis: Diagnosis) -> Totals:
+    """Counts of what was found; of a table out of core in the whole table, of which the diagnosis holds a sample."""
+    summary = diagnosis.summary
+    if "drawn_from" in summary:
+        return Totals(summary["drawn_from"], summary["wrong_rows"], summary["counts"], summary["mean_probability"])
+    flags = {name: flagged(diagnosis, name) for name in ERROR_TYPES}
+    p = {name: diagnosis.table[f"p_{name}"].to_numpy(dtype=float)[rows] for name, rows in flags.items()}
+    return Totals(
+        len(diagnosis.table),
+        int((flags["label_error"] | flags["feature_error"]).sum()),
+        {name: int(rows.sum()) for name, rows in flags.items()},
+        {name: float(values.mean()) if len(values) else None for name, values in p.items()},
+    )
+
+
+def row_number(diagnosis: Diagnosis, row: int) -> int:
+    """The row's number in the file, counted from 0."""
+    return int(diagnosis.train.index[row]) if "drawn_from" in diagnosis.summary else row
 
 
 def most_certain(diagnosis: Diagnosis, error_type: str, limit: int = 10) -> np.ndarray:
@@ -73,8 +107,13 @@ def witnesses(diagnosis: Diagnosis, row: int, limit: int = 3) -> tuple[list[Witn
     order = usable[np.argsort(influence[usable], kind="stable")]
     helped = [m for m in order[:limit] if influence[m] < 0]
     harmed = [m for m in order[::-1][:limit] if influence[m] > 0]
-    as_witness = lambda m: Witness(int(places[m]), labels.iloc[int(places[m])], float(influence[m]))  # noqa: E731
-    return [as_witness(m) for m in helped], [as_witness(m) for m in harmed]
+
+    def witness(m: int) -> Witness:
+        place = int(places[m])
+        number = row_number(diagnosis, place) if diagnosis.valid is diagnosis.train else place
+        return Witness(number, labels.iloc[place], float(influence[m]))
+
+    return [witness(m) for m in helped], [witness(m) for m in harmed]
 
 
 def reason(diagnosis: Diagnosis, row: int, error_type: str) -> Html:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.report.charts import probability_figure, profile_figure
-from demix_jax.report.findings import Witness, flagged, most_certain, witnesses
+from demix_jax.report.findings import Witness, flagged, most_certain, totals, witnesses
 from demix_jax.report.html import Html, element
 from demix_jax.report.words import Words, chance, count, listed, percent, signed
 
@@ -36,9 +36,8 @@ def page(title: str, sections: Iterable[object]) -> Html:
 
 def headline(diagnosis: Diagnosis, noun: str = "row") -> tuple[str, str]:
     """What was found in one sentence, and what to know beside it. noun: what a row of the table stands for."""
-    total = len(diagnosis.table)
-    wrong = int((flagged(diagnosis, "label_error") | flagged(diagnosis, "feature_error")).sum())
-    broken = int(flagged(diagnosis, "spurious_correlation").sum())
+    total, wrong, counts, _ = totals(diagnosis)
+    broken = counts["spurious_correlation"]
     first = f"{wrong:,} of {count(total, noun)} ({percent(wrong / total)}) {'looks' if wrong == 1 else 'look'} wrong"
     if not wrong:
         first = f"None of {count(total, noun)} looks wrong"
@@ -71,8 +70,9 @@ def opening(
 
 
 def _card(diagnosis: Diagnosis, name: str, words: Words) -> Html:
-    num_flagged = int(flagged(diagnosis, name).sum())
-    share = num_flagged / len(diagnosis.table)
+    found = totals(diagnosis)
+    num_flagged = found.counts[name]
+    share = num_flagged / found.rows
     return element(
         "a",
         element("h2", words.names[name]),
@@ -97,6 +97,7 @@ def type_section(diagnosis: Diagnosis, name: str, words: Words, show: Callable[[
         content: object = element("p", f"{words.found_none} {words.plural[name]} to show.")
     else:
         shown = "all of them" if num_flagged == len(rows) else f"the {len(rows)} most certain of {num_flagged:,}"
+        shown += " among the rows drawn" if "drawn_from" in diagnosis.summary else ""
         how = f"Shown: {shown}. {words.noun.capitalize()}s count from 0. Open one for its {words.unfolds}."
         content = [
             element("p", words.reading[name]),

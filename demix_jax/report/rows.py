@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demix_jax.report import parts
-from demix_jax.report.findings import Witness, column, reason, suspects
+from demix_jax.report.findings import Witness, column, reason, row_number, suspects
 from demix_jax.report.html import Html, element, join
 from demix_jax.report.words import ROWS, cell
 
@@ -18,9 +18,9 @@ MAX_CELLS = 24
 def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -> Html:
     """The row as a block: number, probability and reason; unfolded, its values and its witnesses."""
     also = parts.other_types(diagnosis, row, error_type, ROWS)
-    index = diagnosis.train.index[row]
+    index, number = diagnosis.train.index[row], row_number(diagnosis, row)
     body = [
-        element("p", f"Index {cell(index)}", class_="small") if str(index) != str(row) else None,
+        element("p", f"Index {cell(index)}", class_="small") if str(index) != str(number) else None,
         element("p", f"also flagged: {also}", class_="small") if also else None,
         _cells(diagnosis, row, error_type),
         _witness_tables(diagnosis, row),
@@ -34,7 +34,8 @@ def row_name(diagnosis: Diagnosis, row: int) -> str:
     """ "Row 17", or with what names it in the table: "Row 17: user 259, item 176"."""
     names = [n for n in diagnosis.summary.get("identifiers", []) if n != "timestamp"]
     named = ", ".join(f"{name} {cell(column(diagnosis.train, name).iloc[row], 24)}" for name in names)
-    return f"Row {row}: {named}" if named else f"Row {row}"
+    number = row_number(diagnosis, row)
+    return f"Row {number}: {named}" if named else f"Row {number}"
 
 
 def _marked(diagnosis: Diagnosis, row: int, error_type: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.report.findings import flagged
+from demix_jax.report.findings import totals
 from demix_jax.report.parts import headline
 from demix_jax.report.words import ROWS, Words, percent
 
@@ -42,11 +42,11 @@ def print_types(diagnosis: Diagnosis, words: Words) -> None:
     for name in (f"{words.noun.capitalize()}s", "Share", "Mean probability"):
         table.add_column(name, justify="right")
     table.add_column("What to do")
+    found = totals(diagnosis)
     for name in ERROR_TYPES:
-        rows = flagged(diagnosis, name)
-        p = diagnosis.table[f"p_{name}"].to_numpy(dtype=float)[rows]
-        mean = f"{p.mean():.2f}" if len(p) else "–"
-        table.add_row(words.names[name], f"{rows.sum():,}", percent(float(rows.mean())), mean, words.advice[name])
+        count, mean = found.counts[name], found.mean_probability[name]
+        shown = "–" if mean is None else f"{mean:.2f}"
+        table.add_row(words.names[name], f"{count:,}", percent(count / found.rows), shown, words.advice[name])
     console.print(table)
 
 
