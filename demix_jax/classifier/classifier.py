@@ -28,6 +28,7 @@ PyTree = Any
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
 _CONTEXT_ROWS = 2_048  # rows that stand for the whole table
 _BLOCK = 2_048
+_ROWS_IN_CACHE = 128  # of a block, on a CPU: what the networks make of so many fits there
 _OWN_ARRAYS = ("signal_mean", "signal_scale", "slope", "table_slope", "offset", "floor")
 _FORMAT = "demix_jax error classifier 2"
 
@@ -173,7 +174,7 @@ class TableClassifier:
         inputs = signal_inputs(signals, known.signal_mean, known.signal_scale, self.among)
         num_rows = len(inputs)
         result = np.empty((len(known.slope), num_rows, len(ERROR_TYPES)), np.float32)
-        size = min(_BLOCK, num_rows)
+        size = min(_BLOCK, -(-num_rows // _ROWS_IN_CACHE) * _ROWS_IN_CACHE)
         for start in range(0, num_rows, size):
             rows = np.arange(start, min(start + size, num_rows))
             padded = np.resize(rows, size)
@@ -248,10 +249,14 @@ def _context(config, params, signals, facts):
 def _classify(config, params, vectors, signals, context):
     network = ErrorNetwork(config)
 
-    def member(params, context):
-        vectors32 = vectors.astype(np.float32)
+    def member(params, context, vectors, signals):
         mask = np.ones(vectors.shape[:2], bool)
-        states = network.apply(params, vectors32, mask, signals, method=ErrorNetwork.row_states)
+        states = network.apply(params, vectors.astype(np.float32), mask, signals, method=ErrorNetwork.row_states)
         return network.apply(params, states, context, method=ErrorNetwork.classify)[1]
 
-    return jax.vmap(member)(params, context)
+    def rows(both):
+        return jax.vmap(lambda params, context: member(params, context, *both))(params, context).swapaxes(0, 1)
+
+    size = _ROWS_IN_CACHE if jax.default_backend() == "cpu" else len(signals)
+    split = jax.tree.map(lambda a: a.reshape(-1, min(size, len(a)), *a.shape[1:]), (vectors, signals))
+    return jax.lax.map(rows, split).reshape(len(signals), -1, len(ERROR_TYPES)).swapaxes(0, 1)
