@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from demix_jax.cache import map_parts
 from demix_jax.checks import InputError
 from demix_jax.classifier.calibration import Calibration
 from demix_jax.classifier.decision import thresholds
@@ -28,7 +29,7 @@ PyTree = Any
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
 _CONTEXT_ROWS = 2_048  # rows that stand for the whole table
 _BLOCK = 2_048
-_ROWS_IN_CACHE = 128  # of a block, on a CPU: what the networks make of so many fits there
+_ROWS_IN_CACHE = 128
 _OWN_ARRAYS = ("signal_mean", "signal_scale", "slope", "table_slope", "offset", "floor")
 _FORMAT = "demix_jax error classifier 2"
 
@@ -257,6 +258,4 @@ def _classify(config, params, vectors, signals, context):
     def rows(both):
         return jax.vmap(lambda params, context: member(params, context, *both))(params, context).swapaxes(0, 1)
 
-    size = _ROWS_IN_CACHE if jax.default_backend() == "cpu" else len(signals)
-    split = jax.tree.map(lambda a: a.reshape(-1, min(size, len(a)), *a.shape[1:]), (vectors, signals))
-    return jax.lax.map(rows, split).reshape(len(signals), -1, len(ERROR_TYPES)).swapaxes(0, 1)
+    return map_parts(rows, (vectors, signals), _ROWS_IN_CACHE).swapaxes(0, 1)

@@ -12,10 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from demix_jax.cache import map_parts
 from demix_jax.evidence.folds import Folds, fold_blocks
 
 PyTree = Any
 _ABSENT = -1e9  # logit of a code that the column does not have
+_ROWS_IN_CACHE = 256
 _MAX_LABELS = 32  # rarer classes share the last code
 
 
@@ -226,9 +228,12 @@ def _fit(model, options, keys, codes, train, allowed):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _score(model, params, codes, is_label, allowed):
-    def leave_one_out(hidden):
-        return model.apply(params, codes, hidden, allowed, method=ColumnModel.leave_one_out)
+    def score(codes):
+        def leave_one_out(hidden):
+            return model.apply(params, codes, hidden, allowed, method=ColumnModel.leave_one_out)
 
-    log_p, entropy = leave_one_out(is_label)
-    log_p_with_label, _ = leave_one_out(jnp.zeros_like(is_label))
-    return jnp.stack([-log_p - entropy, log_p_with_label - log_p])
+        log_p, entropy = leave_one_out(is_label)
+        log_p_with_label, _ = leave_one_out(jnp.zeros_like(is_label))
+        return jnp.stack([-log_p - entropy, log_p_with_label - log_p], axis=1)
+
+    return map_parts(score, codes, _ROWS_IN_CACHE).swapaxes(0, 1)

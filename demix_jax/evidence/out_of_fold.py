@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -55,12 +57,6 @@ class FoldTrees:
 
     def predict(self, dataset: Dataset, fold: np.ndarray) -> OutOfFold:
         """Predictions for the rows of `dataset`, each by the learner of its fold i32[N]."""
-        prediction = self._prediction(dataset, fold)
-        return OutOfFold(prediction, probability_of_given(dataset, prediction, self.residuals))
-
-    def _prediction(
-        self, dataset: Dataset, fold: np.ndarray, on_fold: Callable[[int], None] = lambda rows: None
-    ) -> np.ndarray:
         features = tree_features(dataset)[0][:, self.keep]
         prediction = np.zeros((len(features), dataset.num_classes), np.float32)
 
@@ -70,8 +66,7 @@ class FoldTrees:
 
         for rows, predicted in _in_threads(of_fold, len(self.learners)):
             prediction[rows] = predicted
-            on_fold(len(rows))
-        return prediction
+        return OutOfFold(prediction, probability_of_given(dataset, prediction, self.residuals))
 
 
 def fit_trees(
@@ -99,20 +94,23 @@ def fit_trees(
     features, categorical = tree_features(dataset)
     keep = np.arange(len(categorical)) if drop_column is None else _features_without(dataset, drop_column)
 
-    def fit_fold(f: int) -> _Learner:
-        train = folds.train[f]
+    def fit_fold(f: int) -> tuple[_Learner, np.ndarray, np.ndarray]:
+        train, rows = folds.train[f], np.flatnonzero(folds.fold == f)
         train = train[np.linspace(0, len(train) - 1, min(len(train), max_train)).astype(int)]
-        return _fit(dataset, features[:, keep], categorical[keep], train, seed)
+        if len(keep):
+            learner = _fit(dataset, features[:, keep], categorical[keep], train, seed)
+        else:
+            learner = _Learner(None, _spread_of_labels(dataset))
+        return learner, rows, learner.predict(features[rows][:, keep])
 
-    if len(keep):
-        learners = list(_in_threads(fit_fold, len(folds.train)))
-    else:
-        learners = [_Learner(None, _spread_of_labels(dataset))] * len(folds.train)
-    trees = FoldTrees(learners, keep, None)
-    prediction = trees._prediction(dataset, folds.fold, on_fold)
-    if dataset.task == "regression":
-        trees = dataclasses.replace(trees, residuals=ResidualScale.fit(dataset.y, prediction[:, 0]))
-    return trees, OutOfFold(prediction, probability_of_given(dataset, prediction, trees.residuals))
+    prediction, learners = np.zeros((len(features), dataset.num_classes), np.float32), []
+    for learner, rows, predicted in _in_threads(fit_fold, len(folds.train)):
+        prediction[rows] = predicted
+        learners.append(learner)
+        on_fold(len(rows))
+    residuals = ResidualScale.fit(dataset.y, prediction[:, 0]) if dataset.task == "regression" else None
+    trees = FoldTrees(learners, keep, residuals)
+    return trees, OutOfFold(prediction, probability_of_given(dataset, prediction, residuals))
 
 
 def out_of_fold_predictions(dataset: Dataset, folds: Folds, **options: Any) -> OutOfFold:
@@ -209,8 +207,19 @@ def _in_threads(work: Callable[[int], Any], count: int) -> Iterator[Any]:
     """Results of work(0), work(1), …, each in one thread: a learner's own threads mostly wait for each other."""
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(1, "openmp"), ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:
-        yield from pool.map(work, range(count))
+    with threadpool_limits(1, "openmp"), _without_false_alarms():
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:
+            yield from pool.map(work, range(count))
+
+
+@contextmanager
+def _without_false_alarms() -> Iterator[None]:
+    """scikit-learn sets and resets the filters of warnings in each thread, and warns where another's are empty."""
+    with warnings.catch_warnings(record=True) as said:
+        yield
+    for one in said:
+        if "sklearn.utils.parallel.delayed" not in str(one.message):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _features_without(dataset: Dataset, drop_column: int) -> np.ndarray:
