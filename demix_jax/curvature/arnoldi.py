@@ -76,7 +76,7 @@ class FittedArnoldi:
 def _eigenvectors(plan, formed, steps, rank, params, chunks, key):
     """Eigenvalues f[rank], negative ones set to 0, and eigenvectors f[rank, P] of H within a Krylov space."""
     product = hessian_product(plan, formed, params, chunks)
-    size, dtype = sum(layout.size for layout in plan.layouts), chunks[1].dtype
+    size, dtype = plan.num_parameters, chunks[1].dtype
     start = jax.random.normal(key, (size,), dtype)
 
     def step(number, state):

@@ -47,7 +47,7 @@ class HessianProduct(NamedTuple):
 
     @property
     def num_parameters(self) -> int:
-        return sum(layout.size for layout in self.plan.layouts)
+        return self.plan.num_parameters
 
     def statics(self) -> tuple[Plan, tuple[bool, ...]]:
         """What a compiled function is compiled for."""

@@ -134,7 +134,7 @@ def _fit(problem: Problem, damping: float | None, samples: int | None, *, correc
         eigen = tuple(one._replace(values=total / num) for one, total in zip(eigen, moments, strict=True))
     if damping is None:
         total = sum(float(one.values.sum()) for one in eigen)
-        value = 0.1 * total / sum(layout.size for layout in plan.layouts)
+        value = 0.1 * total / plan.num_parameters
         if not value > 0:
             raise InputError("the curvature is zero for every sample; pass a damping, or check the parameters.")
         logger.info("%s: damping set to %.3e, a tenth of the mean eigenvalue.", name, value)
@@ -147,7 +147,7 @@ def _fit(problem: Problem, damping: float | None, samples: int | None, *, correc
 def _summed(stream: Gradients, batch: PyTree, memory: int, of_block: Callable, *arguments: Any) -> list:
     """Sum over all rows of what `of_block` makes of each block of gradients."""
     num = num_examples(batch, "train")
-    forming = 4 * sum(layout.size for layout in stream.plan.layouts)
+    forming = 4 * stream.plan.num_parameters
     length = block_length(4 * num_bytes(stream.shape()) + 3 * forming, num, memory)
     total = None
     for span in spans(num, length):

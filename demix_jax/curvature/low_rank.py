@@ -88,7 +88,7 @@ def fit_rows(rows: FactoredGradients, num: int, damping: float | None, name: str
 
 def check_size(num_rows: int, plan: Plan, argument: str) -> None:
     """InputError if the matrix that `fit_rows` would factor is too large."""
-    side = min(num_rows, sum(layout.size for layout in plan.layouts))
+    side = min(num_rows, plan.num_parameters)
     if side**2 * 4 > _MOST_BYTES:
         raise InputError(
             f"the curvature needs a {side} × {side} matrix ({side**2 * 4 / 2**30:.0f} GiB); pass a smaller {argument}."

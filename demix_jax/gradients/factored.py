@@ -203,8 +203,8 @@ class FactoredGradients:
         magnitudes = jnp.zeros(self.losses.shape[0], jnp.float32)
         for block in self.blocks:
             magnitudes = jnp.maximum(magnitudes, block.magnitudes())
-        in_order = self.scaled(_reciprocal(magnitudes))
-        return in_order.scaled(_reciprocal(jnp.sqrt(in_order.squared_norms())))
+        in_order = self.scaled(reciprocal(magnitudes))
+        return in_order.scaled(reciprocal(jnp.sqrt(in_order.squared_norms())))
 
     @property
     def num_parameters(self) -> int:
@@ -247,7 +247,7 @@ def _accumulating(*arrays: jax.Array) -> list[jax.Array]:
     return [array.astype(dtype) for array in arrays]
 
 
-def _reciprocal(values: jax.Array) -> jax.Array:
+def reciprocal(values: jax.Array) -> jax.Array:
     """1 / `values`; 0 where they are so small that this would overflow."""
     usable = values >= jnp.finfo(values.dtype).tiny
     return jnp.where(usable, 1.0 / jnp.where(usable, values, 1.0), 0.0)

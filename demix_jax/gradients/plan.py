@@ -48,6 +48,11 @@ class Plan:
         return (*(layout for layout, _ in self.groups), *(_whole(part) for part in self.dense))
 
     @property
+    def num_parameters(self) -> int:
+        """P, over all blocks."""
+        return sum(layout.size for layout in self.layouts)
+
+    @property
     def num_blocks(self) -> int:
         return len(self.groups) + len(self.dense)
 

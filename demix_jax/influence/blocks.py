@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature, Directions, Fitted, Identity, Problem
-from demix_jax.gradients.factored import FactoredGradients
+from demix_jax.gradients.factored import FactoredGradients, reciprocal
 from demix_jax.gradients.ghost import accumulated_dtype, formed_blocks, rows_per_block, write_rows
 from demix_jax.gradients.per_example import Loss, PyTree, checked_plan, num_examples
 from demix_jax.gradients.stream import Gradients, Span, as_arrays, default_memory, num_bytes, spans
@@ -202,4 +202,4 @@ def fill_block(
 def inverse_lengths(gradients: FactoredGradients, directions: Directions) -> jax.Array:
     """f[N]: one over the length of each gradient in the metric of `directions`, its own solutions; 0 for no length."""
     squared = directions.paired_products(gradients)
-    return jnp.where(squared > 0, jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
+    return reciprocal(jnp.sqrt(jnp.maximum(squared, 0.0)))
