@@ -8,13 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_decoder import CONFIG, made_pairs, tiny_decoder
+from tiny_decoder import CONFIG, made_pairs, random_weights, tiny_decoder
 
 import demix_jax as dx
 from demix_jax.preference import DPO, BradleyTerry
 from demix_jax.preference.examples import make_examples
 from demix_jax.preference.fold_models import TrainingOptions, take, train_adapters
-from demix_jax.preference.llama import PRODUCTS, first_layers, log_likelihood, random_weights, rms_norm
+from demix_jax.preference.llama import PRODUCTS, first_layers, log_likelihood, rms_norm
 from demix_jax.preference.model import ADAPTER, PreferenceModel, last_layers
 from demix_jax.preference.objectives import pair_loss
 from demix_jax.preference.reading import read_answers

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny_decoder import CONFIG
+from tiny_decoder import CONFIG, random_weights
 
 from demix_jax.checks import InputError
 from demix_jax.preference import Message, load_decoder
-from demix_jax.preference.llama import random_weights
 
 pytest.importorskip("tokenizers")
 

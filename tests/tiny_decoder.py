@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.preference import Decoder, Message, Pair, Pairs, make_pairs
-from demix_jax.preference.llama import LlamaConfig, random_weights
-from demix_jax.preference.tokens import byte_tokens
+from demix_jax.preference.llama import PRODUCTS, LlamaConfig, LlamaWeights
+from demix_jax.preference.tokens import Tokens
 
 CONFIG = LlamaConfig(
     num_layers=2, width=32, hidden=48, num_heads=4, num_kv_heads=2, head_dim=8, vocabulary=257, context=1024
@@ -25,6 +28,25 @@ _GOOD = (
 def tiny_decoder() -> Decoder:
     """Two layers, width 32, bytes as tokens."""
     return Decoder(CONFIG, random_weights(jax.random.key(0), CONFIG), byte_tokens(), "tiny")
+
+
+def random_weights(key: jax.Array, config: LlamaConfig, dtype: Any = jnp.bfloat16) -> LlamaWeights:
+    """Weights of an untrained model, normal with the variance of one over their inputs."""
+    keys = iter(jax.random.split(key, len(PRODUCTS) + 1))
+    layers = {
+        name: jax.random.normal(next(keys), (config.num_layers, *shape), jnp.float32) / shape[0] ** 0.5
+        for name, shape in config.shapes().items()
+    }
+    ones = jnp.ones((config.num_layers, config.width))
+    layers |= {"attention_norm": ones, "mlp_norm": ones}
+    embed = jax.random.normal(next(keys), (config.vocabulary, config.width), jnp.float32)
+    weights = LlamaWeights(embed, layers, jnp.ones(config.width), embed / config.width**0.5)
+    return jax.tree.map(lambda leaf: leaf.astype(dtype), weights)
+
+
+def byte_tokens() -> Tokens:
+    """UTF-8 bytes as tokens, 256 for the end."""
+    return Tokens(lambda text: list(text.encode()), end=256, chat=False, closing=frozenset(b".!?\n"))
 
 
 def made_pairs(count: int, seed: int = 0) -> Pairs:

@@ -9,12 +9,9 @@ Letters: n sequences, T tokens, H hidden width, V vocabulary, R positions to be 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-
-PyTree = Any
 
 PRODUCTS = ("q", "k", "v", "o", "gate", "up", "down")  # the matrices of a layer, each used as x @ W
 
@@ -72,20 +69,6 @@ class LlamaWeights:
     def layer(self, number: int) -> dict[str, jax.Array]:
         """Weights of one layer."""
         return {name: leaf[number] for name, leaf in self.layers.items()}
-
-
-def random_weights(key: jax.Array, config: LlamaConfig, dtype: Any = jnp.bfloat16) -> LlamaWeights:
-    """Weights of an untrained model, normal with the variance of one over their inputs; for tests."""
-    keys = iter(jax.random.split(key, len(PRODUCTS) + 1))
-    layers = {
-        name: jax.random.normal(next(keys), (config.num_layers, *shape), jnp.float32) / shape[0] ** 0.5
-        for name, shape in config.shapes().items()
-    }
-    ones = jnp.ones((config.num_layers, config.width))
-    layers |= {"attention_norm": ones, "mlp_norm": ones}
-    embed = jax.random.normal(next(keys), (config.vocabulary, config.width), jnp.float32)
-    weights = LlamaWeights(embed, layers, jnp.ones(config.width), embed / config.width**0.5)
-    return jax.tree.map(lambda leaf: leaf.astype(dtype), weights)
 
 
 def rms_norm(x: jax.Array, weight: jax.Array, epsilon: float) -> jax.Array:

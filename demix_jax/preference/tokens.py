@@ -1,4 +1,4 @@
-"""Text to tokens: a model's own tokenizer, or bytes where a model has none."""
+"""Text to tokens by a model's own tokenizer, and conversations to sequences of tokens."""
 
 from __future__ import annotations
 
@@ -79,12 +79,6 @@ def encode_pair(tokens: Tokens, pair: Pair, *, max_prompt: int, max_answer: int)
 def encode_pairs(tokens: Tokens, pairs: Pairs, *, max_prompt: int, max_answer: int) -> list[TokenPair]:
     """`encode_pair` of each."""
     return [encode_pair(tokens, pair, max_prompt=max_prompt, max_answer=max_answer) for pair in pairs.pairs]
-
-
-def byte_tokens() -> Tokens:
-    """UTF-8 bytes as tokens, 256 for the end: what a tiny model without a vocabulary is tested with."""
-    closing = frozenset(mark.encode()[0] for mark in _SENTENCE_MARKS)
-    return Tokens(lambda text: list(text.encode()), end=256, chat=False, closing=closing)
 
 
 def tokens_from_file(path: Path) -> Tokens:
