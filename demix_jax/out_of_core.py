@@ -116,14 +116,14 @@ def diagnose_out_of_core(
                 judging.judge(chunk, tally).to_csv(file, index=False, header=file.tell() == 0)
                 advance(len(chunk))
         steps.done()
-        told = f"The rows shown are among {len(sample):,} drawn at random, on which the models were fitted. "
+        told = f"The report shows rows among {len(sample):,} drawn at random, on which the models were fitted; "
         of_sample.summary.update(
             tally.summary(),
             drawn_from=num_rows,
             fitted_rows=len(sample),
             fingerprint=digest.hexdigest(),
             seconds=steps.rounded(),
-            notes=[f"{told}{DIAGNOSIS_FILES[0]} has all {num_rows:,} rows.", *notes],
+            notes=[f"{told}{DIAGNOSIS_FILES[0]} has all {num_rows:,}.", *notes],
         )
         summary_path.write_text(json_text(of_sample.summary), encoding="utf-8")
         report_path.write_text(render(of_sample, folder=folder), encoding="utf-8")

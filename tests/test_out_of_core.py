@@ -214,6 +214,6 @@ def test_command(tmp_path, capsys, classifier):
     more = ["--fit-rows", "1000", "--model", "mlp-small", "--classifier", str(tmp_path / "c.safetensors")]
     assert main([*arguments, *more]) == 0
     said = capsys.readouterr().out
-    assert "of 1,600 rows" in said and "diagnosis.csv has all 1,600 rows" in said
+    assert "of 1,600 rows" in said and "diagnosis.csv has all 1,600." in said
     assert main([*arguments, "--fit-rows", "5"]) == 2
     assert "fit_rows is 5" in capsys.readouterr().err
