@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also 
 import jax
 import numpy as np
 
-from benchmarks.peers import outlier_scores
+from benchmarks.peers import outlier_scores, top
 from benchmarks.records import append_line, provenance, read_lines
 from benchmarks.scores import diagnosis_scores, flag_scores
 from demix_jax import InputError, load_classifier, preference
@@ -31,9 +31,10 @@ from demix_jax.files import write_json, write_text
 from demix_jax.preference import PairDiagnosis, Pairs, TrainingOptions
 from demix_jax.preference.diagnose import diagnose_read
 from demix_jax.preference.examples import make_examples
-from demix_jax.preference.fold_models import pair_scores, train_adapters
+from demix_jax.preference.fold_models import pair_scores, take, train_adapters
 from demix_jax.preference.measures import form
 from demix_jax.preference.model import PreferenceModel
+from demix_jax.preference.pairs import join_pairs, notes
 from demix_jax.preference.reading import read_answers
 from demix_jax.preference.table import LABEL
 from demix_jax.preference.tokens import encode_pairs
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
             append_line(options.trials, trial | result)
             print(_one_line(trial, result), file=sys.stderr)
     trials = read_lines(options.trials)
-    record = provenance() | {"command": f"python -m benchmarks.preference {' '.join(sys.argv[1:])}"}
+    record = provenance("preference")
     write_json(options.results / "preference.json", record | {"trials": trials})
     write_text(options.results / "preference.md", markdown(trials, record))
     print(f"Wrote {options.results / 'preference.md'} from {len(trials)} trials.")
@@ -73,7 +74,7 @@ def run_trial(decoder: preference.Decoder, trial: dict[str, Any], *, num_test: i
     truth, count = injected.truth, len(injected.pairs)
     damaged = np.flatnonzero(truth["feature_error"])
     before = clean.take(truth["source_row"].to_numpy()[damaged])
-    everything = _joined(injected.pairs, before, test)
+    everything = join_pairs(injected.pairs, before, test)
     network = PreferenceModel(decoder.config, preference.BradleyTerry())
     lengths = {name: trial[name] for name in ("max_prompt", "max_answer")}
     encoded = encode_pairs(decoder.tokens, everything, **lengths)
@@ -93,13 +94,16 @@ def run_trial(decoder: preference.Decoder, trial: dict[str, Any], *, num_test: i
         seed=trial["seed"],
         steps=steps,
     )
+    with steps("DataInf", 1):
+        examples = make_examples(network, encoded[:count], reading.take(np.arange(count)))
+        influence = datainf(network, network.frozen(decoder.weights), examples, seed=trial["seed"])
     true_types = truth[list(ERROR_TYPES)].to_numpy(bool)
     flags = diagnosis.table[list(ERROR_TYPES)].to_numpy(bool)
     probability = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy(float)
     return {
         "pairs_left": count,
         "diagnosis": diagnosis_scores(true_types, flags, probability),
-        "peers": peer_scores(diagnosis, true_types, seed=trial["seed"]),
+        "peers": peer_scores(diagnosis, influence, true_types, seed=trial["seed"]),
         "found_by_damage": _found_by_damage(truth, flags[:, 1]),
         "test": accuracy_after_repair(decoder, network, encoded, reading, diagnosis, truth, test, seed=trial["seed"]),
         "seconds": {name: round(value, 1) for name, value in steps.seconds.items()}
@@ -117,17 +121,54 @@ def load_clean(name: str, num_pairs: int, num_test: int, seed: int) -> tuple[Pai
     decided = [
         row
         for row, (pair, record) in enumerate(zip(pairs.pairs, pairs.records, strict=True))
-        if pair.chosen.strip() != pair.rejected.strip()
-        and pair.chosen.strip()
-        and pair.rejected.strip()
+        if not notes(pair)
         and record.get("score_chosen", _MIN_MARGIN) - record.get("score_rejected", 0.0) >= _MIN_MARGIN
     ]
     order = np.random.default_rng([seed, len(pairs)]).permutation(decided)
     return pairs.take(order[:num_pairs]), pairs.take(order[num_pairs : num_pairs + num_test])
 
 
-def peer_scores(diagnosis: PairDiagnosis, truth: np.ndarray, *, seed: int) -> dict[str, dict]:
-    """Scores of every peer: one ranking each, cut at the true rate of each type in turn."""
+def datainf(network: PreferenceModel, frozen: Any, examples: Any, *, seed: int) -> np.ndarray:
+    """f[N]: influence of each pair on the mean loss of the others, positive where it harms them.
+
+    Adapters are trained on four fifths of the pairs and stopped by the rest; λ of each matrix is a tenth of the mean
+    squared gradient of its entries, as published.
+    Source: Kwon et al. 2024, "DataInf", eq. 5.
+    """
+    count = len(examples["y"])
+    order = np.random.default_rng(seed).permutation(count)
+    rows = order[count // 5 :], order[: count // 5]
+    key, options = jax.random.key(seed), TrainingOptions()
+    adapter, _ = train_adapters(key, network, frozen, examples, *rows, options=options)
+    gradients = [leaf.reshape(count, -1) for leaf in gradients_of(network, frozen, adapter, examples)]
+    influence = np.zeros(count)
+    for gradient in gradients:
+        gram = (gradient @ gradient.T).astype(np.float64)
+        damping = 0.1 * np.trace(gram) / gradient.size
+        others = (gram.sum(axis=0)[:, None] - gram) / (count - 1)  # [i, k]: gradient of i by that of all but k
+        curved = (others * gram / (damping + np.diag(gram))[:, None]).mean(axis=0)
+        influence += (curved - np.diag(others)) / max(damping, 1e-30)
+    return influence
+
+
+def gradients_of(network: PreferenceModel, frozen: Any, adapter: Any, examples: Any) -> list[np.ndarray]:
+    """Gradients of N pairs' losses by each matrix of the adapters, f32[N, …]."""
+
+    @jax.jit
+    def of_pair(example):
+        return jax.grad(lambda own: network.loss({"frozen": frozen, "adapter": own}, example))(adapter)
+
+    found = [jax.tree.leaves(of_pair(_one_of(examples, row))) for row in range(len(examples["y"]))]
+    return [np.stack(leaves) for leaves in zip(*found, strict=True)]
+
+
+def _one_of(examples: Any, row: int) -> Any:
+    """One example, its states cut as `take` does."""
+    return jax.tree.map(lambda leaf: leaf[0], take(examples, np.array([row])))
+
+
+def peer_scores(diagnosis: PairDiagnosis, influence: np.ndarray, truth: np.ndarray, *, seed: int) -> dict[str, dict]:
+    """Scores of every peer: one ranking each, cut at the true rate of each type in turn; `influence` is DataInf's."""
     measured = diagnosis.measured
     frame, pairs = measured.train, diagnosis.pairs.pairs
     dataset = TableEncoder.fit(frame, LABEL).transform(frame)
@@ -137,10 +178,12 @@ def peer_scores(diagnosis: PairDiagnosis, truth: np.ndarray, *, seed: int) -> di
         "perplexity": -np.minimum(frame["log_p, first"], frame["log_p, second"]).to_numpy(),
         "length": lengths,
         "scalar influence": measured.influence.sum(axis=1),
+        "DataInf": influence,
         "trees on the measures, out-of-fold loss": -measured.evidence.p_given_label,
         "isolation forest on the measures": outlier_scores(dataset, seed=seed),
     }
-    flags = {name: _top(ranking, truth.sum(axis=0)) for name, ranking in rankings.items()}
+    rate = truth.sum(axis=0)
+    flags = {name: np.stack([top(rank, count) for count in rate], axis=1) for name, rank in rankings.items()}
     flags["all pairs"] = np.ones_like(truth)
     return {name: flag_scores(truth, flag) for name, flag in flags.items()}
 
@@ -220,21 +263,9 @@ def markdown(trials: list[dict], record: dict) -> str:
     return "\n".join(said)
 
 
-def _top(ranking: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """bool[N, types]: per type as many of the highest-ranking pairs as there are true ones."""
-    rank = np.argsort(np.argsort(-ranking, kind="stable"))
-    return rank[:, None] < counts[None]
-
-
 def _found_by_damage(truth, flag: np.ndarray) -> dict[str, float]:
     kinds = truth["damage"].to_numpy()
     return {kind or "none": float(flag[kinds == kind].mean()) for kind in sorted(set(kinds))}
-
-
-def _joined(*parts: Pairs) -> Pairs:
-    return Pairs(
-        tuple(pair for part in parts for pair in part.pairs), tuple(record for part in parts for record in part.records)
-    )
 
 
 def _one_line(trial: dict, result: dict) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from demix_jax.checks import InputError
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.preference.measures import form
-from demix_jax.preference.pairs import Pair, Pairs, as_record
+from demix_jax.preference.pairs import Pair, Pairs, make_pairs, notes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,9 +108,7 @@ def inject_errors(
 
     _check(label_errors, feature_errors, spurious, shortcut, damages)
     rng = np.random.default_rng(seed)
-    usable = [
-        r for r, p in enumerate(pairs.pairs) if p.chosen.strip() and p.rejected.strip() and p.chosen != p.rejected
-    ]
+    usable = [row for row, pair in enumerate(pairs.pairs) if not notes(pair)]
     stay, breaks = np.array(usable, np.int64), np.zeros(len(usable), bool)
     if spurious:
         stay, breaks = _make_shortcut(pairs, stay, SHORTCUTS[shortcut], spurious, rng)
@@ -137,7 +135,7 @@ def inject_errors(
     flags = (np.isin(np.arange(len(made)), swapped), kind != "", breaks)
     truth = pd.DataFrame({name: flag.astype(np.int64) for name, flag in zip(ERROR_TYPES, flags, strict=True)})
     truth = truth.assign(source_row=stay, damage=kind, damaged_text=side)
-    return InjectedPairs(Pairs(tuple(made), tuple(map(as_record, made)), pairs.source), truth)
+    return InjectedPairs(make_pairs(made, pairs.source), truth)
 
 
 def _damaged(rng: np.random.Generator, pairs: list[Pair], row: int, kind: str) -> tuple[Pair, str]:

@@ -22,7 +22,7 @@ from demix_jax.preference.fold_models import PairFolds, TrainingOptions, train_p
 from demix_jax.preference.model import PreferenceModel
 from demix_jax.preference.objectives import BradleyTerry, Objective
 from demix_jax.preference.order import Order, draw_order
-from demix_jax.preference.pairs import Pairs, notes, text_table
+from demix_jax.preference.pairs import Pairs, join_pairs, notes, text_table
 from demix_jax.preference.read import read_pairs
 from demix_jax.preference.reading import Reading, read_answers
 from demix_jax.preference.table import LABEL, measured_table
@@ -130,7 +130,7 @@ def diagnose(
     decoder = model if isinstance(model, Decoder) else load_decoder(model)
     _check_options(decoder, num_adapted, rank, max_prompt, max_answer)
     network = PreferenceModel(decoder.config, objective, num_adapted, rank)
-    everything = pairs if trusted is None else _joined(pairs, trusted)
+    everything = pairs if trusted is None else join_pairs(pairs, trusted)
     steps = Steps(progress)
     with steps("read the answers", 2 * len(everything)) as advance:
         encoded = encode_pairs(decoder.tokens, everything, max_prompt=max_prompt, max_answer=max_answer)
@@ -165,7 +165,7 @@ def diagnose_read(
     """
     from demix_jax.data import TableEncoder
 
-    everything = pairs if valid is None else _joined(pairs, valid)
+    everything = pairs if valid is None else join_pairs(pairs, valid)
     with steps("measure the texts", 1) as advance:
         order = draw_order(np.random.default_rng([seed, 2]), len(everything))
         frame = measured_table(everything, decoder.tokens, encoded, reading, order)
@@ -220,10 +220,6 @@ def _check_options(decoder: Decoder, num_adapted: int, rank: int, max_prompt: in
             f"max_prompt {max_prompt} and max_answer {max_answer} exceed the context of {decoder.name}, "
             f"{config.context} tokens; lower one of them."
         )
-
-
-def _joined(pairs: Pairs, valid: Pairs) -> Pairs:
-    return Pairs((*pairs.pairs, *valid.pairs), (*pairs.records, *valid.records), pairs.source)
 
 
 def _margins(models: PairFolds, fold: np.ndarray) -> np.ndarray:

@@ -19,6 +19,9 @@ from demix_jax.preference.order import Order
 
 PyTree = Any
 
+_STATES = 256  # the states of an example are cut at a multiple of it
+_NEIGHBOURS = 8  # batches whose pairs are sorted by length
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions:
@@ -69,8 +72,18 @@ def pair_scores(model: PreferenceModel, params: PyTree, examples: PyTree, rows: 
 
 
 def take(examples: PyTree, rows: np.ndarray) -> PyTree:
-    """The examples at positions `rows`."""
-    return jax.tree.map(lambda leaf: leaf[rows], examples)
+    """The examples at positions `rows`, without the states after the last one that any of them reads.
+
+    Their number is rounded up, so that few different shapes are compiled.
+    """
+    length = -(-int(_lengths(examples)[rows].max()) // _STATES) * _STATES
+    others = {name: leaf[rows] for name, leaf in examples.items() if name != "hidden"}
+    return others | {"hidden": examples["hidden"][rows, :, :length]}
+
+
+def _lengths(examples: PyTree) -> np.ndarray:
+    """i[N]: states of each example that count: all up to the last one that is read."""
+    return examples["read"].max(axis=(1, 2)) + 1
 
 
 def train_pair_folds(
@@ -116,11 +129,9 @@ def train_adapters(
     optimizer = _optimizer(options)
     state = optimizer.init(adapter)
     best, best_loss, since_best = adapter, np.inf, 0
-    size = min(options.batch_size, len(train_rows))
+    size, lengths = min(options.batch_size, len(train_rows)), _lengths(examples)
     for key_epoch in jax.random.split(key_order, options.max_epochs):
-        order = np.asarray(jax.random.permutation(key_epoch, np.asarray(train_rows)))
-        for start in range(0, len(order) - size + 1, size):
-            rows = order[start : start + size]
+        for rows in _batches(key_epoch, np.asarray(train_rows), lengths, size):
             adapter, state = _step(model, options, frozen, adapter, state, take(examples, rows), weights[rows])
         params = {"frozen": frozen, "adapter": adapter}
         losses = _in_parts(functools.partial(_losses, model, params), examples, np.asarray(valid_rows))
@@ -140,9 +151,21 @@ def _optimizer(options: TrainingOptions) -> optax.GradientTransformation:
 
 
 def _in_parts(function: Callable[[PyTree], jax.Array], examples: PyTree, rows: np.ndarray, size: int = 16):
-    """`function` of the examples at `rows`, `size` of them at a time; the last part is filled up."""
-    parts = [rows[start : start + size] for start in range(0, len(rows), size)]
-    return np.concatenate([np.asarray(function(take(examples, np.resize(p, size))))[: len(p)] for p in parts])
+    """`function` of the examples at `rows`, `size` of like length at a time; the last part is filled up."""
+    places = np.argsort(_lengths(examples)[rows], kind="stable")
+    parts = [rows[places[start : start + size]] for start in range(0, len(rows), size)]
+    found = np.concatenate([np.asarray(function(take(examples, np.resize(p, size))))[: len(p)] for p in parts])
+    return found[np.argsort(places)]
+
+
+def _batches(key: jax.Array, rows: np.ndarray, lengths: np.ndarray, size: int) -> list[np.ndarray]:
+    """Batches in random order, each of pairs of like length among _NEIGHBOURS batches drawn at random."""
+    key_rows, key_batches = jax.random.split(key)
+    order = np.asarray(jax.random.permutation(key_rows, rows))[: len(rows) // size * size]
+    near = [order[start : start + size * _NEIGHBOURS] for start in range(0, len(order), size * _NEIGHBOURS)]
+    order = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in near])
+    batches = np.split(order, len(order) // size)
+    return [batches[n] for n in np.asarray(jax.random.permutation(key_batches, len(batches)))]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

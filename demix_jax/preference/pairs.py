@@ -62,6 +62,12 @@ def make_pairs(pairs: list[Pair] | tuple[Pair, ...], source: str = "") -> Pairs:
     return Pairs(tuple(pairs), tuple(as_record(pair) for pair in pairs), source)
 
 
+def join_pairs(*parts: Pairs) -> Pairs:
+    """The pairs of all parts, one after the other; the source is that of the first."""
+    pairs = tuple(pair for part in parts for pair in part.pairs)
+    return Pairs(pairs, tuple(record for part in parts for record in part.records), parts[0].source)
+
+
 def as_record(pair: Pair) -> dict[str, Any]:
     """A pair as it is written: the prompt a text where it is a single user turn, else a list of messages."""
     single = len(pair.prompt) == 1 and pair.prompt[0].role == "user"
