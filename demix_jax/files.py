@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 TABLE_SUFFIXES = (".csv", ".parquet")
+PAIR_SUFFIXES = (".jsonl",)
 DIAGNOSIS_FILES = ("diagnosis.csv", "summary.json", "report.html")
 SAMPLES_FILE = "samples.csv"  # beside them, where the rows were made of an interaction log
 
@@ -85,7 +86,7 @@ def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = F
     Raises:
       InputError: the suffix is neither .csv nor .parquet.
     """
-    suffix = table_suffix(path)
+    suffix = check_suffix(path)
     with atomic_paths(path) as (name,):
         if suffix == ".parquet":
             frame.to_parquet(name, index=index)
@@ -93,15 +94,15 @@ def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = F
             frame.to_csv(name, index=index)
 
 
-def table_suffix(path: str | os.PathLike) -> str:
-    """The suffix of `path` in small letters, one of TABLE_SUFFIXES.
+def check_suffix(path: str | os.PathLike, allowed: tuple[str, ...] = TABLE_SUFFIXES) -> str:
+    """The suffix of `path` in small letters, one of those allowed.
 
     Raises:
       InputError: another suffix.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in TABLE_SUFFIXES:
-        raise InputError(f"cannot tell the format of {path}; end its name in .csv or .parquet.")
+    if suffix not in allowed:
+        raise InputError(f"cannot tell the format of {path}; end its name in {' or '.join(allowed)}.")
     return suffix
 
 

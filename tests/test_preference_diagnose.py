@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from html.parser import HTMLParser
 
@@ -20,6 +21,7 @@ from demix_jax.preference.corrupt import DAMAGES, SHORTCUTS
 from demix_jax.preference.explain import in_words
 from demix_jax.preference.measures import common_words, damage, form, likelihood
 from demix_jax.preference.order import draw_order
+from demix_jax.preference.pairs import as_lines, join_pairs
 from demix_jax.preference.repair import swap_record, trim, with_answers
 
 NUM = 44
@@ -134,6 +136,16 @@ def test_repair_swaps_drops_and_weighs_as_flagged(pairs, diagnosis, tmp_path):
     assert np.all(kept.weight == 1) and kept.pairs.pairs[0] == pairs.pairs[0]
 
 
+def test_doubtful_preferences_are_left_and_said(pairs):
+    table = pd.DataFrame(0, index=range(NUM), columns=list(ERROR_TYPES))
+    table.loc[[0, 1], "label_error"] = 1
+    table["p_label_error"] = np.where(table.index == 0, 0.4, 0.9)
+    repaired = preference.repair(pairs, table)
+    assert repaired.pairs.pairs[0] == pairs.pairs[0] and repaired.pairs.pairs[1] == pairs.pairs[1].swapped()
+    assert any("Left the preference of 1 flagged pairs" in said for said in repaired.sentences)
+    assert not any("Left the pref" in s for s in preference.repair(pairs, table, label_errors="keep").sentences)
+
+
 def test_repair_refuses_the_diagnosis_of_other_pairs(pairs, diagnosis):
     with pytest.raises(InputError, match="another table"):
         preference.repair(make_pairs([pair.swapped() for pair in pairs.pairs]), diagnosis)
@@ -227,6 +239,13 @@ def test_likelihood_measures_by_hand():
     assert likelihood(log_p, starts, 0.0, 0.0, cut=True)["end"] == pytest.approx(-2.7)
 
 
+def test_joined_pairs_stand_one_after_the_other():
+    first, second = made_pairs(3), made_pairs(2, seed=1)
+    joined = join_pairs(dataclasses.replace(first, source="a.jsonl"), second)
+    assert joined.pairs == first.pairs + second.pairs and joined.records == first.records + second.records
+    assert joined.source == "a.jsonl"
+
+
 def test_order_is_half_and_half():
     order = draw_order(np.random.default_rng(0), 10)
     assert order.second.sum() == 5
@@ -275,6 +294,71 @@ def test_command_line_hands_over_and_writes(tmp_path, capsys, monkeypatch, diagn
     assert "--label does not go with --task preference" in capsys.readouterr().err
     assert main(arguments) == 2
     assert "--model is missing" in capsys.readouterr().err
+
+
+@pytest.fixture
+def written(tmp_path, pairs):
+    """Pairs as a file, and a diagnosis of them that calls the first one swapped and the second one damaged."""
+    (tmp_path / "pairs.jsonl").write_text(as_lines(pairs.records))
+    table = pd.DataFrame(0, index=range(NUM), columns=list(ERROR_TYPES))
+    table.loc[0, "label_error"] = table.loc[1, "feature_error"] = 1
+    (tmp_path / "found").mkdir()
+    table.to_csv(tmp_path / "found" / "diagnosis.csv", index_label="row")
+    return tmp_path
+
+
+def test_command_line_repairs_pairs(written, pairs, capsys):
+    before = (written / "pairs.jsonl").read_bytes()
+    arguments = ["repair", str(written / "pairs.jsonl"), "--task", "preference", "--diagnosis", str(written / "found")]
+    assert main([*arguments, "--out", str(written / "repaired.jsonl")]) == 0
+    repaired = preference.read_pairs(written / "repaired.jsonl")
+    assert repaired.pairs[0] == pairs.pairs[0].swapped() and repaired.pairs[1] == pairs.pairs[2]
+    said = capsys.readouterr().out
+    assert "Swapped 1 pairs back." in said and f"Written: {written / 'repaired.jsonl'}" in said.replace("\n", "")
+    assert (written / "pairs.jsonl").read_bytes() == before
+    assert main([*arguments, "--out", str(written / "kept.jsonl"), "--label-errors", "keep"]) == 0
+    assert preference.read_pairs(written / "kept.jsonl").pairs[0] == pairs.pairs[0]
+
+
+def test_command_line_injects_into_pairs(written, pairs, capsys):
+    before = (written / "pairs.jsonl").read_bytes()
+    arguments = ["inject", str(written / "pairs.jsonl"), "--task", "preference", "--out", str(written / "wrong")]
+    assert main([*arguments, "--label-errors", "0.25", "--seed", "3"]) == 0
+    truth = pd.read_csv(written / "wrong" / "truth.csv")
+    made = preference.read_pairs(written / "wrong" / "corrupted.jsonl")
+    given = preference.inject_errors(pairs, label_errors=0.25, seed=3)
+    assert made.pairs == given.pairs.pairs and list(truth["source_row"]) == list(given.truth["source_row"])
+    said = capsys.readouterr().out
+    assert f"label_error: {truth['label_error'].sum()} pairs" in said and "Shortcut: longer" in said
+    assert (written / "pairs.jsonl").read_bytes() == before
+    assert {EMPTY, SAME}.isdisjoint(truth["source_row"])
+
+
+BAD_COMMANDS = {
+    "a label": (["repair", "--diagnosis", "found", "--out", "o.jsonl", "--label", "x"], "--label does not go with"),
+    "another suffix": (["repair", "--diagnosis", "found", "--out", "o.csv"], "end its name in .jsonl"),
+    "the input": (["repair", "--diagnosis", "found", "--out", "pairs.jsonl"], "is TRAIN, which is never overwritten"),
+    "a table's repair": (
+        ["repair", "--diagnosis", "found", "--out", "o.jsonl", "--label-errors", "relabel"],
+        "label_errors must be one of swap, drop, keep, got 'relabel'",
+    ),
+    "a label to inject": (["inject", "--out", "o", "--label", "x"], "--label does not go with"),
+    "no such shortcut": (["inject", "--out", "o", "--shortcut", "shorter"], "choose one of longer"),
+    "into the input": (["inject", "--out", "data/o"], "would lie in TRAIN"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_COMMANDS)
+def test_commands_that_cannot_be_carried_out_leave_everything_as_it_was(written, case, capsys, monkeypatch):
+    (command, *options), words = BAD_COMMANDS[case]
+    monkeypatch.chdir(written)
+    (written / "data").mkdir()
+    (written / "data" / "train.parquet").write_bytes(b"")
+    before = {path: path.read_bytes() for path in written.rglob("*") if path.is_file()}
+    train = "data" if "data/o" in options else "pairs.jsonl"
+    assert main([command, train, "--task", "preference", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in written.rglob("*") if path.is_file()} == before
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, cast
 import typer
 
 from demix_jax.checks import InputError
-from demix_jax.cli.arguments import Seed
+from demix_jax.cli.arguments import Seed, check_given
 from demix_jax.files import DIAGNOSIS_FILES, SAMPLES_FILE, check_writable, same_file, write_table
 
 _MANY_CELLS = 10_000_000  # rows times columns, from which on a table is diagnosed out of core
@@ -70,14 +70,14 @@ def diagnose(
     of_table = {"TRAIN": train, "--label": label, "--valid": valid, "--out-of-core": out_of_core}
     of_log = {"--users": users, "--items": items, "--min-rating": min_rating}
     if task == "recommendation":
-        _check_given({"--interactions": interactions}, of_table, "--task recommendation")
+        check_given({"--interactions": interactions}, of_table, "--task recommendation")
     elif task == "preference":
         needed = {"TRAIN": train, "--model": model}
         unfit = {"--label": label, "--out-of-core": out_of_core, "--interactions": interactions, **of_log}
-        _check_given(needed, unfit, "--task preference")
+        check_given(needed, unfit, "--task preference")
     else:
         needed = {"TRAIN": train, "--label": label}
-        _check_given(needed, {"--interactions": interactions, **of_log}, f"--task {task}")
+        check_given(needed, {"--interactions": interactions, **of_log}, f"--task {task}")
     inputs = [path for path in (train, valid, interactions, users, items) if path is not None]
     check_writable(out, folder=True)
     for name in (*DIAGNOSIS_FILES, *([SAMPLES_FILE] if interactions else [])):
@@ -147,23 +147,3 @@ def _diagnose_pairs(train: Path, out: Path, options: dict[str, Any]) -> Callable
     diagnosis = run(train, **options)
     diagnosis.save(out)
     return partial(print_diagnosis, diagnosis, out)
-
-
-_NEEDED = {
-    "TRAIN": "a file to diagnose",
-    "--label": "the name of the column that a model is to predict",
-    "--interactions": "an interaction log",
-    "--model": "the folder or the .gguf file of a decoder",
-}
-
-
-def _check_given(needed: dict[str, object], unfit: dict[str, object], task: str) -> None:
-    missing = [name for name, value in needed.items() if value is None]
-    if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        raise InputError(
-            f"{' and '.join(missing)} {verb} missing; {task} needs {' and '.join(_NEEDED[name] for name in missing)}."
-        )
-    extra = [name for name, value in unfit.items() if value is not None]
-    if extra:
-        raise InputError(f"{' and '.join(extra)} does not go with {task}; leave it out.")

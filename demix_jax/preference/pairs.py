@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -73,6 +75,11 @@ def as_record(pair: Pair) -> dict[str, Any]:
     single = len(pair.prompt) == 1 and pair.prompt[0].role == "user"
     prompt = pair.prompt[0].content if single else [message._asdict() for message in pair.prompt]
     return {"prompt": prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+
+
+def as_lines(records: Iterable[dict[str, Any]]) -> str:
+    """Records as JSON, one a line."""
+    return "".join(f"{json.dumps(record, ensure_ascii=False, default=str)}\n" for record in records)
 
 
 def notes(pair: Pair) -> list[str]:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.checks import InputError
-from demix_jax.preference.pairs import Pair, Pairs, as_record, notes, text_table
+from demix_jax.checks import InputError, check_choices
+from demix_jax.preference.pairs import Pair, Pairs, as_lines, as_record, notes, text_table
 from demix_jax.preference.read import pair_from_record, read_pairs
 from demix_jax.repair.flags import read_flags
+from demix_jax.repair.pipeline import WEIGHT
 
 if TYPE_CHECKING:
     from demix_jax.preference.diagnose import PairDiagnosis
 
 MINORITY_WEIGHT = 2.0  # of a pair that breaks a shortcut, beside others
-WEIGHT = "sample_weight"
 _CHOICES = {
     "label_errors": ("swap", "drop", "keep"),
     "feature_errors": ("drop", "trim", "keep"),
@@ -44,11 +42,8 @@ class RepairedPairs(NamedTuple):
         """Write one record a line, in the schema they were read in, with a key sample_weight."""
         from demix_jax.files import write_text
 
-        lines = (
-            json.dumps(record | {WEIGHT: round(float(weight), 6)}, ensure_ascii=False, default=str)
-            for record, weight in zip(self.pairs.records, self.weight, strict=True)
-        )
-        write_text(path, "".join(f"{line}\n" for line in lines))
+        both = zip(self.pairs.records, self.weight, strict=True)
+        write_text(path, as_lines(record | {WEIGHT: round(float(weight), 6)} for record, weight in both))
 
 
 def repair(
@@ -66,7 +61,8 @@ def repair(
     Args:
       pairs: what was diagnosed, or its path; not modified. Weights in a key sample_weight are multiplied.
       diagnosis: PairDiagnosis, or path of the diagnosis.csv or the folder that it was saved to.
-      label_errors: "swap" the two answers, "drop" the pair, or "keep" it.
+      label_errors: "swap" the two answers, "drop" the pair, or "keep" it. Flagged pairs whose preference is more likely
+        right than wrong, by a column p_label_error, are left as they are.
       feature_errors: "drop" the pair; "trim" passages that come again and an unfinished last sentence, and drop the
         pair where that changes nothing; or "keep" it.
       spurious: "reweight" the pairs that break a shortcut, which are right and rare, or "keep" them as they are.
@@ -74,11 +70,10 @@ def repair(
       InputError: an unknown choice, or the diagnosis of other pairs.
     """
     given = {"label_errors": label_errors, "feature_errors": feature_errors, "spurious": spurious}
-    for name, value in given.items():
-        if value not in _CHOICES[name]:
-            raise InputError(f"{name} must be one of {', '.join(_CHOICES[name])}, got {value!r}.")
+    check_choices(given, _CHOICES)
     pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
-    wrong_label, damaged, minority = read_flags(text_table(pairs), diagnosis).rows.T
+    flags = read_flags(text_table(pairs), diagnosis)
+    wrong_label, damaged, minority = flags.rows.T
     empty = np.array([bool(notes(pair)) for pair in pairs.pairs])
     made = list(zip(pairs.pairs, pairs.records, strict=True))
     weight = np.array([float(record.get(WEIGHT, 1.0)) for record in pairs.records])
@@ -108,6 +103,8 @@ def repair(
     if spurious == "reweight":
         weight[raised] *= MINORITY_WEIGHT
         sentences.append(f"Gave {raised.sum():,} pairs that break a shortcut {MINORITY_WEIGHT:g} times the weight.")
+    if flags.doubtful and label_errors != "keep":
+        sentences.append(flags.doubts("preference", "pairs"))
     if not stays.any():
         raise InputError("The repair would leave no pair; choose keep, swap or trim instead of drop.")
     rows = np.flatnonzero(stays)
@@ -157,9 +154,3 @@ def _with_answer(said: Any, answer: str) -> Any:
         return [*said[:-1], said[-1] | {"content": answer}]
     head, mark, _ = str(said).rpartition("\n\nAssistant:")
     return f"{head}{mark} {answer}" if mark else answer
-
-
-def check_output(path: str | os.PathLike) -> None:
-    """InputError unless `path` ends in .jsonl, the one format that a repair is written in."""
-    if Path(path).suffix.lower() != ".jsonl":
-        raise InputError(f"cannot write pairs to {path}; end its name in .jsonl.")

@@ -33,6 +33,13 @@ class Flags(NamedTuple):
     doubtful: int
     identifiers: tuple[str, ...]
 
+    def doubts(self, label: str, rows: str) -> str:
+        """What is said of the doubtful ones; `label` and `rows` are what these are called."""
+        return (
+            f"Left the {label} of {self.doubtful:,} flagged {rows}: it is more likely right than wrong (p_label_error "
+            f"is below one half), though worth a look. Empty p_label_error of {rows} to have their flag decide."
+        )
+
 
 def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
     """Flags of N rows by error type.

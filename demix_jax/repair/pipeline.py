@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.checks import InputError, check_choices
 from demix_jax.repair.choice import Options, Plan, choose_plan
 from demix_jax.repair.flags import read_flags
 from demix_jax.repair.steps import Problem, impute_features, label_column, relabel
@@ -95,10 +95,7 @@ def repair(
         repaired.insert(place, name, frame[name])
     sentences = [*changes.sentences, *([weight_note] if weight_note else [])]
     if flags.doubtful and label_errors != "keep":
-        sentences.append(
-            f"Left the label of {flags.doubtful:,} flagged rows: it is more likely right than wrong (p_label_error is "
-            "below one half), though worth a look. Empty p_label_error of rows to have their flag decide."
-        )
+        sentences.append(flags.doubts("label", "rows"))
     return Repaired(repaired, changes._replace(sentences=sentences))
 
 
@@ -116,9 +113,7 @@ def make_problem(frame: pd.DataFrame, label: str, flags: np.ndarray, *, task: st
 
 
 def _check_options(options: Options, seed: int) -> None:
-    for name, allowed in _CHOICES.items():
-        if (value := getattr(options, name)) not in allowed:
-            raise InputError(f"{name} must be one of {', '.join(allowed)}, got {value!r}.")
+    check_choices(options._asdict(), _CHOICES)
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise InputError(f"seed must be a whole number from 0 to 4294967295, got {seed!r}.")
 
