@@ -158,13 +158,8 @@ def gradients_of(network: PreferenceModel, frozen: Any, adapter: Any, examples: 
     def of_pair(example):
         return jax.grad(lambda own: network.loss({"frozen": frozen, "adapter": own}, example))(adapter)
 
-    found = [jax.tree.leaves(of_pair(_one_of(examples, row))) for row in range(len(examples["y"]))]
+    found = [jax.tree.leaves(of_pair(take(examples, row))) for row in range(len(examples["y"]))]
     return [np.stack(leaves) for leaves in zip(*found, strict=True)]
-
-
-def _one_of(examples: Any, row: int) -> Any:
-    """One example, its states cut as `take` does."""
-    return jax.tree.map(lambda leaf: leaf[0], take(examples, np.array([row])))
 
 
 def peer_scores(diagnosis: PairDiagnosis, influence: np.ndarray, truth: np.ndarray, *, seed: int) -> dict[str, dict]:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from tiny_decoder import made_pairs, tiny_decoder
 
+from benchmarks import preference as benchmark
 from benchmarks.preference import STATES, load_clean, markdown, run_trial
 
 TRIAL = {"data": "ultrafeedback", "seed": 0, "pairs": 90, "shortcut": "longer", "model": "tiny"}
@@ -37,10 +38,27 @@ def test_undecided_pairs_are_left_out_and_test_pairs_are_others(data):
 def test_a_trial_runs_and_is_written_up(data):
     result = run_trial(tiny_decoder(), TRIAL, num_test=20)
     json.dumps(result, allow_nan=False)
-    assert set(result["test"]) == set(STATES)
+    assert set(result["test"]) == set(STATES) and "DataInf" in result["peers"]
     assert result["peers"]["all pairs"]["types"]["label_error"]["recall"] == 1
     for name, scores in result["peers"].items():
         for kind in scores["types"].values():  # peers are told how many there are
             assert name == "all pairs" or np.isclose(kind["flagged"], kind["true"])
     page = markdown([TRIAL | result], {"command": "c", "date": "d", "commit": "e", "machine": "m"})
     assert "| **diagnosis** |" in page and "| repaired by truth |" in page
+
+
+def test_datainf_by_hand(monkeypatch):
+    """The published sum, written out pair by pair over two matrices."""
+    rng = np.random.default_rng(0)
+    gradients = [rng.normal(size=(5, 3)), rng.normal(size=(5, 2, 2))]
+    monkeypatch.setattr(benchmark, "train_adapters", lambda *_, **__: ({"a": 0, "b": 0}, 0.0))
+    monkeypatch.setattr(benchmark, "gradients_of", lambda *_: gradients)
+    got = benchmark.datainf(None, None, {"y": np.zeros(5)}, seed=0)  # pyright: ignore[reportArgumentType]
+    want = np.zeros(5)
+    for leaf in (gradient.reshape(5, -1) for gradient in gradients):
+        damping = 0.1 * np.mean(np.square(leaf))
+        for k in range(5):
+            v = np.mean(np.delete(leaf, k, axis=0), axis=0)
+            solved = np.mean([v - (g @ v) / (damping + g @ g) * g for g in leaf], axis=0) / damping
+            want[k] -= solved @ leaf[k]
+    np.testing.assert_allclose(got, want, rtol=1e-8)

@@ -11,10 +11,10 @@ import pytest
 from tiny_decoder import CONFIG, made_pairs, random_weights, tiny_decoder
 
 import demix_jax as dx
-from demix_jax.preference import DPO, BradleyTerry
+from demix_jax.preference import DPO, BradleyTerry, fold_models, llama
 from demix_jax.preference.examples import make_examples
 from demix_jax.preference.fold_models import TrainingOptions, take, train_adapters
-from demix_jax.preference.llama import PRODUCTS, first_layers, log_likelihood, rms_norm
+from demix_jax.preference.llama import PRODUCTS, first_layers, layer, log_likelihood, rms_norm
 from demix_jax.preference.model import ADAPTER, PreferenceModel, last_layers
 from demix_jax.preference.objectives import pair_loss
 from demix_jax.preference.reading import read_answers
@@ -82,6 +82,22 @@ def test_reading_some_positions_is_reading_all_and_picking():
     some = last_layers(CONFIG, model.frozen(weights), None, hidden, read)
     all_ = last_layers(CONFIG, model.frozen(weights), None, hidden, everywhere)
     np.testing.assert_allclose(some, jnp.take_along_axis(all_, read[..., None], axis=1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("block", [3, 100])
+def test_attention_is_that_of_jax(block, monkeypatch):
+    """In blocks of queries, the last one shorter, as at once."""
+    monkeypatch.setattr(llama, "_QUERIES", block)
+    seen, real = [], llama.attend
+    monkeypatch.setattr(llama, "attend", lambda *given: seen.append((given, real(*given))) or seen[-1][1])
+    x = jax.random.normal(jax.random.key(0), (2, 7, CONFIG.width))
+    layer(CONFIG, weights32().layer(0), x)
+    assert len(seen) == -(-7 // block)
+    _, keys, values, _ = seen[-1][0]
+    queries, got = (jnp.concatenate(parts, axis=1) for parts in zip(*((g[0], out) for g, out in seen), strict=True))
+    np.testing.assert_allclose(
+        got, jax.nn.dot_product_attention(queries, keys, values, is_causal=True), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_the_frozen_pass_gives_the_likelihood_of_every_answer_token():
@@ -219,6 +235,21 @@ def test_influence_is_the_cosine_of_the_adapters_gradients():
     rows = np.array(rows, np.float64)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     np.testing.assert_allclose(matrix, -rows[:4] @ rows[4:].T, atol=1e-4)
+
+
+def test_states_that_none_reads_are_left_out(monkeypatch):
+    """Scores are those of the whole examples, in the order of the rows, and batches have pairs of like length."""
+    model, params, examples = problem_drawn(BradleyTerry(), num=40, length=12)
+    examples["read"] = np.minimum(examples["read"], np.arange(2, 12).repeat(4)[:, None, None])
+    rows = np.random.default_rng(2).permutation(40)
+    want = jax.vmap(model.scores, in_axes=(None, 0))(params, jax.tree.map(lambda leaf: leaf[rows], examples))
+    monkeypatch.setattr(fold_models, "_STATES", 4)
+    assert take(examples, np.array([3, 5]))["hidden"].shape[2] == 4 and take(examples, rows)["hidden"].shape[2] == 12
+    np.testing.assert_allclose(fold_models.pair_scores(model, params, examples, rows), want, rtol=1e-4, atol=1e-5)
+    lengths = fold_models._lengths(examples)
+    batches = fold_models._batches(jax.random.key(0), rows[:39], lengths, 8)
+    assert [len(batch) for batch in batches] == [8] * 4 and len(set(np.concatenate(batches))) == 32
+    assert np.mean([np.ptp(lengths[batch]) for batch in batches]) < 4
 
 
 def test_every_product_of_an_adapted_layer_has_an_adapter():
