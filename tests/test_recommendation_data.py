@@ -1,6 +1,9 @@
 """Click samples: what they say of the past, how they are split, and what is said of bad input."""
 
+import io
 import os
+import urllib.request
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -179,8 +182,8 @@ def test_yelp_dump(tmp_path):
     assert clicks[0]["history_length"].tolist() == clicks[1]["history_length"].tolist()
 
 
-def test_movielens_1m_and_amazon_in_their_published_forms(tmp_path):
-    folder = tmp_path / "ml-1m"
+def write_movielens_1m(folder):
+    """The log in the form of MovieLens-1M."""
     folder.mkdir()
     lines = [f"{r.user_id + 1}::{r.item_id + 1}::{r.rating}::{r.timestamp}" for r in LOG.itertuples()]
     (folder / "ratings.dat").write_text("\n".join(lines), encoding="latin-1")
@@ -190,6 +193,11 @@ def test_movielens_1m_and_amazon_in_their_published_forms(tmp_path):
         f"{r.item_id + 1}::Café {r.item_id} ({1990 + r.item_id % 20})::{r.genre}|Drama" for r in ITEMS.itertuples()
     ]
     (folder / "movies.dat").write_text("\n".join(movies), encoding="latin-1")
+
+
+def test_movielens_1m_and_amazon_in_their_published_forms(tmp_path):
+    folder = tmp_path / "ml-1m"
+    write_movielens_1m(folder)
     data = load_recommendation("movielens-1m", folder)
     assert len(data.log) == len(LOG) and data.items.loc["1", "year"] == 1990
     assert data.items.loc["1", "genre"] == ITEMS["genre"].iloc[0] and data.users.loc["2", "occupation"] == "educator"
@@ -211,6 +219,43 @@ def test_missing_files_are_named(tmp_path, monkeypatch):
         load_recommendation("netflix")
     with pytest.raises(InputError, match="holds none of"):
         load_recommendation("movielens", tmp_path)
+
+
+def zipped(folder):
+    """The bytes of an archive of `folder`, with its name in front."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"{folder.name}/{path.name}")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("leftover", [False, True])
+def test_a_download_is_there_whole_or_not_at_all(tmp_path, monkeypatch, leftover):
+    published, cache = tmp_path / "ml-1m", tmp_path / "cache" / "demix_jax"
+    write_movielens_1m(published)
+    monkeypatch.delenv("DEMIX_DATA_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    if leftover:  # of a download that was interrupted before it was made in one step
+        (cache / "ml-1m").mkdir(parents=True)
+        (cache / "ml-1m" / "users.dat").write_text("1::F")
+    content = zipped(published)
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(content[:-30]))
+    with pytest.raises(InputError, match="did not come whole"):
+        load_recommendation("movielens-1m")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(content))
+    with monkeypatch.context() as interrupted:  # in the middle of unpacking
+        interrupted.setattr(zipfile.ZipFile, "extractall", lambda self, to: _first_file_only(self, to))
+        with pytest.raises(KeyboardInterrupt):
+            load_recommendation("movielens-1m")
+    assert not (cache / "ml-1m" / "ratings.dat").exists() and not list(cache.glob(".writing-*"))
+    assert len(load_recommendation("movielens-1m").log) == len(LOG)
+    assert sorted(path.name for path in cache.iterdir()) == ["ml-1m"]
+
+
+def _first_file_only(archive, to):
+    archive.extract("ml-1m/ratings.dat", to)
+    raise KeyboardInterrupt
 
 
 @pytest.mark.skipif(

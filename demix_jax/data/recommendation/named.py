@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
@@ -160,6 +161,7 @@ def _not_found(name: str, path: Path | None, what: str, where: str) -> InputErro
 
 
 def _download(name: str) -> Path:
+    """The folder of a MovieLens release, fetched into the cache: all of its files or none."""
     url, folder = _MOVIELENS_URL.format(name=name), cache_dir() / name
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:
@@ -170,8 +172,18 @@ def _download(name: str) -> Path:
             f"{name} is not on this machine and {url} could not be read ({error}). Connect to the network, or unpack "
             f"that file so that it lies at {where}."
         ) from error
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        archive.extractall(cache_dir())
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".writing-", dir=cache_dir()) as beside:
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                archive.extractall(beside)
+        except (zipfile.BadZipFile, EOFError) as error:
+            raise InputError(f"{url} did not come whole ({error}); try again.") from error
+        try:
+            os.replace(Path(beside) / name, folder)
+        except OSError:  # a folder without the files is in the way
+            os.replace(folder, Path(beside) / "before")
+            os.replace(Path(beside) / name, folder)
     return folder
 
 
