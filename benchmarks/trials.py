@@ -44,6 +44,7 @@ RULES = {
     "amazon": "popularity>1 -> 1",
 }
 LOGS = ("movielens", "amazon")  # interaction logs; the others are tables
+_TIMED_BY_DAY = ("amazon",)
 SPURIOUS = 0.15
 _MAX_TEST_ROWS = 4_000
 
@@ -149,7 +150,8 @@ def _table_case(trial: Trial) -> Case:
 
 def _log_case(trial: Trial) -> Case:
     """Click samples of an interaction log: those of the training split are corrupted, later ones are the test."""
-    samples = make_samples(load_recommendation(trial.table), max_samples=trial.rows, seed=trial.seed)
+    data, ties = load_recommendation(trial.table), trial.table in _TIMED_BY_DAY
+    samples = make_samples(data, max_samples=trial.rows, random_ties=ties, seed=trial.seed)
     clean, later = samples.part("train"), samples.take(samples.split != "train")
     made, truth, shortcut = clean, _no_errors(clean.table), ""
     if trial.suite != "clean":

@@ -86,6 +86,27 @@ def test_last_per_user_and_the_cap():
     assert len(few.part("train")) == 60 and any("drawn at random" in note for note in few.notes)
 
 
+def test_interactions_of_one_moment_may_be_put_in_a_random_order():
+    days = LOG.assign(timestamp=LOG["timestamp"] // (4 * 10**6))
+    data = read_recommendation_data(days, users=USERS, items=ITEMS)
+    apart, mixed = (make_samples(data, random_ties=ties, max_samples=None) for ties in (False, True))
+    assert any("random_ties=True" in note for note in apart.notes)
+    lengths = mixed.table[mixed.table["clicked"] == 1].groupby("user")["history_length"]
+    assert (lengths.agg(sorted) == days.groupby(days["user_id"].astype(str)).size().map(lambda n: [*range(1, n)])).all()
+    number = {item: n for n, item in enumerate(pd.unique(data.log["item"]), start=1)}
+    met = data.log.groupby("user")[["item", "seconds"]].agg(list)
+    later = []
+    for row, history in zip(mixed.table.itertuples(), mixed.history, strict=True):
+        items, times = met.loc[row.user]
+        earlier = {number[item] for item, time in zip(items, times, strict=True) if time < row.timestamp}
+        together = {number[item] for item, time in zip(items, times, strict=True) if time == row.timestamp}
+        seen = set(history[history > 0].tolist())
+        assert earlier <= seen <= earlier | together - {number[row.item]}
+        later.append(len(seen - earlier))
+        assert (row.days_since_click == 0) == (later[-1] > 0)
+    assert max(later) > 1
+
+
 def test_ratings_below_the_asked_one_are_no_clicks():
     samples = make_samples(read_recommendation_data(LOG, items=ITEMS, min_rating=4), negatives=0)
     rating = LOG.assign(user=LOG["user_id"].astype(str), item=LOG["item_id"].astype(str))

@@ -137,8 +137,7 @@ def _read_log(frame: pd.DataFrame, min_rating: float | None, notes: list[str]) -
     together = log.groupby(["user", "seconds"]).size().to_numpy()
     if same := int(together[together > 1].sum()):
         notes.append(
-            f"{same:,} interactions share their time with another one of the same user; as their order is unknown, "
-            "neither is in the other's history."
+            f"{same:,} interactions share their time with another one of the same user, so that their order is unknown."
         )
     return log.reset_index(drop=True)
 

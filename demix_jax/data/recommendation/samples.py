@@ -9,7 +9,7 @@ import pandas as pd
 
 from demix_jax.checks import InputError
 from demix_jax.data.recommendation.log import RecommendationData
-from demix_jax.data.recommendation.summaries import EventTimes, ItemFeatures
+from demix_jax.data.recommendation.summaries import EventTimes, ItemFeatures, days_between
 
 LABEL = "clicked"
 IDENTIFIERS = ("user", "item", "timestamp")
@@ -95,13 +95,14 @@ def make_samples(
     negatives: int = 1,
     last_per_user: int | None = None,
     max_samples: int | None = 10_000,
+    random_ties: bool = False,
     seed: int = 0,
 ) -> InteractionSamples:
     """Click samples of a log, split by time: 70 % of the interactions train, 15 % valid, 15 % test.
 
     A click is a sample of label 1; beside it stand `negatives` samples of label 0, items in the log by then that the
     user never met. An interaction rated too low for a click is a sample of label 0 itself. Everything that a sample
-    says of its past comes strictly before it, and no sample's own interaction counts in it.
+    says of its past comes strictly before it (but see random_ties), and no sample's own interaction counts in it.
 
     Args:
       data: see `read_recommendation_data`.
@@ -109,6 +110,8 @@ def make_samples(
       negatives: sampled items of label 0 for each click.
       last_per_user: only so many of the latest interactions of each user in each split; None: all.
       max_samples: of each split, drawn at random; None: all.
+      random_ties: put a user's interactions of one moment, whose order is unknown, in a random one; False: none of them
+        is in another's history. For logs whose times are days, of which most would else have no history.
       seed: of the draws.
     Raises:
       InputError: an option out of range, or too few interactions have a history.
@@ -119,13 +122,15 @@ def make_samples(
     user = users.get_indexer(pd.Index(log["user"]))
     item = items.get_indexer(pd.Index(log["item"]))
     seconds, clicked = log["seconds"].to_numpy(), log["clicked"].to_numpy()
-    past = _Clicks(user[clicked], item[clicked], seconds[clicked], len(users))
+    moment = _moments(user, seconds, random_ties, rng)
+    past = _Clicks(user[clicked], item[clicked], seconds[clicked], moment[clicked], len(users))
     number = _split_numbers(seconds)
     split = np.array(SPLITS, dtype=object)[number]
 
-    rows = np.flatnonzero(past.lengths(user, seconds) > 0)
+    rows = np.flatnonzero(past.lengths(user, moment) > 0)
     if without := len(log) - len(rows):
-        notes.append(f"{without:,} interactions have no click of their user before them and make no samples.")
+        ties = "" if random_ties or not _has_ties(user, seconds) else "; random_ties=True would leave fewer without"
+        notes.append(f"{without:,} interactions have no click of their user before them and make no samples{ties}.")
     if last_per_user is not None:
         rows = rows[_last_per_group(user[rows] * len(SPLITS) + number[rows], last_per_user)]
     rows = _thinned(rows, split, max_samples, 1 + negatives * clicked.mean(), rng, notes)
@@ -135,9 +140,11 @@ def make_samples(
             f"Only {len(candidates.row)} samples have a click of their user before them; at least {_MIN_SAMPLES} are "
             "needed. Give a longer log."
         )
-    who, at = user[candidates.row], seconds[candidates.row]
+    who, at, since = user[candidates.row], seconds[candidates.row], moment[candidates.row]
     table = _described(data, candidates, items).assign(
-        **_summaries(past, EventTimes(item, seconds, len(items)), seconds, who, candidates.item, at),
+        **_of_item(EventTimes(item, seconds, len(items)), seconds, candidates.item, at),
+        history_length=past.lengths(who, since),
+        days_since_click=past.days_since_last(who, since, at),
         **{LABEL: candidates.label},
     )
     samples = InteractionSamples(
@@ -145,7 +152,7 @@ def make_samples(
         split[candidates.row],
         (who + 1).astype(np.int32),
         (candidates.item + 1).astype(np.int32),
-        past.latest(who, at, max_history),
+        past.latest(who, since, max_history),
         ItemFeatures.of(data.items.reindex(items), data.category),
         len(users),
         len(items),
@@ -164,25 +171,30 @@ class _Candidates:
 
 
 class _Clicks:
-    """Each user's clicks in order of time."""
+    """Each user's clicks in order of time; `moment` orders them, equal ones without an order."""
 
-    def __init__(self, user: np.ndarray, item: np.ndarray, seconds: np.ndarray, num_users: int) -> None:
-        order = np.lexsort((seconds, user))
-        self._item = item[order]
-        self.times = EventTimes(user, seconds, num_users)
+    def __init__(self, user, item, seconds, moment: np.ndarray, num_users: int) -> None:
+        order = np.lexsort((moment, user))
+        self._item, self._seconds = item[order], seconds[order]
+        self._times = EventTimes(user, moment, num_users)
         self._start = np.searchsorted(user[order], np.arange(num_users))
 
-    def lengths(self, user: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    def lengths(self, user: np.ndarray, moment: np.ndarray) -> np.ndarray:
         """i64[n]: clicks of the users strictly before the moments."""
-        return self.times.before(user, seconds)
+        return self._times.before(user, moment)
 
-    def latest(self, user: np.ndarray, seconds: np.ndarray, limit: int) -> np.ndarray:
+    def latest(self, user: np.ndarray, moment: np.ndarray, limit: int) -> np.ndarray:
         """i32[n, T]: numbers, from 1, of the last `limit` items clicked strictly before, 0 in front of shorter ones."""
-        length = self.lengths(user, seconds)
+        length = self.lengths(user, moment)
         back = np.arange(min(limit, int(length.max(initial=1))))[::-1]
         place = (self._start[user] + length)[:, None] - 1 - back
         present = back < length[:, None]
         return np.where(present, self._item[np.maximum(place, 0)] + 1, 0).astype(np.int32)
+
+    def days_since_last(self, user: np.ndarray, moment: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+        """f64[n] from the last click strictly before the moment, of which there is one, to the time in `seconds`."""
+        last = self._start[user] + self.lengths(user, moment) - 1
+        return days_between(self._seconds[last], seconds)
 
 
 def _check_options(max_history: int, negatives: int, last_per_user: int | None, max_samples: int | None) -> None:
@@ -195,6 +207,20 @@ def _check_options(max_history: int, negatives: int, last_per_user: int | None, 
     for name, value, least in bounds:
         if value is not None and (isinstance(value, bool) or value != int(value) or value < least):
             raise InputError(f"{name} must be a whole number of at least {least}, got {value!r}.")
+
+
+def _moments(user: np.ndarray, seconds: np.ndarray, random_ties: bool, rng: np.random.Generator) -> np.ndarray:
+    """f64[N]: what orders each user's interactions, the time or a place in which equal times stand at random."""
+    if not random_ties:
+        return seconds
+    place = np.empty(len(seconds))
+    place[np.lexsort((rng.random(len(seconds)), seconds, user))] = np.arange(len(seconds))
+    return place
+
+
+def _has_ties(user: np.ndarray, seconds: np.ndarray) -> bool:
+    order = np.lexsort((seconds, user))
+    return bool(((np.diff(user[order]) == 0) & (np.diff(seconds[order]) == 0)).any())
 
 
 def _split_numbers(seconds: np.ndarray) -> np.ndarray:
@@ -261,18 +287,15 @@ def _described(data: RecommendationData, candidates: _Candidates, items: pd.Inde
     return pd.concat([ids, *(side.reset_index(drop=True).add_prefix(f"{role}_") for role, side in sides)], axis=1)
 
 
-def _summaries(past: _Clicks, events: EventTimes, seconds, who, which, at) -> dict[str, np.ndarray]:
-    """What the log says of users `who` and items `which` strictly before the moments `at`.
+def _of_item(events: EventTimes, seconds: np.ndarray, which: np.ndarray, at: np.ndarray) -> dict[str, np.ndarray]:
+    """What the log says of items `which` strictly before the moments `at`.
 
     popularity: the item's interactions over those of the average item. days_since_item_met: by anyone.
     """
     so_far = np.searchsorted(seconds, at, side="left")
-    num_items = events.num_keys
     return {
-        "popularity": events.before(which, at) * num_items / np.maximum(so_far, 1),
+        "popularity": events.before(which, at) * events.num_keys / np.maximum(so_far, 1),
         "days_since_item_met": events.days_since_last(which, at),
-        "history_length": past.lengths(who, at),
-        "days_since_click": past.times.days_since_last(who, at),
     }
 
 

@@ -33,11 +33,16 @@ class EventTimes:
         place = self._places(keys, seconds)
         found = place > self._start[keys]
         last = self._moments[self._sorted[np.maximum(place - 1, 0)] % self._span]
-        return np.where(found, np.minimum((seconds - last) / _DAY, _LONGEST), _LONGEST)
+        return np.where(found, days_between(last, seconds), _LONGEST)
 
     def _places(self, keys: np.ndarray, seconds: np.ndarray) -> np.ndarray:
         rank = np.searchsorted(self._moments, seconds)
         return np.searchsorted(self._sorted, keys.astype(np.int64) * self._span + rank)
+
+
+def days_between(earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
+    """f64[n] days from one time in seconds to another, ten years at most."""
+    return np.minimum((later - earlier) / _DAY, _LONGEST)
 
 
 @dataclass(frozen=True)
