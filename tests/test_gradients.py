@@ -345,6 +345,34 @@ def test_rows_out_of_range_have_no_gradient():
     np.testing.assert_allclose(got, reference.gradient_rows(clipped, {"table": params["table"]}, batch), atol=1e-5)
 
 
+def looked_up(seed, num, positions, num_rows, width=4):
+    """Gradients of a table of which each example looks rows up, some of them twice, and the same in full."""
+    rng = np.random.default_rng(seed)
+    ids = rng.integers(0, num_rows, (num, positions)) * rng.integers(0, 2, (num, positions))  # row 0 is frequent
+    batch = {"ids": ids.astype(np.int32), "x": rng.normal(size=(num, positions, width)).astype(np.float32)}
+    table = {"table": jnp.asarray(np.random.default_rng(0).normal(size=(num_rows, width)), jnp.float32)}
+    loss = lambda params, example: jnp.sum(jnp.tanh(params["table"][example["ids"]]) * example["x"])  # noqa: E731
+    return factored_gradients(loss, table, batch), reference.gradient_rows(loss, table, batch)
+
+
+@pytest.mark.parametrize("num_rows", [300, 5_000])
+def test_products_of_lookups_do_not_need_the_whole_table(num_rows, monkeypatch):
+    left, left_full = looked_up(1, 67, 9, num_rows)
+    right, right_full = looked_up(2, 35, 12, num_rows)
+    want = left_full @ right_full.T
+    scale = np.abs(want).max()
+    products = [ghost._fetched_product(left.blocks[0], right.blocks[0])]
+    monkeypatch.setattr(ghost, "_is_fetched", lambda *_: False)
+    products.append(ghost._ghost_product(left.blocks[0], right.blocks[0]))
+    for got in products:
+        np.testing.assert_allclose(got, want, atol=1e-5 * scale)
+    same, same_full = looked_up(3, 67, 9, num_rows)
+    assert ghost._is_sparser(left.blocks[0], same.blocks[0])
+    np.testing.assert_allclose(
+        ghost.paired_products(left, same), (left_full * same_full).sum(axis=1), atol=1e-5 * scale
+    )
+
+
 def test_equal_shapes_do_not_retrace():
     traced = []
     loss, params, batch = mlp()

@@ -21,6 +21,9 @@ from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer,
 # this many multiply-adds per pair (measured on two x86 cores; of little weight elsewhere).
 _PASS_COST = 64
 
+# A row fetched from a table costs per entry about as much as this many multiply-adds of a matrix product (as above).
+_FETCH_COST = 128
+_FETCHED_LEFT, _FETCHED_RIGHT = 64, 16  # examples at a time: what they fetch stays in cache
 
 # Numbers in an intermediate: products of factors then stay in cache on a CPU, and fill an accelerator; gradients
 # formed on the way are so many that each of the others is read seldom.
@@ -113,6 +116,8 @@ def rows_per_block(left: FactoredGradients, right: FactoredGradients) -> int:
             block, other = pair
             assert not isinstance(block, Dense) and not isinstance(other, Dense)
             positions = block.positions * other.positions * block.layout.matrix[0]
+            if isinstance(block, Rows) and isinstance(other, Rows) and _is_fetched(block, other):
+                positions = 1  # works in blocks of its own
             products = max(products, positions * right.losses.shape[0])
         elif not isinstance(pair[0], Dense):
             formed += sum(layout.size for layout in pair[0].layouts)
@@ -144,6 +149,8 @@ def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Ar
                 for pair in ((left_block.a, right_block.a), (left_block.delta, right_block.delta))
             ]
             total = total + jnp.sum(products[0] * products[1], axis=1)
+        elif _is_sparser(left_block, right_block):
+            total = total + _paired_rows(left_block, right_block)
         else:
             total = total + jnp.sum(jnp.multiply(*_common(left_block.full(), right_block.full())), axis=1)
     return total
@@ -157,12 +164,85 @@ def _ghost_is_cheaper(left: Block, right: Block) -> bool:
         return pairs * (inputs + outputs) + passes < inputs * outputs
     if isinstance(left, Rows) and isinstance(right, Rows):
         _, inputs, outputs = left.layout.matrix
-        return left.positions * right.positions * (outputs + 2 * _PASS_COST) < inputs * outputs
+        return min(_compare_cost(left, right), _fetch_cost(left)) < inputs * outputs
     return False
+
+
+def _compare_cost(left: Rows, right: Rows) -> int:
+    """Of the ghost inner product of every position with every other, per pair of examples."""
+    return left.positions * right.positions * (left.layout.matrix[2] + 2 * _PASS_COST)
+
+
+def _fetch_cost(left: Rows) -> int:
+    """Of `_fetched_product`, per pair of examples."""
+    return left.positions * left.layout.matrix[2] * _FETCH_COST
+
+
+def _is_fetched(left: Rows, right: Rows) -> bool:
+    return _fetch_cost(left) < _compare_cost(left, right)
+
+
+def _is_sparser(left: Block, right: Block) -> bool:
+    """Whether comparing all positions of two examples takes fewer numbers than their tables hold."""
+    if not (isinstance(left, Rows) and isinstance(right, Rows)):
+        return False
+    return left.positions * right.positions < math.prod(left.layout.matrix)
+
+
+def _paired_rows(left: Rows, right: Rows) -> jax.Array:
+    """f[N]: inner product of each gradient of `left` with the one of the same number of `right`."""
+    same = left.ids[:, :, None] == right.ids[:, None, :]
+    products = jnp.einsum("itf,isf->its", *_common(left.rows, right.rows), precision="highest")
+    return jnp.sum(products * same, axis=(1, 2))
+
+
+def _fetched_product(left: Rows, right: Rows) -> jax.Array:
+    """f[N, M]: what the examples of `left` looked up, from the gradients of a few of `right` at a time.
+
+    The latter lie in a table of only the rows that those few looked up, so neither time nor memory grow with V.
+    """
+    num, others = left.ids.shape[0], right.ids.shape[0]
+    left_ids, left_rows, right_ids, right_rows = (
+        _in_parts(array, length)
+        for array, length in (
+            (left.ids, _FETCHED_LEFT), (left.rows, _FETCHED_LEFT),
+            (right.ids, _FETCHED_RIGHT), (right.rows, _FETCHED_RIGHT),
+        )
+    )  # fmt: skip
+    left_rows, right_rows = _common(left_rows, right_rows)
+    size = right_ids.shape[1] * right_ids.shape[2]
+
+    def few(part):
+        ids, rows = part
+        known = jnp.unique(ids.ravel(), size=size, fill_value=left.layout.matrix[1])
+        number = jnp.arange(ids.shape[0])[:, None]
+        table = jnp.zeros((size + 1, rows.shape[2], ids.shape[0]), rows.dtype)
+        table = table.at[jnp.searchsorted(known, ids), :, number].add(rows)
+
+        def fetch(part):
+            ids, rows = part
+            place = jnp.searchsorted(known, ids)
+            place = jnp.where(known[jnp.minimum(place, size - 1)] == ids, place, size)  # the last row stays zero
+            return jnp.einsum("itf,itfj->ij", rows, table[place], precision="highest")
+
+        return jax.lax.map(fetch, (left_ids, left_rows)).reshape(-1, ids.shape[0])
+
+    products = jax.lax.map(few, (right_ids, right_rows))
+    return jnp.moveaxis(products, 0, 1).reshape(products.shape[1], -1)[:num, :others]
+
+
+def _in_parts(array: jax.Array, length: int) -> jax.Array:
+    """f[N, ...] as f[N / length, length, ...], filled up with zeros."""
+    length = min(length, array.shape[0])
+    missing = -array.shape[0] % length
+    filled = jnp.concatenate([array, jnp.zeros((missing, *array.shape[1:]), array.dtype)])
+    return filled.reshape(-1, length, *array.shape[1:])
 
 
 def _ghost_product(left: Block, right: Block) -> jax.Array:
     if isinstance(left, Rows) and isinstance(right, Rows):
+        if _is_fetched(left, right):
+            return _fetched_product(left, right)
         same = left.ids[:, :, None, None] == right.ids[None, None, :, :]
         products = jnp.einsum("itf,jsf->itjs", *_common(left.rows, right.rows), precision="highest")
         return jnp.sum(products * same, axis=(1, 3))
