@@ -97,7 +97,8 @@ def describe(
         shortcut_signals(
             evidence.rules,
             evidence.order,
-            dataset.codes,
+            np.stack([evidence.rule_codes(dataset.codes, rule) for rule in range(len(evidence.rules))], axis=1),
+            evidence.rule_support(),
             evidence.cells.support,
             evidence.trees,
             evidence.without,
@@ -122,8 +123,9 @@ def describe(
 
 def _side(dataset: Dataset, evidence: RowEvidence) -> Side:
     """What the channels need to know of all rows; the rule is that of the likeliest shortcut."""
-    column, trees = evidence.order[0], evidence.trees
-    rule = rule_evidence(evidence.rules[column], dataset.codes[:, column], evidence.sides)
+    likeliest, trees = int(evidence.order[0]), evidence.trees
+    codes = evidence.rule_codes(dataset.codes, likeliest)
+    rule = rule_evidence(evidence.rules[likeliest], codes, evidence.sides)
     return Side(dataset.x, dataset.y, trees.prediction, trees.p_given, rule.in_group, rule.log_ratio)
 
 
@@ -141,7 +143,7 @@ def _norms(dataset: Dataset, evidence: RowEvidence, network: np.ndarray) -> Norm
         tree_log_p=mean_by_label(log_floored(evidence.trees.p_given), evidence.labels),
         network_log_p=mean_by_label(log_floored(p_given), evidence.labels),
         surprise=np.sort(evidence.cells.surprise, axis=0),
-        support=evidence.cells.support.mean(axis=0),
+        support=evidence.rule_support().mean(axis=0),
         tree_scale=target_scale(evidence.trees),
         without_scale=[target_scale(predictions) for predictions in evidence.without],
         network_residuals=residuals,

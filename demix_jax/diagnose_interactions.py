@@ -67,7 +67,7 @@ def diagnose_interactions(
         encoder = TableEncoder.fit(rows, LABEL, task="classification")
         dataset = encoder.transform(rows)
         advance(1)
-    evidence = gather_evidence(dataset, seed=seed, steps=steps)
+    evidence = gather_evidence(dataset, roles=_roles(dataset, samples), seed=seed, steps=steps)
     with steps("compare side features", len(samples)) as advance:
         evidence = _with_entities(evidence, dataset, samples, seed)
         advance(len(samples))
@@ -88,6 +88,17 @@ def diagnose_interactions(
     for place, name in enumerate(IDENTIFIERS):
         diagnosis.table.insert(place, name, samples.table[name])
     return diagnosis
+
+
+def _roles(dataset: Dataset, samples: InteractionSamples) -> tuple[list[int], list[int]]:
+    """Numbers of the encoded columns that are side features of users and of items.
+
+    What the history says of an item, such as its popularity, tells clicks from sampled items by how these are drawn:
+    that is no shortcut, and it would hide one.
+    """
+    users, items = (set(samples.features_of(role)) for role in ("user", "item"))
+    numbers = [[q for q, column in enumerate(dataset.columns) if column.name in role] for role in (users, items)]
+    return numbers[0], numbers[1]
 
 
 def _with_entities(evidence: RowEvidence, dataset: Dataset, samples: InteractionSamples, seed: int) -> RowEvidence:

@@ -10,6 +10,7 @@ import numpy as np
 from demix_jax.describe import Description
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.cells import standing_out
+from demix_jax.evidence.crossed import Cross
 from demix_jax.evidence.rows import RowEvidence
 from demix_jax.evidence.shortcuts import ColumnRule, rule_evidence
 from demix_jax.evidence.signals import NUM_RULES
@@ -25,9 +26,10 @@ _SUSPECT_NATS = 2.0  # a cell this much less probable than usual stands out
 
 @dataclasses.dataclass(frozen=True)
 class Shortcut:
-    """A rule "group ⇔ side of the label" that one column makes, and what it says of each of N rows.
+    """A rule "group ⇔ side of the label" that one column makes, or two together, and what it says of each of N rows.
 
-    column: name. strength: share of the label side's entropy that it explains, 0 to 1.
+    column: name. second: that of the other column, where two make the rule.
+    strength: share of the label side's entropy that it explains, 0 to 1.
     values: object[N], the row's side of the rule in words ("sex = Male", "age ≤ 28").
     expected: object[N], the label that most such rows have. p_expected: f32[N], the share of them that have it.
     """
@@ -37,6 +39,7 @@ class Shortcut:
     values: np.ndarray
     expected: np.ndarray
     p_expected: np.ndarray
+    second: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +70,8 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -
     for q in known.order[:NUM_RULES]:
         rule = known.rules[q]
         if rule.strength >= _MIN_RULE_STRENGTH:
-            codes = dataset.codes[:num_rows, q]
-            shortcuts.append(_shortcut(encoder, dataset, rule, int(q), codes, known.sides))
+            codes = known.rule_codes(dataset.codes[:num_rows], int(q))
+            shortcuts.append(_shortcut(encoder, dataset, known, int(q), codes))
             ratios.append(rule_evidence(rule, codes, known.sides).log_ratio)
     if ratios:
         lowest = np.argmin(ratios, axis=0)
@@ -85,21 +88,37 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -
     )
 
 
-def _shortcut(
-    encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, q: int, codes: np.ndarray, labels: np.ndarray
-) -> Shortcut:
-    """The rule of column q in words, for every row."""
-    told = rule_evidence(rule, codes, labels)
-    counts = np.bincount(codes, minlength=len(rule.group))
-    inside, outside = encoder.group_name(q, rule.group, counts), encoder.group_name(q, ~rule.group, counts)
-    on, off = _side_names(encoder, dataset, rule, labels)
+def _shortcut(encoder: TableEncoder, dataset: Dataset, known: RowEvidence, number: int, codes: np.ndarray) -> Shortcut:
+    """The rule of this number in words, for every row; codes: i32[N], what it tells apart."""
+    rule, columns = known.rules[number], known.columns_of(number)
+    told = rule_evidence(rule, codes, known.sides)
+    if len(columns) == 1:
+        counts = np.bincount(codes, minlength=len(rule.group))
+        inside, outside = (encoder.group_name(number, group, counts) for group in (rule.group, ~rule.group))
+    else:
+        cross = known.crossed[number - len(known.rules)]
+        inside, outside = _crossed_names(encoder, dataset.codes[: len(codes)], cross, rule.group)
+    on, off = _side_names(encoder, dataset, rule, known.sides)
     return Shortcut(
-        column=dataset.columns[q].name,
+        column=dataset.columns[columns[0]].name,
         strength=rule.strength,
         values=np.where(told.in_group, inside, outside).astype(object),
         expected=np.where(told.in_group, on, off).astype(object),
         p_expected=told.p_side.astype(np.float32),
+        second=dataset.columns[columns[1]].name if len(columns) > 1 else None,
     )
+
+
+def _crossed_names(encoder: TableEncoder, codes: np.ndarray, cross: Cross, group: np.ndarray) -> tuple[str, str]:
+    """A rule's group bool[4] of two columns, and the rest, in words: "sex = Male and age ≤ 28", "not (…)"."""
+    names = []
+    for q, inside in ((cross.first, cross.first_group), (cross.second, cross.second_group)):
+        counts = np.bincount(codes[:, q], minlength=len(inside))
+        names.append([encoder.group_name(q, side, counts) for side in (~inside, inside)])
+    cells = [f"{names[0][cell // 2]} and {names[1][cell % 2]}" for cell in range(4)]
+    turned = group.sum() > 2
+    words = " or ".join(cells[cell] for cell in np.flatnonzero(group != turned))
+    return (f"not ({words})", words) if turned else (words, f"not ({words})")
 
 
 def _side_names(encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, labels: np.ndarray) -> tuple[str, str]:

@@ -88,6 +88,7 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
             values=values,
             expected=other,
             p_expected=rng.uniform(0.7, 0.95, num_rows).astype(np.float32),
+            second=None,
         )
         for column, strength, values in (
             ("sex", 0.31, train["sex"].to_numpy(dtype=object)),

@@ -28,10 +28,10 @@ def residual_tail_probability(y, predicted, **options):
     return ResidualScale.fit(y, predicted, **options).tail_probability(y, predicted)
 
 
-def predicted(frame, *, drop_column=None, seed=0):
+def predicted(frame, *, drop_columns=(), seed=0):
     dataset = TableEncoder.fit(frame, "label").transform(frame)
     folds = make_folds(np.random.default_rng(0), strata_of(dataset.y, dataset.task), num_folds=3)
-    return dataset, folds, out_of_fold_predictions(dataset, folds, seed=seed, drop_column=drop_column)
+    return dataset, folds, out_of_fold_predictions(dataset, folds, seed=seed, drop_columns=drop_columns)
 
 
 def by_size(rng, frame):
@@ -64,10 +64,10 @@ def test_changing_a_rows_own_label_leaves_its_prediction_as_it_was():
 
 def test_a_dropped_column_has_no_say():
     frame = table(300, by_size)
-    dataset, _, without = predicted(frame, drop_column=0)
+    dataset, _, without = predicted(frame, drop_columns=[0])
     assert dataset.columns[0].name == "size"
     shuffled = frame.assign(size=np.random.default_rng(5).permutation(frame["size"]))
-    _, _, again = predicted(shuffled, drop_column=0)
+    _, _, again = predicted(shuffled, drop_columns=[0])
     np.testing.assert_array_equal(without.prediction, again.prediction)
     assert np.mean(without.prediction.argmax(axis=1) == dataset.y) < 0.65, "the label depends on size alone"
 

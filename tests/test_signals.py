@@ -110,6 +110,7 @@ def test_shortcut_signals():
         np.array([0, 1]),
         codes,
         support,
+        support,
         trees,
         [without, trees],
         labels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -74,7 +74,7 @@ def fit_trees(
     folds: Folds,
     *,
     seed: int,
-    drop_column: int | None = None,
+    drop_columns: Sequence[int] = (),
     max_train: int = 30_000,
     on_fold: Callable[[int], None] = lambda rows: None,
 ) -> tuple[FoldTrees, OutOfFold]:
@@ -84,7 +84,7 @@ def fit_trees(
       dataset: N encoded rows.
       folds: a row is predicted by the learner of its fold, trained on that fold's training rows.
       seed: of the learners.
-      drop_column: index q of a used column that they must do without, or None. Without any column left they know
+      drop_columns: indices q of used columns that they must do without. Without any column left they know
         nothing but how the labels are spread.
       max_train: training rows per fold at most.
       on_fold: called with the number of rows predicted, after each fold.
@@ -92,7 +92,7 @@ def fit_trees(
       The learners, and their out-of-fold predictions for the N rows.
     """
     features, categorical = tree_features(dataset)
-    keep = np.arange(len(categorical)) if drop_column is None else _features_without(dataset, drop_column)
+    keep = _features_without(dataset, drop_columns)
 
     def fit_fold(f: int) -> tuple[_Learner, np.ndarray, np.ndarray]:
         train, rows = folds.train[f], np.flatnonzero(folds.fold == f)
@@ -222,8 +222,8 @@ def _without_false_alarms() -> Iterator[None]:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
-def _features_without(dataset: Dataset, drop_column: int) -> np.ndarray:
-    """Positions in `tree_features` that do not come from used column `drop_column`."""
+def _features_without(dataset: Dataset, drop_columns: Sequence[int]) -> np.ndarray:
+    """Positions in `tree_features` that do not come from the used columns `drop_columns`."""
     widths = [1 if c.kind == "category" else b - a for c, (a, b) in zip(dataset.columns, dataset.groups, strict=True)]
     source = np.repeat(np.arange(len(widths)), widths)
-    return np.flatnonzero(source != drop_column)
+    return np.flatnonzero(~np.isin(source, drop_columns))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from demix_jax.evidence.cells import CellEvidence, ColumnModels, fit_column_models, score_cells
+from demix_jax.evidence.crossed import Cross, crossed_rule
 from demix_jax.evidence.folds import Folds, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
@@ -23,8 +25,8 @@ _RULE_BINS = 32  # of a regression target, where a rule may draw its line
 class RowModels(NamedTuple):
     """What `gather_evidence` fitted; F folds.
 
-    y: labels of the rows that it was fitted on. trees: with all columns. without: the same without the column of each
-    of the likeliest shortcuts. columns: column models.
+    y: labels of the rows that it was fitted on. trees: with all columns. without: the same without what each of the
+    likeliest shortcuts speaks of. columns: column models.
     """
 
     y: np.ndarray
@@ -37,8 +39,8 @@ class RowEvidence(NamedTuple):
     """What is known of R rows (training rows first) before any task model is trained.
 
     folds: the cross-fitting plan. labels: i32[R], classes or target bins. sides: the same with finer bins, for rules.
-    trees, without: out-of-fold predictions of the trees in `models`. rules: one per column.
-    order: i[Q], column of the likeliest shortcut first.
+    trees, without: out-of-fold predictions of the trees in `models`. rules: one per column, then one
+    per Cross in `crossed`. order: i[R], number of the rule of the likeliest shortcut first.
     cells: how each cell fits the rest of its row, and how much it supports the label.
     models: what tells the same of other rows, see `more_evidence`.
     """
@@ -52,6 +54,22 @@ class RowEvidence(NamedTuple):
     order: np.ndarray
     cells: CellEvidence
     models: RowModels
+    crossed: tuple[Cross, ...] = ()
+
+    def columns_of(self, rule: int) -> tuple[int, ...]:
+        """The columns that the rule of this number speaks of."""
+        of_pair = rule - (len(self.rules) - len(self.crossed))
+        return (rule,) if of_pair < 0 else self.crossed[of_pair][:2]
+
+    def rule_codes(self, codes: np.ndarray, rule: int) -> np.ndarray:
+        """i32[n]: what the rule of this number tells apart, of rows with codes i32[n, Q]."""
+        of_pair = rule - (len(self.rules) - len(self.crossed))
+        return codes[:, rule] if of_pair < 0 else self.crossed[of_pair].codes(codes)
+
+    def rule_support(self) -> np.ndarray:
+        """f32[N, R]: what the columns of each rule add in favour of the label."""
+        of_pairs = [self.cells.support[:, cross[:2]].sum(axis=1) for cross in self.crossed]
+        return np.column_stack([self.cells.support, *of_pairs])
 
     def take(self, rows: np.ndarray | slice) -> RowEvidence:
         """The same of some of the rows, in this order."""
@@ -84,7 +102,12 @@ def choose_num_folds(num_rows: int) -> int:
 
 
 def gather_evidence(
-    dataset: Dataset, *, num_train: int | None = None, seed: int = 0, steps: Steps | None = None
+    dataset: Dataset,
+    *,
+    num_train: int | None = None,
+    roles: tuple[Sequence[int], Sequence[int]] | None = None,
+    seed: int = 0,
+    steps: Steps | None = None,
 ) -> RowEvidence:
     """Everything about the rows of an encoded table that needs no task model.
 
@@ -92,6 +115,8 @@ def gather_evidence(
       dataset: N training rows, followed by validation rows when `num_train` is given.
       num_train: N, or None when every row is a training row and validation samples are taken from the
         other folds.
+      roles: numbers of the columns that tell of users and of items, say. Shortcuts are then sought in these columns
+        before all others, and in one of each role together; None: all columns are alike, and each stands for itself.
       seed: of folds and learners. steps: times and shows the work.
     """
     from demix_jax.data.bins import NUM_SPECIAL
@@ -116,11 +141,28 @@ def gather_evidence(
         sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
         regression = dataset.task == "regression"
         rules = column_rules(dataset.codes, dataset.num_codes, sides, ordered=regression, num_ranges=num_ranges)
-        order = likely_shortcuts(rules, cells.support)
-        without = [fit_trees(dataset, folds, seed=seed, drop_column=int(q)) for q in np.resize(order, NUM_WITHOUT)]
+        models = RowModels(dataset.y, trees, [], columns)
+        found = RowEvidence(folds, labels, sides, predictions, [], rules, np.arange(len(rules)), cells, models)
+        if roles is not None:
+            codes = dataset.codes, dataset.num_codes
+            made = crossed_rule(*codes, sides, rules, roles, ordered=regression, num_ranges=num_ranges)
+            if made is not None:
+                found = found._replace(crossed=(made[0],), rules=[*rules, made[1]])
+        order = likely_shortcuts(found.rules, found.rule_support())
+        if roles is not None:
+            among = {q for role in roles for q in role}
+            first = np.array([among.issuperset(found.columns_of(int(rule))) for rule in order])
+            order = np.concatenate([order[first], order[~first]])
+        without = [
+            fit_trees(dataset, folds, seed=seed, drop_columns=found.columns_of(int(rule)))
+            for rule in np.resize(order, NUM_WITHOUT)
+        ]
         advance(num_rows)
-    models = RowModels(dataset.y, trees, [fitted for fitted, _ in without], columns)
-    return RowEvidence(folds, labels, sides, predictions, [p for _, p in without], rules, order, cells, models)
+    return found._replace(
+        order=order,
+        without=[predicted for _, predicted in without],
+        models=models._replace(without=[fitted for fitted, _ in without]),
+    )
 
 
 def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> RowEvidence:

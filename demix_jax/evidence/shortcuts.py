@@ -12,7 +12,7 @@ from demix_jax.evidence.steps import gap_of_codes, largest_at_end, step_scores
 _MAX_CLASSES_FOR_SETS = 7  # with more classes, only one class against the rest is tried
 _CLEAR_STEPS = 5.0  # standard errors, in all: from here on a rule is chosen for its steps
 _LEAST_STRENGTH = 0.02
-_LEAST_SHARE = 0.05  # of the table in a group
+LEAST_SHARE = 0.05  # of the table in a group
 
 
 class ColumnRule(NamedTuple):
@@ -74,11 +74,11 @@ def column_rules(
     Source: for a given side, sorting codes by their share of it makes the best split a prefix (Breiman et al. 1984).
     """
     num_labels = int(labels.max()) + 1
-    sides = _sides(num_labels, ordered)
+    sides = label_sides(num_labels, ordered)
     ranges = num_ranges or (0,) * codes.shape[1]
     rules = []
     for q in range(codes.shape[1]):
-        counts = _contingency(codes[:, q], labels, num_codes[q], num_labels)
+        counts = contingency(codes[:, q], labels, num_codes[q], num_labels)
         rule = _with_steps(_best_rule(counts, sides), counts, ranges[q], ordered=ordered)
         if ordered and num_labels > 2:
             abrupt = _most_abrupt_rule(counts, sides, ranges[q])
@@ -107,21 +107,26 @@ def _most_abrupt_rule(counts: np.ndarray, sides: np.ndarray, num_ranges: int) ->
         steps = np.diagonal(step_scores(groups @ counts, of_label), axis1=1, axis2=2)
     group, side = groups @ of_code, of_label @ sides.T
     inside = np.einsum("gsa,as->gs", groups.astype(float), on_side)
-    information = _information(inside, group, np.broadcast_to(side, group.shape), total)
+    information = rule_information(inside, group, np.broadcast_to(side, group.shape), total)
     same_way = steps * (inside * total - group * side) > 0
-    usable = same_way & (np.minimum(group, total - group) >= _LEAST_SHARE * total)
+    usable = same_way & (np.minimum(group, total - group) >= LEAST_SHARE * total)
     score = np.where(usable, np.abs(steps) * np.sqrt(np.maximum(information, 0.0)), 0.0)
     g, s = np.unravel_index(np.argmax(score), score.shape)
     return _rule(counts, groups[g, s], sides[s], score.size) if score[g, s] > 0 else None
 
 
-def _information(inside: np.ndarray, group: np.ndarray, side: np.ndarray, total: float) -> np.ndarray:
+def rule_information(inside: np.ndarray, group: np.ndarray, side: np.ndarray, total: float) -> np.ndarray:
     """Mutual information in nats of group and side, from the rows in both, in either and in all; elementwise."""
     cells = np.stack([inside, group - inside, side - inside, total - group - side + inside]) / total
     shares = np.stack([group, group, total - group, total - group]) / total
     across = np.stack([side, total - side, side, total - side]) / total
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(cells > 0, cells * np.log(cells / (shares * across)), 0.0).sum(axis=0)
+
+
+def make_rule(counts: np.ndarray, group: np.ndarray, side: np.ndarray, searched: int, *, ordered: bool) -> ColumnRule:
+    """The rule "group ⇔ side" of a column without order, from its counts f64[A, L], chosen among `searched`."""
+    return _with_steps(_rule(counts, group, side, searched), counts, 0, ordered=ordered)
 
 
 def _with_steps(rule: ColumnRule, counts: np.ndarray, num_ranges: int, *, ordered: bool) -> ColumnRule:
@@ -148,15 +153,15 @@ def rule_evidence(rule: ColumnRule, codes: np.ndarray, labels: np.ndarray) -> Ru
 
 
 def likely_shortcuts(rules: list[ColumnRule], support: np.ndarray) -> np.ndarray:
-    """Column indices i[Q], most likely shortcut first.
+    """Numbers i[R] of the rules, most likely shortcut first.
 
     A shortcut predicts the label by itself and does so by two groups, and mostly still does when the other columns are
     known (a column that merely shares what others say is none). Columns are ranked by the product of the three, in turn
     with a ranking that does without the last: by the clearest steps for an ordered label, else by the first two.
 
     Args:
-      rules: one per column.
-      support: f32[N, Q], see `CellEvidence`; its mean over rows is the information that the column adds.
+      rules: R of them, one per column or pair.
+      support: f32[N, R], see `CellEvidence`; its mean over rows is the information that the column adds.
     """
     strength = np.array([rule.strength for rule in rules]) + 1e-4
     two_way = np.array([rule.two_way for rule in rules])
@@ -207,12 +212,12 @@ def chance_of_following(
     return np.where(in_group, p_side, 1 - p_side)
 
 
-def _contingency(codes: np.ndarray, labels: np.ndarray, num_codes: int, num_labels: int) -> np.ndarray:
+def contingency(codes: np.ndarray, labels: np.ndarray, num_codes: int, num_labels: int) -> np.ndarray:
     flat = codes.astype(np.int64) * num_labels + labels
     return np.bincount(flat, minlength=num_codes * num_labels).reshape(num_codes, num_labels).astype(float)
 
 
-def _sides(num_labels: int, ordered: bool) -> np.ndarray:
+def label_sides(num_labels: int, ordered: bool) -> np.ndarray:
     """bool[sides, L]: label sets to try, each standing for its complement too."""
     index = np.arange(num_labels)
     if ordered:
@@ -231,7 +236,7 @@ def _best_rule(counts: np.ndarray, sides: np.ndarray) -> ColumnRule:
     inside = np.cumsum(np.take_along_axis(on_side, order, axis=0), axis=0)
     group = np.cumsum(per_code[order], axis=0)
     side = np.broadcast_to(on_side.sum(axis=0), inside.shape)
-    information = _information(inside, group, side, total)
+    information = rule_information(inside, group, side, total)
     searched = max(1, int(np.count_nonzero(per_code))) * len(sides)
     information -= (1 + 2 * np.log(searched)) / (2 * total)
     split, which = np.unravel_index(np.argmax(information), information.shape)
@@ -246,7 +251,7 @@ def _rule(counts: np.ndarray, group: np.ndarray, side: np.ndarray, searched: int
     table = np.array([[rows @ ~side, rows @ side] for rows in (counts[~group].sum(axis=0), counts[group].sum(axis=0))])
     if table[0, 1] * table[1, 0] > table[0, 0] * table[1, 1]:
         side, table = ~side, table[:, ::-1]
-    information = _information(table[1, 1], table[1].sum(), table[:, 1].sum(), total)
+    information = rule_information(table[1, 1], table[1].sum(), table[:, 1].sum(), total)
     best = information - (1 + 2 * np.log(searched)) / (2 * total)
     p = table[:, 1].sum() / total
     entropy = -(p * np.log(p + 1e-12) + (1 - p) * np.log(1 - p + 1e-12))

@@ -80,7 +80,7 @@ class Norms(NamedTuple):
     """What a row's signals are measured against: the rows of its table, or a sample of them; R rows, Q columns.
 
     label_share, tree_log_p, network_log_p: f64[L], by label: its share, and the mean log p of the given label.
-    surprise: f32[R, Q], each column ascending. support: f64[Q], mean of each column.
+    surprise: f32[R, Q], each column ascending. support: f64[R], mean of each rule's.
     tree_scale, without_scale: where the predictions with all columns, and without each of the likeliest shortcuts',
       stand to a regression target; None for classes.
     network_residuals: of a regression target; None for classes.
@@ -161,6 +161,7 @@ def shortcut_signals(
     order: np.ndarray,
     codes: np.ndarray,
     support: np.ndarray,
+    cell_support: np.ndarray,
     trees: OutOfFold,
     without: list[OutOfFold],
     y: np.ndarray,
@@ -172,9 +173,10 @@ def shortcut_signals(
     """f32[N, 56] signals in the order of SHORTCUT_SIGNALS.
 
     Args:
-      rules: one per column. order: i[Q], likeliest shortcut first. codes: i32[N, Q].
-      support: f32[N, Q], what each cell adds in favour of the label.
-      trees, without: out-of-fold predictions with every column, and without each of the likeliest shortcuts'.
+      rules: R of them. order: i[R], likeliest shortcut first. codes: i32[N, R], of what each rule speaks of.
+      support, cell_support: f32[N, R] and f32[N, Q], what the cells of each rule, and of each column, add in favour of
+        the label.
+      trees, without: out-of-fold predictions with every column, and without those of each of the likeliest shortcuts.
       y: [N] class index or standardised target. labels: i32[N], y as classes or target bins.
       norms: of the table. task: "classification" or "regression".
     """
@@ -202,8 +204,8 @@ def shortcut_signals(
     signals += [
         log_ratio @ (strength / (strength.sum() + 1e-9)),
         (log_ratio * (strength > 0.005)).min(axis=1),
-        support.sum(axis=1),
-        support.min(axis=1),
+        cell_support.sum(axis=1),
+        cell_support.min(axis=1),
     ]
     for q, predictions, scale in zip(ranked[:NUM_WITHOUT], without, norms.without_scale, strict=True):
         signals += [

@@ -175,8 +175,8 @@ def _why_spurious(diagnosis: Diagnosis, row: int) -> Html:
 
 
 def condition(shortcut, row: int) -> str:
-    """What the row has in the shortcut's column: "sex = Male", or "age ≤ 28" where the value is a bin."""
+    """What the row has in the shortcut's column: "sex = Male", or "age ≤ 28" where the value is a bin; or in both."""
     value = shortcut.values[row]
-    if isinstance(value, str) and value.startswith(f"{shortcut.column} "):
+    if shortcut.second is not None or (isinstance(value, str) and value.startswith(f"{shortcut.column} ")):
         return cell(value, 100)
     return f"{shortcut.column} = {cell(value)}"

@@ -46,7 +46,10 @@ def _marked(diagnosis: Diagnosis, row: int, error_type: str) -> dict[str, str]:
         return {name: f"+{nats:.1f} nats" for name, nats in suspects(diagnosis, row).items()}
     broken = int(diagnosis.evidence.shortcut_broken[row])
     marked = {str(diagnosis.label): "label"}
-    return marked if broken < 0 else {diagnosis.evidence.shortcuts[broken].column: "shortcut"} | marked
+    if broken < 0:
+        return marked
+    shortcut = diagnosis.evidence.shortcuts[broken]
+    return {name: "shortcut" for name in (shortcut.column, shortcut.second) if name is not None} | marked
 
 
 def _cells(diagnosis: Diagnosis, row: int, error_type: str) -> Html:
