@@ -233,7 +233,9 @@ def _torch_din(params: dict) -> Any:
             candidate = torch.cat([look_up("item", x["item"]), look_up("category", x["category"])], dim=-1)
             history = [look_up("item", x["history"]), look_up("category", x["history_category"])]
             clicks = torch.cat(history, dim=-1)
-            pairs = torch.cat([clicks, candidate.unsqueeze(-2) * clicks], dim=-1)
+            place = torch.arange(clicks.shape[-2], 0, -1, dtype=clicks.dtype).unsqueeze(-1)
+            recency = torch.cat([1 / place, torch.log(place) / 5], dim=-1).expand(*clicks.shape[:-1], 2)
+            pairs = torch.cat([clicks, candidate.unsqueeze(-2) * clicks, recency], dim=-1)
             hidden = nn.functional.silu(pairs @ self.of_click + self.of_candidate(candidate).unsqueeze(-2))
             weight = self.weight(hidden).squeeze(-1).masked_fill(x["history"] == 0, -torch.inf).softmax(dim=-1)
             interest = (weight.unsqueeze(-2) @ clicks).squeeze(-2)

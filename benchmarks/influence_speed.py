@@ -46,6 +46,8 @@ class Sizes:
     mlp: tuple[int, int] = (10_000, 2_048)
     transformer: tuple[int, int] = (1_000, 512)
     din: tuple[int, int] = (10_000, 1_024)
+    catalogue: tuple[int, int] = (4_000, 512)
+    catalogues: tuple[int, ...] = (1_682, 10_000, 100_000, 1_000_000)
     peers: tuple[int, int] = (2_000, 512)
     sweep: tuple[int, int] = (4_000, 512)
     samples: int = 4_096
@@ -55,17 +57,34 @@ class Sizes:
     valid_sizes: tuple[int, ...] = (128, 512, 2_048)
 
 
-QUICK = Sizes((600, 128), (40, 20), (100, 32), (200, 64), (200, 64), 256, 1, 8, (200, 400), (32, 64))
+QUICK = Sizes(
+    (600, 128), (40, 20), (100, 32), (50, 20), (200, 20_000), (200, 64), (200, 64), 256, 1, 8, (200, 400), (32, 64)
+)  # fmt: skip
 
 
 def cosine_section(sizes: Sizes) -> dict:
-    """Cosine influence matrices of three models."""
+    """Cosine influence matrices of three models of tables."""
     problems = [
         mlp_problem(*sizes.mlp),
         mlp_problem(*sizes.mlp, widths=(64, 32)),
         transformer_problem(*sizes.transformer),
-        din_problem(*sizes.din),
     ]
+    return {"problems": _cosine(problems, sizes)}
+
+
+def clicks_section(sizes: Sizes) -> dict:
+    """Cosine influence matrices of DIN, and what they take as its catalogue grows."""
+    catalogues = []
+    for num_items in sizes.catalogues:
+        problem = din_problem(*sizes.catalogue, num_items=num_items)
+        method = functools.partial(_influence, problem, Identity(), "cosine")
+        [run] = interleaved({OURS: method}, {OURS: sizes.repeats}, {OURS}).values()
+        catalogues.append(_described(problem) | {"num_items": num_items} | _summary(run, problem))
+        _say(catalogues[-1])
+    return {"problems": _cosine([din_problem(*sizes.din)], sizes), "catalogues": catalogues}
+
+
+def _cosine(problems: list[Problem], sizes: Sizes) -> list[dict]:
     results = []
     for problem in problems:
         methods = {
@@ -94,7 +113,7 @@ def cosine_section(sizes: Sizes) -> dict:
             }
         )
         _say(results[-1])
-    return {"problems": results}
+    return results
 
 
 def gauss_newton_section(sizes: Sizes) -> dict:
@@ -209,6 +228,7 @@ def scaling_section(sizes: Sizes) -> dict:
 
 SECTIONS: dict[str, Callable[[Sizes], dict]] = {
     "cosine": cosine_section,
+    "clicks": clicks_section,
     "gauss_newton": gauss_newton_section,
     "exactness": exactness_section,
     "peers": peers_section,

@@ -25,6 +25,7 @@ def markdown(results: dict, picture: str) -> str:
     ]
     writers = {
         "cosine": _cosine,
+        "clicks": _clicks,
         "gauss_newton": _gauss_newton,
         "exactness": _exactness,
         "peers": _peers,
@@ -43,7 +44,27 @@ def markdown(results: dict, picture: str) -> str:
 
 
 def _cosine(section: dict) -> list[str]:
-    parts = ["## Cosine influence"]
+    return ["## Cosine influence", *_cosine_tables(section)]
+
+
+def _clicks(section: dict) -> list[str]:
+    rows = [
+        [f"{point['num_items']:,}", f"{point['num_parameters']:,}", _seconds(point["seconds"]),
+         f"{point['slowest_over_fastest']:.2f}", _memory(point["memory_bytes"]), _first(point)]
+        for point in section["catalogues"]
+    ]  # fmt: skip
+    first = section["catalogues"][0]
+    return [
+        "## Cosine influence of a click model",
+        *_cosine_tables(section),
+        f"### Size of the catalogue, DIN, 100 clicks, N = {first['num_train']:,}, M = {first['num_valid']:,}",
+        markdown_table(["items", "P", "seconds", "±", "memory", "first run"], rows),
+        "Small tables are multiplied in full; of large ones only the rows that samples looked up, whatever their size.",
+    ]
+
+
+def _cosine_tables(section: dict) -> list[str]:
+    parts = []
     for problem in section["problems"]:
         ours = problem["methods"][OURS]["seconds"]
         rows = [
@@ -141,7 +162,7 @@ def _scaling(section: dict) -> list[str]:
 def _claims(results: dict) -> list[list[str]]:
     rows = []
     if "cosine" in results:
-        large, _, transformer, *din = results["cosine"]["problems"]
+        large, _, transformer = results["cosine"]["problems"]
         ours, torch = large["methods"][OURS], large["methods"]["PyTorch, torch.func"]
         title = f"{large['problem']}, {large['num_train']:,} × {large['num_valid']:,}"
         rows += [
@@ -152,12 +173,9 @@ def _claims(results: dict) -> list[list[str]]:
         if ours["memory_bytes"] is not None:
             memory = ours["memory_bytes"] / 1e6
             rows.append(_claim(f"{title}: memory beyond the result", "< 300 MB", memory, -300, "{:.0f} MB"))
-        for problem, least in [(transformer, 3), *((problem, 5) for problem in din)]:
-            ours, torch = problem["methods"][OURS], problem["methods"]["PyTorch, torch.func"]
-            title = f"{problem['problem']}, {problem['num_train']:,} × {problem['num_valid']:,}"
-            ratio = torch["seconds"] / ours["seconds"]
-            rows.append(_claim(f"{title}: faster than torch.func", f"≥ {least} ×", ratio, least, "{:.1f} ×"))
-            rows += _error_claims(title, ours, torch, 1e-4)
+        rows += _speed_claims(transformer, 3)
+    if "clicks" in results:
+        rows += _speed_claims(results["clicks"]["problems"][0], 5)
     if "gauss_newton" in results:
         section = results["gauss_newton"]
         methods = section["methods"]
@@ -170,6 +188,14 @@ def _claims(results: dict) -> list[list[str]]:
         worst = max(problem["error_against_inverse"] for problem in results["exactness"]["problems"])
         rows.append(_claim("Gauss–Newton: worst error against the inverse", "≤ 1e-3", worst, -1e-3, "{:.1e}"))
     return rows
+
+
+def _speed_claims(problem: dict, least: float) -> list[list[str]]:
+    ours, torch = problem["methods"][OURS], problem["methods"]["PyTorch, torch.func"]
+    title = f"{problem['problem']}, {problem['num_train']:,} × {problem['num_valid']:,}"
+    ratio = torch["seconds"] / ours["seconds"]
+    faster = _claim(f"{title}: faster than torch.func", f"≥ {least} ×", ratio, least, "{:.1f} ×")
+    return [faster, *_error_claims(title, ours, torch, 1e-4)]
 
 
 def _error_claims(title: str, ours: dict, torch: dict, bound: float) -> list[list[str]]:

@@ -29,7 +29,7 @@ from demix_jax import (
     inject_interaction_errors,
 )
 from demix_jax.data import TableEncoder, load_named
-from demix_jax.data.recommendation import IDENTIFIERS, LABEL, load_recommendation, make_samples
+from demix_jax.data.recommendation import IDENTIFIERS, LABEL, InteractionSamples, load_recommendation, make_samples
 from demix_jax.error_types import ERROR_TYPES
 
 SUITES = ("paper", "paper, rule per table", "unseen kinds", "clean")
@@ -150,15 +150,23 @@ def _table_case(trial: Trial) -> Case:
 
 def _log_case(trial: Trial) -> Case:
     """Click samples of an interaction log: those of the training split are corrupted, later ones are the test."""
+    made, truth, shortcut, clean, later = log_samples(trial)
+    corrupted, before, test = (each.table.drop(columns=list(IDENTIFIERS)) for each in (made, clean, later))
+    run = functools.partial(diagnose_interactions, made, seed=trial.seed)
+    return Case(corrupted, truth, shortcut, before, test, LABEL, lambda classifier: run(classifier=classifier))
+
+
+def log_samples(
+    trial: Trial,
+) -> tuple[InteractionSamples, pd.DataFrame, str, InteractionSamples, InteractionSamples]:
+    """Corrupted click samples, their truth and shortcut, the clean ones they were made of, and later ones."""
     data, ties = load_recommendation(trial.table), trial.table in _TIMED_BY_DAY
     samples = make_samples(data, max_samples=trial.rows, random_ties=ties, seed=trial.seed)
     clean, later = samples.part("train"), samples.take(samples.split != "train")
     made, truth, shortcut = clean, _no_errors(clean.table), ""
     if trial.suite != "clean":
         made, truth, shortcut = _injected(inject_interaction_errors, clean, trial)
-    corrupted, before, test = (each.table.drop(columns=list(IDENTIFIERS)) for each in (made, clean, later))
-    run = functools.partial(diagnose_interactions, made, seed=trial.seed)
-    return Case(corrupted, truth, shortcut, before, test, LABEL, lambda classifier: run(classifier=classifier))
+    return made, truth, shortcut, clean, later
 
 
 def corrupt(clean: pd.DataFrame, label: str, trial: Trial) -> tuple[pd.DataFrame, pd.DataFrame, str]:

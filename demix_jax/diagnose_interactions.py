@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, load_classifier
@@ -13,7 +15,7 @@ from demix_jax.diagnose import Diagnosis, conclude, judge
 from demix_jax.evidence.entities import side_surprise
 from demix_jax.evidence.rows import RowEvidence, gather_evidence
 from demix_jax.fold_models import train_fold_models
-from demix_jax.models import CLICK_MODELS, make_click_model
+from demix_jax.models import CLICK_MODELS, make_click_model, ranking_error
 from demix_jax.progress import Steps
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ def diagnose_interactions(
     *,
     model: str = "din",
     classifier: str | ErrorClassifier = "default",
+    select: str | None = None,
     seed: int = 0,
     progress: Any = None,
 ) -> Diagnosis:
@@ -42,6 +45,7 @@ def diagnose_interactions(
       samples: N ≥ 30 samples, see `demix_jax.data.recommendation.make_samples`.
       model: task model: "din" or "dien".
       classifier: "default", a weights file, or a loaded classifier.
+      select: parameters of the network that count in the influence, as in `influence_matrix`; None: all of them.
       seed: of all randomness; the same seed gives the same diagnosis.
       progress: None, or a display with stage(name, total), advance(n) and done().
     Returns:
@@ -73,11 +77,11 @@ def diagnose_interactions(
         advance(len(samples))
     folds = evidence.folds
     with steps("train task models", len(folds.train)) as advance:
-        network = make_click_model(model, samples.num_users, samples.num_items, samples.features.num_categories)
-        options = {"max_epochs": _MAX_EPOCHS, "patience": _PATIENCE}
-        models = train_fold_models(
-            jax.random.key(seed), network, samples.inputs(dataset.x), dataset.y, folds, **options
-        )
+        x, num_users, num_items = _renumbered(samples.inputs(dataset.x))
+        network = make_click_model(model, num_users, num_items, samples.features.num_categories)
+        options = {"stop_by": ranking_error, "max_epochs": _MAX_EPOCHS, "patience": _PATIENCE}
+        models = train_fold_models(jax.random.key(seed), network, x, dataset.y, folds, **options)
+        models = dataclasses.replace(models, select=select)
         advance(len(folds.train))
     description = describe(dataset, evidence, models, seed=seed, steps=steps)
     notes = [*samples.notes, *table_notes(rows, LABEL, task="classification")]
@@ -88,6 +92,19 @@ def diagnose_interactions(
     for place, name in enumerate(IDENTIFIERS):
         diagnosis.table.insert(place, name, samples.table[name])
     return diagnosis
+
+
+def _renumbered(x: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int, int]:
+    """The inputs with users and items that occur in them numbered from 1, and how many of either there are.
+
+    The tables of the network then hold nothing that no sample looks up, however long the catalogue is.
+    """
+    counts = []
+    for names in (("user",), ("item", "history")):
+        known = np.unique(np.concatenate([[0], *(x[name].ravel() for name in names)]))
+        x = x | {name: np.searchsorted(known, x[name]).astype(np.int32) for name in names}
+        counts.append(len(known) - 1)
+    return x, counts[0], counts[1]
 
 
 def _roles(dataset: Dataset, samples: InteractionSamples) -> tuple[list[int], list[int]]:

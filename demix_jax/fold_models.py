@@ -39,7 +39,7 @@ class FoldModels(Protocol):
 class NetworkFolds:
     """The fold models of a `TaskModel`, made by `train_fold_models`.
 
-    params: leading axis F. x: pytree of N samples' features. y: [N].
+    params: leading axis F. x: pytree of N samples' features. y: [N]. select: as in `influence_matrix`.
     """
 
     model: TaskModel
@@ -47,6 +47,7 @@ class NetworkFolds:
     x: PyTree
     y: np.ndarray
     valid_loss: np.ndarray
+    select: str | None = None
 
     def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
         """See `FoldModels`."""
@@ -54,7 +55,8 @@ class NetworkFolds:
 
     def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `FoldModels`."""
-        return cosine_influence(self.model.loss, self._of_fold(fold), self._batch(rows), self._batch(valid_rows))
+        batch, valid = self._batch(rows), self._batch(valid_rows)
+        return cosine_influence(self.model.loss, self._of_fold(fold), batch, valid, select=self.select)
 
     def _batch(self, rows: np.ndarray) -> PyTree:
         return {"x": jax.tree.map(lambda leaf: leaf[rows], self.x), "y": self.y[rows]}

@@ -10,7 +10,7 @@ from demix_jax import InputError, factored_gradients, influence_matrix
 from demix_jax.gradients.factored import Rows
 from demix_jax.models import make_click_model
 
-USERS, ITEMS, CATEGORIES, LENGTH, SIDE = 9, 200, 5, 12, 7
+USERS, ITEMS, CATEGORIES, LENGTH, SIDE = 9, 200, 5, 24, 7
 
 
 def batch_of(rng, num):
@@ -65,9 +65,12 @@ def by_hand(name, params, x):
     embed = lambda item, category: np.concatenate([tables["item"][item], tables["category"][category]], -1)  # noqa: E731
     candidate = embed(x["item"], x["category"])
     seen = x["history"] > 0
+    if name == "dien":
+        seen[:-20] = False
     clicks = embed(x["history"][seen], x["history_category"][seen])
     if name == "din":
-        pairs = np.concatenate([clicks, candidate * clicks], axis=1)
+        back = np.arange(len(clicks), 0, -1)[:, None]
+        pairs = np.concatenate([clicks, candidate * clicks, 1 / back, np.log(back) / 5], axis=1)
         hidden = silu(dense(params["Dense_0"], pairs) + dense(params["Dense_1"], candidate))
         interest = softmax(dense(params["Dense_2"], hidden)[:, 0]) @ clicks
     else:

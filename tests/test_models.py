@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from demix_jax.checks import InputError
-from demix_jax.models import MLP, FTTransformer, TaskModel, make_task_model, train_task_model
+from demix_jax.models import MLP, FTTransformer, TaskModel, make_task_model, ranking_error, train_task_model
 from demix_jax.models.losses import softmax_cross_entropy
 
 
@@ -149,6 +150,37 @@ def test_validation_loss_is_that_of_the_parameters_returned(circle, trained):
         logits = np.asarray(MODEL.apply(fold(trained, f), x[VALID[f]]), np.float64)
         want = -log_softmax(logits, axis=1)[np.arange(100), y[VALID[f]]].mean()
         assert float(trained.valid_loss[f]) == pytest.approx(want, rel=1e-4)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_ranking_error_is_that_of_sklearn(ties):
+    rng = np.random.default_rng(0)
+    outputs, y, weights = rng.normal(size=(200, 2)), rng.integers(0, 2, 200), rng.uniform(size=200)
+    outputs = np.round(outputs, 0 if ties else 9).astype(np.float32)
+    got = ranking_error(outputs, np.zeros(200), y, weights)
+    want = 1 - roc_auc_score(y, outputs[:, 1] - outputs[:, 0], sample_weight=weights)
+    assert float(got) == pytest.approx(want, abs=1e-5)
+    assert float(ranking_error(outputs, np.zeros(200), np.ones(200, int), weights)) == 0.5
+
+
+def test_training_stops_by_what_it_is_told(circle):
+    """Of the epochs up to the stop, none ranks the validation samples better than the one whose parameters return."""
+    x, y = circle
+    rows = TRAIN[:1], VALID[:1]
+    noisy = np.where(np.random.default_rng(1).random(600) < 0.25, 1 - y, y)
+
+    def error(epochs):
+        result = train_task_model(
+            jax.random.key(0), MODEL, x, noisy, *rows, stop_by=ranking_error, max_epochs=epochs, batch_size=32
+        )
+        logits = np.asarray(MODEL.apply(fold(result, 0), x[VALID[0]]))
+        return 1 - roc_auc_score(noisy[VALID[0]], logits[:, 1] - logits[:, 0]), int(result.epochs[0])
+
+    errors = [error(epochs)[0] for epochs in range(1, 9)]
+    assert (np.diff(errors) <= 1e-7).all() and errors[-1] < errors[0]
+    by_loss = train_task_model(jax.random.key(0), MODEL, x, noisy, *rows, max_epochs=8, batch_size=32)
+    logits = np.asarray(MODEL.apply(fold(by_loss, 0), x[VALID[0]]))
+    assert 1 - roc_auc_score(noisy[VALID[0]], logits[:, 1] - logits[:, 0]) >= errors[-1] - 1e-7
 
 
 def test_equal_keys_give_equal_parameters_and_folds_differ(circle, trained):

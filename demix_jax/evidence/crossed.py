@@ -59,15 +59,15 @@ def crossed_rule(
     groups = [_groups(codes, num_codes, rules, role, num_ranges) for role in roles]
     if not all(groups):
         return None
-    inside = [np.stack([group[codes[:, q]] for q, group in some]).astype(np.float32) for some in groups]
-    counts = _cell_counts(*inside, np.ones(len(codes), np.float32))
+    one, other = (np.stack([group[codes[:, q]] for q, group in some]).astype(np.float32) for some in groups)
+    counts = _cell_counts(one, other, np.ones(len(codes), np.float32))
     sides = label_sides(int(labels.max()) + 1, ordered)
-    searched = len(inside[0]) * len(inside[1]) * len(_FORMS) * len(sides)
+    searched = len(one) * len(other) * len(_FORMS) * len(sides)
     penalty = (1 + 2 * np.log(searched)) / len(codes)  # twice what the best of so many finds by chance
     best, found = 0.0, None
     for side in sides:
         is_side = side[labels]
-        on_side = _cell_counts(*inside, is_side.astype(np.float32))
+        on_side = _cell_counts(one, other, is_side.astype(np.float32))
         alone = [_alone(codes, num_codes, is_side, some) for some in groups]
         least = np.maximum(alone[0][:, None], alone[1][None]) + penalty
         total, num_side = len(codes), np.float64(is_side.sum())

@@ -149,7 +149,7 @@ def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Ar
                 for pair in ((left_block.a, right_block.a), (left_block.delta, right_block.delta))
             ]
             total = total + jnp.sum(products[0] * products[1], axis=1)
-        elif _is_sparser(left_block, right_block):
+        elif isinstance(left_block, Rows) and isinstance(right_block, Rows) and _is_sparser(left_block, right_block):
             total = total + _paired_rows(left_block, right_block)
         else:
             total = total + jnp.sum(jnp.multiply(*_common(left_block.full(), right_block.full())), axis=1)
@@ -182,10 +182,8 @@ def _is_fetched(left: Rows, right: Rows) -> bool:
     return _fetch_cost(left) < _compare_cost(left, right)
 
 
-def _is_sparser(left: Block, right: Block) -> bool:
+def _is_sparser(left: Rows, right: Rows) -> bool:
     """Whether comparing all positions of two examples takes fewer numbers than their tables hold."""
-    if not (isinstance(left, Rows) and isinstance(right, Rows)):
-        return False
     return left.positions * right.positions < math.prod(left.layout.matrix)
 
 

@@ -3,7 +3,7 @@
 from demix_jax.models.networks import MLP, FTTransformer
 from demix_jax.models.recommendation import CLICK_MODELS, DIEN, DIN, make_click_model
 from demix_jax.models.task_model import MODELS, TaskModel, make_task_model
-from demix_jax.models.training import TrainedModel, train_task_model
+from demix_jax.models.training import TrainedModel, mean_loss, ranking_error, train_task_model
 
 __all__ = [
     "CLICK_MODELS",
@@ -16,5 +16,7 @@ __all__ = [
     "TrainedModel",
     "make_click_model",
     "make_task_model",
+    "mean_loss",
+    "ranking_error",
     "train_task_model",
 ]

@@ -37,8 +37,8 @@ class ItemEmbedding(nn.Module):
 class DIN(nn.Module):
     """Deep Interest Network: the history as a sum of its items, each weighed by attention to the candidate.
 
-    The paper's Dice activation is SiLU here, its form without batch statistics, which the loss of one sample cannot
-    have.
+    Unlike the paper's, attention also sees how far back a click lies, without which order counts for nothing; and its
+    Dice activation is SiLU here, its form without batch statistics, which the loss of one sample cannot have.
 
     Attributes:
       num_users, num_items, num_categories: how many embeddings besides number 0.
@@ -67,7 +67,7 @@ class DIN(nn.Module):
         # The paper joins candidate, click, their difference and product; without the difference, which is in their
         # span, and with the candidate's part taken once, the same layer costs a third.
         of_click = nn.Dense(self.attention, use_bias=False)(
-            jnp.concatenate([clicks, candidate[None] * clicks], axis=-1)
+            jnp.concatenate([clicks, candidate[None] * clicks, _recency(len(clicks))], axis=-1)
         )
         hidden = nn.silu(of_click + nn.Dense(self.attention)(candidate)[None])
         weight = nn.Dense(1)(hidden)[:, 0]
@@ -80,7 +80,8 @@ class DIEN(nn.Module):
 
     Without the paper's auxiliary loss, which compares each click with a sampled item.
 
-    Attributes: as of `DIN`; hidden: width of both GRUs.
+    Attributes: as of `DIN`; hidden: width of both GRUs. length: the latest clicks that they read. On MovieLens-100k 20
+      are worth more than 100, and cost an eighth.
 
     Source: Zhou et al. 2019, "Deep Interest Evolution Network for Click-Through Rate Prediction".
     """
@@ -90,14 +91,16 @@ class DIEN(nn.Module):
     num_categories: int
     width: int = 8
     hidden: int = 16
+    length: int = 20
     widths: tuple[int, ...] = (64, 32)
 
     @nn.compact
     def __call__(self, x: Features) -> jax.Array:
         """As `DIN.__call__`."""
+        history, history_category = x["history"][-self.length :], x["history_category"][-self.length :]
         embed = ItemEmbedding(self.num_items, self.num_categories, self.width)
-        candidate, clicks = embed(x["item"], x["category"]), embed(x["history"], x["history_category"])
-        present = x["history"] > 0
+        candidate, clicks = embed(x["item"], x["category"]), embed(history, history_category)
+        present = history > 0
         interests = GRU(self.hidden)(clicks, present.astype(clicks.dtype), present)
         query = nn.Dense(self.hidden, use_bias=False)(candidate)
         weight = nn.softmax(interests @ query, where=present)
@@ -144,6 +147,12 @@ class _Head(nn.Module):
         for width in self.widths:
             hidden = nn.silu(nn.Dense(width)(hidden))
         return nn.Dense(2)(hidden)
+
+
+def _recency(length: int) -> jax.Array:
+    """f32[T, 2]: how far back each click of a history lies, 1 for the last one, as 1 / place and log(place)."""
+    place = jnp.arange(length, 0, -1, dtype=jnp.float32)
+    return jnp.stack([1.0 / place, jnp.log(place) / 5.0], axis=-1)
 
 
 _small = nn.initializers.normal(0.05)

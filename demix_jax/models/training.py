@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,40 @@ import optax
 from demix_jax.models.task_model import TaskModel
 
 PyTree = Any
+_VALID_AT_ONCE = 4_096
+
+
+class Criterion(Protocol):
+    """What training stops by, of m validation samples: the lower, the better. A function, compared by identity."""
+
+    def __call__(self, outputs: jax.Array, losses: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
+        """f32[] from outputs f32[m, K], losses, labels and weights [m]."""
+        ...
+
+
+def mean_loss(outputs: jax.Array, losses: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
+    """Weighted mean of the losses."""
+    del outputs, y
+    return jnp.average(losses, weights=weights + 1e-12)
+
+
+def ranking_error(outputs: jax.Array, losses: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
+    """1 − AUC of class 1 against class 0: the chance that the network ranks a sample of each the wrong way round."""
+    del losses
+    margin = outputs[:, 1] - outputs[:, 0]
+    order = jnp.argsort(margin)
+    margin, is_one, weights = margin[order], y[order] == 1, weights[order]
+    ones, zeros = jnp.where(is_one, weights, 0.0), jnp.where(is_one, 0.0, weights)
+    below = jnp.concatenate([jnp.zeros(1), jnp.cumsum(zeros)])
+    lower, upper = (below[jnp.searchsorted(margin, margin, side=side)] for side in ("left", "right"))  # ties count half
+    pairs = ones.sum() * zeros.sum()
+    return jnp.where(pairs > 0, 1.0 - jnp.sum(ones * (lower + upper) / 2) / jnp.maximum(pairs, 1e-30), 0.5)
 
 
 class TrainedModel(NamedTuple):
-    """Parameters at the best validation loss, and how training went; leading axis F when folds are trained.
+    """Parameters after the best epoch, and how training went; leading axis F when folds are trained.
 
-    params: pytree. valid_loss: f32[], mean over the validation samples. epochs: i32[], passes made.
+    params: pytree. valid_loss: f32[], their mean loss over the validation samples. epochs: i32[], passes made.
     """
 
     params: PyTree
@@ -31,6 +59,7 @@ class _Progress(NamedTuple):
     key: jax.Array
     epoch: jax.Array
     since_best: jax.Array
+    best: jax.Array
     best_loss: jax.Array
     best_params: PyTree
 
@@ -44,6 +73,7 @@ def train_task_model(
     valid_index: jax.Array,
     *,
     weights: jax.Array | None = None,
+    stop_by: Criterion = mean_loss,
     max_epochs: int = 40,
     patience: int = 4,
     batch_size: int = 256,
@@ -57,8 +87,8 @@ def train_task_model(
       x, y: features, a pytree with leading axis N (a table: f32[N, D]), and labels [N], shared by all folds.
       train_index, valid_index: i32[F, n] and i32[F, m], samples that each fold trains on and stops by.
       weights: f32[N] sample weights, or None for equal ones; they weigh training and validation losses.
-      max_epochs, patience: passes over the training rows, and how many of them may pass without a better
-        validation loss.
+      stop_by: what is to be low on the validation samples: `mean_loss`, or `ranking_error` for two classes.
+      max_epochs, patience: passes over the training rows, and how many of them may pass without a better epoch.
       batch_size: lowered for folds with fewer training rows.
     Returns:
       TrainedModel with a leading axis F.
@@ -67,12 +97,13 @@ def train_task_model(
     if weights is None:
         weights = jnp.ones(len(y), dtype=jnp.float32)
     batch_size = max(1, min(batch_size, num_train // 8))
-    options = _Options(max_epochs, patience, batch_size, learning_rate, weight_decay)
+    options = _Options(stop_by, max_epochs, patience, batch_size, learning_rate, weight_decay)
     keys = jax.random.split(key, num_folds)
     return _train_folds(model, options, keys, x, y, weights, train_index, valid_index)
 
 
 class _Options(NamedTuple):
+    stop_by: Criterion
     max_epochs: int
     patience: int
     batch_size: int
@@ -95,6 +126,11 @@ def _train_fold(model, options, key, x, y, weights, train_index, valid_index):
         batch = jax.tree.map(lambda leaf: leaf[index], {"x": x, "y": y})
         return jnp.average(batch_loss(params, batch), weights=weights[index] + 1e-12)
 
+    def judge(params, index):
+        example = jax.tree.map(lambda leaf: leaf[index], {"x": x, "y": y})
+        outputs = model.outputs(params, example)
+        return outputs, model.output_loss(outputs, example)
+
     def step(carry, index):
         params, opt_state = carry
         updates, opt_state = optimizer.update(jax.grad(weighted_loss)(params, index), opt_state, params)
@@ -107,14 +143,17 @@ def _train_fold(model, options, key, x, y, weights, train_index, valid_index):
         (params, opt_state), _ = jax.lax.scan(
             step, (state.params, state.opt_state), order.reshape(num_steps, batch_size)
         )
-        loss = weighted_loss(params, valid_index)
-        better = loss < state.best_loss
+        outputs, losses = jax.lax.map(functools.partial(judge, params), valid_index, batch_size=_VALID_AT_ONCE)
+        loss = mean_loss(outputs, losses, y[valid_index], weights[valid_index])
+        value = options.stop_by(outputs, losses, y[valid_index], weights[valid_index])
+        better = value < state.best
         return _Progress(
             params,
             opt_state,
             key,
             state.epoch + 1,
             jnp.where(better, 0, state.since_best + 1),
+            jnp.where(better, value, state.best),
             jnp.where(better, loss, state.best_loss),
             jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params),
         )
@@ -130,6 +169,7 @@ def _train_fold(model, options, key, x, y, weights, train_index, valid_index):
         key_loop,
         jnp.int32(0),
         jnp.int32(0),
+        jnp.float32(jnp.inf),
         jnp.float32(jnp.inf),
         params,
     )
