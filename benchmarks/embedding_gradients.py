@@ -25,13 +25,13 @@ from demix_jax.error_types import ERROR_TYPES
 from demix_jax.files import write_json, write_text
 
 SELECTED = {"all parameters": None, "without embedding tables": "kernel|bias"}
-SUITES = ("paper", "paper, rule per table")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Diagnose each log both ways, print and write the scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--logs", nargs="+", default=list(LOGS))
+    parser.add_argument("--suites", nargs="+", default=["paper", "paper, rule per table"])
     parser.add_argument("--alphas", nargs="+", type=float, default=[0.5, 0.8], help="clean shares")
     parser.add_argument("--rows", type=int, default=6_000)
     parser.add_argument("--results", type=Path, default=Path("benchmarks") / "results")
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     trials = [
         Trial(suite, log, share, 0, options.rows)
         for log in options.logs
-        for suite in SUITES
+        for suite in options.suites
         for share in options.alphas
     ]
     results = []
