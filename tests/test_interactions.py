@@ -11,6 +11,7 @@ import demix_jax
 from demix_jax import ERROR_TYPES, InputError, diagnose_interactions, inject_interaction_errors
 from demix_jax.cli import main
 from demix_jax.data.recommendation import IDENTIFIERS, make_samples, read_recommendation_data
+from demix_jax.diagnose_interactions import _renumbered
 from demix_jax.evidence.entities import entity_contradiction, side_surprise
 
 LOG, USERS, ITEMS = make_log(num_users=90, num_items=55, per_user=12)
@@ -134,6 +135,39 @@ def test_repair_leaves_ids_alone(diagnosed):
     assert "sample_weight" in repaired.table
 
 
+@pytest.mark.slow
+def test_a_shortcut_of_a_user_and_an_item_is_told_of_in_words(tmp_path):
+    log, users, items = make_log(num_users=200, num_items=80, per_user=14)
+    clean = make_samples(read_recommendation_data(log, users=users, items=items)).part("train")
+    rule = "user_gender=F & item_genre=comedy|war -> 1"
+    made = inject_interaction_errors(clean, label_errors=0.05, feature_errors=0.05, spurious=0.1, shortcut=rule, seed=0)
+    diagnosis = diagnose_interactions(made.samples, seed=0)
+    first = diagnosis.evidence.shortcuts[0]
+    assert (first.column, first.second) == ("user_gender", "item_genre")
+    table = made.samples.table
+    in_group = (table["user_gender"] == "F") & table["item_genre"].isin(["comedy", "war"])
+    words = pd.Series(first.values)[in_group]
+    assert (words == words.mode()[0]).mean() > 0.9 and (pd.Series(first.expected)[in_group] == "1").mean() > 0.9
+    assert "user_gender = " in words.mode()[0] and " and item_genre = " in words.mode()[0]
+    diagnosis.to_html(tmp_path / "report.html")
+    broken = diagnosis.table["spurious_correlation"].astype(bool) & (diagnosis.evidence.shortcut_broken == 0)
+    assert broken.any() and " and item_genre = " in (tmp_path / "report.html").read_text()
+
+
+def test_networks_hold_what_samples_look_up_and_no_more(samples):
+    few = samples.take(np.arange(40))
+    x = few.inputs(np.zeros((40, 3), np.float32))
+    got, num_users, num_items = _renumbered(x)
+    items = set(x["item"]) | set(x["history"].ravel()) - {0}
+    assert num_users == len(set(x["user"])) and num_items == len(items) < few.num_items
+    numbers = dict(zip(x["item"], got["item"], strict=True))
+    for before, after in ((x["item"], got["item"]), (x["history"], got["history"])):
+        assert ((before == 0) == (after == 0)).all() and after.max() <= num_items
+        known = np.isin(before, list(numbers))
+        assert [numbers[item] for item in before[known]] == after[known].tolist()
+    assert len(np.unique(got["history"])) == len(np.unique(x["history"]))
+
+
 def test_what_diagnose_interactions_refuses(samples):
     with pytest.raises(InputError, match="make them of an interaction log"):
         diagnose_interactions(samples.table)
@@ -160,7 +194,7 @@ def test_command_line_from_log_to_repaired_samples(files, capsys):
     out = files / "out"
     arguments = ["--interactions", str(files / "log.csv"), "--users", str(files / "users.csv"), "--items",
                  str(files / "items.csv"), "--out", str(out)]  # fmt: skip
-    assert main(["diagnose", "--task", "recommendation", *arguments]) == 0
+    assert main(["diagnose", "--task", "recommendation", "--random-ties", *arguments]) == 0
     said = capsys.readouterr().out
     assert f"demix-jax repair {out / 'samples.csv'} --label clicked" in said
     assert "name the user" in said
@@ -173,6 +207,7 @@ def test_command_line_from_log_to_repaired_samples(files, capsys):
 
 REFUSED = {
     "no log": (["--task", "recommendation"], "--interactions is missing"),
+    "ties of a table": (["t.csv", "--label", "y", "--random-ties"], "--random-ties does not go with --task auto"),
     "table too": (["t.csv", "--task", "recommendation", "--interactions", "log.csv"], "TRAIN does not go with"),
     "log without task": (["t.csv", "--label", "y", "--interactions", "log.csv"], "does not go with --task auto"),
     "nothing": ([], "TRAIN and --label are missing"),

@@ -41,6 +41,14 @@ def diagnose(
     min_rating: Annotated[
         float | None, typer.Option(help="Interactions rated lower were not clicked; without it all are clicks.")
     ] = None,
+    random_ties: Annotated[
+        bool,
+        typer.Option(
+            "--random-ties",
+            help="Put a user's interactions of one moment in a random order; for logs whose times are days, most of "
+            "which would else have no history.",
+        ),
+    ] = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -68,7 +76,7 @@ def diagnose(
     click samples that the log was made into.
     """
     of_table = {"TRAIN": train, "--label": label, "--valid": valid, "--out-of-core": out_of_core}
-    of_log = {"--users": users, "--items": items, "--min-rating": min_rating}
+    of_log = {"--users": users, "--items": items, "--min-rating": min_rating, "--random-ties": random_ties or None}
     if task == "recommendation":
         check_given({"--interactions": interactions}, of_table, "--task recommendation")
     elif task == "preference":
@@ -95,7 +103,7 @@ def diagnose(
         options["progress"] = progress
         if interactions is not None:
             log = {"interactions": interactions, "users": users, "items": items, "min_rating": min_rating}
-            show = _diagnose_log(log, out, options)
+            show = _diagnose_log(log, random_ties, out, options)
         elif task == "preference":
             show = _diagnose_pairs(cast(Path, train), out, options | {"valid": valid})
         else:
@@ -125,14 +133,14 @@ def _diagnose_large(train: Path, out: Path, options: dict[str, Any]) -> Callable
     return partial(print_diagnosis, diagnose_out_of_core(train, out=out, **options).sample, train, out)
 
 
-def _diagnose_log(log: dict[str, Any], out: Path, options: dict[str, Any]) -> Callable[[], None]:
+def _diagnose_log(log: dict[str, Any], random_ties: bool, out: Path, options: dict[str, Any]) -> Callable[[], None]:
     """The same for the click samples of a log, which are written to `out`, so that they can be repaired."""
     from demix_jax.data.recommendation import make_samples, read_recommendation_data
     from demix_jax.diagnose_interactions import diagnose_interactions
     from demix_jax.report.terminal import print_diagnosis
 
-    data = read_recommendation_data(**log)
-    diagnosis = diagnose_interactions(make_samples(data, seed=options["seed"]).part("train"), **options)
+    samples = make_samples(read_recommendation_data(**log), random_ties=random_ties, seed=options["seed"])
+    diagnosis = diagnose_interactions(samples.part("train"), **options)
     write_table(out / SAMPLES_FILE, diagnosis.train)
     diagnosis.summary["train"] = str(out / SAMPLES_FILE)
     diagnosis.save(out)
