@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also 
 import jax
 import jax.numpy as jnp
 
-from benchmarks.records import provenance
+from benchmarks.records import markdown_table, provenance
 from demix_jax.data import TableEncoder
 from demix_jax.data.recommendation import (
     IDENTIFIERS,
@@ -32,7 +32,7 @@ from demix_jax.data.recommendation import (
     load_recommendation,
     make_samples,
 )
-from demix_jax.files import write_json
+from demix_jax.files import write_json, write_text
 from demix_jax.fold_models import task_outputs
 from demix_jax.models import CLICK_MODELS, make_click_model, ranking_error, train_task_model
 
@@ -64,7 +64,29 @@ def main(arguments: list[str] | None = None) -> int:
     counts = {name: len(part) for name, part in zip(SPLITS, rows, strict=True)}
     record = provenance("click_models") | {"log": options.log, "samples": counts, "results": results}
     write_json(options.results / "click_models.json", record)
+    write_text(options.results / "click_models.md", markdown(record))
     return 0
+
+
+def markdown(record: dict) -> str:
+    """The write-up: means over seeds, and their spread."""
+    rows = []
+    for name in dict.fromkeys(one["network"] for one in record["results"]):
+        of_network = [one for one in record["results"] if one["network"] == name]
+        values = [[one[key] for one in of_network] for key in ("test_auc", "valid_auc", "seconds")]
+        aucs = [f"{np.mean(each):.4f} ({min(each):.4f} to {max(each):.4f})" for each in values[:2]]
+        rows.append([name, *aucs, f"{np.mean(values[2]):.0f}"])
+    samples = ", ".join(f"{number:,} {split}" for split, number in record["samples"].items())
+    seeds = len({one["seed"] for one in record["results"]})
+    return "\n\n".join(
+        [
+            f"# Click models on {record['log']}",
+            f"Clean samples: {samples}; embeddings of width {WIDTH}, hidden layers {WIDTHS}. {seeds} seed(s): mean, least "
+            "and largest. Seconds take in compilation, training and the outputs for all samples.",
+            markdown_table(["network", "test AUC", "validation AUC", "seconds"], rows),
+            f"*{record['date']}, commit {record['commit']}; {record['machine']}. `{record['command']}`*\n",
+        ]
+    )
 
 
 def inputs(samples: InteractionSamples) -> tuple[dict[str, np.ndarray], np.ndarray]:

@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also runs as a plain script
 
-from benchmarks.records import provenance
+from benchmarks.records import markdown_table, provenance
 from benchmarks.scores import diagnosis_scores
 from benchmarks.trials import LOGS, Trial, log_samples
 from demix_jax import diagnose_interactions
@@ -89,7 +89,6 @@ def markdown(results: list[dict], record: dict) -> str:
         of_these = [one for one in results if one["gradients"] == gradients]
         means = [f"**{np.mean([one[name] for one in of_these]):.3f}**" for name in names]
         rows.append(["mean", "", "", gradients, *means])
-    lines = [head, ["---"] * len(head), *rows]
     return (
         "\n\n".join(
             [
@@ -97,7 +96,7 @@ def markdown(results: list[dict], record: dict) -> str:
                 "Corrupted click samples, diagnosed by DIN and the classifier that ships with the gradients of all "
                 "parameters in the cosine, and of the dense layers alone; the rest is equal. The last column uses no "
                 "classifier: rows are ranked by the sum of their influence.",
-                "\n".join("| " + " | ".join(cells) + " |" for cells in lines),
+                markdown_table(head, rows),
                 f"*{record['date']}, commit {record['commit']}; {record['machine']}. `{record['command']}`*",
             ]
         )
