@@ -81,8 +81,8 @@ def markdown(record: dict) -> str:
     return "\n\n".join(
         [
             f"# Click models on {record['log']}",
-            f"Clean samples: {samples}; embeddings of width {WIDTH}, hidden layers {WIDTHS}. {seeds} seed(s): mean, least "
-            "and largest. Seconds take in compilation, training and the outputs for all samples.",
+            f"Clean samples: {samples}; embeddings of width {WIDTH}, hidden layers {WIDTHS}. {seeds} seed(s): mean, "
+            "least and largest. Seconds take in compilation, training and the outputs for all samples.",
             markdown_table(["network", "test AUC", "validation AUC", "seconds"], rows),
             f"*{record['date']}, commit {record['commit']}; {record['machine']}. `{record['command']}`*\n",
         ]
