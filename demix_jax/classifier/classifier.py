@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.cache import map_parts
@@ -256,6 +257,7 @@ def _classify(config, params, vectors, signals, context):
         return network.apply(params, states, context, method=ErrorNetwork.classify)[1]
 
     def rows(both):
-        return jax.vmap(lambda params, context: member(params, context, *both))(params, context).swapaxes(0, 1)
+        logits = jax.vmap(lambda params, context: member(params, context, *both))(params, context)
+        return jnp.swapaxes(logits, 0, 1)
 
     return map_parts(rows, (vectors, signals), _ROWS_IN_CACHE).swapaxes(0, 1)
