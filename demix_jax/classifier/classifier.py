@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.cache import map_parts
@@ -257,7 +256,6 @@ def _classify(config, params, vectors, signals, context):
         return network.apply(params, states, context, method=ErrorNetwork.classify)[1]
 
     def rows(both):
-        logits = jax.vmap(lambda params, context: member(params, context, *both))(params, context)
-        return jnp.swapaxes(logits, 0, 1)
+        return jax.vmap(member, in_axes=(0, 0, None, None), out_axes=1)(params, context, *both)
 
     return map_parts(rows, (vectors, signals), _ROWS_IN_CACHE).swapaxes(0, 1)
