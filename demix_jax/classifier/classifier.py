@@ -250,7 +250,7 @@ def _context(config, params, signals, facts):
 def _classify(config, params, vectors, signals, context):
     network = ErrorNetwork(config)
 
-    def member(params, context, vectors, signals):
+    def member(params, context, vectors, signals) -> Any:
         mask = np.ones(vectors.shape[:2], bool)
         states = network.apply(params, vectors.astype(np.float32), mask, signals, method=ErrorNetwork.row_states)
         return network.apply(params, states, context, method=ErrorNetwork.classify)[1]
