@@ -31,7 +31,7 @@ from demix_jax.files import write_json, write_text
 from demix_jax.preference import PairDiagnosis, Pairs, TrainingOptions
 from demix_jax.preference.diagnose import diagnose_read
 from demix_jax.preference.examples import make_examples
-from demix_jax.preference.fold_models import pair_scores, take, train_adapters
+from demix_jax.preference.fold_models import pair_scores, take_short, train_adapters
 from demix_jax.preference.measures import form
 from demix_jax.preference.model import PreferenceModel
 from demix_jax.preference.pairs import join_pairs, notes
@@ -158,8 +158,10 @@ def gradients_of(network: PreferenceModel, frozen: Any, adapter: Any, examples: 
     def of_pair(example):
         return jax.grad(lambda own: network.loss({"frozen": frozen, "adapter": own}, example))(adapter)
 
-    found = [jax.tree.leaves(of_pair(take(examples, row))) for row in range(len(examples["y"]))]
-    return [np.stack(leaves) for leaves in zip(*found, strict=True)]
+    def one(row: int) -> list[jax.Array]:
+        return jax.tree.leaves(of_pair(jax.tree.map(lambda leaf: leaf[0], take_short(examples, np.array([row])))))
+
+    return [np.stack(leaves) for leaves in zip(*map(one, range(len(examples["y"]))), strict=True)]
 
 
 def peer_scores(diagnosis: PairDiagnosis, influence: np.ndarray, truth: np.ndarray, *, seed: int) -> dict[str, dict]:

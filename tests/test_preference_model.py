@@ -13,7 +13,7 @@ from tiny_decoder import CONFIG, made_pairs, random_weights, tiny_decoder
 import demix_jax as dx
 from demix_jax.preference import DPO, BradleyTerry, fold_models, llama
 from demix_jax.preference.examples import make_examples
-from demix_jax.preference.fold_models import TrainingOptions, take, train_adapters
+from demix_jax.preference.fold_models import TrainingOptions, take, take_short, train_adapters
 from demix_jax.preference.llama import PRODUCTS, first_layers, layer, log_likelihood, rms_norm
 from demix_jax.preference.model import ADAPTER, PreferenceModel, last_layers
 from demix_jax.preference.objectives import pair_loss
@@ -244,7 +244,8 @@ def test_states_that_none_reads_are_left_out(monkeypatch):
     rows = np.random.default_rng(2).permutation(40)
     want = jax.vmap(model.scores, in_axes=(None, 0))(params, jax.tree.map(lambda leaf: leaf[rows], examples))
     monkeypatch.setattr(fold_models, "_STATES", 4)
-    assert take(examples, np.array([3, 5]))["hidden"].shape[2] == 4 and take(examples, rows)["hidden"].shape[2] == 12
+    short, all_ = (take_short(examples, chosen)["hidden"] for chosen in (np.array([3, 5]), rows))
+    assert short.shape[2] == 4 and all_.shape[2] == 12
     np.testing.assert_allclose(fold_models.pair_scores(model, params, examples, rows), want, rtol=1e-4, atol=1e-5)
     lengths = fold_models._lengths(examples)
     batches = fold_models._batches(jax.random.key(0), rows[:39], lengths, 8)

@@ -72,13 +72,17 @@ def pair_scores(model: PreferenceModel, params: PyTree, examples: PyTree, rows: 
 
 
 def take(examples: PyTree, rows: np.ndarray) -> PyTree:
+    """The examples at positions `rows`."""
+    return jax.tree.map(lambda leaf: leaf[rows], examples)
+
+
+def take_short(examples: PyTree, rows: np.ndarray) -> PyTree:
     """The examples at positions `rows`, without the states after the last one that any of them reads.
 
-    Their number is rounded up, so that few different shapes are compiled.
+    The number of states is rounded up, so that few different shapes are compiled.
     """
     length = -(-int(_lengths(examples)[rows].max()) // _STATES) * _STATES
-    others = {name: leaf[rows] for name, leaf in examples.items() if name != "hidden"}
-    return others | {"hidden": examples["hidden"][rows, :, :length]}
+    return take(examples | {"hidden": examples["hidden"][:, :, :length]}, rows)
 
 
 def _lengths(examples: PyTree) -> np.ndarray:
@@ -132,7 +136,7 @@ def train_adapters(
     size, lengths = min(options.batch_size, len(train_rows)), _lengths(examples)
     for key_epoch in jax.random.split(key_order, options.max_epochs):
         for rows in _batches(key_epoch, np.asarray(train_rows), lengths, size):
-            adapter, state = _step(model, options, frozen, adapter, state, take(examples, rows), weights[rows])
+            adapter, state = _step(model, options, frozen, adapter, state, take_short(examples, rows), weights[rows])
         params = {"frozen": frozen, "adapter": adapter}
         losses = _in_parts(functools.partial(_losses, model, params), examples, np.asarray(valid_rows))
         loss = float(np.average(losses, weights=weights[valid_rows] + 1e-12))
@@ -154,7 +158,7 @@ def _in_parts(function: Callable[[PyTree], jax.Array], examples: PyTree, rows: n
     """`function` of the examples at `rows`, `size` of like length at a time; the last part is filled up."""
     places = np.argsort(_lengths(examples)[rows], kind="stable")
     parts = [rows[places[start : start + size]] for start in range(0, len(rows), size)]
-    found = np.concatenate([np.asarray(function(take(examples, np.resize(p, size))))[: len(p)] for p in parts])
+    found = np.concatenate([np.asarray(function(take_short(examples, np.resize(p, size))))[: len(p)] for p in parts])
     return found[np.argsort(places)]
 
 
