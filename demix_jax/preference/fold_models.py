@@ -60,10 +60,16 @@ class PairFolds:
     def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """−cosine of the adapters' gradients f32[n, S], and the lengths of those of `rows` f32[n]."""
         samples = take(self.examples, rows), take(self.examples, valid_rows)
-        return cosine_influence(self.model.loss, self._params(fold), *samples, select=ADAPTER)
+        return cosine_influence(_loss_of(self.model), self._params(fold), *samples, select=ADAPTER)
 
     def _params(self, fold: int) -> PyTree:
         return {"frozen": self.frozen, "adapter": self.adapters[fold]}
+
+
+@functools.cache
+def _loss_of(model: PreferenceModel) -> Callable[[PyTree, PyTree], jax.Array]:
+    """The model's loss, one function for all equal models, so that programs are compiled once for them."""
+    return model.loss
 
 
 def pair_scores(model: PreferenceModel, params: PyTree, examples: PyTree, rows: np.ndarray) -> np.ndarray:
