@@ -9,7 +9,9 @@ see benchmarks/README.md for the protocol. Each finished trial is one line of th
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
+import pickle
 import resource
 import sys
 import time
@@ -27,7 +29,7 @@ from benchmarks.scores import diagnosis_scores, flag_scores
 from demix_jax import InputError, load_classifier, preference
 from demix_jax.data import TableEncoder
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.files import write_json, write_text
+from demix_jax.files import atomic_paths, write_json, write_text
 from demix_jax.preference import PairDiagnosis, Pairs, TrainingOptions
 from demix_jax.preference.diagnose import diagnose_read
 from demix_jax.preference.examples import make_examples
@@ -37,7 +39,7 @@ from demix_jax.preference.model import PreferenceModel
 from demix_jax.preference.pairs import join_pairs, notes
 from demix_jax.preference.reading import read_answers
 from demix_jax.preference.table import LABEL
-from demix_jax.preference.tokens import encode_pairs
+from demix_jax.preference.tokens import TokenPair, encode_pairs
 from demix_jax.progress import Steps
 
 DATA = {"ultrafeedback": "preference_ultrafeedback.parquet", "hh-harmless": "preference_hh_harmless.parquet"}
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             trial |= {"max_prompt": options.max_prompt, "max_answer": options.max_answer, "model": decoder.name}
             if any(trial.items() <= line.items() for line in read_lines(options.trials)):
                 continue
-            result = run_trial(decoder, trial, num_test=options.test)
+            result = run_trial(decoder, trial, num_test=options.test, readings=options.readings)
             append_line(options.trials, trial | result)
             print(_one_line(trial, result), file=sys.stderr)
     trials = read_lines(options.trials)
@@ -66,9 +68,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def run_trial(decoder: preference.Decoder, trial: dict[str, Any], *, num_test: int) -> dict[str, Any]:
-    """Scores of the diagnosis and its peers, accuracy after repair, seconds and peak memory."""
-    started = time.perf_counter()
+def run_trial(
+    decoder: preference.Decoder, trial: dict[str, Any], *, num_test: int, readings: Path | None = None
+) -> dict[str, Any]:
+    """Scores of the diagnosis and its peers, accuracy after repair, seconds and peak memory.
+
+    Args:
+      readings: folder that keeps what the decoder read, with the seconds that it took; None: it reads anew.
+    """
     clean, test = load_clean(trial["data"], trial["pairs"], num_test, trial["seed"])
     injected = preference.inject_errors(clean, shortcut=trial["shortcut"], seed=trial["seed"])
     truth, count = injected.truth, len(injected.pairs)
@@ -79,9 +86,9 @@ def run_trial(decoder: preference.Decoder, trial: dict[str, Any], *, num_test: i
     lengths = {name: trial[name] for name in ("max_prompt", "max_answer")}
     encoded = encode_pairs(decoder.tokens, everything, **lengths)
     steps = Steps()
-    with steps("read the answers", len(everything)):
-        reading = read_answers(decoder, network, encoded)
-    seconds_reading = steps.seconds["read the answers"] * count / len(everything)
+    reading, seconds = _read(decoder, network, encoded, readings)
+    steps.seconds["read the answers"] = seconds
+    seconds_reading = seconds * count / len(everything)
     diagnosis = diagnose_read(
         injected.pairs,
         None,
@@ -97,6 +104,8 @@ def run_trial(decoder: preference.Decoder, trial: dict[str, Any], *, num_test: i
     with steps("DataInf", 1):
         examples = make_examples(network, encoded[:count], reading.take(np.arange(count)))
         influence = datainf(network, network.frozen(decoder.weights), examples, seed=trial["seed"])
+    with steps("train on what repair leaves", len(STATES)):
+        tested = accuracy_after_repair(decoder, network, encoded, reading, diagnosis, truth, test, seed=trial["seed"])
     true_types = truth[list(ERROR_TYPES)].to_numpy(bool)
     flags = diagnosis.table[list(ERROR_TYPES)].to_numpy(bool)
     probability = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy(float)
@@ -105,11 +114,27 @@ def run_trial(decoder: preference.Decoder, trial: dict[str, Any], *, num_test: i
         "diagnosis": diagnosis_scores(true_types, flags, probability),
         "peers": peer_scores(diagnosis, influence, true_types, seed=trial["seed"]),
         "found_by_damage": _found_by_damage(truth, flags[:, 1]),
-        "test": accuracy_after_repair(decoder, network, encoded, reading, diagnosis, truth, test, seed=trial["seed"]),
+        "test": tested,
         "seconds": {name: round(value, 1) for name, value in steps.seconds.items()}
-        | {"reading, diagnosed pairs only": round(seconds_reading, 1), "all": round(time.perf_counter() - started, 1)},
+        | {"reading, diagnosed pairs only": round(seconds_reading, 1), "all": round(sum(steps.seconds.values()), 1)},
         "peak_gib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
     }
+
+
+def _read(decoder: preference.Decoder, network: PreferenceModel, encoded: list[TokenPair], folder: Path | None):
+    """The reading of all pairs, and how many seconds it took when it was done."""
+    tokens = repr([(pair.chosen, pair.rejected) for pair in encoded])
+    name = hashlib.sha256(f"{decoder.name} {network.num_adapted} {tokens}".encode()).hexdigest()[:16]
+    path = None if folder is None else folder / f"{name}.pickle"
+    if path is not None and path.is_file():
+        return pickle.loads(path.read_bytes())
+    started = time.perf_counter()
+    reading = read_answers(decoder, network, encoded)
+    result = reading, time.perf_counter() - started
+    if path is not None:
+        with atomic_paths(path) as (temporary,):
+            temporary.write_bytes(pickle.dumps(result))
+    return result
 
 
 def load_clean(name: str, num_pairs: int, num_test: int, seed: int) -> tuple[Pairs, Pairs]:
@@ -286,6 +311,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--max-prompt", type=int, default=512)
     add("--max-answer", type=int, default=512)
     add("--seeds", type=int, default=1)
+    add("--readings", type=Path, help="folder that keeps what the decoder read, for trials of another diagnosis")
     add("--trials", type=Path, default=Path("out") / "preference.jsonl", help="file of finished trials")
     add("--results", type=Path, default=Path("benchmarks") / "results", help="folder to write to")
     return parser.parse_args(arguments)

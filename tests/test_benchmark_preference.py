@@ -7,10 +7,12 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from tiny_decoder import made_pairs, tiny_decoder
+from tiny_decoder import CONFIG, made_pairs, tiny_decoder
 
 from benchmarks import preference as benchmark
 from benchmarks.preference import STATES, load_clean, markdown, run_trial
+from demix_jax.preference import BradleyTerry
+from demix_jax.preference.tokens import encode_pairs
 
 TRIAL = {"data": "ultrafeedback", "seed": 0, "pairs": 90, "shortcut": "longer", "model": "tiny"}
 TRIAL |= {"max_prompt": 40, "max_answer": 60}
@@ -35,8 +37,8 @@ def test_undecided_pairs_are_left_out_and_test_pairs_are_others(data):
 
 
 @pytest.mark.slow
-def test_a_trial_runs_and_is_written_up(data):
-    result = run_trial(tiny_decoder(), TRIAL, num_test=20)
+def test_a_trial_runs_and_is_written_up(data, tmp_path):
+    result = run_trial(tiny_decoder(), TRIAL, num_test=20, readings=tmp_path / "readings")
     json.dumps(result, allow_nan=False)
     assert set(result["test"]) == set(STATES) and "DataInf" in result["peers"]
     assert result["peers"]["all pairs"]["types"]["label_error"]["recall"] == 1
@@ -45,6 +47,16 @@ def test_a_trial_runs_and_is_written_up(data):
             assert name == "all pairs" or np.isclose(kind["flagged"], kind["true"])
     page = markdown([TRIAL | result], {"command": "c", "date": "d", "commit": "e", "machine": "m"})
     assert "| **diagnosis** |" in page and "| repaired by truth |" in page
+
+
+def test_what_was_read_is_kept(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(benchmark, "read_answers", lambda *given: calls.append(given) or "read")
+    decoder, network = tiny_decoder(), benchmark.PreferenceModel(CONFIG, BradleyTerry())
+    encoded = encode_pairs(decoder.tokens, made_pairs(3), max_prompt=8, max_answer=8)
+    for pairs, read in ((encoded, 1), (encoded, 1), (encoded[:2], 2)):
+        assert benchmark._read(decoder, network, pairs, tmp_path)[0] == "read" and len(calls) == read
+    assert benchmark._read(decoder, network, encoded, None)[1] >= 0 and len(calls) == 3
 
 
 def test_datainf_by_hand(monkeypatch):
