@@ -38,9 +38,8 @@ def diagnose_interactions(
 
     A sample is a table row (side features of its user and item, and what its history says of the item), so rows are
     described as those of any table; their influence is that of a network which sees user, item and history themselves.
-    Side features are also held against those of the same user's or item's other samples. Shortcuts are sought among
-    side features before all else, one by one and a user's with an item's. Rows are cross-fitted, as
-    `demix_jax.diagnose` does it.
+    Side features are also held against those of the same user's or item's other samples. The likeliest shortcut is sought
+    among side features, one by one and a user's with an item's. Rows are cross-fitted, as `demix_jax.diagnose` does it.
 
     Args:
       samples: N ≥ 30 samples, see `demix_jax.data.recommendation.make_samples`.
@@ -112,7 +111,7 @@ def _roles(dataset: Dataset, samples: InteractionSamples) -> tuple[list[int], li
     """Numbers of the encoded columns that are side features of users and of items.
 
     What the history says of an item, such as its popularity, tells clicks from sampled items by how these are drawn:
-    that is no shortcut, and it would hide one.
+    where it came first among the shortcuts, it hid those that were made.
     """
     users, items = (set(samples.features_of(role)) for role in ("user", "item"))
     numbers = [[q for q, column in enumerate(dataset.columns) if column.name in role] for role in (users, items)]

@@ -115,8 +115,8 @@ def gather_evidence(
       dataset: N training rows, followed by validation rows when `num_train` is given.
       num_train: N, or None when every row is a training row and validation samples are taken from the
         other folds.
-      roles: numbers of the columns that tell of users and of items, say. Shortcuts are then sought in these columns
-        before all others, and in one of each role together; None: all columns are alike, and each stands for itself.
+      roles: numbers of the columns that tell of users and of items, say. The likeliest shortcut is then one of these
+        columns, or of one of each role together, if there are any; None: all columns are alike, each for itself.
       seed: of folds and learners. steps: times and shows the work.
     """
     from demix_jax.data.bins import NUM_SPECIAL
@@ -151,8 +151,8 @@ def gather_evidence(
         order = likely_shortcuts(found.rules, found.rule_support())
         if roles is not None:
             among = {q for role in roles for q in role}
-            first = np.array([among.issuperset(found.columns_of(int(rule))) for rule in order])
-            order = np.concatenate([order[first], order[~first]])
+            first = [rule for rule in order if among.issuperset(found.columns_of(int(rule)))][:1]
+            order = np.concatenate([np.array(first, order.dtype), order[~np.isin(order, first)]])
         without = [
             fit_trees(dataset, folds, seed=seed, drop_columns=found.columns_of(int(rule)))
             for rule in np.resize(order, NUM_WITHOUT)
