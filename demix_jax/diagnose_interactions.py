@@ -38,8 +38,8 @@ def diagnose_interactions(
 
     A sample is a table row (side features of its user and item, and what its history says of the item), so rows are
     described as those of any table; their influence is that of a network which sees user, item and history themselves.
-    Side features are also held against those of the same user's or item's other samples. The likeliest shortcut is sought
-    among side features, one by one and a user's with an item's. Rows are cross-fitted, as `demix_jax.diagnose` does it.
+    Side features are also held against those of the same user's or item's other samples. The likeliest shortcut is
+    sought among them, one by one and a user's with an item's. Rows are cross-fitted, as `demix_jax.diagnose` does it.
 
     Args:
       samples: N ≥ 30 samples, see `demix_jax.data.recommendation.make_samples`.
