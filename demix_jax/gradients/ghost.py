@@ -22,7 +22,7 @@ from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer,
 _PASS_COST = 64
 
 # A row fetched from a table costs per entry about as much as this many multiply-adds of a matrix product (as above).
-_FETCH_COST = 128
+_FETCH_COST = 32
 _FETCHED_LEFT, _FETCHED_RIGHT = 64, 16  # examples at a time: what they fetch stays in cache
 
 # Numbers in an intermediate: products of factors then stay in cache on a CPU, and fill an accelerator; gradients
