@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demix_jax.preference.table import DIFFERENCE
@@ -114,3 +116,10 @@ def _why_spurious(diagnosis: PairDiagnosis, row: int) -> Html:
     share = chance(float(shortcut.p_expected[row]))
     what = element("strong", in_words(shortcut.column, diagnosis, row))
     return join(["Of the pairs that are alike in the ", what, f", {share} prefer the answer that is rejected here."])
+
+
+def repair_command(diagnosis: PairDiagnosis, folder: Path) -> str:
+    """The command that repairs the diagnosed pairs; `folder` is where the diagnosis was saved."""
+    source = shlex.quote(str(diagnosis.summary["train"] or "pairs.jsonl"))
+    saved = shlex.quote(str(folder / "diagnosis.csv"))
+    return f"demix-jax repair {source} --task preference --diagnosis {saved} --out repaired.jsonl"

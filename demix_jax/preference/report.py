@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.preference.explain import NAMES, PAIRS, reason
+from demix_jax.preference.explain import NAMES, PAIRS, reason, repair_command
 from demix_jax.progress import duration
 from demix_jax.report.findings import Witness
 from demix_jax.report.html import Html, element, join
@@ -160,6 +160,8 @@ def _next_steps(diagnosis: PairDiagnosis, folder: Path) -> Html:
             "pairs; the input file is left as it is. Swapped pairs are swapped back, damaged ones dropped, and pairs "
             "that break a shortcut get twice the weight:",
         ),
+        element("pre", element("code", repair_command(diagnosis, folder))),
+        element("p", "In Python:"),
         element("pre", element("code", code)),
         id="next",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demix_jax.preference.explain import PAIRS
+from demix_jax.preference.explain import PAIRS, repair_command
 from demix_jax.report.terminal import print_types, say
 
 if TYPE_CHECKING:
@@ -20,5 +20,5 @@ def print_diagnosis(diagnosis: PairDiagnosis, out: Path) -> None:
         "",
         f"Open in a browser: {out / 'report.html'}",
         f"Also written: {out / 'diagnosis.csv'}, {out / 'summary.json'}",
-        "Go on: the report shows how to repair the pairs in Python.",
+        f"Go on: {repair_command(diagnosis, out)}",
     )
