@@ -277,9 +277,8 @@ def markdown(trials: list[dict], record: dict) -> str:
             f1 = " | ".join(f"{one['types'][kind]['f1']:.3f}" for kind in ERROR_TYPES)
             said.append(f"| {name} | {one['macro_f1']:.3f} | {f1} |")
         best = [max(one["types"][kind]["f1"] for one in trial["peers"].values()) for kind in ERROR_TYPES]
-        said.append(
-            f"| the best of these for each type | {np.mean(best):.3f} | {' | '.join(f'{f1:.3f}' for f1 in best)} |"
-        )
+        f1 = " | ".join(f"{value:.3f}" for value in best)
+        said.append(f"| the best of the peers for each type | {np.mean(best):.3f} | {f1} |")
         said += ["", "| trained on | test accuracy | where the shorter answer is better |", "|---|---|---|"]
         said += [
             f"| {name} | {one['accuracy']:.3f} | {one['accuracy, shorter chosen']:.3f} |"
