@@ -196,7 +196,7 @@ def peer_scores(diagnosis: PairDiagnosis, influence: np.ndarray, truth: np.ndarr
     lengths = np.array([form(pair.rejected)["length"] - form(pair.chosen)["length"] for pair in pairs])
     rankings = {
         "reward margin, out of fold": -diagnosis.table["margin"].to_numpy(),
-        "perplexity": np.maximum(frame["log_p, first"], frame["log_p, second"]).to_numpy(),
+        "perplexity": -np.minimum(frame["log_p, first"], frame["log_p, second"]).to_numpy(),
         "length": lengths,
         "scalar influence": measured.influence.sum(axis=1),
         "DataInf": influence,

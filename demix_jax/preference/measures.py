@@ -10,19 +10,6 @@ import numpy as np
 
 from demix_jax.preference.pairs import Pair
 
-LIKELIHOOD = "log_p"
-WORSE = {  # measures of damage, and whether more or less of them is worse
-    "repetition": 1,
-    "strangeness": 1,
-    "other_letters": 1,
-    "broken_end": 1,
-    "missed_prompt": 1,
-    LIKELIHOOD: -1,
-    "lowest": -1,
-    "sentence_starts": -1,
-    "end": -1,
-    "prompt_gain": -1,
-}
 WINDOW = 16  # tokens or words in which a passage stands out
 _COMMON = 400  # words that count as common in a data set
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")

@@ -1,10 +1,8 @@
 """Pairs as a table of measures, so that everything that finds errors in tables finds them in pairs.
 
 Each pair's two answers are put into an order that tells nothing, and the label is which of them was preferred: two
-balanced classes. Habits of form are columns of differences, second minus first, and so is the likelihood; traces of
-damage are columns of each answer by itself, since damage shows without a comparison. Damage shows in one direction, so
-these columns say how few answers of the data set are as bad, which no unusually good answer raises and which makes all
-traces comparable.
+balanced classes. Habits of form are columns of differences, second minus first; traces of damage are columns of each
+answer by itself, since damage shows without a comparison.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demix_jax.preference.measures import LIKELIHOOD, WORSE, common_words, damage, form, likelihood
+from demix_jax.preference.measures import common_words, damage, form, likelihood
 from demix_jax.preference.order import SIDES, Order
 from demix_jax.preference.pairs import Pairs
 from demix_jax.preference.reading import Reading
@@ -51,25 +49,12 @@ def measured_table(
     for name in of_form[0][0]:
         values = order.arranged(*np.array([[side[name] for side in row] for row in of_form]).T)
         columns[f"{name} {DIFFERENCE}"] = values[:, 1] - values[:, 0]
-    for name, worse in WORSE.items():
+    for name in of_damage[0][0]:
         values = order.arranged(*np.array([[side[name] for side in row] for row in of_damage]).T)
-        if name == LIKELIHOOD:
-            columns[f"{name} {DIFFERENCE}"] = values[:, 1] - values[:, 0]
-        for place, rarity in enumerate(rarities(worse * values).T):
-            columns[f"{name}, {SIDES[place]}"] = rarity
+        for place, side in enumerate(SIDES):
+            columns[f"{name}, {side}"] = values[:, place]
     columns[LABEL] = [SIDES[int(second)] for second in order.second]
     return pd.DataFrame(columns)
-
-
-def rarities(badness: np.ndarray) -> np.ndarray:
-    """How few of all answers are at least as bad, in nats: −log of twice their share, 0 for the better half.
-
-    Args:
-      badness: f64[N, 2] of N pairs' answers.
-    """
-    ascending = np.sort(badness, axis=None)
-    at_least = badness.size - np.searchsorted(ascending, badness, side="left")
-    return np.maximum(0.0, np.log(badness.size / 2) - np.log(at_least))
 
 
 def sentence_starts(closing: frozenset[int], sequence: Sequence) -> np.ndarray:
