@@ -72,10 +72,10 @@ class ErrorClassifier:
         Args:
           facts: f32[T], see `table_facts`.
         """
-        inputs = signal_inputs(signals, self.signal_mean, self.signal_scale)
-        sample = np.random.default_rng(0).permutation(len(inputs))[:_CONTEXT_ROWS]
-        context = _context(self.config, self.params, inputs[sample], facts)
-        return TableClassifier(self, np.sort(signals, axis=0), context)
+        among = np.sort(signals, axis=0)
+        sample = np.random.default_rng(0).permutation(len(signals))[:_CONTEXT_ROWS]
+        inputs = signal_inputs(signals[sample], self.signal_mean, self.signal_scale, among)
+        return TableClassifier(self, among, _context(self.config, self.params, inputs, facts))
 
     def logits(
         self,
