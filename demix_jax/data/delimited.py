@@ -56,7 +56,7 @@ def read_delimited(path: Path) -> pd.DataFrame:
     """
     dialect = find_dialect(path)
     with _understood(path, dialect), _opened(path) as file:
-        return pd.read_csv(file, low_memory=False, **_options(dialect))
+        return pd.read_csv(file, **_options(dialect))
 
 
 def delimited_chunks(
@@ -72,7 +72,7 @@ def delimited_chunks(
     text = [q for q, name in enumerate(dialect.header) if name in as_text]
     with _opened(path) as file:
         with _understood(path, dialect):
-            reader = cast(Any, pd.read_csv(file, low_memory=False, chunksize=num_rows, **_options(dialect, text)))
+            reader = cast(Any, pd.read_csv(file, chunksize=num_rows, **_options(dialect, text)))
         with reader:
             while True:
                 with _understood(path, dialect):
@@ -107,14 +107,15 @@ def estimated_cells(path: Path) -> int:
     """Rows times columns, by the length of the first lines and of the file, unpacked if it is gzipped."""
     with _opened(path) as file:
         head = file.read(_SAMPLE_BYTES)
-    lines = max(1, head.count(b"\n"))
     size = path.stat().st_size
-    if len(head) < _SAMPLE_BYTES:
+    whole = len(head) < _SAMPLE_BYTES
+    if whole:
         size = len(head)
     elif _is_gzipped(path):
         size *= _USUAL_PACKING
-    widest = max(head.split(b"\n", 1)[0].count(delimiter.encode()) for delimiter in _DELIMITERS)
-    return int(size / (len(head) / lines)) * (widest + 1)
+    _, records = sniff_delimiter(head.decode("latin-1"), whole=whole)
+    lines = max(1, head.count(b"\n"))
+    return int(size / max(1.0, len(head) / lines)) * (len(records[0]) if records else 1)
 
 
 def _options(dialect: Dialect, as_text: Iterable[int] = ()) -> dict[str, Any]:
@@ -126,6 +127,7 @@ def _options(dialect: Dialect, as_text: Iterable[int] = ()) -> dict[str, Any]:
         "keep_default_na": False,
         "na_values": _NA,
         "index_col": False,
+        "low_memory": False,
     }
 
 

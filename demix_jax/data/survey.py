@@ -21,7 +21,6 @@ from demix_jax.data.table import (
     refuse_infinite,
     refuse_nested,
     resolve_label,
-    settle_task,
     table_chunks,
 )
 from demix_jax.fingerprint import text_columns
@@ -66,15 +65,18 @@ def survey_table(
     Raises:
       InputError: the file cannot be read, or the table cannot be diagnosed.
     """
-    reading = _Reading(label, sample_rows, seed)
-    for chunk in table_chunks(path, chunk_rows):
-        reading.take(chunk)
-        on_rows(len(chunk))
-    as_text = frozenset() if is_parquet(path) else reading.mixed()
-    if as_text:
+
+    def read(as_text: frozenset[str], on_rows: Callable[[int], None]) -> _Reading:
         reading = _Reading(label, sample_rows, seed)
         for chunk in table_chunks(path, chunk_rows, as_text=as_text):
             reading.take(chunk)
+            on_rows(len(chunk))
+        return reading
+
+    reading = read(frozenset(), on_rows)
+    as_text = frozenset() if is_parquet(path) else reading.mixed()
+    if as_text:
+        reading = read(as_text, lambda rows: None)
     return reading.survey(task, as_text)
 
 
@@ -134,11 +136,10 @@ class _Reading:
 
     def survey(self, task: str, as_text: frozenset[str]) -> Survey:
         target = pd.concat(self._targets, ignore_index=True)
-        check_label(target, task)
+        task = check_label(target, task)
         names = [str(name) for name in self._drawn[0].columns]
         refuse_empty([name for name in names if name not in self._filled])
         refuse_infinite({name: self._infinite[name] for name in names})
-        task = settle_task(target, task)
         parts = [*self._drawn, *(self._rare if task == "classification" else [])]
         sample = pd.concat([part for part in parts if len(part)])
         sample = sample.iloc[np.unique(sample.index, return_index=True)[1]]

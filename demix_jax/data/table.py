@@ -99,7 +99,8 @@ def num_cells(path: str | os.PathLike) -> int:
     path = Path(path).expanduser()
     with _readable(path):
         if is_parquet(path):
-            metadata = _parquet_file(path).metadata
+            with _is_intact(path):
+                metadata = _parquet_file(path).metadata
             return metadata.num_rows * metadata.num_columns
         return estimated_cells(path)
 
@@ -129,37 +130,42 @@ def is_parquet(path: Path) -> bool:
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
     """Says in a sentence why the file cannot be read."""
-    import pyarrow
-
     try:
         yield
     except OSError as error:
         reason = error.strerror or error
         raise InputError(f"{path} cannot be read ({reason}); check its permissions and contents.") from error
-    except pyarrow.ArrowException as error:
+
+
+@contextmanager
+def _is_intact(path: Path) -> Iterator[None]:
+    """Says in a sentence that the file is no Parquet."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} is not a readable Parquet file ({reason}); write it again or give a CSV.") from error
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    try:
+    with _is_intact(path):
         return pd.read_parquet(path)
-    except ValueError as error:  # pyarrow's own errors among them
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path} is not a readable Parquet file ({reason}); write it again or give a CSV.") from error
+
+
+def _parquet_chunks(path: Path, num_rows: int) -> Iterator[pd.DataFrame]:
+    import pyarrow
+
+    with _is_intact(path):
+        for batch in _parquet_file(path).iter_batches(num_rows):
+            yield pyarrow.Table.from_batches([batch]).to_pandas()
 
 
 def _parquet_file(path: Path) -> ParquetFile:
     from pyarrow.parquet import ParquetFile
 
     return ParquetFile(path, pre_buffer=False)
-
-
-def _parquet_chunks(path: Path, num_rows: int) -> Iterator[pd.DataFrame]:
-    import pyarrow
-
-    for batch in _parquet_file(path).iter_batches(num_rows):
-        yield pyarrow.Table.from_batches([batch]).to_pandas()
 
 
 def _missing_file(path: Path) -> str:
@@ -242,8 +248,8 @@ def count_infinite(column: pd.Series) -> int:
     return int(np.isinf(raw_numbers(column)).sum()) if nature(column) == "number" else 0
 
 
-def check_label(target: pd.Series, task: str) -> None:
-    """Refuse a label that is missing somewhere, constant, infinite or unfit for the task; see `check_table`."""
+def check_label(target: pd.Series, task: str) -> Literal["classification", "regression"]:
+    """The task; refuses a label that is missing somewhere, constant, infinite or unfit for it, see `check_table`."""
     name = str(target.name)
     refuse_nested(target)
     refuse_missing_label(target)
@@ -254,7 +260,7 @@ def check_label(target: pd.Series, task: str) -> None:
     if distinct_count(target) < 2:
         value = target.iloc[0]
         raise InputError(f"The label {name!r} is constant ({value!r} in every row); choose a column with two values.")
-    settle_task(target, task)
+    return settle_task(target, task)
 
 
 def refuse_nested(target: pd.Series) -> None:
