@@ -86,7 +86,7 @@ def describe(
         influence, gradient_norm, vectors, summaries = _influence(
             models, side, fold, validation_rows, dataset.task, advance
         )
-    dataset, prediction = dataset.take(np.arange(num_train)), prediction[:num_train]
+    dataset, prediction = dataset.take(slice(num_train)), prediction[:num_train]
     evidence = evidence.take(slice(num_train))
     if norms is None:
         norms = _norms(dataset, evidence, prediction)
@@ -97,7 +97,7 @@ def describe(
         shortcut_signals(
             evidence.rules,
             evidence.order,
-            np.stack([evidence.rule_codes(dataset.codes, rule) for rule in range(len(evidence.rules))], axis=1),
+            evidence.rule_codes(dataset.codes),
             evidence.rule_support(),
             evidence.cells.support,
             evidence.trees,
@@ -124,8 +124,8 @@ def describe(
 def _side(dataset: Dataset, evidence: RowEvidence) -> Side:
     """What the channels need to know of all rows; the rule is that of the likeliest shortcut."""
     likeliest, trees = int(evidence.order[0]), evidence.trees
-    codes = evidence.rule_codes(dataset.codes, likeliest)
-    rule = rule_evidence(evidence.rules[likeliest], codes, evidence.sides)
+    codes = evidence.rule_codes(dataset.codes)
+    rule = rule_evidence(evidence.rules[likeliest], codes[:, likeliest], evidence.sides)
     return Side(dataset.x, dataset.y, trees.prediction, trees.p_given, rule.in_group, rule.log_ratio)
 
 

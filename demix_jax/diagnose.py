@@ -154,7 +154,7 @@ def fit_table(
         encoder = TableEncoder.fit(train, label, task=task)
         dataset = encoder.transform(train)
         if valid is not None:
-            dataset = joined(dataset, encoder.transform(valid))
+            dataset = dataset.joined(encoder.transform(valid))
         advance(1)
     evidence = gather_evidence(dataset, num_train=len(train), seed=seed, steps=steps)
     folds = evidence.folds
@@ -234,14 +234,6 @@ def check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:
             f"The validation table has infinite values in {', '.join(infinite[:8])}; replace them by numbers or leave "
             "them empty."
         )
-
-
-def joined(train: Dataset, valid: Dataset) -> Dataset:
-    """The rows of two tables that one encoder encoded, one after the other."""
-    per_row = ("x", "y", "codes", "robust_z")
-    return dataclasses.replace(
-        train, **{name: np.concatenate([getattr(train, name), getattr(valid, name)]) for name in per_row}
-    )
 
 
 def _summary(train, valid, encoder, dataset, description, verdict: Verdict, steps) -> dict:

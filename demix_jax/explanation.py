@@ -66,13 +66,13 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -
     """What explains the diagnosis of the described rows, the first ones of `dataset`."""
     known = description.evidence
     num_rows = len(known.labels)
+    codes = known.rule_codes(dataset.codes[:num_rows])
     shortcuts, ratios = [], []
     for q in known.order[:NUM_RULES]:
         rule = known.rules[q]
         if rule.strength >= _MIN_RULE_STRENGTH:
-            codes = known.rule_codes(dataset.codes[:num_rows], int(q))
-            shortcuts.append(_shortcut(encoder, dataset, known, int(q), codes))
-            ratios.append(rule_evidence(rule, codes, known.sides).log_ratio)
+            shortcuts.append(_shortcut(encoder, dataset, known, int(q), codes[:, q]))
+            ratios.append(rule_evidence(rule, codes[:, q], known.sides).log_ratio)
     if ratios:
         lowest = np.argmin(ratios, axis=0)
         broken = np.where(np.min(ratios, axis=0) < 0, lowest, -1).astype(np.int32)
@@ -90,13 +90,12 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -
 
 def _shortcut(encoder: TableEncoder, dataset: Dataset, known: RowEvidence, number: int, codes: np.ndarray) -> Shortcut:
     """The rule of this number in words, for every row; codes: i32[N], what it tells apart."""
-    rule, columns = known.rules[number], known.columns_of(number)
+    rule, columns, cross = known.rules[number], known.columns_of(number), known.cross_of(number)
     told = rule_evidence(rule, codes, known.sides)
-    if len(columns) == 1:
+    if cross is None:
         counts = np.bincount(codes, minlength=len(rule.group))
         inside, outside = (encoder.group_name(number, group, counts) for group in (rule.group, ~rule.group))
     else:
-        cross = known.crossed[number - len(known.rules)]
         inside, outside = _crossed_names(encoder, dataset.codes[: len(codes)], cross, rule.group)
     on, off = _side_names(encoder, dataset, rule, known.sides)
     return Shortcut(
@@ -105,7 +104,7 @@ def _shortcut(encoder: TableEncoder, dataset: Dataset, known: RowEvidence, numbe
         values=np.where(told.in_group, inside, outside).astype(object),
         expected=np.where(told.in_group, on, off).astype(object),
         p_expected=told.p_side.astype(np.float32),
-        second=dataset.columns[columns[1]].name if len(columns) > 1 else None,
+        second=None if cross is None else dataset.columns[cross.second].name,
     )
 
 

@@ -19,7 +19,6 @@ from demix_jax.diagnose import (
     check_valid,
     conclude,
     fit_table,
-    joined,
     judge,
 )
 from demix_jax.evidence.cells import standing_out
@@ -88,7 +87,7 @@ def diagnose_out_of_core(
     if fit_rows < _LEAST_ROWS:
         raise InputError(f"fit_rows is {fit_rows}; give at least {_LEAST_ROWS:,} rows to fit the models on.")
     path, folder = Path(train).expanduser(), Path(out)
-    num_cells(path)
+    num_cells(path)  # refuses a file that cannot be read before any work
     check_writable(folder, folder=True)
     valid = None if valid is None else as_table(valid)
     steps = Steps(progress)
@@ -149,7 +148,7 @@ class _Judging:
         encoder, models = self._fitted.encoder, self._fitted.models
         rows = encoder.transform(chunk)
         evidence = more_evidence(self._fitted.evidence, rows, self._folds(chunk.index.to_numpy()))
-        dataset = joined(rows, self._valid)
+        dataset = rows.joined(self._valid)
         description = describe(
             dataset,
             evidence.joined(self._valid_evidence),

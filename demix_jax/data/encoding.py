@@ -7,7 +7,7 @@ Nothing is random, so equal tables give equal arrays.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -62,9 +62,19 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.y)
 
-    def take(self, rows: np.ndarray) -> Dataset:
-        """The Dataset of these rows (indices or a bool mask), in this order."""
-        return replace(self, x=self.x[rows], y=self.y[rows], codes=self.codes[rows], robust_z=self.robust_z[rows])
+    def take(self, rows: np.ndarray | slice) -> Dataset:
+        """The Dataset of these rows (indices, a bool mask or a slice), in this order."""
+        return self._map(lambda of_rows: of_rows[rows])
+
+    def joined(self, other: Dataset) -> Dataset:
+        """These rows, followed by those of a table that the same encoder encoded."""
+        return self._map(lambda *both: np.concatenate(both), other)
+
+    def _map(self, function: Callable[..., np.ndarray], *others: Dataset) -> Dataset:
+        """`function` of each array that has a row for every row, of this and of the others."""
+        datasets = (self, *others)
+        per_row = ("x", "y", "codes", "robust_z")
+        return replace(self, **{name: function(*(getattr(one, name) for one in datasets)) for name in per_row})
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
@@ -56,15 +56,19 @@ class RowEvidence(NamedTuple):
     models: RowModels
     crossed: tuple[Cross, ...] = ()
 
+    def cross_of(self, rule: int) -> Cross | None:
+        """The two columns that the rule of this number speaks of; None if it speaks of one, that of the same number."""
+        of_pair = rule - (len(self.rules) - len(self.crossed))
+        return self.crossed[of_pair] if of_pair >= 0 else None
+
     def columns_of(self, rule: int) -> tuple[int, ...]:
         """The columns that the rule of this number speaks of."""
-        of_pair = rule - (len(self.rules) - len(self.crossed))
-        return (rule,) if of_pair < 0 else self.crossed[of_pair][:2]
+        cross = self.cross_of(rule)
+        return (rule,) if cross is None else cross[:2]
 
-    def rule_codes(self, codes: np.ndarray, rule: int) -> np.ndarray:
-        """i32[n]: what the rule of this number tells apart, of rows with codes i32[n, Q]."""
-        of_pair = rule - (len(self.rules) - len(self.crossed))
-        return codes[:, rule] if of_pair < 0 else self.crossed[of_pair].codes(codes)
+    def rule_codes(self, codes: np.ndarray) -> np.ndarray:
+        """i32[n, R]: what each rule tells apart, of rows with codes i32[n, Q]."""
+        return np.column_stack([codes, *(cross.codes(codes) for cross in self.crossed)])
 
     def rule_support(self) -> np.ndarray:
         """f32[N, R]: what the columns of each rule add in favour of the label."""
@@ -73,27 +77,20 @@ class RowEvidence(NamedTuple):
 
     def take(self, rows: np.ndarray | slice) -> RowEvidence:
         """The same of some of the rows, in this order."""
-        return self._per_row([self], rows)
+        return self._map(lambda of_rows: of_rows[rows])
 
     def joined(self, other: RowEvidence) -> RowEvidence:
         """The same of these rows, followed by those of `other`, which came of `more_evidence`."""
-        return self._per_row([self, other], slice(None))
+        return self._map(lambda *both: np.concatenate(both), other)
 
-    def _per_row(self, parts: list[RowEvidence], rows: np.ndarray | slice) -> RowEvidence:
-        def together(*arrays: np.ndarray) -> np.ndarray:
-            return np.concatenate(arrays)[rows]
-
-        def fields(*tuples: Any) -> Any:
-            return type(tuples[0])(*(together(*arrays) for arrays in zip(*tuples, strict=True)))
-
-        return self._replace(
-            folds=self.folds._replace(fold=together(*(p.folds.fold for p in parts))),
-            labels=together(*(p.labels for p in parts)),
-            sides=together(*(p.sides for p in parts)),
-            trees=fields(*(p.trees for p in parts)),
-            without=[fields(*of_parts) for of_parts in zip(*(p.without for p in parts), strict=True)],
-            cells=fields(*(p.cells for p in parts)),
+    def _map(self, function: Callable[..., np.ndarray], *others: RowEvidence) -> RowEvidence:
+        """`function` of each array that has a row for every row, of this and of the others."""
+        known = (self, *others)
+        labels, sides, trees, without, cells = jax.tree.map(
+            function, *((one.labels, one.sides, one.trees, one.without, one.cells) for one in known)
         )
+        folds = self.folds._replace(fold=function(*(one.folds.fold for one in known)))
+        return self._replace(folds=folds, labels=labels, sides=sides, trees=trees, without=without, cells=cells)
 
 
 def choose_num_folds(num_rows: int) -> int:
