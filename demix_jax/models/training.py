@@ -122,12 +122,14 @@ def _train_fold(model, options, key, x, y, weights, train_index, valid_index):
     batch_size = options.batch_size
     batch_loss = jax.vmap(model.loss, in_axes=(None, 0))
 
+    def examples(index):
+        return jax.tree.map(lambda leaf: leaf[index], {"x": x, "y": y})
+
     def weighted_loss(params, index):
-        batch = jax.tree.map(lambda leaf: leaf[index], {"x": x, "y": y})
-        return jnp.average(batch_loss(params, batch), weights=weights[index] + 1e-12)
+        return jnp.average(batch_loss(params, examples(index)), weights=weights[index] + 1e-12)
 
     def judge(params, index):
-        example = jax.tree.map(lambda leaf: leaf[index], {"x": x, "y": y})
+        example = examples(index)
         outputs = model.outputs(params, example)
         return outputs, model.output_loss(outputs, example)
 
