@@ -55,9 +55,7 @@ def repair(
 
     With --task preference the copy has one pair a line, in the schema that TRAIN has.
     """
-    pairs = task == "preference"
-    given = {"--label": label}
-    check_given({} if pairs else given, given if pairs else {}, f"--task {task}")
+    pairs = _takes_pairs(task, label)
     check_suffix(out, PAIR_SUFFIXES if pairs else TABLE_SUFFIXES)
     check_writable(out, folder=False)
     flags = diagnosis / DIAGNOSIS_FILES[0] if diagnosis.is_dir() else diagnosis
@@ -110,9 +108,7 @@ def inject(
     seed: Seed = 0,
 ) -> None:
     """Write a corrupted copy of TRAIN, and truth.csv that says what was done to each row."""
-    pairs = task == "preference"
-    given = {"--label": label}
-    check_given({} if pairs else given, given if pairs else {}, f"--task {task}")
+    pairs = _takes_pairs(task, label)
     check_writable(out, folder=True)
     table_name = "corrupted.parquet" if train.suffix.lower() in (".parquet", ".pq") else "corrupted.csv"
     corrupted, truth = out / ("corrupted.jsonl" if pairs else table_name), out / "truth.csv"
@@ -133,6 +129,13 @@ def inject(
         _inject_pairs(train, corrupted, truth, options | {"shortcut": shortcut or "longer"})
     else:
         _inject_table(train, corrupted, truth, options | {"label": label, "shortcut": shortcut})
+
+
+def _takes_pairs(task: str, label: str | None) -> bool:
+    """Whether TRAIN holds preference pairs; InputError where --label is missing, or does not go with them."""
+    pairs, given = task == "preference", {"--label": label}
+    check_given({} if pairs else given, given if pairs else {}, f"--task {task}")
+    return pairs
 
 
 def _inject_table(train: Path, corrupted: Path, truth: Path, options: dict[str, Any]) -> None:
