@@ -131,6 +131,7 @@ def retrained_metrics(train: pd.DataFrame, test: pd.DataFrame, label: str, *, se
     from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
     from demix_jax.data import TableEncoder
+    from demix_jax.keys import training_key
     from demix_jax.models import make_task_model, train_task_model
 
     weight = train["sample_weight"].to_numpy() if "sample_weight" in train else np.ones(len(train))
@@ -142,7 +143,7 @@ def retrained_metrics(train: pd.DataFrame, test: pd.DataFrame, label: str, *, se
     turns = np.stack([np.roll(order, turn * fifth) for turn in range(NUM_MODELS)])
     model = make_task_model("mlp", data)
     trained = train_task_model(
-        jax.random.key(seed),
+        training_key(seed),
         model,
         jnp.asarray(data.x),
         jnp.asarray(data.y),

@@ -9,7 +9,6 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import numpy as np
 
 from demix_jax.checks import InputError
@@ -19,6 +18,7 @@ from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import RowEvidence, gather_evidence
 from demix_jax.explanation import Evidence, Tally, diagnosis_table, explain
 from demix_jax.fold_models import NetworkFolds, train_fold_models
+from demix_jax.keys import training_key
 from demix_jax.models import MODELS, make_task_model
 from demix_jax.progress import Steps
 
@@ -160,7 +160,7 @@ def fit_table(
     folds = evidence.folds
     with steps("train task models", len(folds.train)) as advance:
         network = make_task_model(model, dataset)
-        models = train_fold_models(jax.random.key(seed), network, dataset.x, dataset.y, folds)
+        models = train_fold_models(training_key(seed), network, dataset.x, dataset.y, folds)
         advance(len(folds.train))
     description = describe(dataset, evidence, models, num_train=len(train), seed=seed, steps=steps)
     return Fitted(encoder, dataset, models, evidence, description)

@@ -15,6 +15,7 @@ from demix_jax.diagnose import Diagnosis, conclude, judge
 from demix_jax.evidence.entities import side_surprise
 from demix_jax.evidence.rows import RowEvidence, gather_evidence
 from demix_jax.fold_models import train_fold_models
+from demix_jax.keys import training_key
 from demix_jax.models import CLICK_MODELS, make_click_model, ranking_error
 from demix_jax.progress import Steps
 
@@ -80,7 +81,7 @@ def diagnose_interactions(
         x, num_users, num_items = _renumbered(samples.inputs(dataset.x))
         network = make_click_model(model, num_users, num_items, samples.features.num_categories)
         options = {"stop_by": ranking_error, "max_epochs": _MAX_EPOCHS, "patience": _PATIENCE}
-        models = train_fold_models(jax.random.key(seed), network, x, dataset.y, folds, **options)
+        models = train_fold_models(training_key(seed), network, x, dataset.y, folds, **options)
         models = dataclasses.replace(models, select=select)
         advance(len(folds.train))
     description = describe(dataset, evidence, models, seed=seed, steps=steps)
@@ -125,7 +126,7 @@ def _with_entities(evidence: RowEvidence, dataset: Dataset, samples: Interaction
         names = set(samples.features_of(role))
         places = [q for q, column in enumerate(dataset.columns) if column.name in names]
         num_codes = tuple(dataset.num_codes[q] for q in places)
-        key = jax.random.fold_in(jax.random.key(seed), number)
+        key = jax.random.fold_in(training_key(seed), number)
         by_entity = side_surprise(key, dataset.codes[:, places], num_codes, entity, seed=seed)
         if by_entity is not None:
             surprise[:, places] = by_entity

@@ -18,6 +18,7 @@ from demix_jax.classifier.calibration import Calibration, calibrate
 from demix_jax.classifier.classifier import ErrorClassifier
 from demix_jax.classifier.examples import Batch, ExampleSampler, Interventions, World
 from demix_jax.classifier.model import ErrorNetwork, NetworkConfig
+from demix_jax.keys import training_key
 
 PyTree = Any
 
@@ -106,7 +107,7 @@ def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> lis
 
 
 def _train_member(network, options, interventions, sampler, seed, on_step) -> PyTree:
-    key, key_init = jax.random.split(jax.random.key(seed))
+    key, key_init = jax.random.split(training_key(seed))
     batch = sampler.draw()
     vectors, mask = batch.vectors[0, 0].astype(np.float32), batch.mask[0, :1]
     params = network.init(key_init, vectors, mask, batch.signals[0, 0], batch.context[0, 0], batch.facts[0])

@@ -14,6 +14,7 @@ from demix_jax.evidence.folds import Folds, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
 from demix_jax.evidence.signals import NUM_WITHOUT
+from demix_jax.keys import training_key
 from demix_jax.progress import Steps
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def gather_evidence(
     with steps("cross-fit trees", num_rows) as advance:
         trees, predictions = fit_trees(dataset, folds, seed=seed, on_fold=advance)
     with steps("model the columns", len(folds.train)) as advance:
-        key = jax.random.key(seed)
+        key = training_key(seed)
         columns = fit_column_models(key, dataset.codes, dataset.num_codes, labels, folds)
         advance(len(folds.train))
     with steps("score cells", num_rows) as advance:

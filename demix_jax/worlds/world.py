@@ -6,7 +6,6 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from demix_jax.checks import InputError
@@ -17,6 +16,7 @@ from demix_jax.describe import describe
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import gather_evidence
 from demix_jax.fold_models import train_fold_models
+from demix_jax.keys import training_key
 from demix_jax.models import make_task_model
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_row
         model_seed = int(rng.integers(2**31))
         network = make_task_model(model, dataset)
         models = train_fold_models(
-            jax.random.key(model_seed), network, dataset.x, dataset.y, evidence.folds, max_epochs=max_epochs
+            training_key(model_seed), network, dataset.x, dataset.y, evidence.folds, max_epochs=max_epochs
         )
         description = describe(dataset, evidence, models, seed=model_seed)
         views.append(View(description.vectors[kept], description.signals[kept]))
