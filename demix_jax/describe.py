@@ -21,6 +21,7 @@ from demix_jax.evidence.signals import (
     shortcut_signals,
     vector_signals,
 )
+from demix_jax.evidence.usual import Usual
 from demix_jax.fold_models import FoldModels
 from demix_jax.progress import Steps
 from demix_jax.vectors import CHANNELS, Side, influence_vectors
@@ -93,7 +94,7 @@ def describe(
     network = OutOfFold(prediction, probability_of_given(dataset, prediction, norms.network_residuals))
     signals = (
         label_signals(dataset.y, evidence.labels, evidence.trees, network, gradient_norm, norms, task=dataset.task),
-        feature_signals(evidence.cells.surprise, dataset.robust_z, norms.surprise),
+        feature_signals(dataset.codes, evidence.cells.surprise, dataset.robust_z, norms),
         shortcut_signals(
             evidence.rules,
             evidence.order,
@@ -143,6 +144,7 @@ def _norms(dataset: Dataset, evidence: RowEvidence, network: np.ndarray) -> Norm
         tree_log_p=mean_by_label(log_floored(evidence.trees.p_given), evidence.labels),
         network_log_p=mean_by_label(log_floored(p_given), evidence.labels),
         surprise=np.sort(evidence.cells.surprise, axis=0),
+        usual=Usual.fit(dataset.codes, dataset.num_codes, dataset.robust_z),
         support=evidence.rule_support().mean(axis=0),
         tree_scale=target_scale(evidence.trees),
         without_scale=[target_scale(predictions) for predictions in evidence.without],

@@ -9,6 +9,7 @@ from scipy.stats import rankdata
 from demix_jax.evidence import signals as s
 from demix_jax.evidence.out_of_fold import OutOfFold
 from demix_jax.evidence.shortcuts import ColumnRule
+from demix_jax.evidence.usual import Usual
 from demix_jax.vectors import CHANNELS
 
 Y = np.array([0, 1, 0])
@@ -28,7 +29,9 @@ def by_name(names, values):
 
 def norms(labels, trees, network, **others):
     """Norms by the labels and predictions of all rows; of the rest only what is named."""
-    nothing = dict(surprise=None, support=None, tree_scale=None, without_scale=[None, None], network_residuals=None)
+    nothing = dict(
+        surprise=None, usual=None, support=None, tree_scale=None, without_scale=[None, None], network_residuals=None
+    )
     means = (s.mean_by_label(s.log_floored(known.p_given), labels) for known in (trees, network))
     return s.Norms(np.bincount(labels) / len(labels), *means, **nothing | others)
 
@@ -79,7 +82,9 @@ def test_margin_leaves_the_predictions_as_they_are():
 def test_feature_signals():
     surprise = np.array([[0.0, 5.0, 1.0], [3.0, -1.0, 0.5], [-2.0, 2.5, -1.0]])
     robust_z = np.array([[0.0, -9.0, 1.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(surprise, robust_z, np.sort(surprise, axis=0)))
+    codes = np.array([[0, 1, 0], [1, 0, 0], [2, 0, 0]])
+    known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (3, 3, 3), robust_z))
+    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(codes, surprise, robust_z, known))
     np.testing.assert_allclose(got["surprise_1st"], [5, 3, 2.5])
     np.testing.assert_allclose(got["surprise_2nd"], [1, 0.5, -1])
     np.testing.assert_allclose(got["surprise_3rd"], [0, -1, -2])
@@ -94,6 +99,9 @@ def test_feature_signals():
     np.testing.assert_allclose(got["robust_z_1st"], [np.log(10), np.log(1.5), 0], rtol=1e-6)
     np.testing.assert_allclose(got["robust_z_2nd"], [np.log(2), 0, 0], rtol=1e-6)
     np.testing.assert_allclose(got["robust_z_mean"], [np.log(20) / 3, np.log(1.5) / 3, 0], rtol=1e-6)
+    np.testing.assert_allclose(got["standing_out_1st"], [5, 3, 2.5], err_msg="-9 alone says log 82 - log 4 only")
+    np.testing.assert_allclose(got["standing_out_2nd"], [1, 0.5, -1])
+    np.testing.assert_allclose(got["missing_share"], [0, 0, 1 / 3], rtol=1e-6)
 
 
 def test_shortcut_signals():
@@ -183,8 +191,10 @@ def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
     np.testing.assert_array_equal(
         s.label_signals(Y[:1], Y[:1], *first, np.ones(1), known, task="classification"), whole[:1]
     )
-    surprise = np.random.default_rng(0).normal(size=(20, 3))
-    among = np.sort(surprise, axis=0)
+    rng = np.random.default_rng(0)
+    surprise, codes = rng.normal(size=(20, 3)), rng.integers(0, 4, (20, 3))
+    known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (4, 4, 4), surprise))
     np.testing.assert_array_equal(
-        s.feature_signals(surprise[5:7], surprise[5:7], among), s.feature_signals(surprise, surprise, among)[5:7]
+        s.feature_signals(codes[5:7], surprise[5:7], surprise[5:7], known),
+        s.feature_signals(codes, surprise, surprise, known)[5:7],
     )

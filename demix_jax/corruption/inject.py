@@ -60,6 +60,7 @@ def inject_errors(
     shortcut_kind: str = "two-sided",
     group_kinds: tuple[str, ...] = ("value", "set", "threshold"),
     cell_share: float = 0.4,
+    feature_columns: tuple[str, ...] | None = None,
     seed: int | jax.Array,
 ) -> Injected:
     """Corrupts a clean table in known ways.
@@ -80,6 +81,7 @@ def inject_errors(
       shortcut_kind: one of SHORTCUT_KINDS, for a rule that is found.
       group_kinds: some of GROUP_KINDS, for a rule that is found.
       cell_share: in a row with feature errors, each cell is hit with this probability; at least one is.
+      feature_columns: those that feature errors hit; None: all but the label and identifiers.
       seed: whole number from 0 or a JAX key; the same seed gives the same result.
     Returns:
       Injected(table, truth, shortcut). dtypes are kept, except that a column of whole numbers or truth values with
@@ -96,6 +98,8 @@ def inject_errors(
     check_choice("feature_kinds", tuple(feature_kinds), FEATURE_KINDS)
     check_choice("group_kinds", tuple(group_kinds), GROUP_KINDS)
     check_choice("task", (task,), ("auto", "classification", "regression"))
+    if feature_columns is not None:
+        check_choice("feature_columns", tuple(feature_columns), [name for name in table.columns if name != label])
     classes = _holds_classes(table, label, task)
     # one stream per error type, so that a change to one leaves the draws of the others alone
     rng_rule, rng_rows, rng_order, rng_label, rng_feature = generator(seed).spawn(5)
@@ -117,7 +121,7 @@ def inject_errors(
     result = clean.copy()
     if num_labels := round(label_errors * len(clean)):
         result[label], has_label_error = corrupt_labels(clean, label, classes, num_labels, label_kind, rng_label)
-    names = usable_columns(clean, label)
+    names = usable_columns(clean, label) if feature_columns is None else list(feature_columns)
     cells = np.zeros((len(clean), len(names)), dtype=bool)
     if num_features := round(feature_errors * len(clean)):
         order = rng_order.permutation(len(clean))

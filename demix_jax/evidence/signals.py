@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from demix_jax.evidence.cells import standing_out
 from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale
 from demix_jax.evidence.shortcuts import ColumnRule, TargetScale, chance_of_following, rule_evidence
+from demix_jax.evidence.usual import Usual
 
 LABEL_SIGNALS = (
     "tree_log_p",
@@ -37,6 +39,16 @@ FEATURE_SIGNALS = (
     "robust_z_1st",
     "robust_z_2nd",
     "robust_z_mean",
+    "standing_out_1st",
+    "standing_out_2nd",
+    "standing_out_mean",
+    "gap_1st",
+    "gap_share",
+    "rarity_1st",
+    "rarity_mean",
+    "repeated_1st",
+    "repeated_mean",
+    "missing_share",
 )
 RULE_SIGNALS = (
     "log_ratio",
@@ -80,7 +92,7 @@ class Norms(NamedTuple):
     """What a row's signals are measured against: the rows of its table, or a sample of them; R rows, Q columns.
 
     label_share, tree_log_p, network_log_p: f64[L], by label: its share, and the mean log p of the given label.
-    surprise: f32[R, Q], each column ascending. support: f64[R], mean of each rule's.
+    surprise: f32[R, Q], each column ascending. usual: what each column holds. support: f64[R], mean of each rule's.
     tree_scale, without_scale: where the predictions with all columns, and without each of the likeliest shortcuts',
       stand to a regression target; None for classes.
     network_residuals: of a regression target; None for classes.
@@ -90,6 +102,7 @@ class Norms(NamedTuple):
     tree_log_p: np.ndarray
     network_log_p: np.ndarray
     surprise: np.ndarray
+    usual: Usual
     support: np.ndarray
     tree_scale: TargetScale | None
     without_scale: list[TargetScale | None]
@@ -126,17 +139,21 @@ def label_signals(y, labels, trees: OutOfFold, network: OutOfFold, gradient_norm
     )
 
 
-def feature_signals(surprise: np.ndarray, robust_z: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """f32[N, 15] signals in the order of FEATURE_SIGNALS.
+def feature_signals(codes: np.ndarray, surprise: np.ndarray, robust_z: np.ndarray, norms: Norms) -> np.ndarray:
+    """f32[N, 25] signals in the order of FEATURE_SIGNALS.
 
     Args:
-      surprise, robust_z: f32[N, Q] of each cell. among: f32[R, Q], the surprises of the table, each column ascending.
+      codes: i32[N, Q], surprise, robust_z: f32[N, Q] of each cell. norms: of the table.
     """
+    among, usual = norms.surprise, norms.usual
     ranked = _largest(surprise, 5)
     tail = -np.log1p(-mean_ranks(surprise, among) / (len(among) + 1))  # high where the cell is rare for its column
     tail_ranked = _largest(tail, 3)
     z = np.log1p(np.abs(robust_z))
     z_ranked = _largest(z, 2)
+    outstanding = standing_out(surprise, robust_z)
+    outstanding_ranked = _largest(outstanding, 2)
+    gaps, rarities, repeats = usual.gaps(robust_z), usual.rarities(codes), usual.repeats(codes, robust_z)
     return _stack(
         ranked[:, 0],
         ranked[:, 1],
@@ -153,6 +170,16 @@ def feature_signals(surprise: np.ndarray, robust_z: np.ndarray, among: np.ndarra
         z_ranked[:, 0],
         z_ranked[:, 1],
         z.mean(axis=1),
+        outstanding_ranked[:, 0],
+        outstanding_ranked[:, 1],
+        outstanding.mean(axis=1),
+        gaps.max(axis=1),
+        (gaps > 0).mean(axis=1),
+        rarities.max(axis=1),
+        rarities.mean(axis=1),
+        repeats.max(axis=1),
+        repeats.mean(axis=1),
+        usual.missing(codes).mean(axis=1),
     )
 
 

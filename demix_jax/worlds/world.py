@@ -12,6 +12,7 @@ from demix_jax.checks import InputError
 from demix_jax.classifier.examples import View, World
 from demix_jax.classifier.inputs import table_facts
 from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
+from demix_jax.corruption.features import usable_columns
 from demix_jax.describe import describe
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import gather_evidence
@@ -58,11 +59,20 @@ def inject_at_random(table: pd.DataFrame, label: str, *, seed: int, num_tries: i
         try:
             if attempt == num_tries:
                 options["spurious"] = 0.0
-            return inject_errors(table, label=label, seed=int(rng.integers(2**31)), **options)
+            columns = _random_columns(rng, table, label)
+            return inject_errors(table, label=label, feature_columns=columns, seed=int(rng.integers(2**31)), **options)
         except InputError:
             drawn = random_injection(rng)
             options = drawn if attempt % 2 else {**options, "label_kind": "uniform", "shortcut_kind": "two-sided"}
     raise InputError("No errors can be injected into this table; give one with more rows or columns.")
+
+
+def _random_columns(rng: np.random.Generator, table: pd.DataFrame, label: str) -> tuple[str, ...] | None:
+    """Where feature errors fall: in three worlds of ten on one to three columns only, as a broken sensor has it."""
+    if rng.random() >= 0.3:
+        return None
+    names = usable_columns(table, label)
+    return tuple(names[i] for i in rng.permutation(len(names))[: int(rng.integers(1, 4))])
 
 
 def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_rows: int = 4_000) -> World:
