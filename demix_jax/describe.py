@@ -93,8 +93,17 @@ def describe(
         norms = _norms(dataset, evidence, prediction)
     network = OutOfFold(prediction, probability_of_given(dataset, prediction, norms.network_residuals))
     signals = (
-        label_signals(dataset.y, evidence.labels, evidence.trees, network, gradient_norm, norms, task=dataset.task),
-        feature_signals(dataset.codes, evidence.cells.surprise, dataset.robust_z, norms),
+        label_signals(
+            dataset.y,
+            evidence.labels,
+            evidence.trees,
+            evidence.trusted,
+            network,
+            gradient_norm,
+            norms,
+            task=dataset.task,
+        ),
+        feature_signals(dataset.codes, evidence.cells.surprise, evidence.screened, dataset.robust_z, norms),
         shortcut_signals(
             evidence.rules,
             evidence.order,
@@ -102,6 +111,7 @@ def describe(
             evidence.rule_support(),
             evidence.cells.support,
             evidence.trees,
+            evidence.trusted,
             evidence.without,
             dataset.y,
             evidence.sides,
@@ -142,6 +152,7 @@ def _norms(dataset: Dataset, evidence: RowEvidence, network: np.ndarray) -> Norm
     return Norms(
         label_share=np.bincount(evidence.labels) / len(evidence.labels),
         tree_log_p=mean_by_label(log_floored(evidence.trees.p_given), evidence.labels),
+        trusted_log_p=mean_by_label(log_floored(evidence.trusted.p_given), evidence.labels),
         network_log_p=mean_by_label(log_floored(p_given), evidence.labels),
         surprise=np.sort(evidence.cells.surprise, axis=0),
         usual=Usual.fit(dataset.codes, dataset.num_codes, dataset.robust_z),

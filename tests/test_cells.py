@@ -9,7 +9,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
-from demix_jax.evidence.cells import ColumnModel, fit_column_models, score_cells
+from demix_jax.evidence.cells import ColumnModel, contaminated, fit_column_models, score_cells
 from demix_jax.evidence.folds import make_folds
 
 NUM_CODES = (6, 6, 4, 3)
@@ -125,3 +125,32 @@ def test_codes_that_a_column_lacks_have_no_probability():
     p = np.exp(model.apply(params, codes, nothing, allowed, method=ColumnModel.log_probs))
     np.testing.assert_allclose(p[:, 0, :2].sum(axis=1), 1, rtol=1e-5)
     assert p[:, 0, 2:].max() == 0 and p[:, 1, 5:].max() == 0
+
+
+def test_a_model_without_contaminated_rows_does_not_learn_their_errors():
+    """A third of the rows have one same wrong value, which a model of all rows comes to expect."""
+    rng = np.random.default_rng(0)
+    x0, labels = rng.integers(0, 6, 2_000), rng.integers(0, 2, 2_000)
+    codes = np.stack([x0, x0, x0], axis=1).astype(np.int32)
+    wrong = rng.random(2_000) < 0.3
+    codes[wrong, 1] = (x0[wrong] + 1) % 6
+    folds = make_folds(rng, labels, num_folds=2)
+    key, nothing = jax.random.key(0), np.zeros(codes.shape, np.float32)
+    everyone = fit_column_models(key, codes, (6, 6, 6), labels, folds, num_epochs=10)
+    screened = score_cells(everyone, codes, labels, folds).surprise
+    without = fit_column_models(key, codes, (6, 6, 6), labels, folds, leave_out=wrong)
+    surprise = score_cells(without, codes, labels, folds).surprise
+    assert np.median(surprise[wrong, 1]) > np.median(screened[wrong, 1]) + 2
+    assert contaminated(surprise, nothing)[wrong].mean() > 0.95
+    assert contaminated(surprise, nothing)[~wrong].mean() < 0.05
+
+
+def test_at_most_three_rows_of_five_are_contaminated():
+    surprise = np.linspace(4, 9, 50)[:, None]
+    assert contaminated(surprise, np.zeros_like(surprise)).sum() == 30
+
+
+def test_wild_values_contaminate_however_usual():
+    surprise, robust_z = np.zeros((10, 2)), np.zeros((10, 2))
+    robust_z[3, 1] = -500.0
+    np.testing.assert_array_equal(np.flatnonzero(contaminated(surprise, robust_z)), [3])

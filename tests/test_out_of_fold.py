@@ -6,10 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kstest
+from sklearn.metrics import roc_auc_score
 
 from demix_jax.data import TableEncoder
 from demix_jax.evidence.folds import make_folds, strata_of
-from demix_jax.evidence.out_of_fold import ResidualScale, out_of_fold_predictions, tree_features
+from demix_jax.evidence.out_of_fold import (
+    OutOfFold,
+    ResidualScale,
+    out_of_fold_predictions,
+    suspects,
+    tree_features,
+)
 
 
 def table(num_rows, label):
@@ -130,3 +137,42 @@ def test_tail_probability_by_hand():
 def test_exact_predictions_leave_no_residual_improbable():
     y = np.arange(60.0)
     np.testing.assert_array_equal(residual_tail_probability(y, y), 1.0)
+
+
+def with_wrong_labels(num_rows=1_200, share=0.25):
+    frame = table(num_rows, by_size)
+    dataset = TableEncoder.fit(frame, "label").transform(frame)
+    wrong = np.random.default_rng(1).random(num_rows) < share
+    dataset.y[wrong] = 1 - dataset.y[wrong]
+    return dataset, wrong, make_folds(np.random.default_rng(0), dataset.y, num_folds=3)
+
+
+def test_trees_without_suspects_tell_wrong_labels_better():
+    dataset, wrong, folds = with_wrong_labels()
+    first = out_of_fold_predictions(dataset, folds, seed=0)
+    suspect = suspects(dataset.y, dataset.y, first, task=dataset.task)
+    assert 0.4 < suspect[wrong].mean() and suspect[~wrong].mean() < 0.1
+    second = out_of_fold_predictions(dataset, folds, seed=0, leave_out=suspect)
+    before, after = (roc_auc_score(wrong, -known.p_given) for known in (first, second))
+    assert after > before + 0.005
+
+
+def test_rows_left_out_teach_nothing():
+    dataset, wrong, folds = with_wrong_labels(400)
+    before = out_of_fold_predictions(dataset, folds, seed=0, leave_out=wrong).prediction
+    dataset.y[wrong] = 1 - dataset.y[wrong]
+    np.testing.assert_array_equal(out_of_fold_predictions(dataset, folds, seed=0, leave_out=wrong).prediction, before)
+
+
+def test_a_rare_class_is_not_suspect_as_a_whole():
+    y = np.array([0] * 18 + [1] * 2)
+    prediction = np.tile(np.array([[0.9, 0.1]]), (20, 1))
+    known = OutOfFold(prediction, prediction[np.arange(20), y])
+    assert not suspects(y, y, known, task="classification").any(), "trees know of no better label for any row of it"
+
+
+def test_a_target_far_from_its_prediction_is_suspect():
+    y, labels = np.array([0.0, 0.1, 5.0]), np.array([0, 0, 1])
+    known = OutOfFold(np.zeros((3, 1)), np.array([1.0, 0.9, 0.01]))
+    np.testing.assert_array_equal(suspects(y, np.zeros(3, int), known, task="regression"), [False, False, True])
+    assert not suspects(y, labels, known, task="regression").any(), "the only row of its bin"

@@ -16,6 +16,9 @@ Y = np.array([0, 1, 0])
 TREES = OutOfFold(
     np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.0, 0.6, 0.4]], np.float32), np.array([0.7, 0.3, 0.0], np.float32)
 )
+TRUSTED = OutOfFold(
+    np.array([[0.9, 0.1, 0.0], [0.6, 0.2, 0.2], [0.1, 0.6, 0.3]], np.float32), np.array([0.9, 0.2, 0.1], np.float32)
+)
 NETWORK = OutOfFold(
     np.array([[0.6, 0.3, 0.1], [0.2, 0.8, 0.0], [0.1, 0.1, 0.8]], np.float32), np.array([0.6, 0.8, 0.1], np.float32)
 )
@@ -32,7 +35,7 @@ def norms(labels, trees, network, **others):
     nothing = dict(
         surprise=None, usual=None, support=None, tree_scale=None, without_scale=[None, None], network_residuals=None
     )
-    means = (s.mean_by_label(s.log_floored(known.p_given), labels) for known in (trees, network))
+    means = (s.mean_by_label(s.log_floored(known.p_given), labels) for known in (trees, TRUSTED, network))
     return s.Norms(np.bincount(labels) / len(labels), *means, **nothing | others)
 
 
@@ -43,11 +46,13 @@ def test_names_are_unique_and_in_groups():
 
 def test_label_signals_of_classes():
     values = s.label_signals(
-        Y, Y, TREES, NETWORK, np.array([1.0, np.e, 0.0]), norms(Y, TREES, NETWORK), task="classification"
+        Y, Y, TREES, TRUSTED, NETWORK, np.array([1.0, np.e, 0.0]), norms(Y, TREES, NETWORK), task="classification"
     )
     got = by_name(s.LABEL_SIGNALS, values)
     tree_log_p, network_log_p = np.log([0.7, 0.3, 1e-4]), np.log([0.6, 0.8, 0.1])
     own_class = np.array([(tree_log_p[0] + tree_log_p[2]) / 2, tree_log_p[1], (tree_log_p[0] + tree_log_p[2]) / 2])
+    np.testing.assert_allclose(got["trusted_margin"], [0.8, -0.4, -0.5], atol=1e-6)
+    np.testing.assert_allclose(got["trusted_log_p"], np.log([0.9, 0.2, 0.1]), rtol=1e-5)
     entropy = -(0.7 * np.log(0.7) + 0.2 * np.log(0.2) + 0.1 * np.log(0.1))
     np.testing.assert_allclose(got["tree_log_p"], tree_log_p, rtol=1e-5)
     np.testing.assert_allclose(got["tree_margin"], [0.5, -0.2, -0.6], atol=1e-6)
@@ -67,7 +72,9 @@ def test_label_signals_of_a_number():
     network = OutOfFold(np.array([[0.5], [1.0], [-1.0]], np.float32), np.array([0.4, 0.02, 0.1], np.float32))
     labels = np.array([1, 0, 1])
     known = norms(labels, trees, network)
-    got = by_name(s.LABEL_SIGNALS, s.label_signals(y, labels, trees, network, np.ones(3), known, task="regression"))
+    got = by_name(
+        s.LABEL_SIGNALS, s.label_signals(y, labels, trees, trees, network, np.ones(3), known, task="regression")
+    )
     np.testing.assert_allclose(got["tree_margin"], [0.8, -0.98, 0.0], atol=1e-6)
     np.testing.assert_allclose(got["tree_entropy"], 0)
     np.testing.assert_allclose(got["model_disagreement"], [0.5, 0, 2], atol=1e-6)
@@ -84,7 +91,7 @@ def test_feature_signals():
     robust_z = np.array([[0.0, -9.0, 1.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]])
     codes = np.array([[0, 1, 0], [1, 0, 0], [2, 0, 0]])
     known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (3, 3, 3), robust_z))
-    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(codes, surprise, robust_z, known))
+    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(codes, surprise, surprise, robust_z, known))
     np.testing.assert_allclose(got["surprise_1st"], [5, 3, 2.5])
     np.testing.assert_allclose(got["surprise_2nd"], [1, 0.5, -1])
     np.testing.assert_allclose(got["surprise_3rd"], [0, -1, -2])
@@ -119,6 +126,7 @@ def test_shortcut_signals():
         codes,
         support,
         support,
+        trees,
         trees,
         [without, trees],
         labels,
@@ -186,8 +194,8 @@ def test_ranks_among_other_rows():
 
 def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
     known = norms(Y, TREES, NETWORK)
-    whole = s.label_signals(Y, Y, TREES, NETWORK, np.ones(3), known, task="classification")
-    first = (OutOfFold(*(field[:1] for field in predictions)) for predictions in (TREES, NETWORK))
+    whole = s.label_signals(Y, Y, TREES, TRUSTED, NETWORK, np.ones(3), known, task="classification")
+    first = (OutOfFold(*(field[:1] for field in predictions)) for predictions in (TREES, TRUSTED, NETWORK))
     np.testing.assert_array_equal(
         s.label_signals(Y[:1], Y[:1], *first, np.ones(1), known, task="classification"), whole[:1]
     )
@@ -195,6 +203,6 @@ def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
     surprise, codes = rng.normal(size=(20, 3)), rng.integers(0, 4, (20, 3))
     known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (4, 4, 4), surprise))
     np.testing.assert_array_equal(
-        s.feature_signals(codes[5:7], surprise[5:7], surprise[5:7], known),
-        s.feature_signals(codes, surprise, surprise, known)[5:7],
+        s.feature_signals(codes[5:7], surprise[5:7], surprise[5:7], surprise[5:7], known),
+        s.feature_signals(codes, surprise, surprise, surprise, known)[5:7],
     )

@@ -72,11 +72,14 @@ class RuleEncoder(nn.Module):
         return jnp.concatenate([hidden.mean(axis=-2), hidden.max(axis=-2)], axis=-1)
 
 
+_OF_LABEL = tuple(f"{learner}_{name}" for learner in ("tree", "trusted", "network") for name in ("log_p", "margin"))
+
+
 def _rule_inputs(signals: jax.Array, rule: int) -> jax.Array:
     """What concerns one rule, and the label's own signals: f32[n, 2F] -> f32[n, R]."""
     half = len(SIGNALS)
     own = [SIGNALS.index(f"rule{rule}_{name}") for name in RULE_SIGNALS]
-    label = [SIGNALS.index(name) for name in ("tree_log_p", "tree_margin", "network_log_p", "network_margin")]
+    label = [SIGNALS.index(name) for name in _OF_LABEL]
     both = [i + offset for offset in (0, half) for i in own + label]
     if rule < NUM_WITHOUT:
         without = [SIGNALS.index(f"without{rule}_{name}") for name in WITHOUT_SIGNALS]

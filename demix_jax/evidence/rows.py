@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import numpy as np
 
-from demix_jax.evidence.cells import CellEvidence, ColumnModels, fit_column_models, score_cells
+from demix_jax.evidence.cells import CellEvidence, ColumnModels, contaminated, fit_column_models, score_cells
 from demix_jax.evidence.crossed import Cross, crossed_rule
 from demix_jax.evidence.folds import Folds, make_folds, strata_of
-from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees
+from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, suspects
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
 from demix_jax.evidence.signals import NUM_WITHOUT
 from demix_jax.keys import training_key
@@ -20,19 +20,23 @@ from demix_jax.progress import Steps
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
 
+_SCREEN_EPOCHS = 10
 _RULE_BINS = 32  # of a regression target, where a rule may draw its line
 
 
 class RowModels(NamedTuple):
     """What `gather_evidence` fitted; F folds.
 
-    y: labels of the rows that it was fitted on. trees: with all columns. without: the same without what each of the
-    likeliest shortcuts speaks of. columns: column models.
+    y: labels of the rows that it was fitted on. trees: with all columns. trusted: the same, trained without suspects.
+    without: like these, and without what each of the likeliest shortcuts speaks of.
+    screen, columns: column models of all rows, and of those that the former find uncontaminated.
     """
 
     y: np.ndarray
     trees: FoldTrees
+    trusted: FoldTrees
     without: list[FoldTrees]
+    screen: ColumnModels
     columns: ColumnModels
 
 
@@ -40,8 +44,9 @@ class RowEvidence(NamedTuple):
     """What is known of R rows (training rows first) before any task model is trained.
 
     folds: the cross-fitting plan. labels: i32[R], classes or target bins. sides: the same with finer bins, for rules.
-    trees, without: out-of-fold predictions of the trees in `models`. rules: one per column, then one
+    trees, trusted, without: out-of-fold predictions of the trees in `models`. rules: one per column, then one
     per Cross in `crossed`. order: i[R], number of the rule of the likeliest shortcut first.
+    screened: f32[N, Q], surprise of each cell by the models `screen`.
     cells: how each cell fits the rest of its row, and how much it supports the label.
     models: what tells the same of other rows, see `more_evidence`.
     """
@@ -50,9 +55,11 @@ class RowEvidence(NamedTuple):
     labels: np.ndarray
     sides: np.ndarray
     trees: OutOfFold
+    trusted: OutOfFold
     without: list[OutOfFold]
     rules: list[ColumnRule]
     order: np.ndarray
+    screened: np.ndarray
     cells: CellEvidence
     models: RowModels
     crossed: tuple[Cross, ...] = ()
@@ -87,11 +94,10 @@ class RowEvidence(NamedTuple):
     def _map(self, function: Callable[..., np.ndarray], *others: RowEvidence) -> RowEvidence:
         """`function` of each array that has a row for every row, of this and of the others."""
         known = (self, *others)
-        labels, sides, trees, without, cells = jax.tree.map(
-            function, *((one.labels, one.sides, one.trees, one.without, one.cells) for one in known)
-        )
+        per_row = ("labels", "sides", "trees", "trusted", "without", "screened", "cells")
+        mapped = jax.tree.map(function, *([getattr(one, name) for name in per_row] for one in known))
         folds = self.folds._replace(fold=function(*(one.folds.fold for one in known)))
-        return self._replace(folds=folds, labels=labels, sides=sides, trees=trees, without=without, cells=cells)
+        return self._replace(folds=folds, **dict(zip(per_row, mapped, strict=True)))
 
 
 def choose_num_folds(num_rows: int) -> int:
@@ -116,6 +122,9 @@ def gather_evidence(
       roles: numbers of the columns that tell of users and of items, say. The likeliest shortcut is then one of these
         columns, or of one of each role together, if there are any; None: all columns are alike, each for itself.
       seed: of folds and learners. steps: times and shows the work.
+    Returns:
+      RowEvidence. No model that describes a row was trained on it. Trees and column models are fitted twice, the second
+      time without rows that the first found doubtful; of which these are, a row has its small part in saying.
     """
     from demix_jax.data.bins import NUM_SPECIAL
 
@@ -125,9 +134,14 @@ def gather_evidence(
     folds = _plan(np.random.default_rng(seed), labels, num_train or num_rows)
     with steps("cross-fit trees", num_rows) as advance:
         trees, predictions = fit_trees(dataset, folds, seed=seed, on_fold=advance)
+        leave_out = suspects(dataset.y, labels, predictions, task=dataset.task)
+        trusted, of_trusted = fit_trees(dataset, folds, seed=seed, leave_out=leave_out)
     with steps("model the columns", len(folds.train)) as advance:
         key = training_key(seed)
-        columns = fit_column_models(key, dataset.codes, dataset.num_codes, labels, folds)
+        known = (key, dataset.codes, dataset.num_codes, labels, folds)
+        screen = fit_column_models(*known, num_epochs=_SCREEN_EPOCHS)
+        screened = score_cells(screen, dataset.codes, labels, folds).surprise
+        columns = fit_column_models(*known, leave_out=contaminated(screened, dataset.robust_z))
         advance(len(folds.train))
     with steps("score cells", num_rows) as advance:
         cells = score_cells(columns, dataset.codes, labels, folds, on_block=advance)
@@ -139,8 +153,9 @@ def gather_evidence(
         sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
         regression = dataset.task == "regression"
         rules = column_rules(dataset.codes, dataset.num_codes, sides, ordered=regression, num_ranges=num_ranges)
-        models = RowModels(dataset.y, trees, [], columns)
-        found = RowEvidence(folds, labels, sides, predictions, [], rules, np.arange(len(rules)), cells, models)
+        models = RowModels(dataset.y, trees, trusted, [], screen, columns)
+        order = np.arange(len(rules))
+        found = RowEvidence(folds, labels, sides, predictions, of_trusted, [], rules, order, screened, cells, models)
         if roles is not None:
             codes = dataset.codes, dataset.num_codes
             made = crossed_rule(*codes, sides, rules, roles, ordered=regression, num_ranges=num_ranges)
@@ -152,7 +167,7 @@ def gather_evidence(
             first = [rule for rule in order if among.issuperset(found.columns_of(int(rule)))][:1]
             order = np.concatenate([np.array(first, order.dtype), order[~np.isin(order, first)]])
         without = [
-            fit_trees(dataset, folds, seed=seed, drop_columns=found.columns_of(int(rule)))
+            fit_trees(dataset, folds, seed=seed, drop_columns=found.columns_of(int(rule)), leave_out=leave_out)
             for rule in np.resize(order, NUM_WITHOUT)
         ]
         advance(num_rows)
@@ -178,7 +193,9 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
         labels=labels,
         sides=strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS, among=models.y),
         trees=models.trees.predict(dataset, fold),
+        trusted=models.trusted.predict(dataset, fold),
         without=[trees.predict(dataset, fold) for trees in models.without],
+        screened=score_cells(models.screen, dataset.codes, labels, folds).surprise,
         cells=score_cells(models.columns, dataset.codes, labels, folds),
     )
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from demix_jax.evidence.cells import standing_out
-from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale
+from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, margin
 from demix_jax.evidence.shortcuts import ColumnRule, TargetScale, chance_of_following, rule_evidence
 from demix_jax.evidence.usual import Usual
 
@@ -16,6 +16,10 @@ LABEL_SIGNALS = (
     "tree_margin",
     "tree_entropy",
     "tree_relative_log_p",
+    "trusted_log_p",
+    "trusted_margin",
+    "trusted_relative_log_p",
+    "trusted_entropy",
     "network_log_p",
     "network_margin",
     "network_relative_log_p",
@@ -49,6 +53,8 @@ FEATURE_SIGNALS = (
     "repeated_1st",
     "repeated_mean",
     "missing_share",
+    "screened_1st",
+    "screened_positive_mean",
 )
 RULE_SIGNALS = (
     "log_ratio",
@@ -91,7 +97,8 @@ _FLOOR = 1e-4  # probabilities below it say no more
 class Norms(NamedTuple):
     """What a row's signals are measured against: the rows of its table, or a sample of them; R rows, Q columns.
 
-    label_share, tree_log_p, network_log_p: f64[L], by label: its share, and the mean log p of the given label.
+    label_share, tree_log_p, trusted_log_p, network_log_p: f64[L], by label: its share, and the mean log p of
+      rows that have it.
     surprise: f32[R, Q], each column ascending. usual: what each column holds. support: f64[R], mean of each rule's.
     tree_scale, without_scale: where the predictions with all columns, and without each of the likeliest shortcuts',
       stand to a regression target; None for classes.
@@ -100,6 +107,7 @@ class Norms(NamedTuple):
 
     label_share: np.ndarray
     tree_log_p: np.ndarray
+    trusted_log_p: np.ndarray
     network_log_p: np.ndarray
     surprise: np.ndarray
     usual: Usual
@@ -109,27 +117,32 @@ class Norms(NamedTuple):
     network_residuals: ResidualScale | None
 
 
-def label_signals(y, labels, trees: OutOfFold, network: OutOfFold, gradient_norm, norms: Norms, *, task: str):
-    """f32[N, 10] signals in the order of LABEL_SIGNALS.
+def label_signals(
+    y, labels, trees: OutOfFold, trusted: OutOfFold, network: OutOfFold, gradient_norm, norms: Norms, *, task: str
+) -> np.ndarray:
+    """f32[N, 14] signals in the order of LABEL_SIGNALS.
 
     Args:
       y: [N] class index or standardised target. labels: i32[N], y as classes or target bins.
-      trees, network: out-of-fold predictions of the two learners.
+      trees, trusted, network: out-of-fold predictions; the second are of trees trained without suspects.
       gradient_norm: f32[N], norm of the per-example gradient.
       norms: of the table. task: "classification" or "regression".
     """
     tree_log_p, network_log_p = log_floored(trees.p_given), log_floored(network.p_given)
+    trusted_log_p = log_floored(trusted.p_given)
     if task == "classification":
-        entropy = -np.sum(trees.prediction * np.log(trees.prediction + 1e-9), axis=1)
         disagreement = 0.5 * np.abs(trees.prediction - network.prediction).sum(axis=1)
     else:
-        entropy = np.zeros(len(y))
         disagreement = np.abs(trees.prediction - network.prediction)[:, 0]
     return _stack(
         tree_log_p,
         margin(trees, y, task),
-        entropy,
+        _entropy(trees, task),
         tree_log_p - norms.tree_log_p[labels],  # as confident learning does (Northcutt 2021)
+        trusted_log_p,
+        margin(trusted, y, task),
+        trusted_log_p - norms.trusted_log_p[labels],
+        _entropy(trusted, task),
         network_log_p,
         margin(network, y, task),
         network_log_p - norms.network_log_p[labels],
@@ -139,11 +152,13 @@ def label_signals(y, labels, trees: OutOfFold, network: OutOfFold, gradient_norm
     )
 
 
-def feature_signals(codes: np.ndarray, surprise: np.ndarray, robust_z: np.ndarray, norms: Norms) -> np.ndarray:
-    """f32[N, 25] signals in the order of FEATURE_SIGNALS.
+def feature_signals(
+    codes: np.ndarray, surprise: np.ndarray, screened: np.ndarray, robust_z: np.ndarray, norms: Norms
+) -> np.ndarray:
+    """f32[N, 27] signals in the order of FEATURE_SIGNALS.
 
     Args:
-      codes: i32[N, Q], surprise, robust_z: f32[N, Q] of each cell. norms: of the table.
+      codes: i32[N, Q], surprise, screened, robust_z: f32[N, Q] of each cell. norms: of the table.
     """
     among, usual = norms.surprise, norms.usual
     ranked = _largest(surprise, 5)
@@ -180,6 +195,8 @@ def feature_signals(codes: np.ndarray, surprise: np.ndarray, robust_z: np.ndarra
         repeats.max(axis=1),
         repeats.mean(axis=1),
         usual.missing(codes).mean(axis=1),
+        screened.max(axis=1),
+        np.maximum(screened, 0).mean(axis=1),
     )
 
 
@@ -190,6 +207,7 @@ def shortcut_signals(
     support: np.ndarray,
     cell_support: np.ndarray,
     trees: OutOfFold,
+    trusted: OutOfFold,
     without: list[OutOfFold],
     y: np.ndarray,
     labels: np.ndarray,
@@ -203,7 +221,8 @@ def shortcut_signals(
       rules: R of them. order: i[R], likeliest shortcut first. codes: i32[N, R], of what each rule speaks of.
       support, cell_support: f32[N, R] and f32[N, Q], what the cells of each rule, and of each column, add in favour of
         the label.
-      trees, without: out-of-fold predictions with every column, and without those of each of the likeliest shortcuts.
+      trees, trusted, without: out-of-fold predictions with every column, the same of trees trained without suspects,
+        and of such trees without the columns of each of the likeliest shortcuts.
       y: [N] class index or standardised target. labels: i32[N], y as classes or target bins.
       norms: of the table. task: "classification" or "regression".
     """
@@ -239,7 +258,7 @@ def shortcut_signals(
             log_floored(predictions.p_given),
             margin(predictions, y, task),
             chance_of_following(rules[q], evidence[q].in_group, predictions.prediction, scale),
-            log_floored(trees.p_given) - log_floored(predictions.p_given),
+            log_floored(trusted.p_given) - log_floored(predictions.p_given),
         ]
     return _stack(*signals)
 
@@ -263,13 +282,11 @@ def vector_signals(vectors: np.ndarray) -> np.ndarray:
     )
 
 
-def margin(out_of_fold: OutOfFold, y: np.ndarray, task: str) -> np.ndarray:
-    """Probability of the given label minus the largest of another one: f[N] in [−1, 1]."""
+def _entropy(out_of_fold: OutOfFold, task: str) -> np.ndarray:
+    """f[N] in nats, of class probabilities; 0 for a predicted number."""
     if task != "classification":
-        return 2 * out_of_fold.p_given - 1
-    others = out_of_fold.prediction.copy()
-    others[np.arange(len(y)), y] = 0.0
-    return out_of_fold.p_given - others.max(axis=1)
+        return np.zeros(len(out_of_fold.prediction))
+    return -np.sum(out_of_fold.prediction * np.log(out_of_fold.prediction + 1e-9), axis=1)
 
 
 def log_floored(p: np.ndarray) -> np.ndarray:
