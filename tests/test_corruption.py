@@ -449,6 +449,14 @@ def test_typos(numbers):
     assert ((new.str.len() - old.str.len()).isin([-2, -1, 0, 1])).all()
 
 
+def test_feature_columns_confine_the_errors(people):
+    made = inject_errors(
+        people, label="label", label_errors=0.0, spurious=0.0, feature_columns=("age", "stadt"), seed=1
+    )
+    hit = set(made.truth["corrupted_columns"].str.split(";").explode()) - {""}
+    assert hit == {"age", "stadt"}
+
+
 def test_cell_share(numbers):
     kinds = ("outlier", "swap_category")
     for share in (0.0, 0.4, 1.0):
@@ -552,6 +560,7 @@ def test_odd_columns_do_not_matter():
         ({"label_errors": 0.6, "feature_errors": 0.6}, "add up to at most 1"),
         ({"spurious": 0.7}, r"\[0, 0.5\], got 0.7"),
         ({"cell_share": 2.0}, "cell_share must lie"),
+        ({"feature_columns": ("nowhere",)}, "feature_columns was given nowhere"),
         ({"label_kind": "odd"}, "label_kind was given odd; choose among uniform"),
         ({"feature_kinds": ("scale", "odd")}, "feature_kinds was given odd"),
         ({"feature_kinds": ()}, "feature_kinds was given nothing"),
