@@ -99,7 +99,7 @@ def inject_errors(
     check_choice("group_kinds", tuple(group_kinds), GROUP_KINDS)
     check_choice("task", (task,), ("auto", "classification", "regression"))
     if feature_columns is not None:
-        check_choice("feature_columns", tuple(feature_columns), [name for name in table.columns if name != label])
+        check_choice("feature_columns", tuple(feature_columns), tuple(name for name in table.columns if name != label))
     classes = _holds_classes(table, label, task)
     # one stream per error type, so that a change to one leaves the draws of the others alone
     rng_rule, rng_rows, rng_order, rng_label, rng_feature = generator(seed).spawn(5)
