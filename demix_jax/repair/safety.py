@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.keys import training_key
 from demix_jax.models import MLP, TaskModel, train_task_model
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def held_out_outputs(
     index = np.stack([picked[b % num_folds] + b * num_rows for b in range(len(made))])
     num_valid = size // 5
     trained = train_task_model(
-        training_key(seed),
+        jax.random.key(seed),
         model,
         jnp.asarray(blocks.x, jnp.float32),
         jnp.asarray(blocks.y),
