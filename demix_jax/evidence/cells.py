@@ -144,7 +144,7 @@ def fit_column_models(
     *,
     leave_out: np.ndarray | None = None,
     num_epochs: int = 25,
-    max_steps: int = 1_500,
+    max_steps: int = 1_000,
 ) -> ColumnModels:
     """Train a column model per fold; the label is one more column to it.
 

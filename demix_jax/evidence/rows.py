@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from demix_jax.data import Dataset
 
 _SCREEN_EPOCHS = 10
+_SCREEN_STEPS = 400  # what stands out clearly is soon told, however long the table
 _RULE_BINS = 32  # of a regression target, where a rule may draw its line
 
 
@@ -139,7 +140,7 @@ def gather_evidence(
     with steps("model the columns", len(folds.train)) as advance:
         key = training_key(seed)
         known = (key, dataset.codes, dataset.num_codes, labels, folds)
-        screen = fit_column_models(*known, num_epochs=_SCREEN_EPOCHS)
+        screen = fit_column_models(*known, num_epochs=_SCREEN_EPOCHS, max_steps=_SCREEN_STEPS)
         screened = score_cells(screen, dataset.codes, labels, folds).surprise
         columns = fit_column_models(*known, leave_out=contaminated(screened, dataset.robust_z))
         advance(len(folds.train))
