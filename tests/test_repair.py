@@ -304,6 +304,17 @@ def test_no_cell_is_wrong_where_flagged_rows_are_like_the_others():
     assert sum(len(found.row) for found in cells) < 0.1 * 4 * flagged.sum()
 
 
+def test_misspelt_values_become_what_was_meant():
+    """Also where the row's other cells would have another value."""
+    table = world(600, seed=3).assign(town=np.tile(["Köln", "Bremen", "Aachen"], 200))
+    meant = table["town"].iloc[:30].copy()
+    table.loc[:29, "town"] = meant.replace({"Köln": "Klön", "Bremen": "Bremn", "Aachen": "aachen"})
+    found = find_wrong_cells(table, tree_table(table, {"y"}), np.arange(600) < 30, seed=0)
+    (cells,) = [cells for cells in found if cells.column == "town"]
+    assert len(cells.row) > 25
+    assert (cells.value == meant.loc[cells.row]).all()
+
+
 def test_cells_of_real_rows_are_found():
     """On Adult with injected errors: cells found against the corrupted_columns of the truth."""
     from demix_jax.corruption import inject_errors

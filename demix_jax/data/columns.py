@@ -15,17 +15,19 @@ import pandas as pd
 
 from demix_jax.data.bins import Bins, QuantileNormal, number_text
 from demix_jax.data.kinds import as_dates, as_numbers, date_format, levels, nature
+from demix_jax.data.spelling import Spelling
 from demix_jax.data.text import TextFeatures
 
 NUM_LEVELS = 30  # most frequent values of a category that get a code of their own
 
 
 class Encoded(NamedTuple):
-    """x: f32[N, d]. codes: i32[N]. robust_z: f32[N], 0 where missing or not a number."""
+    """x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N], see `Dataset`."""
 
     x: np.ndarray
     codes: np.ndarray
     robust_z: np.ndarray
+    misspelt: np.ndarray
 
 
 class ColumnEncoder(Protocol):
@@ -60,7 +62,7 @@ class NumberEncoder:
     def encode(self, column: pd.Series) -> Encoded:
         values = as_numbers(column)
         x = _with_indicator([self.scale(values)], np.isnan(values))
-        return Encoded(x, self.bins.codes(values), self.bins.robust_z(values))
+        return Encoded(x, self.bins.codes(values), self.bins.robust_z(values), np.zeros(len(x), np.float32))
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(name, code, number_text)
@@ -92,7 +94,7 @@ class DateEncoder:
             angle = 2 * np.pi * np.asarray(phase, dtype=np.float64)
             parts += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
         x = _with_indicator(parts, np.isnan(seconds))
-        return Encoded(x, self.bins.codes(seconds), self.bins.robust_z(seconds))
+        return Encoded(x, self.bins.codes(seconds), self.bins.robust_z(seconds), np.zeros(len(x), np.float32))
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(name, code, _date_text)
@@ -143,6 +145,7 @@ class CategoryEncoder:
     """x: one-hot of the code (at most 32 columns); of two values one column. shown: codes with a column of x."""
 
     levels: Levels
+    spelling: Spelling
     shown: np.ndarray
 
     @classmethod
@@ -150,16 +153,17 @@ class CategoryEncoder:
         codes, names = levels(column)
         chosen = Levels.fit(codes, names)
         seen = np.flatnonzero(np.bincount(chosen.codes(codes, names), minlength=chosen.num_codes))
-        return cls(chosen, seen[1:] if len(seen) == 2 else seen)
+        return cls(chosen, Spelling.fit(codes, names), seen[1:] if len(seen) == 2 else seen)
 
     @property
     def num_codes(self) -> int:
         return self.levels.num_codes
 
     def encode(self, column: pd.Series) -> Encoded:
-        codes = self.levels.codes(*levels(column))
+        level_codes, names = levels(column)
+        codes = self.levels.codes(level_codes, names)
         x = (codes[:, None] == self.shown).astype(np.float32)
-        return Encoded(x, codes, np.zeros(len(codes), np.float32))
+        return Encoded(x, codes, np.zeros(len(codes), np.float32), _of_rows(self.spelling.misspelt(names), level_codes))
 
     def code_name(self, name: str, code: int) -> str:
         return self.levels.code_name(name, code)
@@ -173,6 +177,7 @@ class TextEncoder:
     """
 
     features: TextFeatures
+    spelling: Spelling
     codes: Levels | Bins
 
     @classmethod
@@ -182,7 +187,8 @@ class TextEncoder:
         other = len(frequent.values)
         repeated = np.mean(frequent.codes(level_codes, names) < other) >= 0.5
         codes = frequent if repeated else Bins.fit(_lengths(level_codes, names))
-        return cls(TextFeatures.fit(names), codes)
+        spelling = Spelling.fit(level_codes, names) if repeated else Spelling((), {})
+        return cls(TextFeatures.fit(names), spelling, codes)
 
     @property
     def num_codes(self) -> int:
@@ -197,12 +203,17 @@ class TextEncoder:
             codes = self.codes.codes(level_codes, names)
         else:
             codes = self.codes.codes(_lengths(level_codes, names))
-        return Encoded(x, codes, np.zeros(len(x), np.float32))
+        return Encoded(x, codes, np.zeros(len(x), np.float32), _of_rows(self.spelling.misspelt(names), level_codes))
 
     def code_name(self, name: str, code: int) -> str:
         if isinstance(self.codes, Levels):
             return self.codes.code_name(name, code)
         return self.codes.code_name(f"length of {name}", code, number_text)
+
+
+def _of_rows(of_names: np.ndarray, level_codes: np.ndarray) -> np.ndarray:
+    """f32[N]: what each row's text has; 0 where it is missing."""
+    return np.append(of_names, np.float32(0))[level_codes]
 
 
 def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:

@@ -39,6 +39,7 @@ class Dataset:
       num_codes: per used column how many codes it has, at most 32.
       robust_z: f32[N, Q], (value − median) / (IQR / 1.349) of numbers and dates, by the standard deviation where the
         IQR is 0; unbounded but finite; 0 where missing and for other columns.
+      misspelt: f32[N, Q], how much commoner, in nats, a text is as it is probably meant, see `Spelling`; else 0.
       columns: the Q used columns.
       task: "classification" or "regression".
       num_classes: K, or 1 for regression.
@@ -52,6 +53,7 @@ class Dataset:
     codes: np.ndarray
     num_codes: tuple[int, ...]
     robust_z: np.ndarray
+    misspelt: np.ndarray
     columns: tuple[Column, ...]
     task: str
     num_classes: int
@@ -73,7 +75,7 @@ class Dataset:
     def _map(self, function: Callable[..., np.ndarray], *others: Dataset) -> Dataset:
         """`function` of each array that has a row for every row, of this and of the others."""
         datasets = (self, *others)
-        per_row = ("x", "y", "codes", "robust_z")
+        per_row = ("x", "y", "codes", "robust_z", "misspelt")
         return replace(self, **{name: function(*(getattr(one, name) for one in datasets)) for name in per_row})
 
 
@@ -154,12 +156,13 @@ class TableEncoder:
         starts = np.concatenate([[0], np.cumsum(widths)]).tolist()
         x = np.empty((len(frame), starts[-1]), np.float32)
         codes = np.empty((len(frame), len(self.used)), np.int32)
-        robust_z = np.empty((len(frame), len(self.used)), np.float32)
+        robust_z, misspelt = np.empty((2, len(frame), len(self.used)), np.float32)
         for q, (key, encoder, kept) in enumerate(zip(self._keys, self._encoders, self._kept, strict=True)):
             encoded = encoder.encode(column_of(frame, key))
             x[:, starts[q] : starts[q + 1]] = encoded.x[:, kept]
             codes[:, q] = encoded.codes
             robust_z[:, q] = encoded.robust_z
+            misspelt[:, q] = encoded.misspelt
         return Dataset(
             x=x,
             y=y,
@@ -167,6 +170,7 @@ class TableEncoder:
             codes=codes,
             num_codes=tuple(e.num_codes for e in self._encoders),
             robust_z=robust_z,
+            misspelt=misspelt,
             columns=self.used,
             task=self.task,
             num_classes=max(1, len(self.classes)),

@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from demix_jax.data.kinds import levels as text_levels
+from demix_jax.data.kinds import value_text
+from demix_jax.data.spelling import Spelling
 from demix_jax.repair.trees import fit_classifier, fit_median, probabilities
 
 MAX_LEVELS = 30
@@ -16,12 +19,14 @@ class LevelColumn(NamedTuple):
     """A column of L levels, predicted as classes; code L stands for a value that is none of them.
 
     levels: object[L], most frequent first. encoded: f64[L], each level as a tree feature. codes: i32[N].
+    meant: i32[N], code of the level that the row's text is probably a misspelling of; −1 where it is right.
     model: classifier of codes.
     """
 
     levels: np.ndarray
     encoded: np.ndarray
     codes: np.ndarray
+    meant: np.ndarray
     model: Any
 
     def surprise(self, rows: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -34,10 +39,10 @@ class LevelColumn(NamedTuple):
         return -np.log(shares)[self.codes[rows]]
 
     def best(self, rows: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The most probable level other than the one given: object[n], and the same as a tree feature f64[n]."""
+        """The level that was misspelt, or else the most probable one that is not given: object[n], and as f64[n]."""
         p = self._probabilities(x)
         p[np.arange(len(rows)), self.codes[rows]] = -1.0
-        code = np.argmax(p[:, : len(self.levels)], axis=1)
+        code = np.where(self.meant[rows] >= 0, self.meant[rows], np.argmax(p[:, : len(self.levels)], axis=1))
         return self.levels[code], self.encoded[code]
 
     def _probabilities(self, x: np.ndarray) -> np.ndarray:
@@ -97,7 +102,15 @@ def fit_levels(column, feature, x, categorical, fit_rows, *, seed) -> LevelColum
     model = fit_classifier(x[fit_rows], codes[fit_rows], categorical, num_steps=NUM_STEPS, seed=seed)
     first = {code: row for row, code in zip(fit_rows[::-1], codes[fit_rows][::-1], strict=True)}
     encoded = np.array([feature[first[code]] for code in range(len(levels))])
-    return LevelColumn(levels, encoded, codes, model)
+    return LevelColumn(levels, encoded, codes, _meant(column, levels), model)
+
+
+def _meant(column, levels: np.ndarray) -> np.ndarray:
+    """i32[N]: which of the levels each text is a misspelling of, −1 where it is none."""
+    text_codes, names = text_levels(column)
+    spelling, code_of = Spelling.fit(text_codes, names), {value_text(level): code for code, level in enumerate(levels)}
+    of_names = [code_of.get(spelling.meant(name)[0], -1) for name in names]
+    return np.array([*of_names, -1], np.int32)[text_codes]
 
 
 def fit_number(values, x, categorical, fit_rows, reference, *, seed) -> NumberColumn | None:

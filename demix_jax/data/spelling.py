@@ -1,0 +1,70 @@
+"""Texts that are probably a commoner value of their column, misspelt."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+
+import numpy as np
+
+_NUM_COMMON = 30  # most frequent values that another may be a misspelling of
+_TIMES_COMMONER = 4.0
+_MOST_NATS = 8.0
+_SHORT = 4  # in shorter texts one letter makes another word
+_CUT_TO = 3  # a text with less than the third of another's letters is no cut of it
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """The most frequent texts of a column with their numbers, in descending order, and the number of every text."""
+
+    common: tuple[tuple[str, int], ...]
+    counts: dict[str, int]
+
+    @classmethod
+    def fit(cls, codes: np.ndarray, names: list[str]) -> Spelling:
+        """From the output of `kinds.levels`."""
+        counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+        common = heapq.nsmallest(_NUM_COMMON, zip(names, counts, strict=True), key=lambda known: (-known[1], known[0]))
+        return cls(tuple(common), dict(zip(names, counts, strict=True)))
+
+    def meant(self, name: str) -> tuple[str | None, float]:
+        """The common value that a text is probably a misspelling of, and how much commoner that is, in nats.
+
+        (None, 0) where it is probably right.
+        """
+        own = self.counts.get(name, 0) + 1
+        for value, count in self.common:
+            if count < _TIMES_COMMONER * own:
+                break
+            if is_misspelling(name, value):
+                return value, min(float(np.log((count + 1) / own)), _MOST_NATS)
+        return None, 0.0
+
+    def misspelt(self, names: list[str]) -> np.ndarray:
+        """f32: how much commoner, in nats, each text would be as it is probably meant; 0 where it is probably right."""
+        return np.array([self.meant(name)[1] for name in names], np.float32)
+
+
+def is_misspelling(text: str, value: str) -> bool:
+    """Whether `text` is `value` but for its case or spaces, two neighbours exchanged, one letter, or its end.
+
+    Digits are no slips: 1st and 2nd, or zone 1 and zone 12, are different values. In values of fewer than four letters
+    only case, spaces, a doubled letter and exchanged neighbours are slips.
+    """
+    if text == value or not text or (abs(len(text) - len(value)) > 1 and text[:1].casefold() != value[:1].casefold()):
+        return False
+    if "".join(text.split()).casefold() == "".join(value.split()).casefold():
+        return True
+    same = next((i for i, (a, b) in enumerate(zip(text, value, strict=False)) if a != b), min(len(text), len(value)))
+    rest, meant = text[same:], value[same:]
+    if len(rest) >= 2 and rest[:2] == meant[1::-1] and rest[2:] == meant[2:]:
+        return not rest[:2].isdigit()
+    if same and rest == text[same - 1] + meant:
+        return not rest[0].isdigit()
+    if len(value) < _SHORT:
+        return False
+    if not rest:
+        return _CUT_TO * len(text) >= len(value) and not any(letter.isdigit() for letter in meant)
+    one_letter = rest[1:] == meant or rest == meant[1:] or rest[1:] == meant[1:]
+    return one_letter and not (rest[:1] + meant[:1]).isdigit() and len(text) >= _SHORT - 1
