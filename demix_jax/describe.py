@@ -79,8 +79,9 @@ def describe(
     num_train = num_train or len(dataset.y)
     if validation_rows is None:
         rng = np.random.default_rng([seed, 1])
-        size = min(MAX_VALIDATION, evidence.folds.valid.shape[1])
-        validation_rows = np.stack([rng.permutation(valid)[:size] for valid in evidence.folds.valid])
+        of_folds = [np.unique(valid) for valid in evidence.folds.valid]
+        size = min(MAX_VALIDATION, *map(len, of_folds))
+        validation_rows = np.stack([rng.permutation(valid)[:size] for valid in of_folds])
     with steps("compute influence", num_train) as advance:
         prediction = _network_predictions(models, dataset, evidence.folds)
         side, fold = _side(dataset, evidence), evidence.folds.fold[:num_train]
@@ -103,7 +104,9 @@ def describe(
             norms,
             task=dataset.task,
         ),
-        feature_signals(dataset.codes, evidence.cells.surprise, evidence.screened, dataset.robust_z, norms),
+        feature_signals(
+            dataset.codes, evidence.cells.surprise, evidence.screened, dataset.robust_z, dataset.misspelt, norms
+        ),
         shortcut_signals(
             evidence.rules,
             evidence.order,

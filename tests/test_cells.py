@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from demix_jax.evidence.cells import ColumnModel, contaminated, fit_column_models, score_cells
 from demix_jax.evidence.folds import make_folds
+from demix_jax.evidence.usual import oddness
 
 NUM_CODES = (6, 6, 4, 3)
 NUM_ROWS = 1_000
@@ -150,7 +151,24 @@ def test_at_most_three_rows_of_five_are_contaminated():
     assert contaminated(surprise, np.zeros_like(surprise)).sum() == 30
 
 
-def test_wild_values_contaminate_however_usual():
-    surprise, robust_z = np.zeros((10, 2)), np.zeros((10, 2))
-    robust_z[3, 1] = -500.0
-    np.testing.assert_array_equal(np.flatnonzero(contaminated(surprise, robust_z)), [3])
+def test_wild_and_misspelt_values_contaminate_however_usual():
+    surprise, robust_z, misspelt = np.zeros((3, 10, 2))
+    robust_z[3, 1], misspelt[7, 0] = -500.0, 5.0
+    np.testing.assert_array_equal(np.flatnonzero(contaminated(surprise, oddness(robust_z, misspelt))), [3, 7])
+
+
+def test_doubtful_labels_are_not_learned():
+    """Half of the rows have the opposite label; a model that is not told of these stays sure of the others'."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, 2, (2_000, 2)).astype(np.int32)
+    doubtful = rng.random(2_000) < 0.5
+    labels = np.where(doubtful, 1 - codes[:, 0], codes[:, 0])
+    folds = make_folds(rng, labels, num_folds=2)
+    told, untold = (
+        score_cells(
+            fit_column_models(jax.random.key(0), codes, (2, 2), labels, folds, doubtful=left), codes, labels, folds
+        ).support[:, 0]
+        for left in (None, doubtful)
+    )
+    assert np.abs(told).mean() < 0.2
+    assert untold[~doubtful].mean() > 0.5 and untold[doubtful].mean() < -1

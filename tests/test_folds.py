@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demix_jax.evidence.folds import fold_blocks, make_folds, strata_of
+from demix_jax.evidence.folds import Folds, fold_blocks, make_folds, strata_of
 
 
 @settings(max_examples=60, deadline=None)
@@ -93,3 +93,25 @@ def test_equal_targets_share_a_stratum():
     bins = strata_of(y, "regression")
     assert [len(set(bins[y == value])) for value in (0.0, 1.0, 5.0)] == [1, 1, 1]
     assert len(set(bins)) == 3
+
+
+def test_a_plan_without_some_rows_keeps_its_shape_and_its_proportions():
+    rng = np.random.default_rng(0)
+    strata = rng.integers(0, 3, 600)
+    plan, leave_out = make_folds(rng, strata, num_folds=4), rng.random(600) < 0.3
+    got = plan.without(leave_out)
+    np.testing.assert_array_equal(got.fold, plan.fold)
+    for before, after in ((plan.train, got.train), (plan.valid, got.valid)):
+        assert after.shape == before.shape and after.dtype == before.dtype
+        assert not leave_out[after].any()
+        for old, new in zip(before, after, strict=True):
+            assert set(new) == set(old[~leave_out[old]])
+            shares = (np.bincount(strata[rows], minlength=3) / len(rows) for rows in (old[~leave_out[old]], new))
+            np.testing.assert_allclose(*shares, atol=0.02)
+
+
+def test_a_part_that_would_be_empty_stays():
+    plan = Folds(np.zeros(4, np.int32), np.array([[0, 1]], np.int32), np.array([[2, 3]], np.int32))
+    got = plan.without(np.array([True, True, False, True]))
+    np.testing.assert_array_equal(got.train, [[0, 1]])
+    np.testing.assert_array_equal(got.valid, [[2, 2]])

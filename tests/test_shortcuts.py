@@ -125,17 +125,21 @@ def test_rule_evidence_by_hand():
     np.testing.assert_allclose(told.p_side, [50 / 60, 50 / 60, 30 / 40, 30 / 40])
 
 
-def rule(strength, two_way, label_step=0.0):
-    return RULE._replace(strength=strength, two_way=two_way, label_step=label_step)
+def test_the_likeliest_shortcut_is_strong_and_two_way():
+    rules = [RULE._replace(strength=a, two_way=b) for a, b in ((0.3, 0.9), (0.01, 0.9), (0.4, 0.2), (0.4, 0.9))]
+    assert likely_shortcuts(rules).tolist() == [3, 0, 2, 1]
 
 
-def test_the_likeliest_shortcut_is_strong_adds_something_and_is_two_way():
-    support = np.tile([0.3, 0.3, 0.3, 0.001], (10, 1))
-    rules = [rule(0.4, 0.9), rule(0.01, 0.9), rule(0.4, 0.2), rule(0.4, 0.9)]
-    order = likely_shortcuts(rules, support).tolist()
-    assert order == [0, 2, 3, 1], "the last but one is as strong and two-way by itself, though others say the same"
-    stepping = [*rules, rule(0.2, 0.3, label_step=9.0)]
-    assert likely_shortcuts(stepping, np.tile([*support[0], 0.001], (10, 1)))[0] == 4
+def test_wrong_features_on_rows_with_right_labels_make_no_rule():
+    """A third of the labels are wrong; the rare code falls on other rows, and so would seem to tell the label."""
+    rng = np.random.default_rng(0)
+    label, column = rng.random(6_000) < 0.2, rng.integers(0, 2, 6_000)
+    wrong = rng.random(6_000) < 0.1
+    column[wrong] = 2
+    label ^= ~wrong & (rng.random(6_000) < 0.33)
+    (misled,) = column_rules(column[:, None], (3,), label.astype(int), ordered=False)
+    (clear,) = column_rules(column[:, None], (3,), label.astype(int), ordered=False, among=~wrong)
+    assert misled.strength > 0.005 > 0.001 > clear.strength
 
 
 def selected(rng, below, above, num=12_000):

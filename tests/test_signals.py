@@ -91,7 +91,8 @@ def test_feature_signals():
     robust_z = np.array([[0.0, -9.0, 1.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]])
     codes = np.array([[0, 1, 0], [1, 0, 0], [2, 0, 0]])
     known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (3, 3, 3), robust_z))
-    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(codes, surprise, surprise, robust_z, known))
+    misspelt = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 3.0, 1.5]])
+    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(codes, surprise, surprise, robust_z, misspelt, known))
     np.testing.assert_allclose(got["surprise_1st"], [5, 3, 2.5])
     np.testing.assert_allclose(got["surprise_2nd"], [1, 0.5, -1])
     np.testing.assert_allclose(got["surprise_3rd"], [0, -1, -2])
@@ -106,8 +107,10 @@ def test_feature_signals():
     np.testing.assert_allclose(got["robust_z_1st"], [np.log(10), np.log(1.5), 0], rtol=1e-6)
     np.testing.assert_allclose(got["robust_z_2nd"], [np.log(2), 0, 0], rtol=1e-6)
     np.testing.assert_allclose(got["robust_z_mean"], [np.log(20) / 3, np.log(1.5) / 3, 0], rtol=1e-6)
-    np.testing.assert_allclose(got["standing_out_1st"], [5, 3, 2.5], err_msg="-9 alone says log 82 - log 4 only")
-    np.testing.assert_allclose(got["standing_out_2nd"], [1, 0.5, -1])
+    np.testing.assert_allclose(got["standing_out_1st"], [5, 3, 3], err_msg="-9 alone says log 82 - log 4 only")
+    np.testing.assert_allclose(got["standing_out_2nd"], [1, 0.5, 1.5])
+    np.testing.assert_allclose(got["misspelt_1st"], [0, 0, 3])
+    np.testing.assert_allclose(got["misspelt_mean"], [0, 0, 1.5])
     np.testing.assert_allclose(got["missing_share"], [0, 0, 1 / 3], rtol=1e-6)
 
 
@@ -203,6 +206,6 @@ def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
     surprise, codes = rng.normal(size=(20, 3)), rng.integers(0, 4, (20, 3))
     known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (4, 4, 4), surprise))
     np.testing.assert_array_equal(
-        s.feature_signals(codes[5:7], surprise[5:7], surprise[5:7], surprise[5:7], known),
-        s.feature_signals(codes, surprise, surprise, surprise, known)[5:7],
+        s.feature_signals(codes[5:7], *[surprise[5:7]] * 4, known),
+        s.feature_signals(codes, *[surprise] * 4, known)[5:7],
     )

@@ -18,6 +18,7 @@ from demix_jax.evidence.folds import Folds, fold_blocks
 PyTree = Any
 _ABSENT = -1e9  # logit of a code that the column does not have
 _ROWS_IN_CACHE = 256
+_ROWS_AT_ONCE = 8_192
 _LEARNING_RATE = 4e-3
 _CLEAR = 3.0  # nats; a row with a cell that stands out by more may teach a model to expect its errors
 _LEAST_KEPT = 0.4  # of the rows
@@ -87,30 +88,27 @@ class ColumnModel(nn.Module):
         return log_p.T, entropy.T
 
 
-def standing_out(surprise: np.ndarray, robust_z: np.ndarray) -> np.ndarray:
+def standing_out(surprise: np.ndarray, oddness: np.ndarray) -> np.ndarray:
     """How much each cell stands out, in nats above the usual: by the row's other cells, or by its column alone.
 
     In a row with several wild values each makes the others less surprising; none of them becomes less wild.
 
     Args:
-      surprise: f32[N, Q], see `CellEvidence`. robust_z: f32[N, Q], see `Dataset`.
-    Returns:
-      f32[N, Q], the larger of surprise and that of robust_z under a Cauchy law, whose tails forgive much.
+      surprise: f32[N, Q], see `CellEvidence`. oddness: f32[N, Q], see `oddness`.
     """
-    alone = np.log1p(np.square(robust_z.astype(np.float64))) - 2 * np.log(2)  # the entropy above that of the peak
-    return np.maximum(surprise, alone).astype(np.float32)
+    return np.maximum(surprise, oddness)
 
 
-def contaminated(surprise: np.ndarray, robust_z: np.ndarray) -> np.ndarray:
+def contaminated(surprise: np.ndarray, oddness: np.ndarray) -> np.ndarray:
     """bool[N]: rows with a cell that stands out clearly; at most three rows of five, those where it does so most.
 
     A column model that is trained without them does not take errors for usual because there are many of them: on
     held-out worlds the AUROC of its mean positive surprise was 0.06 higher than that of a model trained on all rows.
 
     Args:
-      surprise, robust_z: f32[N, Q], as for `standing_out`.
+      surprise, oddness: f32[N, Q], as for `standing_out`.
     """
-    worst = standing_out(surprise, robust_z).max(axis=1)
+    worst = standing_out(surprise, oddness).max(axis=1)
     return worst > max(_CLEAR, np.quantile(worst, _LEAST_KEPT))
 
 
@@ -143,6 +141,7 @@ def fit_column_models(
     folds: Folds,
     *,
     leave_out: np.ndarray | None = None,
+    doubtful: np.ndarray | None = None,
     num_epochs: int = 25,
     max_steps: int = 1_000,
 ) -> ColumnModels:
@@ -154,6 +153,7 @@ def fit_column_models(
       labels: i32[N], classes or target bins.
       folds: a fold's model is trained without its rows.
       leave_out: bool[N], rows that no model is trained on; see `contaminated`.
+      doubtful: bool[N], rows whose label no model is told; see `suspects`.
       num_epochs, max_steps: length of training per fold, whichever is shorter.
     Source: masked modelling (Devlin et al. 2019) over columns; pseudo-likelihood (Besag 1975).
     """
@@ -168,7 +168,8 @@ def fit_column_models(
     num_train = np.maximum((~left).sum(axis=1), 1)
     num_steps = np.int32(min(max_steps, max(1, num_epochs * int(num_train.min()) // batch_size)))
     keys = jax.random.split(key, len(train))
-    arrays = (jnp.asarray(codes), jnp.asarray(train), jnp.asarray(num_train), allowed, num_steps)
+    known = np.ones(len(codes), bool) if doubtful is None else ~doubtful
+    arrays = (jnp.asarray(codes), jnp.asarray(known), jnp.asarray(train), jnp.asarray(num_train), allowed, num_steps)
     params = _fit(network, batch_size, keys, *arrays)
     return ColumnModels(network, jax.block_until_ready(params), allowed)
 
@@ -179,7 +180,7 @@ def score_cells(
     labels: np.ndarray,
     folds: Folds,
     *,
-    block: int = 8_192,
+    block: int = _ROWS_AT_ONCE,
     on_block: Callable[[int], None] = lambda rows: None,
 ) -> CellEvidence:
     """How each cell fits the row's other cells, and how much it supports the row's label.
@@ -188,16 +189,26 @@ def score_cells(
       models: from `fit_column_models` on the same codes, labels and folds.
       block: rows scored at once. on_block: called with the number of rows scored.
     """
+    return CellEvidence(*_scores(models, codes, labels, folds, block, on_block, with_label=True))
+
+
+def cell_surprise(models: ColumnModels, codes: np.ndarray, labels: np.ndarray, folds: Folds) -> np.ndarray:
+    """The surprise of `score_cells` alone, f32[N, Q], at half the cost; same arguments."""
+    return _scores(models, codes, labels, folds, _ROWS_AT_ONCE, lambda rows: None, with_label=False)[0]
+
+
+def _scores(models, codes, labels, folds, block, on_block, *, with_label: bool) -> np.ndarray:
+    """f32[1 or 2, N, Q]: surprise, and support where the label is to be told."""
     num_rows, num_columns = codes.shape
     codes, _ = _with_label(codes, labels)
     is_label = np.arange(num_columns + 1) == num_columns
-    result = np.empty((2, num_rows, num_columns), np.float32)
+    result = np.empty((1 + with_label, num_rows, num_columns), np.float32)
     for f, rows, padded in fold_blocks(folds.fold, len(folds.train), block):
         params = jax.tree.map(lambda leaf, f=f: leaf[f], models.params)
-        scores = np.asarray(_score(models.network, params, codes[padded], is_label, models.allowed))
+        scores = np.asarray(_score(models.network, with_label, params, codes[padded], is_label, models.allowed))
         result[:, rows] = scores[:, : len(rows), :num_columns]
         on_block(len(rows))
-    return CellEvidence(*result)
+    return result
 
 
 def _with_label(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
@@ -208,7 +219,7 @@ def _with_label(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _fit(model, batch_size, keys, codes, train, num_train, allowed, num_steps):
+def _fit(model, batch_size, keys, codes, known, train, num_train, allowed, num_steps):
     """Parameters with leading axis F. How long to train is no part of the program, so it is compiled once per table."""
     num_columns = codes.shape[1]
 
@@ -217,14 +228,17 @@ def _fit(model, batch_size, keys, codes, train, num_train, allowed, num_steps):
 
     optimizer = optax.adamw(learning_rate, weight_decay=1e-2)
 
-    def loss(params, key, batch):
+    def loss(params, key, batch, known):
         key_rate, key_mask = jax.random.split(key)
         rate = jax.random.uniform(key_rate, (len(batch), 1), minval=0.5 / num_columns, maxval=0.5)
-        rate = jnp.where(jnp.arange(num_columns)[None] == num_columns - 1, 0.5, rate)  # the label is often hidden
+        is_label = jnp.arange(num_columns)[None] == num_columns - 1
+        rate = jnp.where(is_label, 0.5, rate)  # the label is often hidden
         masked = jax.random.uniform(key_mask, batch.shape) < rate
-        log_p = model.apply(params, batch, masked, allowed, method=ColumnModel.log_probs)
+        untold = is_label & ~known[:, None]
+        log_p = model.apply(params, batch, masked | untold, allowed, method=ColumnModel.log_probs)
         picked = jnp.take_along_axis(log_p, batch[..., None], axis=2)[..., 0]
-        return -jnp.sum(picked * masked) / jnp.maximum(jnp.sum(masked), 1)
+        learned = masked & ~untold
+        return -jnp.sum(picked * learned) / jnp.maximum(jnp.sum(learned), 1)
 
     def fit_fold(key, train_rows, count):
         key_init, key_loop = jax.random.split(key)
@@ -235,7 +249,7 @@ def _fit(model, batch_size, keys, codes, train, num_train, allowed, num_steps):
             params, opt_state = carry
             key_batch, key_loss = jax.random.split(jax.random.fold_in(key_loop, i))
             picked = train_rows[jax.random.randint(key_batch, (batch_size,), 0, count)]
-            gradient = jax.grad(loss)(params, key_loss, codes[picked])
+            gradient = jax.grad(loss)(params, key_loss, codes[picked], known[picked])
             updates, opt_state = optimizer.update(gradient, opt_state, params)
             return optax.apply_updates(params, updates), opt_state
 
@@ -244,14 +258,17 @@ def _fit(model, batch_size, keys, codes, train, num_train, allowed, num_steps):
     return jax.vmap(fit_fold)(keys, train, num_train)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _score(model, params, codes, is_label, allowed):
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _score(model, with_label, params, codes, is_label, allowed):
     def score(codes):
         def leave_one_out(hidden):
             return model.apply(params, codes, hidden, allowed, method=ColumnModel.leave_one_out)
 
         log_p, entropy = leave_one_out(is_label)
+        surprise = -log_p - entropy
+        if not with_label:
+            return surprise[:, None]
         log_p_with_label, _ = leave_one_out(jnp.zeros_like(is_label))
-        return jnp.stack([-log_p - entropy, log_p_with_label - log_p], axis=1)
+        return jnp.stack([surprise, log_p_with_label - log_p], axis=1)
 
     return map_parts(score, codes, _ROWS_IN_CACHE).swapaxes(0, 1)

@@ -46,22 +46,25 @@ def crossed_rule(
     *,
     ordered: bool,
     num_ranges: tuple[int, ...],
+    among: np.ndarray | None = None,
 ) -> tuple[Cross, ColumnRule] | None:
     """The rule of one column of each role that says most of the label by two groups; its codes are those of `Cross`.
 
     Args:
-      codes, num_codes, labels, ordered, num_ranges: as for `column_rules`.
+      codes, num_codes, labels, ordered, num_ranges, among: as for `column_rules`.
       rules: what each column says by itself. roles: numbers of the columns of either role.
     Returns:
       None unless two columns say more together than all that the better of them says, beyond what the search finds by
       chance.
     """
+    sides = label_sides(int(labels.max()) + 1, ordered)
+    if among is not None:
+        codes, labels = codes[among], labels[among]
     groups = [_groups(codes, num_codes, rules, role, num_ranges) for role in roles]
     if not all(groups):
         return None
     one, other = (np.stack([group[codes[:, q]] for q, group in some]).astype(np.float32) for some in groups)
     counts = _cell_counts(one, other, np.ones(len(codes), np.float32))
-    sides = label_sides(int(labels.max()) + 1, ordered)
     searched = len(one) * len(other) * len(_FORMS) * len(sides)
     penalty = (1 + 2 * np.log(searched)) / len(codes)  # twice what the best of so many finds by chance
     best, found = 0.0, None

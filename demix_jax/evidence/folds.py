@@ -19,6 +19,19 @@ class Folds(NamedTuple):
     train: np.ndarray
     valid: np.ndarray
 
+    def without(self, leave_out: np.ndarray) -> Folds:
+        """The same plan without the rows bool[N]; some others come twice, so that it keeps its shape.
+
+        A part of a fold that would be left without any row stays as it is.
+        """
+
+        def thinned(rows: np.ndarray) -> np.ndarray:
+            kept = rows[~leave_out[rows]]
+            return kept[np.linspace(0, len(kept) - 1, len(rows)).round().astype(int)] if len(kept) else rows
+
+        train, valid = (np.stack([thinned(rows) for rows in part]) for part in (self.train, self.valid))
+        return Folds(self.fold, train, valid)
+
 
 def make_folds(
     rng: np.random.Generator,

