@@ -457,6 +457,20 @@ def test_feature_columns_confine_the_errors(people):
     assert hit == {"age", "stadt"}
 
 
+def test_one_kind_per_row(numbers):
+    """Each row is shifted or loses cells, never both."""
+    options = {"label_errors": 0, "feature_errors": 0.5, "spurious": 0, "cell_share": 1.0, "seed": 0}
+    options |= {"label": "y", "feature_kinds": ("missing", "shift")}
+    for together in (True, False):
+        made = inject_errors(numbers, one_kind_per_row=together, **options)
+        old = numbers.iloc[made.truth["source_row"]].reset_index(drop=True)
+        columns = [name for name in numbers.columns if pd.api.types.is_float_dtype(numbers[name])]
+        lost = (made.table[columns].isna() & old[columns].notna()).to_numpy()
+        moved = (made.table[columns] != old[columns]).to_numpy() & ~lost & old[columns].notna().to_numpy()
+        assert len(columns) > 1 and lost.any() and moved.any()
+        assert (lost.any(axis=1) & moved.any(axis=1)).any() == (not together)
+
+
 def test_cell_share(numbers):
     kinds = ("outlier", "swap_category")
     for share in (0.0, 0.4, 1.0):

@@ -135,6 +135,8 @@ def corrupt_features(
     kinds: tuple[str, ...],
     cell_share: float,
     rng: np.random.Generator,
+    *,
+    one_kind_per_row: bool = False,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Spoils cells of `count` rows.
 
@@ -145,6 +147,7 @@ def corrupt_features(
       count: how many rows; fewer are hit if no more can change.
       kinds: some of FEATURE_KINDS; a cell's kind is drawn among those that suit its column.
       cell_share: each cell of a chosen row is hit with this probability, at least one is.
+      one_kind_per_row: a kind is drawn per row, and another only for a cell that it does not suit.
     Returns:
       The table with errors and bool[N, Q], the cells whose value differs from before.
     Raises:
@@ -165,12 +168,13 @@ def corrupt_features(
         new.append(np.zeros(len(table), dtype=np.float64 if isinstance(column, Numbers) else object))
     corrupted = np.zeros(can.shape, dtype=bool)
     pool = candidates[can[candidates].any(1)]
+    draw = _KindsOfRows(kinds) if one_kind_per_row else _any_kind
     for _ in range(_MAX_ROUNDS):
         wanted = count - int(corrupted.any(1).sum())
         rows, pool = pool[:wanted], pool[wanted:]
         if not len(rows):
             break
-        _spoil(columns, suits, rows, _drawn_cells(can[rows], cell_share, rng), new, corrupted, rng)
+        _spoil(columns, suits, rows, _drawn_cells(can[rows], cell_share, rng), new, corrupted, draw, rng)
         pool = np.concatenate([pool, rows[~corrupted[rows].any(1)]])
     result = table.copy()
     for name, column, values, hit in zip(names, columns, new, corrupted.T, strict=True):
@@ -228,6 +232,26 @@ def _drawn_cells(can: np.ndarray, cell_share: float, rng: np.random.Generator) -
     return hit & can
 
 
+def _any_kind(suitable: list[str], rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """i64[n]: which of the suitable kinds hits the cells `rows` of a column."""
+    return rng.integers(0, len(suitable), len(rows))
+
+
+class _KindsOfRows:
+    """Draws of kinds that prefer, in every column, the kinds that a row was hit with first."""
+
+    def __init__(self, kinds: tuple[str, ...]):
+        self.kinds, self.ranks = kinds, {}
+
+    def __call__(self, suitable: list[str], rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """As `_any_kind`."""
+        for row in rows.tolist():
+            if row not in self.ranks:
+                self.ranks[row] = rng.permutation(len(self.kinds))
+        among = [self.kinds.index(kind) for kind in suitable]
+        return np.array([self.ranks[row][among].argmin() for row in rows.tolist()], dtype=np.int64)
+
+
 def _spoil(
     columns: list[Column | None],
     suits: list[list[str]],
@@ -235,6 +259,7 @@ def _spoil(
     hit: np.ndarray,
     new: list[np.ndarray],
     corrupted: np.ndarray,
+    draw: Callable[[list[str], np.ndarray, np.random.Generator], np.ndarray],
     rng: np.random.Generator,
 ) -> None:
     """Writes new values for the cells `hit` (bool[n, Q]) of `rows` into `new`, and marks those that differ."""
@@ -246,7 +271,7 @@ def _spoil(
             waiting = waiting[~corrupted[waiting, q]]
             if not len(waiting):
                 break
-            drawn = rng.integers(0, len(kinds), len(waiting))
+            drawn = draw(kinds, waiting, rng)
             for index, kind in enumerate(kinds):
                 at = waiting[drawn == index]
                 if not len(at):

@@ -61,6 +61,7 @@ def inject_errors(
     group_kinds: tuple[str, ...] = ("value", "set", "threshold"),
     cell_share: float = 0.4,
     feature_columns: tuple[str, ...] | None = None,
+    one_kind_per_row: bool = False,
     seed: int | jax.Array,
 ) -> Injected:
     """Corrupts a clean table in known ways.
@@ -82,6 +83,8 @@ def inject_errors(
       group_kinds: some of GROUP_KINDS, for a rule that is found.
       cell_share: in a row with feature errors, each cell is hit with this probability; at least one is.
       feature_columns: those that feature errors hit; None: all but the label and identifiers.
+      one_kind_per_row: the wrong cells of a row have one of `feature_kinds` in common, where it suits their columns;
+        else every cell has its own.
       seed: whole number from 0 or a JAX key; the same seed gives the same result.
     Returns:
       Injected(table, truth, shortcut). dtypes are kept, except that a column of whole numbers or truth values with
@@ -127,7 +130,14 @@ def inject_errors(
         order = rng_order.permutation(len(clean))
         candidates = order[~has_label_error[order]]
         result, cells = corrupt_features(
-            result, names, candidates, num_features, tuple(feature_kinds), cell_share, rng_feature
+            result,
+            names,
+            candidates,
+            num_features,
+            tuple(feature_kinds),
+            cell_share,
+            rng_feature,
+            one_kind_per_row=one_kind_per_row,
         )
     return Injected(result, truth_table(clean[label], has_label_error, cells, broken, stay, names), made)
 

@@ -48,6 +48,7 @@ def random_injection(rng: np.random.Generator) -> dict[str, Any]:
         "feature_kinds": tuple(paper_kinds if rng.random() < 0.5 else kinds),
         "shortcut_kind": "one-sided" if rng.random() < 0.2 else "two-sided",
         "cell_share": rng.uniform(0.05, 0.7),
+        "one_kind_per_row": bool(rng.random() < 0.5),
     }
 
 
