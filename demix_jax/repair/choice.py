@@ -89,15 +89,18 @@ class _Trials:
 
 
 def _without_harm(plan: Plan, trials: _Trials) -> Plan:
-    """Both steps, or the best part of them if that is clearly better."""
+    """Both steps, or the best part of them if that is clearly better by the skill, or by the worth, of what results."""
     combinations = [(plan.label_errors, plan.feature_errors)]
     for smaller in (("keep", plan.feature_errors), (plan.label_errors, "keep"), ("keep", "keep")):
         if smaller not in combinations:
             combinations.append(smaller)
     outputs = trials.outputs([(*combination, 1.0) for combination in combinations])
-    skills = [trials.judges.skills(output) for output in outputs]
-    best = int(np.argmax([each.mean() for each in skills]))
-    if not clearly_better(skills[best], skills[0]):
+    for measure in (trials.judges.skills, trials.judges.worth):
+        skills = [measure(output) for output in outputs]
+        best = int(np.argmax([each.mean() for each in skills]))
+        if clearly_better(skills[best], skills[0]):
+            break
+    else:
         return plan
     (labels, features), sentences = combinations[best], []
     for kept, asked, what in (
@@ -115,7 +118,7 @@ def _without_harm(plan: Plan, trials: _Trials) -> Plan:
 def _with_factor(plan: Plan, trials: _Trials) -> Plan:
     """The factor that is best on average over two worlds: the minority as rare as here, or half of all rows."""
     outputs = trials.outputs([(plan.label_errors, plan.feature_errors, factor) for factor in WEIGHTS])
-    worth = [trials.judges.skills(output) + trials.judges.balanced_skills(output) for output in outputs]
+    worth = [trials.judges.worth(output) for output in outputs]
     best = int(np.argmax([each.mean() for each in worth]))
     if clearly_better(worth[best], worth[0]):
         return plan._replace(factor=WEIGHTS[best])
