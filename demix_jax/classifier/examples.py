@@ -8,9 +8,11 @@ import flax.struct
 import numpy as np
 
 from demix_jax.classifier.inputs import signal_inputs
-from demix_jax.evidence.signals import SHORTCUT_SIGNALS, SIGNALS
+from demix_jax.evidence.signals import FEATURE_SIGNALS, SIGNALS
 
-_LEVELS = np.array([name in SHORTCUT_SIGNALS for name in SIGNALS] + [False] * len(SIGNALS))  # ranks have no level
+# Standard deviation of what is added to each absolute signal, to all rows of a table at once: how likely its labels or
+# how strong its rules are must not tell which table it is. Feature errors do show in the level; ranks have none.
+_LEVEL_NOISE = np.array([0.2 if name in FEATURE_SIGNALS else 0.45 for name in SIGNALS] + [0.0] * len(SIGNALS))
 
 
 class View(NamedTuple):
@@ -83,8 +85,6 @@ class ExampleSampler:
       interventions: which of them to apply.
       num_worlds, num_rows, set_size, num_context: W, R, S and K of a batch.
       num_variants: mixes of error rates made of each world under that intervention, its own among them.
-      table_noise: standard deviation of what is added to each absolute signal of shortcuts, to all rows of a world at
-        once: how strong its rules are must not tell which table it is.
     """
 
     def __init__(
@@ -100,11 +100,9 @@ class ExampleSampler:
         set_size: int = 32,
         num_context: int = 384,
         num_variants: int = 3,
-        table_noise: float = 0.25,
     ):
         self.rng, self.worlds, self.interventions = rng, worlds, interventions
         self.num_worlds, self.num_rows, self.set_size, self.num_context = num_worlds, num_rows, set_size, num_context
-        self.table_noise = table_noise
         count = num_variants if interventions.change_rates else 1
         self.variants = [[self._variant(world, mean, scale, natural=v == 0) for v in range(count)] for world in worlds]
         _, inverse, sizes = np.unique([w.table for w in worlds], return_inverse=True, return_counts=True)
@@ -131,8 +129,7 @@ class ExampleSampler:
             columns, mask = self._validation_subset(world.views[view].vectors.shape[1])
             vectors.append(world.views[view].vectors[rows[:, None], columns])
             masks.append(mask)
-            level = rng.normal(0, self.table_noise, variant.signals[view].shape[1]).astype(np.float32)
-            level[~_LEVELS] = 0
+            level = rng.normal(0, _LEVEL_NOISE).astype(np.float32)
             signals.append(variant.signals[view][picked] + level)
             context.append(variant.signals[view][stand_in] + level)
         truth = world.truth[rows].astype(np.float32)

@@ -27,7 +27,7 @@ class NetworkConfig:
     num_isabs: int = flax.struct.field(pytree_node=False, default=0)
     num_points: int = flax.struct.field(pytree_node=False, default=8)
     num_seeds: int = flax.struct.field(pytree_node=False, default=2)
-    hidden: int = flax.struct.field(pytree_node=False, default=96)
+    hidden: int = flax.struct.field(pytree_node=False, default=160)
     use_vectors: bool = flax.struct.field(pytree_node=False, default=True)
     use_signals: bool = flax.struct.field(pytree_node=False, default=True)
     use_context: bool = flax.struct.field(pytree_node=False, default=True)
@@ -106,7 +106,7 @@ class ErrorNetwork(nn.Module):
         self.context_layers = [nn.Dense(c.hidden) for _ in range(3)]
         self.head_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
         self.logits = nn.Dense(len(ERROR_TYPES))
-        self.drop = nn.Dropout(0.15)
+        self.drop = nn.Dropout(0.2)
 
     def row_states(self, vectors, mask, signals, *, deterministic: bool = True) -> jax.Array:
         """f32[n, S, C], bool[n, S], f32[n, 2F] -> f32[n, hidden]."""

@@ -38,7 +38,7 @@ class TrainingOptions:
     contrastive, alignment: weights of the two intervention losses; 0.1 each in the paper.
     """
 
-    num_members: int = flax.struct.field(pytree_node=False, default=3)
+    num_members: int = flax.struct.field(pytree_node=False, default=4)
     num_steps: int = flax.struct.field(pytree_node=False, default=1_500)
     learning_rate: float = flax.struct.field(pytree_node=False, default=1.5e-3)
     focus: float = flax.struct.field(pytree_node=False, default=1.0)

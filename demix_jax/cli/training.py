@@ -22,7 +22,7 @@ def train_classifier(
     worlds_per_table: Annotated[int, typer.Option(min=1, help="Corrupted versions of each table.")] = 20,
     rows: Annotated[int, typer.Option(min=200, help="Rows drawn from a table for a version, at most.")] = 4000,
     steps: Annotated[int, typer.Option(min=1, help="Training steps of each network.")] = 1500,
-    members: Annotated[int, typer.Option(min=1, help="Networks in the ensemble.")] = 3,
+    members: Annotated[int, typer.Option(min=1, help="Networks in the ensemble.")] = 4,
     worlds: Annotated[
         Path | None, typer.Option(help="Folder that keeps the corrupted versions, to go on after an interruption.")
     ] = None,
