@@ -22,10 +22,10 @@ from demix_jax.keys import training_key
 
 PyTree = Any
 
-# No row is flagged below this probability, by type. On 54 held-out versions of the six public tables, higher floors cost F1
-# and flag less of tables that have no such errors: labels 0.74 and 4 % here, 0.73 and 2 % at 0.3; features 0.61 and 6 %,
-# 0.59 and 4 % at 0.3; shortcuts 0.45 and 23 %, 0.37 and 11 % at 0.25 (rows that break one are rarely certain, and repair
-# keeps them).
+# No row is flagged below this probability, by type. On 54 held-out versions of the six public tables higher floors cost
+# F1 and flag less of tables that have no such errors: labels 0.74 and 4 % here, 0.73 and 2 % at 0.3; features 0.61 and
+# 6 %, 0.59 and 4 % at 0.3; shortcuts 0.45 and 23 %, 0.37 and 11 % at 0.25 (rows that break one are rarely certain, and
+# repair keeps them).
 FLOOR = (0.2, 0.25, 0.15)
 
 
