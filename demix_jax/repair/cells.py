@@ -109,7 +109,8 @@ def _meant(column, levels: np.ndarray) -> np.ndarray:
     """i32[N]: which of the levels each text is a misspelling of, −1 where it is none."""
     text_codes, names = text_levels(column)
     spelling, code_of = Spelling.fit(text_codes, names), {value_text(level): code for code, level in enumerate(levels)}
-    of_names = [code_of.get(spelling.meant(name)[0], -1) for name in names]
+    meant = [spelling.meant(name)[0] for name in names]
+    of_names = [-1 if value is None else code_of.get(value, -1) for value in meant]
     return np.array([*of_names, -1], np.int32)[text_codes]
 
 
