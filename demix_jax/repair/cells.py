@@ -6,9 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.data.kinds import levels as text_levels
-from demix_jax.data.kinds import value_text
-from demix_jax.data.spelling import Spelling
 from demix_jax.repair.trees import fit_classifier, fit_median, probabilities
 
 MAX_LEVELS = 30
@@ -107,6 +104,10 @@ def fit_levels(column, feature, x, categorical, fit_rows, *, seed) -> LevelColum
 
 def _meant(column, levels: np.ndarray) -> np.ndarray:
     """i32[N]: which of the levels each text is a misspelling of, −1 where it is none."""
+    from demix_jax.data.kinds import levels as text_levels
+    from demix_jax.data.kinds import value_text
+    from demix_jax.data.spelling import Spelling
+
     text_codes, names = text_levels(column)
     spelling, code_of = Spelling.fit(text_codes, names), {value_text(level): code for code, level in enumerate(levels)}
     meant = [spelling.meant(name)[0] for name in names]
