@@ -14,7 +14,6 @@ from demix_jax.evidence.crossed import Cross
 from demix_jax.evidence.rows import RowEvidence
 from demix_jax.evidence.shortcuts import ColumnRule, rule_evidence
 from demix_jax.evidence.signals import NUM_RULES
-from demix_jax.evidence.usual import oddness
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +67,6 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -
     known = description.evidence
     num_rows = len(known.labels)
     codes = known.rule_codes(dataset.codes[:num_rows])
-    odd = oddness(dataset.robust_z[:num_rows], dataset.misspelt[:num_rows])
     shortcuts, ratios = [], []
     for q in known.order[:NUM_RULES]:
         rule = known.rules[q]
@@ -83,7 +81,7 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -
     return Evidence(
         expected_label=expected_labels(encoder, known),
         p_given_label=known.trees.p_given,
-        cell_surprise=standing_out(known.cells.surprise, odd),
+        cell_surprise=standing_out(known.cells.surprise, dataset.robust_z[:num_rows], dataset.misspelt[:num_rows]),
         columns=dataset.columns,
         shortcuts=tuple(shortcuts),
         shortcut_broken=broken,

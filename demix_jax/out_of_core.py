@@ -23,7 +23,6 @@ from demix_jax.diagnose import (
 )
 from demix_jax.evidence.cells import standing_out
 from demix_jax.evidence.rows import more_evidence
-from demix_jax.evidence.usual import oddness
 from demix_jax.explanation import Tally, diagnosis_table, expected_labels
 from demix_jax.progress import Steps
 
@@ -166,7 +165,7 @@ class _Judging:
             flags,
             probability,
             expected_labels(encoder, description.evidence),
-            standing_out(description.evidence.cells.surprise, oddness(rows.robust_z, rows.misspelt)),
+            standing_out(description.evidence.cells.surprise, rows.robust_z, rows.misspelt),
             dataset.columns,
         )
 

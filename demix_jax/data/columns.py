@@ -6,7 +6,6 @@ that diagnosis counts with; `code_name` puts one in words.
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -14,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.data.bins import Bins, QuantileNormal, number_text
-from demix_jax.data.kinds import as_dates, as_numbers, date_format, levels, nature
+from demix_jax.data.kinds import as_dates, as_numbers, date_format, level_counts, levels, most_frequent, nature
 from demix_jax.data.spelling import Spelling
 from demix_jax.data.text import TextFeatures
 
@@ -118,10 +117,8 @@ class Levels:
 
     @classmethod
     def fit(cls, codes: np.ndarray, names: list[str]) -> Levels:
-        """From the output of `kinds.levels`; equally frequent values are taken in alphabetical order."""
-        counts = np.bincount(codes[codes >= 0], minlength=len(names))
-        order = heapq.nsmallest(NUM_LEVELS, range(len(names)), key=lambda i: (-counts[i], names[i]))
-        return cls(tuple(names[i] for i in order))
+        """From the output of `kinds.levels`."""
+        return cls(tuple(most_frequent(level_counts(codes, names), NUM_LEVELS)))
 
     @property
     def num_codes(self) -> int:
@@ -187,7 +184,7 @@ class TextEncoder:
         other = len(frequent.values)
         repeated = np.mean(frequent.codes(level_codes, names) < other) >= 0.5
         codes = frequent if repeated else Bins.fit(_lengths(level_codes, names))
-        spelling = Spelling.fit(level_codes, names) if repeated else Spelling((), {})
+        spelling = Spelling.fit(level_codes, names) if repeated else Spelling({}, ())
         return cls(TextFeatures.fit(names), spelling, codes)
 
     @property

@@ -7,6 +7,7 @@ little, and the caller's frame is never changed.
 
 from __future__ import annotations
 
+import heapq
 import re
 from dataclasses import dataclass
 from typing import cast
@@ -79,6 +80,16 @@ def levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
         for t in texts
     ]
     return np.array([*moved, -1], dtype=np.int64)[codes], list(place)
+
+
+def level_counts(codes: np.ndarray, names: list[str]) -> dict[str, int]:
+    """How many rows have each text, from the output of `levels`."""
+    return dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist(), strict=True))
+
+
+def most_frequent(counts: dict[str, int], number: int) -> list[str]:
+    """The `number` most frequent texts, or all; equally frequent ones in alphabetical order."""
+    return heapq.nsmallest(number, counts, key=lambda name: (-counts[name], name))
 
 
 def nature(column: pd.Series) -> str:

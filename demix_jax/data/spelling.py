@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 
 import numpy as np
+
+from demix_jax.data.kinds import level_counts, most_frequent
 
 _NUM_COMMON = 30  # most frequent values that another may be a misspelling of
 _TIMES_COMMONER = 4.0
@@ -16,17 +17,16 @@ _CUT_TO = 3  # a text with less than the third of another's letters is no cut of
 
 @dataclass(frozen=True)
 class Spelling:
-    """The most frequent texts of a column with their numbers, in descending order, and the number of every text."""
+    """counts: how many rows of a column have each text. common: the most frequent texts, in descending order."""
 
-    common: tuple[tuple[str, int], ...]
     counts: dict[str, int]
+    common: tuple[str, ...]
 
     @classmethod
     def fit(cls, codes: np.ndarray, names: list[str]) -> Spelling:
         """From the output of `kinds.levels`."""
-        counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
-        common = heapq.nsmallest(_NUM_COMMON, zip(names, counts, strict=True), key=lambda known: (-known[1], known[0]))
-        return cls(tuple(common), dict(zip(names, counts, strict=True)))
+        counts = level_counts(codes, names)
+        return cls(counts, tuple(most_frequent(counts, _NUM_COMMON)))
 
     def meant(self, name: str) -> tuple[str | None, float]:
         """The common value that a text is probably a misspelling of, and how much commoner that is, in nats.
@@ -34,7 +34,8 @@ class Spelling:
         (None, 0) where it is probably right.
         """
         own = self.counts.get(name, 0) + 1
-        for value, count in self.common:
+        for value in self.common:
+            count = self.counts[value]
             if count < _TIMES_COMMONER * own:
                 break
             if is_misspelling(name, value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from demix_jax.evidence.cells import fit_column_models, score_cells
+from demix_jax.evidence.cells import cell_surprise, fit_column_models
 from demix_jax.evidence.folds import make_folds
 
 _PRIOR_ROWS = 0.2  # what the column's own shares weigh beside an entity's other rows
@@ -37,7 +37,7 @@ def side_surprise(
     folds = make_folds(np.random.default_rng(seed), none, num_folds=_NUM_FOLDS)
     models = fit_column_models(key, usual, num_codes, none, folds, num_epochs=_NUM_EPOCHS)
     of_rows = folds._replace(fold=folds.fold[which])
-    surprise = score_cells(models, codes, np.zeros(len(codes), np.int32), of_rows).surprise
+    surprise = cell_surprise(models, codes, np.zeros(len(codes), np.int32), of_rows)
     for q in range(codes.shape[1]):
         surprise[:, q] += entity_contradiction(codes[:, q], num_codes[q], which)
     return surprise

@@ -21,7 +21,6 @@ from demix_jax.evidence.folds import Folds, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, suspects
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
 from demix_jax.evidence.signals import NUM_WITHOUT
-from demix_jax.evidence.usual import oddness
 from demix_jax.keys import training_key
 from demix_jax.progress import Steps
 
@@ -153,7 +152,7 @@ def gather_evidence(
         known = (key, dataset.codes, dataset.num_codes, labels, folds)
         screen = fit_column_models(*known, num_epochs=_SCREEN_EPOCHS, max_steps=_SCREEN_STEPS)
         screened = cell_surprise(screen, dataset.codes, labels, folds)
-        wild = contaminated(screened, oddness(dataset.robust_z, dataset.misspelt))
+        wild = contaminated(screened, dataset.robust_z, dataset.misspelt)
         columns = fit_column_models(*known, leave_out=wild, doubtful=doubtful)
         advance(len(folds.train))
     with steps("score cells", num_rows) as advance:
@@ -165,8 +164,8 @@ def gather_evidence(
         )
         sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
         regression = dataset.task == "regression"
-        clear = None if np.all(wild | doubtful) else ~(wild | doubtful)
-        drawn = {"ordered": regression, "num_ranges": num_ranges, "among": clear}
+        clear = ~(wild | doubtful)
+        drawn = {"ordered": regression, "num_ranges": num_ranges, "among": clear if clear.any() else None}
         rules = column_rules(dataset.codes, dataset.num_codes, sides, **drawn)
         models = RowModels(dataset.y, trees, trusted, [], screen, columns)
         order = np.arange(len(rules))

@@ -9,7 +9,7 @@ import numpy as np
 from demix_jax.evidence.cells import standing_out
 from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, margin
 from demix_jax.evidence.shortcuts import ColumnRule, TargetScale, chance_of_following, rule_evidence
-from demix_jax.evidence.usual import Usual, oddness
+from demix_jax.evidence.usual import Usual
 
 LABEL_SIGNALS = (
     "tree_log_p",
@@ -173,7 +173,7 @@ def feature_signals(
     tail_ranked = _largest(tail, 3)
     z = np.log1p(np.abs(robust_z))
     z_ranked = _largest(z, 2)
-    outstanding = standing_out(surprise, oddness(robust_z, misspelt))
+    outstanding = standing_out(surprise, robust_z, misspelt)
     outstanding_ranked = _largest(outstanding, 2)
     gaps, rarities, repeats = usual.gaps(robust_z), usual.rarities(codes), usual.repeats(codes, robust_z)
     return _stack(

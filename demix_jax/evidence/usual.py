@@ -13,18 +13,6 @@ _NEIGHBOURS = 5  # distinct values on each side, which a value's count is compar
 _LEAST_REPEATED = 1.0
 
 
-def oddness(robust_z: np.ndarray, misspelt: np.ndarray) -> np.ndarray:
-    """How much each cell stands out from its column alone, in nats: f32[N, Q].
-
-    Args:
-      robust_z, misspelt: f32[N, Q], see `Dataset`.
-    Returns:
-      What a number has above the usual under a Cauchy law, whose tails forgive much; or `misspelt`.
-    """
-    wild = np.log1p(np.square(robust_z.astype(np.float64))) - 2 * np.log(2)  # the entropy above that of the peak
-    return np.maximum(wild, misspelt).astype(np.float32)
-
-
 class Usual(NamedTuple):
     """What is usual in each of Q columns.
 

@@ -95,7 +95,8 @@ def _without_harm(plan: Plan, trials: _Trials) -> Plan:
         if smaller not in combinations:
             combinations.append(smaller)
     outputs = trials.outputs([(*combination, 1.0) for combination in combinations])
-    for measure in (trials.judges.skills, trials.judges.worth):
+    judges = trials.judges
+    for measure in (judges.skills, judges.worth) if judges.problem.minority.any() else (judges.skills,):
         skills = [measure(output) for output in outputs]
         best = int(np.argmax([each.mean() for each in skills]))
         if clearly_better(skills[best], skills[0]):

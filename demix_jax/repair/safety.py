@@ -128,12 +128,11 @@ class Judges(NamedTuple):
         return np.mean([self._by_group(outputs, view, None) for view in views], axis=0)
 
     def worth(self, outputs: np.ndarray) -> np.ndarray:
-        """`skills`, or where a minority breaks a shortcut the mean of these and `balanced_skills`: f64[G].
+        """Mean of `skills` and `balanced_skills`: f64[G].
 
         Models that lean on the shortcut do well on most rows that follow it; they must not win by that.
         """
-        skills = self.skills(outputs)
-        return (skills + self.balanced_skills(outputs)) / 2 if self.problem.minority.any() else skills
+        return (self.skills(outputs) + self.balanced_skills(outputs)) / 2
 
     def balanced_skills(self, outputs: np.ndarray) -> np.ndarray:
         """Skill in each group on unflagged rows if the minority were half of them: f64[G]."""
