@@ -19,7 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=900, help="training steps of each network")
+    parser.add_argument("--steps", type=int, default=700, help="training steps of each network")
     given = parser.parse_args()
     worlds = [load_world(path) for path in sorted(given.worlds.glob("*.npz"))]
     options = TrainingOptions(num_steps=given.steps)

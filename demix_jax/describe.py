@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax
@@ -22,7 +23,7 @@ from demix_jax.evidence.signals import (
     vector_signals,
 )
 from demix_jax.evidence.usual import Usual
-from demix_jax.fold_models import FoldModels
+from demix_jax.fold_models import FoldModels, NetworkFolds
 from demix_jax.progress import Steps
 from demix_jax.vectors import CHANNELS, Side, influence_vectors
 
@@ -132,6 +133,28 @@ def describe(
         models.valid_loss,
         evidence,
         norms,
+    )
+
+
+def describe_more(
+    rows: Dataset, evidence: RowEvidence, dataset: Dataset, models: NetworkFolds, known: Description, *, of: RowEvidence
+) -> Description:
+    """Describe n further rows of a table as rows of it, by models that never saw them.
+
+    Args:
+      rows: the n rows, encoded by the encoder of the table. evidence: of them, from `more_evidence`.
+      dataset, of, models: the table's rows, the evidence about them, and the task models trained on them.
+      known: their description, whose validation samples and norms the n rows are set against.
+    """
+    valid = np.unique(known.validation_rows)
+    both = rows.joined(dataset.take(valid))
+    return describe(
+        both,
+        evidence.joined(of.take(valid)),
+        dataclasses.replace(models, x=both.x, y=both.y),
+        num_train=len(rows.y),
+        validation_rows=len(rows.y) + np.searchsorted(valid, known.validation_rows),
+        norms=known.norms,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from demix_jax.checks import InputError
-from demix_jax.classifier import ErrorClassifier, Verdict, load_classifier, table_facts
+from demix_jax.classifier import ErrorClassifier, Probes, Verdict, load_classifier, table_facts
 from demix_jax.describe import Description, describe
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import RowEvidence, gather_evidence
@@ -20,6 +20,7 @@ from demix_jax.explanation import Evidence, Tally, diagnosis_table, explain
 from demix_jax.fold_models import NetworkFolds, train_fold_models
 from demix_jax.keys import training_key
 from demix_jax.models import MODELS, make_task_model
+from demix_jax.probes import alter_rows, describe_probes
 from demix_jax.progress import Steps
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def diagnose(
     fitted = fit_table(train, valid, label=label, task=task, model=model, seed=seed, steps=steps)
     notes = table_notes(train, label, task=fitted.dataset.task)
     settings = {"model": model, "seed": seed, "train": source, "notes": notes}
-    verdict = judge(classifier, fitted.dataset, fitted.description, steps)
+    verdict = judge(classifier, fitted.dataset, fitted.description, steps, fitted.probes)
     steps.done()
     return conclude(train, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
 
@@ -134,7 +135,8 @@ class Fitted(NamedTuple):
     """A described table of N training rows, and what describes further rows of it.
 
     dataset: the encoded training rows, followed by the validation table where there is one. models: its task models.
-    evidence: of all rows of `dataset`. description: of the N rows.
+    evidence: of all rows of `dataset`. description: of the N rows. probes: errors put into some of these; None if none
+    can be.
     """
 
     encoder: TableEncoder
@@ -142,12 +144,13 @@ class Fitted(NamedTuple):
     models: NetworkFolds
     evidence: RowEvidence
     description: Description
+    probes: Probes | None
 
 
 def fit_table(
     train: pd.DataFrame, valid: pd.DataFrame | None, *, label: str, task: str, model: str, seed: int, steps: Steps
 ) -> Fitted:
-    """Encode a checked table, train its models and describe its rows; arguments as for `diagnose`."""
+    """Encode a checked table, train its models, describe its rows and probes; arguments as for `diagnose`."""
     from demix_jax.data import TableEncoder
 
     with steps("encode the table", 1) as advance:
@@ -163,15 +166,25 @@ def fit_table(
         models = train_fold_models(training_key(seed), network, dataset.x, dataset.y, folds)
         advance(len(folds.train))
     description = describe(dataset, evidence, models, num_train=len(train), seed=seed, steps=steps)
-    return Fitted(encoder, dataset, models, evidence, description)
+    with steps("test with known errors", 1) as advance:
+        altered = alter_rows(train, label, encoder.transform, evidence, task=dataset.task, seed=seed)
+        probes = altered and describe_probes(altered, dataset, evidence, models, description)
+        advance(1)
+    return Fitted(encoder, dataset, models, evidence, description, probes)
 
 
-def judge(classifier: ErrorClassifier, dataset: Dataset, description: Description, steps: Steps) -> Verdict:
-    """What the classifier says of N described rows, the first ones of `dataset`."""
+def judge(
+    classifier: ErrorClassifier,
+    dataset: Dataset,
+    description: Description,
+    steps: Steps,
+    probes: Probes | None = None,
+) -> Verdict:
+    """What the classifier says of N described rows, the first ones of `dataset`, and by which `probes`."""
     num_rows = len(description.signals)
     with steps("classify rows", num_rows) as advance:
         facts = table_facts(num_rows, dataset.num_classes, len(dataset.columns), dataset.task)
-        return classifier.judge(description.vectors, description.signals, facts, on_block=advance)
+        return classifier.judge(description.vectors, description.signals, facts, probes, on_block=advance)
 
 
 def conclude(

@@ -11,7 +11,7 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, Verdict
-from demix_jax.describe import describe
+from demix_jax.describe import describe_more
 from demix_jax.diagnose import (
     Diagnosis,
     Fitted,
@@ -101,7 +101,7 @@ def diagnose_out_of_core(
     if valid is not None:
         check_valid(sample, valid)
     fitted = fit_table(sample, valid, label=label, task=survey.task, model=model, seed=seed, steps=steps)
-    verdict = judge(classifier, fitted.dataset, fitted.description, steps)
+    verdict = judge(classifier, fitted.dataset, fitted.description, steps, fitted.probes)
     notes = table_notes(sample, label, task=survey.task)
     settings = {"model": model, "seed": seed, "train": os.fspath(train), "notes": notes}
     of_sample = conclude(sample, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
@@ -138,25 +138,13 @@ class _Judging:
 
     def __init__(self, fitted: Fitted, verdict: Verdict, numbers: np.ndarray):
         self._fitted, self._verdict, self._numbers = fitted, verdict, numbers
-        drawn = fitted.description.validation_rows
-        rows = np.unique(drawn)
-        self._places = np.searchsorted(rows, drawn)
-        self._valid, self._valid_evidence = fitted.dataset.take(rows), fitted.evidence.take(rows)
 
     def judge(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
         """`Diagnosis.table` of rows whose index is their numbers in the table; counts them in `tally`."""
-        encoder, models = self._fitted.encoder, self._fitted.models
+        encoder, dataset, models, of, known, _ = self._fitted
         rows = encoder.transform(chunk)
-        evidence = more_evidence(self._fitted.evidence, rows, self._folds(chunk.index.to_numpy()))
-        dataset = rows.joined(self._valid)
-        description = describe(
-            dataset,
-            evidence.joined(self._valid_evidence),
-            dataclasses.replace(models, x=dataset.x, y=dataset.y),
-            num_train=len(chunk),
-            validation_rows=len(chunk) + self._places,
-            norms=self._fitted.description.norms,
-        )
+        evidence = more_evidence(of, rows, self._folds(chunk.index.to_numpy()))
+        description = describe_more(rows, evidence, dataset, models, known, of=of)
         probability = self._verdict.of_more(description.vectors, description.signals)
         flags = probability >= self._verdict.threshold
         tally.add(flags, probability)

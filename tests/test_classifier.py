@@ -18,6 +18,7 @@ from demix_jax.checks import InputError
 from demix_jax.classifier import (
     ErrorClassifier,
     Interventions,
+    Probes,
     TrainingOptions,
     View,
     World,
@@ -26,9 +27,11 @@ from demix_jax.classifier import (
     table_facts,
 )
 from demix_jax.classifier import classifier as module
-from demix_jax.classifier.calibration import Calibration, calibrate
+from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel, calibrate
 from demix_jax.classifier.examples import ExampleSampler
 from demix_jax.classifier.inputs import NUM_TABLE_FACTS, signal_inputs
+from demix_jax.classifier.mixture import Mixture
+from demix_jax.classifier.model import log_density
 from demix_jax.classifier.train import FLOOR, alignment_loss, asymmetric_loss, contrastive_loss
 from demix_jax.evidence.signals import FEATURE_SIGNALS, SIGNALS
 from demix_jax.vectors import CHANNELS
@@ -160,13 +163,13 @@ def test_batches_hold_what_belongs_together(interventions):
     for batch in batches:
         assert batch.vectors.shape == (2, 4, 40, 24, len(CHANNELS)) and batch.mask.shape == (2, 4, 24)
         assert batch.signals.shape == (2, 4, 40, 2 * len(SIGNALS)) and batch.truth.shape == (4, 40, 3)
-        assert batch.context.shape == (2, 4, 50, 2 * len(SIGNALS))
+        assert batch.context.rows.shape == (2, 4, 50, 2 * len(SIGNALS)) and not batch.context.has_probes.any()
         for w in range(4):
             world = int(batch.vectors[0, w, 0, 0, 3])
             rows = batch.vectors[0, w, :, 0, 0].astype(int)
             np.testing.assert_array_equal(batch.vectors[..., 0][1, w], np.repeat(rows[:, None], 24, axis=1))
             np.testing.assert_array_equal(batch.truth[w], worlds[world].truth[rows])
-            np.testing.assert_array_equal(batch.facts[w], world)
+            np.testing.assert_array_equal(batch.context.facts[:, w], world)
             for view in range(2):
                 sign = 1 - 2 * batch.vectors[view, w, 0, 0, 2]
                 level = batch.signals[view, w, :, 0] - np.clip(sign * rows / 200.0, -4, 4)
@@ -183,7 +186,7 @@ def seen(interventions):
     subsets = not masks.all() or (columns != np.arange(24)).any()
     models = (views[:, 0] != views[:, 1]).any()
     rates = np.array([truth.mean(axis=0) for batch in batches for truth in batch.truth])
-    kinds = np.array([facts[0] for batch in batches for facts in batch.facts])
+    kinds = np.array([facts[0] for batch in batches for facts in batch.context.facts[0]])
     shares = np.stack([world.truth.mean(axis=0) for world in worlds])
     spread = np.abs(rates - shares[kinds.astype(int)]).max(axis=1)
     return subsets, models, bool(np.mean(spread > 0.22) > 0.1)
@@ -211,6 +214,22 @@ def test_the_level_of_each_signal_is_moved_for_a_whole_table_at_once():
         assert (np.ptp(ranks, axis=-1) < 1e-6).all(), "all signals rank these rows alike, and no noise is on ranks"
 
 
+def test_probes_of_either_kind_are_ranked_among_the_rows_that_are_shown():
+    worlds = [fabricated_world(s) for s in range(3)]
+    zeros, ones = np.zeros(len(SIGNALS), np.float32), np.ones(len(SIGNALS), np.float32)
+    sampler = ExampleSampler(np.random.default_rng(0), worlds, zeros, ones, Interventions(), num_probes=20)
+    batches = [sampler.draw() for _ in range(15)]
+    shown = np.concatenate([batch.context.has_probes[0] for batch in batches])
+    assert 0.6 < shown.mean() < 1, "some worlds are shown without"
+    label, feature = (len(SIGNALS) + SIGNALS.index(name) for name in ("tree_log_p", "robust_z_1st"))
+    for batch in batches:
+        context, has = batch.context, batch.context.has_probes[0] > 0
+        assert context.label_probes.shape == context.feature_probes.shape == (2, 8, 20, 2 * len(SIGNALS))
+        assert (context.label_probes[:, has, :, label].mean(axis=-1) < -0.5).all()
+        assert (context.feature_probes[:, has, :, feature].mean(axis=-1) > 0.5).all()
+        assert not context.label_probes[:, ~has].any()
+
+
 def test_present_validation_samples_are_distinct():
     _, batches = drawn(Interventions(), count=5, set_size=64)
     for batch in batches:
@@ -236,7 +255,7 @@ def test_worlds_with_fewer_rows_than_a_batch_are_drawn_with_repeats():
 def test_training_learns_what_tells_the_types_on_a_table_it_never_saw(trained):
     classifier, _ = trained
     world = fabricated_world(99)
-    probability = classifier.predict(*world.views[0], world.facts)
+    probability = classifier.predict(*world.views[0][:2], world.facts)
     assert probability.shape == (200, 3) and (probability > 0).all() and (probability < 1).all()
     for t in range(3):
         assert roc_auc_score(world.truth[:, t], probability[:, t]) > 0.9
@@ -249,7 +268,7 @@ def test_every_step_is_told_and_the_card_says_what_was_done(trained):
     assert card["tables"] == [f"table {i}" for i in range(4)] and card["num_worlds"] == 4 and card["num_rows"] == 800
     assert card["options"]["num_steps"] == 60 and card["interventions"]["swap_models"] is True
     np.testing.assert_allclose(classifier.floor, FLOOR)
-    assert classifier.slope.shape == classifier.offset.shape == (2, 3) and (classifier.slope > 0).all()
+    assert classifier.plain.shape == classifier.probed.shape == (3, NUM_INPUTS) and (classifier.plain[:, 1] > 0).all()
 
 
 @pytest.mark.parametrize("num_members", [1, 3])
@@ -260,9 +279,9 @@ def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_memb
         trained_on.append({world.table for world in sampler.worlds})
         return {"kernel": np.zeros(1)}
 
-    def fake_calibrate(member, worlds):
-        calibrated_on.append({world.table for world in worlds})
-        return Calibration(np.ones(3, np.float32), np.zeros(3, np.float32), np.zeros(3, np.float32))
+    def fake_calibrate(held_out):
+        calibrated_on.extend({world.table for world in worlds} for _, worlds in held_out)
+        return Calibration(*np.zeros((2, 3, NUM_INPUTS), np.float32))
 
     monkeypatch.setattr("demix_jax.classifier.train._train_member", fake_member)
     monkeypatch.setattr("demix_jax.classifier.train.calibrate", fake_calibrate)
@@ -278,6 +297,14 @@ def test_two_tables_are_needed():
         fit_classifier([fabricated_world(0), fabricated_world(1, table="table 0")], seed=0)
 
 
+class Known:
+    """A classifier whose one network says what the vectors hold."""
+
+    def read(self, vectors, signals, facts, probes):
+        known = (None, None) if probes is None else (probes.vectors, probes.truth)
+        return vectors[None], [TableLevel.of(vectors, *known)]
+
+
 def test_calibration_recovers_a_known_logistic():
     rng = np.random.default_rng(0)
     slope, offset = np.array([1.7, 0.6, 2.5]), np.array([-1.0, 0.5, -2.0])
@@ -287,14 +314,11 @@ def test_calibration_recovers_a_known_logistic():
         truth = rng.random((size, 3)) < expit(slope * z + offset)
         worlds.append(World((View(z, z),), truth, np.zeros(4), f"{size}"))
 
-    class Known:
-        def logits(self, vectors, signals, facts):
-            return vectors[None]
-
-    got_slope, got_table_slope, got_offset = calibrate(Known(), worlds)
-    np.testing.assert_allclose(got_slope, slope, rtol=0.1)
-    np.testing.assert_allclose(got_offset, offset, atol=0.15)
-    assert got_table_slope.tolist() == [0, 0, 0]  # two tables cannot tell
+    plain, probed = calibrate([(Known(), worlds)])
+    np.testing.assert_allclose(plain[:, 1], slope, rtol=0.1)
+    np.testing.assert_allclose(plain[:, 0], offset, atol=0.15)
+    assert not plain[:, 2:].any()  # two tables cannot tell
+    np.testing.assert_array_equal(probed, np.eye(NUM_INPUTS)[[1] * 3])  # no probes
 
 
 def test_calibration_undoes_rates_that_were_drawn_together():
@@ -307,17 +331,14 @@ def test_calibration_undoes_rates_that_were_drawn_together():
         z = (own + 0.4 * level).astype(np.float32)  # the network saw less than half of how bad the table is
         worlds.append(World((View(z, z),), truth, np.zeros(4), f"{number}"))
 
-    class Known:
-        def logits(self, vectors, signals, facts):
-            return vectors[None]
-
-    found = calibrate(Known(), worlds)
-    slope, table_slope, offset = found
+    found = calibrate([(Known(), worlds)])
+    offset, slope, table_slope = found.plain[:, :3].T
     np.testing.assert_allclose(slope, 1.0, atol=0.15)
     np.testing.assert_allclose(table_slope, 1.5, atol=0.4)  # 1 = 0.4 (1 + 1.5)
     np.testing.assert_allclose(offset, 0.0, atol=0.3)
     for world in worlds:
-        rates = found.probability(world.views[0].signals).mean(axis=0)
+        z = world.views[0].signals
+        rates = found.probability(z[None], [TableLevel.of(z, None, None)]).mean(axis=0)
         assert np.abs(rates - world.truth.mean(axis=0)).max() < 0.15
 
 
@@ -326,12 +347,31 @@ def test_calibration_leaves_a_type_that_never_occurs_as_it_is():
     truth = np.zeros((100, 3), bool)
     truth[:, 0] = z[:, 0] > 0.3
 
-    class Known:
-        def logits(self, vectors, signals, facts):
-            return vectors[None]
+    plain, _ = calibrate([(Known(), [World((View(z, z),), truth, np.zeros(4), "t")])])
+    assert plain[1:, 1].tolist() == [1, 1] and plain[1:, 0].tolist() == [0, 0] and plain[0, 1] > 1
 
-    slope, _, offset = calibrate(Known(), [World((View(z, z),), truth, np.zeros(4), "t")])
-    assert slope[1:].tolist() == [1, 1] and offset[1:].tolist() == [0, 0] and slope[0] > 1
+
+def test_probes_tell_how_many_rows_are_wrong_where_the_logits_alone_do_not():
+    rng = np.random.default_rng(0)
+    worlds = []
+    for number in range(40):
+        rate, easy = rng.uniform(0, 0.4), rng.uniform(1, 4)
+        truth = rng.random((500, 3)) < rate
+        z = rng.normal(0, 1, (500, 3)) + easy * truth + rng.normal(0, 2)
+        level = z[~truth].mean()
+        of_probes = (rng.normal(level + easy, 1, (300, 3))).astype(np.float32)
+        kinds = np.arange(300)[:, None] % 2 == np.arange(3)
+        world = World((View(z, z, Probes(of_probes, of_probes, kinds)),), truth, np.zeros(4), f"{number}")
+        worlds.append(world)
+    found = calibrate([(Known(), worlds)])
+    errors = {}
+    for name, probed in (("plain", False), ("probed", True)):
+        guesses = []
+        for world in worlds:
+            logits, levels = Known().read(*world.views[0][:2], None, world.views[0].probes if probed else None)
+            guesses.append(found.probability(logits, levels).mean(axis=0)[:2] - world.truth.mean(axis=0)[:2])
+        errors[name] = np.sqrt(np.mean(np.square(guesses)))
+    assert errors["probed"] < 0.6 * errors["plain"]
 
 
 # Prediction
@@ -340,7 +380,7 @@ def test_calibration_leaves_a_type_that_never_occurs_as_it_is():
 def test_order_and_number_of_validation_samples(trained):
     classifier, _ = trained
     world = fabricated_world(7)
-    vectors, signals = world.views[0]
+    vectors, signals, _ = world.views[0]
     want = classifier.logits(vectors, signals, world.facts)
     order = np.random.default_rng(0).permutation(vectors.shape[1])
     np.testing.assert_allclose(classifier.logits(vectors[:, order], signals, world.facts), want, atol=2e-3)
@@ -354,10 +394,10 @@ def test_order_and_number_of_validation_samples(trained):
 def test_blocks_make_no_difference(trained, monkeypatch):
     classifier, _ = trained
     world = fabricated_world(7)
-    want = classifier.logits(*world.views[0], world.facts)
+    want = classifier.logits(*world.views[0][:2], world.facts)
     counts = []
     monkeypatch.setattr(module, "_BLOCK", 64)
-    got = classifier.logits(*world.views[0], world.facts, on_block=counts.append)
+    got = classifier.logits(*world.views[0][:2], world.facts, on_block=counts.append)
     assert counts == [64, 64, 64, 8]
     np.testing.assert_allclose(got, want, atol=1e-4)
 
@@ -365,11 +405,47 @@ def test_blocks_make_no_difference(trained, monkeypatch):
 def test_probability_is_the_mean_log_odds_of_calibrated_members(trained):
     classifier, _ = trained
     world = fabricated_world(7)
-    z = classifier.logits(*world.views[0], world.facts)
-    of_table = [z[g].mean(axis=0) * classifier.table_slope[g] + classifier.offset[g] for g in range(2)]
-    log_odds = np.mean([z[g] * classifier.slope[g] + of_table[g] for g in range(2)], axis=0)
+    z = classifier.logits(*world.views[0][:2], world.facts)
+    offset, slope, table_slope = classifier.plain[:, :3].T
+    log_odds = np.mean([z[g] * slope + z[g].mean(axis=0) * table_slope + offset for g in range(2)], axis=0)
     want = expit(np.clip(log_odds, -10, 10))
-    np.testing.assert_allclose(classifier.predict(*world.views[0], world.facts), want, rtol=1e-4)
+    np.testing.assert_allclose(classifier.predict(*world.views[0][:2], world.facts), want, rtol=1e-4)
+
+
+def test_densities_around_a_row_are_those_of_a_gaussian_kernel():
+    rng = np.random.default_rng(0)
+    places, among = rng.normal(size=(5, 2, 3)), rng.normal(size=(7, 2, 3))
+    squared = np.square(places[:, None] - among[None]).sum(axis=-1)
+    want = np.log(np.exp(-0.5 * squared).mean(axis=1))
+    got = log_density(jnp.asarray(places), jnp.asarray(among))
+    np.testing.assert_allclose(got, -6 * np.tanh(want / -6), atol=1e-4)
+
+
+def test_the_mixture_finds_how_many_rows_are_like_the_probes():
+    rng = np.random.default_rng(0)
+    for share in (0.0, 0.1, 0.3):
+        wrong = rng.random(4_000) < share
+        scores = rng.normal(0, 1, 4_000) + 3.5 * wrong
+        mixture = Mixture.fit(scores, rng.normal(3.5, 1, 256))
+        assert mixture.share == pytest.approx(share, abs=0.05)
+        ratio = mixture.of_scores(np.array([-1.0, 1.75, 3.5]))
+        assert (np.diff(ratio) > 0).all()
+    assert ratio[0] < -1 and ratio[2] == pytest.approx(-np.log(0.3), abs=0.3)
+
+
+def test_a_mixture_of_equal_scores_tells_nothing():
+    mixture = Mixture.fit(np.zeros(50), np.zeros(20))
+    assert mixture.share == 1 and np.allclose(mixture.of_scores(np.zeros(3)), 0, atol=1e-6)
+
+
+def test_further_rows_are_judged_as_rows_of_the_table(trained):
+    classifier, _ = trained
+    world = fabricated_world(7)
+    vectors, signals, probes = world.views[0]
+    verdict = classifier.judge(vectors, signals, world.facts, probes)
+    np.testing.assert_allclose(verdict.of_more(vectors[:9], signals[:9]), verdict.probability[:9], atol=1e-5)
+    without = classifier.judge(vectors, signals, world.facts).probability
+    assert np.abs(verdict.probability - without).max() > 1e-3, "probes have a say"
 
 
 # Files
@@ -384,13 +460,15 @@ def test_a_saved_classifier_predicts_the_same_to_the_last_bit(trained, tmp_path)
     assert loaded.card == classifier.card and loaded.fingerprint == classifier.fingerprint
     world = fabricated_world(3)
     for view in world.views:
-        np.testing.assert_array_equal(loaded.predict(*view, world.facts), classifier.predict(*view, world.facts))
+        np.testing.assert_array_equal(
+            loaded.predict(*view[:2], world.facts), classifier.predict(*view[:2], world.facts)
+        )
 
 
 def test_the_fingerprint_follows_the_weights(trained):
     classifier, _ = trained
     assert dataclasses.replace(classifier, card={"other": 1}).fingerprint == classifier.fingerprint
-    moved = dataclasses.replace(classifier, offset=classifier.offset + 1e-3)
+    moved = dataclasses.replace(classifier, plain=classifier.plain + 1e-3)
     assert moved.fingerprint != classifier.fingerprint
 
 
@@ -430,5 +508,7 @@ def test_an_uncalibrated_network_predicts_its_own_probability(trained):
     mean, scale = np.zeros(len(SIGNALS), np.float32), np.ones(len(SIGNALS), np.float32)
     single = ErrorClassifier.single(classifier.config, params, mean, scale)
     world = fabricated_world(1)
-    z = single.logits(*world.views[0], world.facts)
-    np.testing.assert_allclose(single.predict(*world.views[0], world.facts), expit(np.clip(z[0], -10, 10)), rtol=1e-4)
+    z = single.logits(*world.views[0][:2], world.facts)
+    np.testing.assert_allclose(
+        single.predict(*world.views[0][:2], world.facts), expit(np.clip(z[0], -10, 10)), rtol=1e-4
+    )

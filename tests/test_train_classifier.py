@@ -127,5 +127,5 @@ def test_from_tables_to_a_file_that_predicts(tmp_path):
     loaded = load_classifier(tmp_path / "c.safetensors")
     assert loaded.card["tables"] == ["t0", "t1"]
     world = fabricated_world(0)
-    probability = loaded.predict(*world.views[0], world.facts)
+    probability = loaded.predict(*world.views[0][:2], world.facts)
     assert probability.shape == (200, 3) and np.isfinite(probability).all()

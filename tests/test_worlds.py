@@ -122,6 +122,13 @@ def test_a_world_has_two_views_of_the_same_rows(made):
         assert view.vectors.shape[1] <= SET_SIZE and view.vectors.dtype == np.float16
         assert view.signals.shape == (num_rows, len(SIGNALS))
         assert np.isfinite(view.vectors).all() and np.isfinite(view.signals).all()
+        probes = view.probes
+        assert probes.truth.shape == (len(probes.signals), len(ERROR_TYPES)) and len(probes.vectors) == len(
+            probes.truth
+        )
+        assert probes.truth[:, :2].any(axis=0).all() and not probes.truth[:, 2].any()
+        assert probes.signals.shape[1:] == view.signals.shape[1:] and np.isfinite(probes.signals).all()
+        assert probes.vectors.shape == (len(probes.truth), *view.vectors.shape[1:])
     first, second = world.views
     cells = [SIGNALS.index(name) for name in ("surprise_1st", "tree_log_p", "rule0_log_ratio")]
     np.testing.assert_array_equal(first.signals[:, cells], second.signals[:, cells])
@@ -139,6 +146,8 @@ def test_a_saved_world_is_read_back_as_it_was(made, tmp_path):
     for got, want in zip(loaded.views, world.views, strict=True):
         np.testing.assert_array_equal(got.vectors, want.vectors)
         np.testing.assert_array_equal(got.signals, want.signals)
+        for mine, theirs in zip(got.probes, want.probes, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
     assert [path.name for path in tmp_path.iterdir()] == ["w.npz"]
 
 

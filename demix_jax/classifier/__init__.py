@@ -2,7 +2,7 @@
 
 from demix_jax.classifier.classifier import ErrorClassifier, Verdict, load_classifier
 from demix_jax.classifier.examples import Interventions, View, World
-from demix_jax.classifier.inputs import table_facts
+from demix_jax.classifier.inputs import Probes, table_facts
 from demix_jax.classifier.model import NetworkConfig
 from demix_jax.classifier.train import TrainingOptions, fit_classifier
 
@@ -10,6 +10,7 @@ __all__ = [
     "ErrorClassifier",
     "Interventions",
     "NetworkConfig",
+    "Probes",
     "TrainingOptions",
     "Verdict",
     "View",

@@ -16,10 +16,10 @@ import numpy as np
 
 from demix_jax.cache import map_parts
 from demix_jax.checks import InputError
-from demix_jax.classifier.calibration import Calibration
+from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel
 from demix_jax.classifier.decision import thresholds
-from demix_jax.classifier.inputs import signal_inputs
-from demix_jax.classifier.model import ErrorNetwork, NetworkConfig
+from demix_jax.classifier.inputs import Probes, signal_inputs
+from demix_jax.classifier.model import Context, ContextInputs, ErrorNetwork, NetworkConfig
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.signals import SIGNALS
 from demix_jax.vectors import CHANNELS
@@ -29,10 +29,11 @@ PyTree = Any
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
 _CONTEXT_ROWS = 2_048  # rows that stand for the whole table
 _NUM_ELEMENTS = 48  # validation samples of a vector that are looked at: with 128, log losses differ by less than 0.0005
+_CONTEXT_PROBES = 256  # of either kind
 _BLOCK = 2_048
 _ROWS_IN_CACHE = 128
-_OWN_ARRAYS = ("signal_mean", "signal_scale", "slope", "table_slope", "offset", "floor")
-_FORMAT = "demix_jax error classifier 2"
+_OWN_ARRAYS = ("signal_mean", "signal_scale", "plain", "probed", "floor")
+_FORMAT = "demix_jax error classifier 3"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class ErrorClassifier:
       config: sizes of the networks.
       params: parameters of G networks, stacked on a leading axis.
       signal_mean, signal_scale: f32[F], standardisation of the signals.
-      slope, table_slope, offset: f32[G, 3], calibration of each network's logits, see `Calibration`.
+      plain, probed: f32[3, 6], calibration of the networks' logits, see `Calibration`.
       floor: f32[3], no row less probable than that is flagged, however the rest of its table looks.
       card: what it was trained on and how.
     """
@@ -52,9 +53,8 @@ class ErrorClassifier:
     params: PyTree
     signal_mean: np.ndarray
     signal_scale: np.ndarray
-    slope: np.ndarray
-    table_slope: np.ndarray
-    offset: np.ndarray
+    plain: np.ndarray
+    probed: np.ndarray
     floor: np.ndarray
     card: dict
     name: str = "default"
@@ -63,26 +63,36 @@ class ErrorClassifier:
     def single(cls, config: NetworkConfig, params: PyTree, mean: np.ndarray, scale: np.ndarray) -> ErrorClassifier:
         """One network without calibration."""
         params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
-        shape = (1, len(ERROR_TYPES))
-        ones, zeros = np.ones(shape, np.float32), np.zeros(shape, np.float32)
-        return cls(config, params, mean, scale, ones, zeros, zeros, zeros[0], {})
+        as_is = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
+        as_is[:, 1] = 1.0
+        return cls(config, params, mean, scale, as_is, as_is, np.zeros(len(ERROR_TYPES), np.float32), {})
 
-    def of_table(self, signals: np.ndarray, facts: np.ndarray) -> TableClassifier:
+    def of_table(self, signals: np.ndarray, facts: np.ndarray, probes: Probes | None = None) -> TableClassifier:
         """What classifies rows of the table with these signals f32[N, F], or f32[R, F] of a sample of its rows.
 
         Args:
-          facts: f32[T], see `table_facts`.
+          facts: f32[T], see `table_facts`. probes: of the same table.
         """
         among = np.sort(signals, axis=0)
         sample = np.random.default_rng(0).permutation(len(signals))[:_CONTEXT_ROWS]
         inputs = signal_inputs(signals[sample], self.signal_mean, self.signal_scale, among)
-        return TableClassifier(self, among, _context(self.config, self.params, inputs, facts))
+        if probes is None:
+            of_probes = [np.zeros((1, inputs.shape[1]), np.float32)] * 2
+        else:
+            of_kinds = (np.resize(np.flatnonzero(probes.truth[:, t]), _CONTEXT_PROBES) for t in (0, 1))
+            of_probes = [
+                signal_inputs(probes.signals[kind], self.signal_mean, self.signal_scale, among) for kind in of_kinds
+            ]
+        has_probes = np.float32(probes is not None)
+        context = ContextInputs(inputs, *of_probes, has_probes, facts)
+        return TableClassifier(self, among, _context(self.config, self.params, context))
 
     def logits(
         self,
         vectors: np.ndarray,
         signals: np.ndarray,
         facts: np.ndarray,
+        probes: Probes | None = None,
         *,
         on_block: Callable[[int], None] = lambda rows: None,
     ) -> np.ndarray:
@@ -92,37 +102,53 @@ class ErrorClassifier:
           vectors: f16[N, S, C], any S ≥ 1. signals: f32[N, F]. facts: f32[T], see `table_facts`.
           on_block: called with the number of rows done.
         """
-        return self.of_table(signals, facts).logits(vectors, signals, on_block=on_block)
+        return self.of_table(signals, facts, probes).logits(vectors, signals, on_block=on_block)
 
     def predict(
         self,
         vectors: np.ndarray,
         signals: np.ndarray,
         facts: np.ndarray,
+        probes: Probes | None = None,
         *,
         on_block: Callable[[int], None] = lambda rows: None,
     ) -> np.ndarray:
         """Calibrated probabilities f32[N, 3] in the order of ERROR_TYPES; arguments as for `logits`."""
-        return self.judge(vectors, signals, facts, on_block=on_block).probability
+        return self.judge(vectors, signals, facts, probes, on_block=on_block).probability
 
     def judge(
         self,
         vectors: np.ndarray,
         signals: np.ndarray,
         facts: np.ndarray,
+        probes: Probes | None = None,
         *,
         on_block: Callable[[int], None] = lambda rows: None,
     ) -> Verdict:
         """Probabilities and thresholds, and what judges further rows of the same table; arguments as for `logits`."""
-        table = self.of_table(signals, facts)
+        table = self.of_table(signals, facts, probes)
         logits = table.logits(vectors, signals, on_block=on_block)
-        probability = self.calibration.probability(logits)
-        return Verdict(probability, thresholds(probability, self.floor), table, logits.mean(axis=1))
+        levels = table.levels(logits, probes)
+        probability = self.calibration.probability(logits, levels)
+        return Verdict(probability, thresholds(probability, self.floor), table, levels)
+
+    def read(
+        self, vectors: np.ndarray, signals: np.ndarray, facts: np.ndarray, probes: Probes | None = None
+    ) -> tuple[np.ndarray, list[TableLevel]]:
+        """Uncalibrated logits f32[G, N, 3], and what each network makes of the table; arguments as for `logits`."""
+        table = self.of_table(signals, facts, probes)
+        logits = table.logits(vectors, signals)
+        return logits, table.levels(logits, probes)
+
+    @property
+    def num_networks(self) -> int:
+        """G."""
+        return len(jax.tree.leaves(self.params)[0])
 
     @property
     def calibration(self) -> Calibration:
         """From the logits of the G networks to one probability."""
-        return Calibration(self.slope, self.table_slope, self.offset)
+        return Calibration(self.plain, self.probed)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all."""
@@ -166,7 +192,7 @@ class TableClassifier:
 
     classifier: ErrorClassifier
     among: np.ndarray
-    context: jax.Array
+    context: Context
 
     def logits(
         self, vectors: np.ndarray, signals: np.ndarray, *, on_block: Callable[[int], None] = lambda rows: None
@@ -176,7 +202,7 @@ class TableClassifier:
         inputs = signal_inputs(signals, known.signal_mean, known.signal_scale, self.among)
         vectors = vectors[:, :_NUM_ELEMENTS]
         num_rows = len(inputs)
-        result = np.empty((len(known.slope), num_rows, len(ERROR_TYPES)), np.float32)
+        result = np.empty((known.num_networks, num_rows, len(ERROR_TYPES)), np.float32)
         size = min(_BLOCK, -(-num_rows // _ROWS_IN_CACHE) * _ROWS_IN_CACHE)
         for start in range(0, num_rows, size):
             rows = np.arange(start, min(start + size, num_rows))
@@ -186,23 +212,30 @@ class TableClassifier:
             on_block(len(rows))
         return result
 
+    def levels(self, logits: np.ndarray, probes: Probes | None) -> list[TableLevel]:
+        """What each network makes of the table, given the logits f32[G, N, 3] of its rows."""
+        if probes is None:
+            return [TableLevel.of(of_rows, None, None) for of_rows in logits]
+        of_probes = self.logits(probes.vectors, probes.signals)
+        return [TableLevel.of(*both, probes.truth) for both in zip(logits, of_probes, strict=True)]
+
 
 class Verdict(NamedTuple):
     """What a classifier says of N rows of a table, all or a sample, and what it says of others by these.
 
     probability: f32[N, 3] in the order of ERROR_TYPES. threshold: f64[3], rows at least as probable are flagged.
-    table: knows the table. mean_logits: f32[G, 3], of the N rows.
+    table: knows the table. levels: what each network makes of it.
     """
 
     probability: np.ndarray
     threshold: np.ndarray
     table: TableClassifier
-    mean_logits: np.ndarray
+    levels: list[TableLevel]
 
     def of_more(self, vectors: np.ndarray, signals: np.ndarray) -> np.ndarray:
         """Probabilities f32[n, 3] of n further rows, vectors f16[n, S, C] and signals f32[n, F]."""
         logits = self.table.logits(vectors, signals)
-        return self.table.classifier.calibration.probability(logits, self.mean_logits)
+        return self.table.classifier.calibration.probability(logits, self.levels)
 
 
 def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
@@ -243,9 +276,9 @@ def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _context(config, params, signals, facts):
+def _context(config, params, inputs):
     network = ErrorNetwork(config)
-    return jax.vmap(lambda member: network.apply(member, signals, facts, method=ErrorNetwork.context))(params)
+    return jax.vmap(lambda member: network.apply(member, inputs, method=ErrorNetwork.context))(params)
 
 
 @functools.partial(jax.jit, static_argnums=0)

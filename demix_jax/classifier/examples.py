@@ -7,19 +7,25 @@ from typing import NamedTuple
 import flax.struct
 import numpy as np
 
-from demix_jax.classifier.inputs import signal_inputs
+from demix_jax.classifier.inputs import Probes, signal_inputs
+from demix_jax.classifier.model import ContextInputs
 from demix_jax.evidence.signals import FEATURE_SIGNALS, SIGNALS
 
 # Standard deviation of what is added to each absolute signal, to all rows of a table at once: how likely its labels or
 # how strong its rules are must not tell which table it is. Feature errors do show in the level; ranks have none.
+_SHARE_WITHOUT_PROBES = 0.1
 _LEVEL_NOISE = np.array([0.2 if name in FEATURE_SIGNALS else 0.45 for name in SIGNALS] + [0.0] * len(SIGNALS))
 
 
 class View(NamedTuple):
-    """One description of a world's N rows, by one task model: vectors f16[N, S, C], signals f32[N, F]."""
+    """One description of a world's N rows, by one task model: vectors f16[N, S, C], signals f32[N, F].
+
+    probes: errors put into the same table, described by the same model, where there are any.
+    """
 
     vectors: np.ndarray
     signals: np.ndarray
+    probes: Probes | None = None
 
 
 class World(NamedTuple):
@@ -56,23 +62,22 @@ class Batch(NamedTuple):
     """W worlds of R rows, each seen twice.
 
     vectors: f16[2, W, R, S, C]. mask: bool[2, W, S], validation samples that are present.
-    signals: f32[2, W, R, 2F]. context: f32[2, W, K, 2F], signals of K rows that stand for the world's table.
-    facts: f32[W, T]. truth: f32[W, R, 3].
+    signals: f32[2, W, R, 2F]. context: with leading axes [2, W]. truth: f32[W, R, 3].
     """
 
     vectors: np.ndarray
     mask: np.ndarray
     signals: np.ndarray
-    context: np.ndarray
-    facts: np.ndarray
+    context: ContextInputs
     truth: np.ndarray
 
 
 class _Variant(NamedTuple):
-    """Rows of a world at one mix of error rates, with the signals of every view as ranked within that mix."""
+    """Rows of a world at one mix of error rates, with the signals of every view, and of probes, as ranked within it."""
 
     rows: np.ndarray
     signals: list[np.ndarray]
+    probes: list[np.ndarray] | None
 
 
 class ExampleSampler:
@@ -83,7 +88,7 @@ class ExampleSampler:
       worlds: the training worlds.
       mean, scale: f32[F], standardisation of the signals.
       interventions: which of them to apply.
-      num_worlds, num_rows, set_size, num_context: W, R, S and K of a batch.
+      num_worlds, num_rows, set_size, num_context, num_probes: W, R, S, K and P of a batch.
       num_variants: mixes of error rates made of each world under that intervention, its own among them.
     """
 
@@ -99,10 +104,12 @@ class ExampleSampler:
         num_rows: int = 80,
         set_size: int = 32,
         num_context: int = 384,
+        num_probes: int = 96,
         num_variants: int = 3,
     ):
         self.rng, self.worlds, self.interventions = rng, worlds, interventions
-        self.num_worlds, self.num_rows, self.set_size, self.num_context = num_worlds, num_rows, set_size, num_context
+        self.num_worlds, self.num_rows, self.set_size = num_worlds, num_rows, set_size
+        self.num_context, self.num_probes = num_context, num_probes
         count = num_variants if interventions.change_rates else 1
         self.variants = [[self._variant(world, mean, scale, natural=v == 0) for v in range(count)] for world in worlds]
         _, inverse, sizes = np.unique([w.table for w in worlds], return_inverse=True, return_counts=True)
@@ -112,9 +119,10 @@ class ExampleSampler:
     def draw(self) -> Batch:
         """One batch."""
         picked = self.rng.choice(len(self.worlds), self.num_worlds, p=self.weight)
-        vectors, mask, signals, context, facts, truth = zip(*map(self._world, picked), strict=True)
-        vectors, mask, signals, context = (np.stack(parts, axis=1) for parts in (vectors, mask, signals, context))
-        return Batch(vectors, mask, signals, context, np.stack(facts), np.stack(truth))
+        vectors, mask, signals, context, truth = zip(*map(self._world, picked), strict=True)
+        vectors, mask, signals = (np.stack(parts, axis=1) for parts in (vectors, mask, signals))
+        stacked = ContextInputs(*(np.stack(parts, axis=1) for parts in zip(*context, strict=True)))
+        return Batch(vectors, mask, signals, stacked, np.stack(truth))
 
     def _world(self, index: int):
         world, rng = self.worlds[index], self.rng
@@ -123,17 +131,33 @@ class ExampleSampler:
         rows = variant.rows[picked]
         first = rng.integers(len(world.views))
         second = rng.integers(len(world.views)) if self.interventions.swap_models else first
-        vectors, masks, signals, context = [], [], [], []
+        vectors, masks, signals, contexts = [], [], [], []
         stand_in = rng.integers(len(variant.rows), size=self.num_context)
+        probes = self._probes(world.views[first].probes)
         for view in (first, second):
             columns, mask = self._validation_subset(world.views[view].vectors.shape[1])
             vectors.append(world.views[view].vectors[rows[:, None], columns])
             masks.append(mask)
             level = rng.normal(0, _LEVEL_NOISE).astype(np.float32)
             signals.append(variant.signals[view][picked] + level)
-            context.append(variant.signals[view][stand_in] + level)
+            of_rows = variant.signals[view][stand_in] + level
+            if probes is None:
+                of_probes, has_probes = [np.zeros((self.num_probes, of_rows.shape[1]), np.float32)] * 2, 0.0
+            else:
+                of_probes, has_probes = [variant.probes[view][kind] + level for kind in probes], 1.0
+            contexts.append((of_rows, *of_probes, np.float32(has_probes), world.facts))
         truth = world.truth[rows].astype(np.float32)
-        return np.stack(vectors), np.stack(masks), np.stack(signals), np.stack(context), world.facts, truth
+        context = tuple(np.stack(parts) for parts in zip(*contexts, strict=True))
+        return np.stack(vectors), np.stack(masks), np.stack(signals), context, truth
+
+    def _probes(self, probes: Probes | None) -> list[np.ndarray] | None:
+        """Numbers i[P] of probes with a label error and with a feature error; None where there are none to look at.
+
+        One world in ten is shown without its probes, for tables that cannot have any.
+        """
+        if probes is None or self.rng.random() < _SHARE_WITHOUT_PROBES:
+            return None
+        return [self.rng.choice(np.flatnonzero(probes.truth[:, t]), self.num_probes) for t in (0, 1)]
 
     def _validation_subset(self, available: int) -> tuple[np.ndarray, np.ndarray]:
         """Columns i[S] to look at, and bool[S] of those that count; without the intervention the first ones."""
@@ -153,4 +177,10 @@ class ExampleSampler:
             rows = rows[self.rng.random(len(rows)) < chance / chance.max()]
             if len(rows) < 50:
                 rows = np.arange(len(world.truth))
-        return _Variant(rows, [signal_inputs(view.signals[rows], mean, scale) for view in world.views])
+        signals, probes = [], []
+        for view in world.views:
+            of_rows = view.signals[rows]
+            signals.append(signal_inputs(of_rows, mean, scale))
+            if view.probes is not None:
+                probes.append(signal_inputs(view.probes.signals, mean, scale, np.sort(of_rows, axis=0)))
+        return _Variant(rows, signals, probes or None)

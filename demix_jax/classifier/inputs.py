@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from demix_jax.evidence.signals import mean_ranks
 
 NUM_TABLE_FACTS = 4
+
+
+class Probes(NamedTuple):
+    """P rows of a table into which errors were put on purpose: what an error looks like there.
+
+    vectors: f16[P, S, C]. signals: f32[P, F]. truth: bool[P, 3], a label error or a feature error in each; there are
+    some of both.
+    """
+
+    vectors: np.ndarray
+    signals: np.ndarray
+    truth: np.ndarray
 
 
 def signal_inputs(

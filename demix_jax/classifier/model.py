@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import flax.linen as nn
 import flax.struct
 import jax
@@ -11,6 +13,8 @@ from demix_jax.classifier.layers import ISAB, PMA, masked_mean_and_std
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.signals import NUM_RULES, NUM_WITHOUT, RULE_SIGNALS, SIGNALS, WITHOUT_SIGNALS
 
+_LEAST_DENSITY = -6.0  # nats; farther away there is nothing to tell apart
+
 
 @flax.struct.dataclass
 class NetworkConfig:
@@ -18,7 +22,7 @@ class NetworkConfig:
 
     width, num_heads: of set elements and attention. num_isabs, num_points: induced attention blocks between validation
       samples, and their inducing points; the paper has two of 128-wide blocks with 32 points. num_seeds: pooling seeds.
-    hidden: width of everything per row.
+    hidden: width of everything per row. num_spaces, num_dimensions: where densities of rows and probes are estimated.
     use_vectors, use_signals, use_context: parts that an ablation may switch off.
     """
 
@@ -28,6 +32,8 @@ class NetworkConfig:
     num_points: int = flax.struct.field(pytree_node=False, default=8)
     num_seeds: int = flax.struct.field(pytree_node=False, default=2)
     hidden: int = flax.struct.field(pytree_node=False, default=160)
+    num_spaces: int = flax.struct.field(pytree_node=False, default=8)
+    num_dimensions: int = flax.struct.field(pytree_node=False, default=8)
     use_vectors: bool = flax.struct.field(pytree_node=False, default=True)
     use_signals: bool = flax.struct.field(pytree_node=False, default=True)
     use_context: bool = flax.struct.field(pytree_node=False, default=True)
@@ -89,11 +95,45 @@ def _rule_inputs(signals: jax.Array, rule: int) -> jax.Array:
     return jnp.concatenate([signals[..., jnp.array(both)], extra], axis=-1)
 
 
+class States(NamedTuple):
+    """What a network makes of n rows: f32[n, hidden], and where they lie in its spaces f32[n, spaces, dimensions]."""
+
+    hidden: jax.Array
+    place: jax.Array
+
+
+class Context(NamedTuple):
+    """What a network makes of a table: f32[hidden], and where K of its rows and P probes of each kind lie.
+
+    rows, label_probes, feature_probes: f32[K or P, spaces, dimensions]. has_probes: f32[], 0 or 1.
+    """
+
+    hidden: jax.Array
+    rows: jax.Array
+    label_probes: jax.Array
+    feature_probes: jax.Array
+    has_probes: jax.Array
+
+
+class ContextInputs(NamedTuple):
+    """What a context is made of: f32[K, 2F] of some rows, f32[P, 2F] of probes with either error, facts f32[T].
+
+    has_probes: f32[], 0 where there are no probes, and those given do not count.
+    """
+
+    rows: jax.Array
+    label_probes: jax.Array
+    feature_probes: jax.Array
+    has_probes: jax.Array
+    facts: jax.Array
+
+
 class ErrorNetwork(nn.Module):
     """Multi-label classifier of rows: embedding and three logits per row.
 
     Three steps, so that tables of any length can be classified in blocks: `row_states`, then `context`
-    from a sample of the table's rows, then `classify`.
+    from a sample of the table's rows and from probes, then `classify`, which among other things estimates how densely
+    rows and probes lie around a row.
     """
 
     config: NetworkConfig
@@ -104,12 +144,13 @@ class ErrorNetwork(nn.Module):
         self.signal_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
         self.row_layer = nn.Dense(c.hidden)
         self.context_layers = [nn.Dense(c.hidden) for _ in range(3)]
+        self.place_layer = nn.DenseGeneral((c.num_spaces, c.num_dimensions))
         self.head_layers = [nn.Dense(c.hidden), nn.Dense(c.hidden)]
         self.logits = nn.Dense(len(ERROR_TYPES))
         self.drop = nn.Dropout(0.2)
 
-    def row_states(self, vectors, mask, signals, *, deterministic: bool = True) -> jax.Array:
-        """f32[n, S, C], bool[n, S], f32[n, 2F] -> f32[n, hidden]."""
+    def row_states(self, vectors, mask, signals, *, deterministic: bool = True) -> States:
+        """f32[n, S, C], bool[n, S], f32[n, 2F] -> States of n rows."""
         parts = []
         if self.config.use_vectors:
             parts.append(self.set_encoder(vectors, mask))
@@ -118,28 +159,58 @@ class ErrorNetwork(nn.Module):
             for layer in self.signal_layers:
                 hidden = self.drop(nn.relu(layer(hidden)), deterministic=deterministic)
             parts += [hidden, self.rule_encoder(signals)]
-        return nn.relu(self.row_layer(jnp.concatenate(parts, axis=-1)))
+        state = nn.relu(self.row_layer(jnp.concatenate(parts, axis=-1)))
+        return States(state, self.place_layer(self._looked_at(signals)))
 
-    def context(self, signals: jax.Array, facts: jax.Array) -> jax.Array:
-        """What a table is like: signals f32[n, F] of some of its rows, and facts about it f32[T] -> f32[hidden]."""
-        hidden = signals
+    def _looked_at(self, signals: jax.Array) -> jax.Array:
+        """f32[n, 2F] -> f32[n, hidden], the same for rows of a table and for those that stand for it."""
         for layer in self.context_layers[:2]:
-            hidden = nn.relu(layer(hidden))
-        variance = hidden.var(axis=0)
-        varies = variance > 0  # the root has no derivative at 0, where a unit is silent for all rows
-        spread = jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1.0)), 0.0)
-        pooled = jnp.concatenate([hidden.mean(axis=0), spread, facts]) * self.config.use_context
-        return nn.relu(self.context_layers[2](pooled))
+            signals = nn.relu(layer(signals))
+        return signals
 
-    def classify(self, states, context, *, deterministic: bool = True) -> tuple[jax.Array, jax.Array]:
-        """f32[n, hidden], f32[hidden] -> embedding f32[n, hidden], logits f32[n, 3]."""
-        spread = jnp.broadcast_to(context, (*states.shape[:-1], context.shape[-1]))
-        hidden = nn.relu(self.head_layers[0](jnp.concatenate([states, spread], axis=-1)))
+    def context(self, inputs: ContextInputs) -> Context:
+        """What a table is like."""
+        rows, label_probes, feature_probes = (self._looked_at(part) for part in inputs[:3])
+        of_probes = [_mean_and_spread(part) * inputs.has_probes for part in (label_probes, feature_probes)]
+        pooled = jnp.concatenate([_mean_and_spread(rows), *of_probes, inputs.has_probes[None], inputs.facts])
+        hidden = nn.relu(self.context_layers[2](pooled * self.config.use_context))
+        places = (self.place_layer(part) for part in (rows, label_probes, feature_probes))
+        return Context(hidden, *places, inputs.has_probes)
+
+    def classify(self, states: States, context: Context, *, deterministic: bool = True) -> tuple[jax.Array, jax.Array]:
+        """States and Context -> embedding f32[n, hidden], logits f32[n, 3]."""
+        spread = jnp.broadcast_to(context.hidden, (*states.hidden.shape[:-1], context.hidden.shape[-1]))
+        around = [log_density(states.place, context.rows)]
+        for probes in (context.label_probes, context.feature_probes):
+            around.append(log_density(states.place, probes) * context.has_probes)
+        around = [part * self.config.use_context for part in around]
+        hidden = nn.relu(self.head_layers[0](jnp.concatenate([states.hidden, spread, *around], axis=-1)))
         hidden = self.drop(hidden, deterministic=deterministic)
         embedding = self.head_layers[1](hidden)
         return embedding, self.logits(nn.relu(embedding))
 
-    def __call__(self, vectors, mask, signals, context_signals, facts, *, deterministic: bool = True):
+    def __call__(self, vectors, mask, signals, context: ContextInputs, *, deterministic: bool = True):
         """All three steps -> (embedding, logits)."""
         states = self.row_states(vectors, mask, signals, deterministic=deterministic)
-        return self.classify(states, self.context(context_signals, facts), deterministic=deterministic)
+        return self.classify(states, self.context(context), deterministic=deterministic)
+
+
+def _mean_and_spread(hidden: jax.Array) -> jax.Array:
+    """f32[n, H] -> f32[2H], over the rows."""
+    variance = hidden.var(axis=0)
+    varies = variance > 0  # the root has no derivative at 0, where a unit is silent for all rows
+    return jnp.concatenate([hidden.mean(axis=0), jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1.0)), 0.0)])
+
+
+def log_density(places: jax.Array, among: jax.Array) -> jax.Array:
+    """Gaussian kernel density in nats, up to a constant, of points among others, in each of several spaces.
+
+    Args:
+      places: f32[n, H, D]. among: f32[K, H, D].
+    Returns:
+      f32[n, H], not below −6.
+    """
+    products = jnp.einsum("nhd,khd->nhk", places, among)
+    squared = jnp.square(places).sum(axis=-1)[..., None] + jnp.square(among).sum(axis=-1).T[None] - 2 * products
+    near = jax.nn.logsumexp(-0.5 * squared, axis=-1) - jnp.log(among.shape[0])
+    return _LEAST_DENSITY * jnp.tanh(near / _LEAST_DENSITY)

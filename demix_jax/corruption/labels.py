@@ -13,7 +13,7 @@ from demix_jax.corruption.groups import candidate_groups, is_number, series_of, 
 if TYPE_CHECKING:
     import pandas as pd
 
-LABEL_KINDS = ("uniform", "asymmetric", "feature_dependent", "subgroup")
+LABEL_KINDS = ("uniform", "near", "asymmetric", "feature_dependent", "subgroup")
 
 
 def corrupt_labels(
@@ -25,7 +25,8 @@ def corrupt_labels(
       table: N rows, clean.
       label: the label column; `classes` says whether it holds classes or numbers.
       count: how many rows.
-      kind: "uniform": any row, any other class. "asymmetric": each class has its own error rate and one class that
+      kind: "uniform": any row, any other class. "near": the same (numbers: moved by an eighth to a half of their range
+        instead of by at least a quarter). "asymmetric": each class has its own error rate and one class that
         it is mistaken for (numbers: one direction). "feature_dependent": rows whose features lie between classes,
         towards the nearest other class (numbers: rows between the low and the high half). "subgroup": only rows of
         one group that a column marks off.
@@ -64,7 +65,8 @@ def corrupt_labels(
         new = values.take(np.where(changed, other, codes))
     else:
         direction = rng.choice((-1, 1)) if kind == "asymmetric" else 0
-        numbers[chosen] = moved_targets(numbers, chosen, direction, num_decimals(numbers), rng)
+        move = _moved_somewhat if kind == "near" else moved_targets
+        numbers[chosen] = move(numbers, chosen, direction, num_decimals(numbers), rng)
         new = numbers
     return _like(new, target), changed
 
@@ -72,7 +74,7 @@ def corrupt_labels(
 def moved_targets(
     numbers: np.ndarray, rows: np.ndarray, direction: int, decimals: int | None, rng: np.random.Generator
 ) -> np.ndarray:
-    """New targets at least a quarter of the range away, uniform over what the range leaves room for.
+    """New targets at least a quarter of the range away, uniform over what the range leaves room for: f64[n].
 
     The range is from the lowest to the highest target; where a few extreme targets stretch it to more than twice the
     distance between the 1 % and the 99 % quantile, it is that distance.
@@ -82,20 +84,29 @@ def moved_targets(
       rows: i64[n] the rows to move.
       direction: 1 up, -1 down where there is room that way; 0 either way.
       decimals: how many the targets have and must keep; None: any number.
-    Returns:
-      f64[n].
     """
     low, high = target_range(numbers)
-    step = (high - low) / 4
-    old = numbers[rows]
+    return _moved_within(numbers[rows], (low, high), (high - low) / 4, np.inf, direction, decimals, rng)
+
+
+def _moved_somewhat(numbers: np.ndarray, rows: np.ndarray, direction: int, decimals: int | None, rng) -> np.ndarray:
+    """New targets between an eighth and a half of the range away; arguments as for `moved_targets`."""
+    low, high = target_range(numbers)
+    return _moved_within(numbers[rows], (low, high), (high - low) / 8, 0.375 * (high - low), direction, decimals, rng)
+
+
+def _moved_within(old, target_range, step, most, direction, decimals, rng) -> np.ndarray:
+    """Targets f64[n] moved by `step` and at most `most` more."""
+    low, high = target_range
     # where a target may go: [low, nearest_below] and [nearest_above, high]; one of the two is never empty
     nearest_below, nearest_above = np.minimum(old - step, high), np.maximum(old + step, low)
     down, up = np.maximum(nearest_below - low, 0.0), np.maximum(high - nearest_above, 0.0)
-    goes_up = rng.random(len(rows)) * (down + up) < up
+    down, up = np.minimum(down, most), np.minimum(up, most)
+    goes_up = rng.random(len(old)) * (down + up) < up
     if direction:
         goes_up[:] = direction > 0
     goes_up = np.where(nearest_above > high, False, np.where(nearest_below < low, True, goes_up))
-    share = rng.random(len(rows))
+    share = rng.random(len(old))
     new = np.where(goes_up, nearest_above + share * up, nearest_below - share * down)
     if decimals is not None:  # rounded away from the old target, so that the distance stays
         unit = 10.0**decimals

@@ -38,9 +38,11 @@ class RowModels(NamedTuple):
     y: labels of the rows that it was fitted on. trees: with all columns. trusted: the same, trained without suspects.
     without: like these, and without what each of the likeliest shortcuts speaks of.
     screen, columns: column models of all rows, and of those that the former find uncontaminated.
+    clear: bool[R], those that nothing speaks against: neither a doubtful label nor a cell that stands out.
     """
 
     y: np.ndarray
+    clear: np.ndarray
     trees: FoldTrees
     trusted: FoldTrees
     without: list[FoldTrees]
@@ -167,7 +169,7 @@ def gather_evidence(
         clear = ~(wild | doubtful)
         drawn = {"ordered": regression, "num_ranges": num_ranges, "among": clear if clear.any() else None}
         rules = column_rules(dataset.codes, dataset.num_codes, sides, **drawn)
-        models = RowModels(dataset.y, trees, trusted, [], screen, columns)
+        models = RowModels(dataset.y, clear, trees, trusted, [], screen, columns)
         order = np.arange(len(rules))
         found = RowEvidence(folds, labels, sides, predictions, of_trusted, [], rules, order, screened, cells, models)
         if roles is not None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier.examples import View, World
-from demix_jax.classifier.inputs import table_facts
+from demix_jax.classifier.inputs import Probes, table_facts
 from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
 from demix_jax.corruption.features import usable_columns
 from demix_jax.describe import describe
@@ -19,6 +19,7 @@ from demix_jax.evidence.rows import gather_evidence
 from demix_jax.fold_models import train_fold_models
 from demix_jax.keys import training_key
 from demix_jax.models import make_task_model
+from demix_jax.probes import alter_rows, describe_probes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,7 +45,7 @@ def random_injection(rng: np.random.Generator) -> dict[str, Any]:
         "label_errors": label_errors,
         "feature_errors": feature_errors,
         "spurious": spurious,
-        "label_kind": str(rng.choice(LABEL_KINDS)) if rng.random() < 0.4 else "uniform",
+        "label_kind": str(rng.choice(LABEL_KINDS if rng.random() < 0.4 else ("uniform", "near"))),
         "feature_kinds": tuple(paper_kinds if rng.random() < 0.5 else kinds),
         "shortcut_kind": "one-sided" if rng.random() < 0.2 else "two-sided",
         "cell_share": rng.uniform(0.05, 0.7),
@@ -93,8 +94,14 @@ def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_row
     injected = inject_at_random(part, label, seed=seed)
     chosen = _round_number_of_rows(rng, len(injected.table))
     corrupted, truth = injected.table.iloc[chosen].reset_index(drop=True), injected.truth.iloc[chosen]
-    dataset = _with_round_width(TableEncoder.fit(corrupted, label).transform(corrupted))
+    encoder = TableEncoder.fit(corrupted, label)
+
+    def encode(rows: pd.DataFrame) -> Dataset:
+        return _with_round_width(encoder.transform(rows))
+
+    dataset = encode(corrupted)
     evidence = gather_evidence(dataset, seed=seed)
+    altered = alter_rows(corrupted, label, encode, evidence, task=dataset.task, seed=seed)
     kept = np.sort(rng.permutation(len(dataset.y))[:ROWS_KEPT])
     views = []
     for model, max_epochs in _two_models(rng):
@@ -104,7 +111,8 @@ def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_row
             training_key(model_seed), network, dataset.x, dataset.y, evidence.folds, max_epochs=max_epochs
         )
         description = describe(dataset, evidence, models, seed=model_seed)
-        views.append(View(description.vectors[kept], description.signals[kept]))
+        probes = altered and describe_probes(altered, dataset, evidence, models, description)
+        views.append(View(description.vectors[kept], description.signals[kept], probes))
     facts = table_facts(len(dataset.y), dataset.num_classes, len(dataset.columns), dataset.task)
     return World(tuple(views), truth[list(ERROR_TYPES)].to_numpy(bool)[kept], facts, name)
 
@@ -135,6 +143,10 @@ def save_world(world: World, path: str | Path) -> None:
     arrays: dict[str, Any] = {"truth": world.truth, "facts": world.facts, "table": np.array(world.table)}
     for v, view in enumerate(world.views):
         arrays |= {f"vectors{v}": view.vectors, f"signals{v}": view.signals}
+        if view.probes is not None:
+            of_probes = {"vectors": view.probes.vectors, "signals": view.probes.signals}
+            arrays |= {f"probe_{name}{v}": part for name, part in of_probes.items()}
+            arrays["probe_truth"] = view.probes.truth
     with atomic_paths(path) as (temporary,), temporary.open("wb") as file:
         np.savez(file, **arrays)
 
@@ -143,5 +155,10 @@ def load_world(path: str | Path) -> World:
     """Read what `save_world` wrote."""
     with np.load(path) as arrays:
         num_views = sum(name.startswith("vectors") for name in arrays)
-        views = tuple(View(arrays[f"vectors{v}"], arrays[f"signals{v}"]) for v in range(num_views))
-        return World(views, arrays["truth"], arrays["facts"], str(arrays["table"]))
+        views = []
+        for v in range(num_views):
+            probes = None
+            if "probe_truth" in arrays:
+                probes = Probes(arrays[f"probe_vectors{v}"], arrays[f"probe_signals{v}"], arrays["probe_truth"])
+            views.append(View(arrays[f"vectors{v}"], arrays[f"signals{v}"], probes))
+        return World(tuple(views), arrays["truth"], arrays["facts"], str(arrays["table"]))

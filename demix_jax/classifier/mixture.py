@@ -1,0 +1,68 @@
+"""What probes say of a table: how many of its rows are like them, and which."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+_NUM_BINS = 64
+_BANDWIDTH = 1.5  # bins
+_LEVELS = np.linspace(0.1, 0.9, 33)  # of the probes, where the table is cut to compare both
+_LEAST_DENSITY = 1e-3  # added to the share in each bin: fewer rows tell nothing
+
+
+class Mixture(NamedTuple):
+    """A table's rows as a mixture of rows like the probes, and of others: by the score of one error type.
+
+    share: of the rows, how many may be like the probes. half: the same by the upper half of the probes alone.
+    grid: f64[B], ascending scores. log_ratio: f64[B], log of the density of probes over that of rows at these scores;
+    it never falls.
+    """
+
+    share: float
+    half: float
+    grid: np.ndarray
+    log_ratio: np.ndarray
+
+    @classmethod
+    def fit(cls, rows: np.ndarray, probes: np.ndarray) -> Mixture:
+        """Of scores f[N] of a table's rows, and f[P] of its probes; N, P ≥ 1.
+
+        Where rows are cut so that a part of the probes stays, at most as many of them as of the probes can be like
+        these: the lowest such share bounds how many there are, and is near it where other rows score low.
+        Source: mixture proportion estimation, Blanchard, Lee & Scott 2010; Garg et al. 2021, "Mixture Proportion
+        Estimation and PU Learning: A Modern Approach".
+        """
+        ratio, uncertain = _shares_like(rows, probes)
+        edges = np.linspace(*_range_of(np.concatenate([rows, probes])), _NUM_BINS + 1)
+        log_ratio = np.log(_density(probes, edges) + _LEAST_DENSITY) - np.log(_density(rows, edges) + _LEAST_DENSITY)
+        share, half = ratio[np.argmin(ratio * uncertain)], ratio[len(_LEVELS) // 2]
+        return cls(float(share), float(half), (edges[1:] + edges[:-1]) / 2, np.maximum.accumulate(log_ratio))
+
+    def of_scores(self, scores: np.ndarray) -> np.ndarray:
+        """Log density ratio f64[n] at these scores."""
+        return np.interp(scores, self.grid, self.log_ratio)
+
+
+def _shares_like(rows: np.ndarray, probes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each level, the share of `rows` that are like `probes`, from above, and a factor that grows with chance."""
+    cuts = np.quantile(probes, 1 - _LEVELS)
+    of_rows, of_probes = ((np.sort(scores), len(scores)) for scores in (rows, probes))
+    above, stay = (1 - np.searchsorted(ranked, cuts, "left") / count for ranked, count in (of_rows, of_probes))
+    upper = above + np.sqrt(above * (1 - above) / len(rows)) + 0.5 / len(rows)
+    return np.clip(upper / stay, 1e-4, 1.0), 1 + 1 / np.sqrt(len(probes) * stay)
+
+
+def _range_of(scores: np.ndarray) -> tuple[float, float]:
+    lowest, highest = np.quantile(scores, [0.001, 0.999])
+    margin = 0.05 * (highest - lowest) + 1e-3
+    return lowest - margin, highest + margin
+
+
+def _density(scores: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """f64[B]: share of the scores in each bin, smoothed; those outside count in the outermost."""
+    counts = np.histogram(np.clip(scores, edges[0], edges[-1]), edges)[0] / len(scores)
+    reach = int(4 * _BANDWIDTH)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / _BANDWIDTH) ** 2)
+    return np.convolve(np.pad(counts, reach, mode="reflect"), kernel / kernel.sum(), mode="valid")
