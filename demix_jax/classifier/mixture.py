@@ -34,11 +34,15 @@ class Mixture(NamedTuple):
         Source: mixture proportion estimation, Blanchard, Lee & Scott 2010; Garg et al. 2021, "Mixture Proportion
         Estimation and PU Learning: A Modern Approach".
         """
+        from sklearn.isotonic import isotonic_regression
+
         ratio, uncertain = _shares_like(rows, probes)
         edges = np.linspace(*_range_of(np.concatenate([rows, probes])), _NUM_BINS + 1)
-        log_ratio = np.log(_density(probes, edges) + _LEAST_DENSITY) - np.log(_density(rows, edges) + _LEAST_DENSITY)
+        of_rows, of_probes = _density(rows, edges), _density(probes, edges)
+        log_ratio = np.log(of_probes + _LEAST_DENSITY) - np.log(of_rows + _LEAST_DENSITY)
+        rising = isotonic_regression(log_ratio, sample_weight=of_rows + of_probes + 1e-6)
         share, half = ratio[np.argmin(ratio * uncertain)], ratio[len(_LEVELS) // 2]
-        return cls(float(share), float(half), (edges[1:] + edges[:-1]) / 2, np.maximum.accumulate(log_ratio))
+        return cls(float(share), float(half), (edges[1:] + edges[:-1]) / 2, rising)
 
     def of_scores(self, scores: np.ndarray) -> np.ndarray:
         """Log density ratio f64[n] at these scores."""
