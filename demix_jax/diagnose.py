@@ -168,7 +168,7 @@ def fit_table(
     description = describe(dataset, evidence, models, num_train=len(train), seed=seed, steps=steps)
     with steps("test with known errors", 1) as advance:
         altered = alter_rows(train, label, encoder.transform, evidence, task=dataset.task, seed=seed)
-        probes = altered and describe_probes(altered, dataset, evidence, models, description)
+        probes = None if altered is None else describe_probes(altered, dataset, evidence, models, description)
         advance(1)
     return Fitted(encoder, dataset, models, evidence, description, probes)
 

@@ -84,7 +84,7 @@ class ErrorClassifier:
                 signal_inputs(probes.signals[kind], self.signal_mean, self.signal_scale, among) for kind in of_kinds
             ]
         has_probes = np.float32(probes is not None)
-        context = ContextInputs(inputs, *of_probes, has_probes, facts)
+        context = ContextInputs(inputs, of_probes[0], of_probes[1], has_probes, facts)
         return TableClassifier(self, among, _context(self.config, self.params, context))
 
     def logits(

@@ -141,10 +141,11 @@ class ExampleSampler:
             level = rng.normal(0, _LEVEL_NOISE).astype(np.float32)
             signals.append(variant.signals[view][picked] + level)
             of_rows = variant.signals[view][stand_in] + level
-            if probes is None:
+            of_view = variant.probes
+            if probes is None or of_view is None:
                 of_probes, has_probes = [np.zeros((self.num_probes, of_rows.shape[1]), np.float32)] * 2, 0.0
             else:
-                of_probes, has_probes = [variant.probes[view][kind] + level for kind in probes], 1.0
+                of_probes, has_probes = [of_view[view][kind] + level for kind in probes], 1.0
             contexts.append((of_rows, *of_probes, np.float32(has_probes), world.facts))
         truth = world.truth[rows].astype(np.float32)
         context = tuple(np.stack(parts) for parts in zip(*contexts, strict=True))

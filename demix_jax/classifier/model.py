@@ -8,6 +8,7 @@ import flax.linen as nn
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from demix_jax.classifier.layers import ISAB, PMA, masked_mean_and_std
 from demix_jax.error_types import ERROR_TYPES
@@ -121,11 +122,11 @@ class ContextInputs(NamedTuple):
     has_probes: f32[], 0 where there are no probes, and those given do not count.
     """
 
-    rows: jax.Array
-    label_probes: jax.Array
-    feature_probes: jax.Array
-    has_probes: jax.Array
-    facts: jax.Array
+    rows: jax.Array | np.ndarray
+    label_probes: jax.Array | np.ndarray
+    feature_probes: jax.Array | np.ndarray
+    has_probes: jax.Array | np.ndarray | np.float32
+    facts: jax.Array | np.ndarray
 
 
 class ErrorNetwork(nn.Module):
@@ -170,12 +171,13 @@ class ErrorNetwork(nn.Module):
 
     def context(self, inputs: ContextInputs) -> Context:
         """What a table is like."""
-        rows, label_probes, feature_probes = (self._looked_at(part) for part in inputs[:3])
-        of_probes = [_mean_and_spread(part) * inputs.has_probes for part in (label_probes, feature_probes)]
-        pooled = jnp.concatenate([_mean_and_spread(rows), *of_probes, inputs.has_probes[None], inputs.facts])
+        has_probes = jnp.asarray(inputs.has_probes)
+        rows, label_probes, feature_probes = (self._looked_at(jnp.asarray(part)) for part in inputs[:3])
+        of_probes = [_mean_and_spread(part) * has_probes for part in (label_probes, feature_probes)]
+        pooled = jnp.concatenate([_mean_and_spread(rows), *of_probes, has_probes[None], inputs.facts])
         hidden = nn.relu(self.context_layers[2](pooled * self.config.use_context))
-        places = (self.place_layer(part) for part in (rows, label_probes, feature_probes))
-        return Context(hidden, *places, inputs.has_probes)
+        places = [self.place_layer(part) for part in (rows, label_probes, feature_probes)]
+        return Context(hidden, places[0], places[1], places[2], has_probes)
 
     def classify(self, states: States, context: Context, *, deterministic: bool = True) -> tuple[jax.Array, jax.Array]:
         """States and Context -> embedding f32[n, hidden], logits f32[n, 3]."""

@@ -77,7 +77,8 @@ def inject_errors(
       shortcut: the rule, as ShortcutRule or as text for `parse_shortcut`; None finds one in the table.
       task: "classification", "regression", or "auto": numbers are classes if whole with at most 20
         distinct values, fractions with at most 10, or whole numbers 0 … K−1 or 1 … K with 20 rows each.
-      label_kind: one of LABEL_KINDS. A regression target moves by at least a quarter of its range.
+      label_kind: one of LABEL_KINDS. A regression target moves by at least a quarter of its range, by "near" from an
+        eighth to a half.
       feature_kinds: some of FEATURE_KINDS.
       shortcut_kind: one of SHORTCUT_KINDS, for a rule that is found.
       group_kinds: some of GROUP_KINDS, for a rule that is found.

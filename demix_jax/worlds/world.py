@@ -111,7 +111,7 @@ def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_row
             training_key(model_seed), network, dataset.x, dataset.y, evidence.folds, max_epochs=max_epochs
         )
         description = describe(dataset, evidence, models, seed=model_seed)
-        probes = altered and describe_probes(altered, dataset, evidence, models, description)
+        probes = None if altered is None else describe_probes(altered, dataset, evidence, models, description)
         views.append(View(description.vectors[kept], description.signals[kept], probes))
     facts = table_facts(len(dataset.y), dataset.num_classes, len(dataset.columns), dataset.task)
     return World(tuple(views), truth[list(ERROR_TYPES)].to_numpy(bool)[kept], facts, name)
