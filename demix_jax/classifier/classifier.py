@@ -27,9 +27,9 @@ from demix_jax.vectors import CHANNELS
 PyTree = Any
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
-_CONTEXT_ROWS = 2_048  # rows that stand for the whole table
+_CONTEXT_ROWS = 512  # rows that stand for the whole table; more cost time and were not trained with
 _NUM_ELEMENTS = 48  # validation samples of a vector that are looked at: with 128, log losses differ by less than 0.0005
-_CONTEXT_PROBES = 256  # of either kind
+_CONTEXT_PROBES = 128  # of either kind
 _BLOCK = 2_048
 _ROWS_IN_CACHE = 128
 _OWN_ARRAYS = ("signal_mean", "signal_scale", "plain", "probed", "floor")
