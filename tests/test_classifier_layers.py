@@ -11,7 +11,7 @@ import pytest
 from scipy.special import softmax
 
 from demix_jax.classifier.layers import ISAB, MAB, PMA, SAB, masked_mean_and_std
-from demix_jax.classifier.model import ErrorNetwork, NetworkConfig, RuleEncoder, SetEncoder
+from demix_jax.classifier.model import ContextInputs, ErrorNetwork, NetworkConfig, RuleEncoder, SetEncoder
 from demix_jax.evidence.signals import SIGNALS
 
 WIDTH, HEADS = 8, 2
@@ -161,33 +161,38 @@ def network_inputs():
         "use_vectors": rng.normal(size=(6, 5, 7)).astype(np.float32),
         "mask": np.ones((6, 5), bool),
         "use_signals": rng.normal(size=(6, 2 * len(SIGNALS))).astype(np.float32),
-        "use_context": rng.normal(size=(8, 2 * len(SIGNALS))).astype(np.float32),
-        "facts": np.array([0.1, 0.7, -0.2, 0.0], np.float32),
+        "use_context": ContextInputs(
+            *(rng.normal(size=(size, 2 * len(SIGNALS))).astype(np.float32) for size in (8, 4, 3)),
+            np.float32(1),
+            np.array([0.1, 0.7, -0.2, 0.0], np.float32),
+        ),
     }
 
 
 def test_whole_network_equals_its_three_steps():
     network = ErrorNetwork(NetworkConfig(width=WIDTH, num_points=3, hidden=12))
-    *rows, context_signals, facts = network_inputs().values()
-    params = started(network, *rows, context_signals, facts)
-    embedding, logits = run(network, params, *rows, context_signals, facts)
+    *rows, inputs = network_inputs().values()
+    params = started(network, *rows, inputs)
+    embedding, logits = run(network, params, *rows, inputs)
     assert embedding.shape == (6, 12) and logits.shape == (6, 3)
     states = run(network, params, *rows, method=ErrorNetwork.row_states)
-    context = run(network, params, context_signals, facts, method=ErrorNetwork.context)
-    close(run(network, params, states[2:4], context, method=ErrorNetwork.classify)[1], logits[2:4])
-    reversed_context = run(network, params, context_signals[::-1], facts, method=ErrorNetwork.context)
-    close(reversed_context, context)
+    context = run(network, params, inputs, method=ErrorNetwork.context)
+    some = jax.tree.map(lambda of_rows: of_rows[2:4], states)
+    close(run(network, params, some, context, method=ErrorNetwork.classify)[1], logits[2:4])
+    turned = run(network, params, inputs._replace(rows=inputs.rows[::-1]), method=ErrorNetwork.context)
+    close(turned.hidden, context.hidden)
+    close(run(network, params, some, turned, method=ErrorNetwork.classify)[1], logits[2:4])
 
 
 def test_units_that_are_silent_for_all_rows_leave_the_gradient_finite():
     network = ErrorNetwork(NetworkConfig(width=WIDTH, hidden=12))
-    *rows, context_signals, facts = network_inputs().values()
-    params = started(network, *rows, context_signals, facts)
+    *rows, inputs = network_inputs().values()
+    params = started(network, *rows, inputs)
     params["params"]["context_layers_1"]["bias"] -= 1e3
 
     def total(params):
-        context = network.apply(params, context_signals, facts, method=ErrorNetwork.context)
-        return context.sum()
+        context = network.apply(params, inputs, method=ErrorNetwork.context)
+        return context.hidden.sum()
 
     gradient = jax.jit(jax.grad(total))(params)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
@@ -195,13 +200,14 @@ def test_units_that_are_silent_for_all_rows_leave_the_gradient_finite():
 
 def test_spread_of_the_context_is_the_standard_deviation():
     network = ErrorNetwork(NetworkConfig(width=WIDTH, hidden=12))
-    *rows, context_signals, facts = network_inputs().values()
-    params = started(network, *rows, context_signals, facts)
+    *rows, inputs = network_inputs().values()
+    params = started(network, *rows, inputs)
     first, second, third = (params["params"][f"context_layers_{i}"] for i in range(3))
-    hidden = np.maximum(dense(np.maximum(dense(context_signals, first), 0), second), 0)
-    pooled = np.concatenate([hidden.mean(axis=0), hidden.std(axis=0), facts])
+    parts = [np.maximum(dense(np.maximum(dense(part, first), 0), second), 0) for part in inputs[:3]]
+    pooled = [part for hidden in parts for part in (hidden.mean(axis=0), hidden.std(axis=0))]
+    pooled = np.concatenate([*pooled, [1.0], inputs.facts])
     want = np.maximum(dense(pooled, third), 0)
-    close(run(network, params, context_signals, facts, method=ErrorNetwork.context), want)
+    close(run(network, params, inputs, method=ErrorNetwork.context).hidden, want)
 
 
 @pytest.mark.parametrize("part", ["use_vectors", "use_signals", "use_context"])
@@ -212,6 +218,7 @@ def test_a_part_switched_off_has_no_influence(part):
     apply = jax.jit(network.apply)
     _, logits = apply(params, *inputs.values())
     for name in ("use_vectors", "use_signals", "use_context"):
-        _, changed = apply(params, *(inputs | {name: inputs[name] + np.float32(1.0)}).values())
+        moved = jax.tree.map(lambda leaf: leaf + np.float32(1.0), inputs[name])
+        _, changed = apply(params, *(inputs | {name: moved}).values())
         same = np.allclose(changed, logits, atol=1e-6)
         assert same == (name == part), name

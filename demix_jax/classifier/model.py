@@ -161,7 +161,7 @@ class ErrorNetwork(nn.Module):
                 hidden = self.drop(nn.relu(layer(hidden)), deterministic=deterministic)
             parts += [hidden, self.rule_encoder(signals)]
         state = nn.relu(self.row_layer(jnp.concatenate(parts, axis=-1)))
-        return States(state, self.place_layer(self._looked_at(signals)))
+        return States(state, self.place_layer(self._looked_at(signals * self.config.use_signals)))
 
     def _looked_at(self, signals: jax.Array) -> jax.Array:
         """f32[n, 2F] -> f32[n, hidden], the same for rows of a table and for those that stand for it."""
