@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from demix_jax.checks import InputError
-from demix_jax.classifier.inputs import Probes
+from demix_jax.classifier.inputs import PROBED, Probes
 from demix_jax.corruption import FEATURE_KINDS, inject_errors
 from demix_jax.describe import Description, describe_more
 from demix_jax.error_types import ERROR_TYPES
@@ -79,7 +79,7 @@ def alter_rows(
         return None
     truth = injected.truth[list(ERROR_TYPES)].to_numpy(bool)
     altered = np.flatnonzero(truth.any(axis=1))
-    if not truth[:, :2].any(axis=0).all():
+    if not truth[:, PROBED].any(axis=0).all():
         return None
     dataset = encode(injected.table.iloc[altered].reset_index(drop=True))
     fold = evidence.folds.fold[clear[altered]]

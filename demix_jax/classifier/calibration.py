@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from demix_jax.classifier.inputs import PROBED
 from demix_jax.classifier.mixture import Mixture
 from demix_jax.error_types import ERROR_TYPES
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _SUREST = 10.0  # log-odds; no calibration on held-out rows can tell more
 _FEWEST_WORLDS = 20  # held out; from fewer, what differs between tables cannot be told
-_PROBED = ERROR_TYPES[:2]  # the types of which there are probes
 NUM_INPUTS = 6
 
 
@@ -34,7 +34,7 @@ class TableLevel(NamedTuple):
         """Of logits f32[N, 3] of a table's rows, and f32[P, 3] of its probes, with the errors in them bool[P, 3]."""
         mixtures: list[Mixture | None] = [None] * len(ERROR_TYPES)
         if probe_logits is not None and probe_truth is not None:
-            for t in range(len(_PROBED)):
+            for t in PROBED:
                 mixtures[t] = Mixture.fit(logits[:, t], probe_logits[probe_truth[:, t], t])
         return cls(logits.mean(axis=0), tuple(mixtures))
 
@@ -97,9 +97,9 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> np.ndar
     weight = np.concatenate([np.full(len(z), 1 / len(z)) for z in inputs])
     weight *= len(weight) / weight.sum()
     of_rows, truth = np.concatenate(inputs), np.concatenate([world.truth for _, world in pairs])
-    for t, name in enumerate(ERROR_TYPES):
+    for t in range(len(ERROR_TYPES)):
         if truth[:, t].any() and not truth[:, t].all():
-            of_table = [2, 3, 4, 5] if probed and name in _PROBED else [2]
+            of_table = [2, 3, 4, 5] if probed and t in PROBED else [2]
             used = [1, *of_table] if len(pairs) >= _FEWEST_WORLDS else [1]
             fit = LogisticRegression(C=100.0, max_iter=1_000).fit(
                 of_rows[:, t, used], truth[:, t], sample_weight=weight

@@ -18,7 +18,7 @@ from demix_jax.cache import map_parts
 from demix_jax.checks import InputError
 from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel
 from demix_jax.classifier.decision import thresholds
-from demix_jax.classifier.inputs import Probes, signal_inputs
+from demix_jax.classifier.inputs import PROBED, Probes, signal_inputs
 from demix_jax.classifier.model import Context, ContextInputs, ErrorNetwork, NetworkConfig
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.signals import SIGNALS
@@ -79,7 +79,7 @@ class ErrorClassifier:
         if probes is None:
             of_probes = [np.zeros((1, inputs.shape[1]), np.float32)] * 2
         else:
-            of_kinds = (np.resize(np.flatnonzero(probes.truth[:, t]), _CONTEXT_PROBES) for t in (0, 1))
+            of_kinds = (np.resize(np.flatnonzero(probes.truth[:, t]), _CONTEXT_PROBES) for t in PROBED)
             of_probes = [
                 signal_inputs(probes.signals[kind], self.signal_mean, self.signal_scale, among) for kind in of_kinds
             ]

@@ -7,13 +7,14 @@ from typing import NamedTuple
 import flax.struct
 import numpy as np
 
-from demix_jax.classifier.inputs import Probes, signal_inputs
+from demix_jax.classifier.inputs import PROBED, Probes, signal_inputs
 from demix_jax.classifier.model import ContextInputs
 from demix_jax.evidence.signals import FEATURE_SIGNALS, SIGNALS
 
+_SHARE_WITHOUT_PROBES = 0.1  # of the draws of a world
+
 # Standard deviation of what is added to each absolute signal, to all rows of a table at once: how likely its labels or
 # how strong its rules are must not tell which table it is. Feature errors do show in the level; ranks have none.
-_SHARE_WITHOUT_PROBES = 0.1
 _LEVEL_NOISE = np.array([0.2 if name in FEATURE_SIGNALS else 0.45 for name in SIGNALS] + [0.0] * len(SIGNALS))
 
 
@@ -158,7 +159,7 @@ class ExampleSampler:
         """
         if probes is None or self.rng.random() < _SHARE_WITHOUT_PROBES:
             return None
-        return [self.rng.choice(np.flatnonzero(probes.truth[:, t]), self.num_probes) for t in (0, 1)]
+        return [self.rng.choice(np.flatnonzero(probes.truth[:, t]), self.num_probes) for t in PROBED]
 
     def _validation_subset(self, available: int) -> tuple[np.ndarray, np.ndarray]:
         """Columns i[S] to look at, and bool[S] of those that count; without the intervention the first ones."""

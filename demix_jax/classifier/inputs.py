@@ -11,6 +11,9 @@ from demix_jax.evidence.signals import mean_ranks
 NUM_TABLE_FACTS = 4
 
 
+PROBED = (0, 1)  # places in ERROR_TYPES of the errors that can be put in: of labels, and of features
+
+
 class Probes(NamedTuple):
     """P rows of a table into which errors were put on purpose: what an error looks like there.
 
