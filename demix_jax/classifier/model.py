@@ -15,6 +15,7 @@ from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.signals import NUM_RULES, NUM_WITHOUT, RULE_SIGNALS, SIGNALS, WITHOUT_SIGNALS
 
 _LEAST_DENSITY = -6.0  # nats; farther away there is nothing to tell apart
+_NOTHING = 1e-20  # added to a density before its logarithm is taken; far less than can be told apart
 
 
 @flax.struct.dataclass
@@ -212,7 +213,7 @@ def log_density(places: jax.Array, among: jax.Array) -> jax.Array:
     Returns:
       f32[n, H], not below −6.
     """
-    products = jnp.einsum("nhd,khd->nhk", places, among)
-    squared = jnp.square(places).sum(axis=-1)[..., None] + jnp.square(among).sum(axis=-1).T[None] - 2 * products
-    near = jax.nn.logsumexp(-0.5 * squared, axis=-1) - jnp.log(among.shape[0])
+    places, among = places.transpose(1, 0, 2), among.transpose(1, 2, 0)  # a product of matrices for each space
+    squared = jnp.square(places).sum(axis=-1)[..., None] + jnp.square(among).sum(axis=1)[:, None] - 2 * places @ among
+    near = jnp.log(jnp.exp(-0.5 * squared).mean(axis=-1) + _NOTHING).T
     return _LEAST_DENSITY * jnp.tanh(near / _LEAST_DENSITY)
