@@ -12,6 +12,7 @@ from demix_jax.evidence.steps import gap_of_codes, largest_at_end, step_scores
 _MAX_CLASSES_FOR_SETS = 7  # with more classes, only one class against the rest is tried
 _CLEAR_STEPS = 5.0  # standard errors, in all: from here on a rule is chosen for its steps
 _LEAST_STRENGTH = 0.02
+_USUAL_MINORITY = 0.1  # of the rows break a shortcut, if not more
 LEAST_SHARE = 0.05  # of the table in a group
 
 
@@ -104,7 +105,8 @@ def _most_abrupt_rule(counts: np.ndarray, sides: np.ndarray, num_ranges: int) ->
         groups = np.broadcast_to(groups[:, None], (len(groups), len(sides), len(counts)))
         steps = step_scores(groups[:, 0] @ counts, of_label)  # [G, S], along the label
         along = -step_scores(on_side[:num_ranges].T, of_code[:num_ranges]).T  # [G, S], along the column
-        steps = np.where(steps * along > 0, steps + along, 0.0)
+        # both must jump: where a label varies with a column by itself, only one may
+        steps = np.sign(steps) * 2 * np.sqrt(np.maximum(steps * along, 0.0))
     else:
         share = on_side / (of_code[:, None] + 1e-9)
         rank = np.argsort(np.argsort(-share, axis=0, kind="stable"), axis=0, kind="stable")
@@ -158,12 +160,15 @@ def rule_evidence(rule: ColumnRule, codes: np.ndarray, labels: np.ndarray) -> Ru
 
 
 def likely_shortcuts(rules: list[ColumnRule]) -> np.ndarray:
-    """Numbers i[R] of R rules, most likely shortcut first: it predicts the label by itself, and does so by two groups.
+    """Numbers i[R] of R rules, most likely shortcut first.
 
-    On tables with a quarter of the labels and of the rows' features wrong, the constructed rule came first in 78 of 100
-    classification tables and in all regression tables (before, with rules of all rows and what columns add: 69 and 50).
+    It predicts the label by itself, does so by two groups, and some rows break it: what holds for nearly all is no
+    shortcut, but what the label means. On 168 tables with errors in a fifth or half of the rows the rows that break the
+    first rule were those that break the constructed shortcut with F1 0.38 and 0.62; without regard to how many break it
+    with 0.37 and 0.58.
     """
-    return np.argsort([-(rule.strength + 1e-4) * rule.two_way for rule in rules], kind="stable")
+    score = [(rule.strength + 1e-4) * rule.two_way * min(1.0, rule.minority / _USUAL_MINORITY) for rule in rules]
+    return np.argsort(-np.array(score), kind="stable")
 
 
 class TargetScale(NamedTuple):
