@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _SCREEN_EPOCHS = 10
 _SCREEN_STEPS = 400  # what stands out clearly is soon told, however long the table
-_HEAVY_NOISE = 0.09  # in the labels; from there on suspects are looked for again without the first ones
 _RULE_BINS = 32  # of a regression target, where a rule may draw its line
 
 
@@ -148,11 +147,9 @@ def gather_evidence(
     with steps("cross-fit trees", num_rows) as advance:
         trees, predictions = fit_trees(dataset, folds, seed=seed, on_fold=advance)
         noise = label_noise(predictions.prediction, dataset.task)
-        of_trusted = predictions
-        for _ in range(1 if noise < _HEAVY_NOISE else 2):
-            doubtful = suspects(dataset.y, labels, of_trusted, task=dataset.task, noise=noise)
-            doubtful[num_train or num_rows :] = False  # a validation table is trusted
-            trusted, of_trusted = fit_trees(dataset, folds, seed=seed, leave_out=doubtful)
+        doubtful = suspects(dataset.y, labels, predictions, task=dataset.task, noise=noise)
+        doubtful[num_train or num_rows :] = False  # a validation table is trusted
+        trusted, of_trusted = fit_trees(dataset, folds, seed=seed, leave_out=doubtful)
     with steps("model the columns", len(folds.train)) as advance:
         key = training_key(seed)
         known = (key, dataset.codes, dataset.num_codes, labels, folds)
