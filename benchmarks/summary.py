@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from benchmarks.bound import BOUND
 from benchmarks.peers import BEST_PER_TYPE
 from benchmarks.retraining import LEARNERS, STATES, deciding_metric
 from demix_jax.error_types import ERROR_TYPES
@@ -44,6 +45,7 @@ def debugging_scores(trials: list[dict]) -> dict:
             name: _peer_scores([trial["peers"][name] for trial in trials if name in trial["peers"]]) for name in names
         },
         "best_of_peers": mean(trial["peers"][BEST_PER_TYPE]["macro_f1"] for trial in trials),
+        "bound": mean(trial["peers"].get(BOUND, {}).get("macro_f1") for trial in trials),
         "seconds": mean(trial["seconds"]["diagnose"] for trial in trials),
         "trials": len(trials),
     }

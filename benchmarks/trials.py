@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from benchmarks.bound import BOUND, bound_flags
 from benchmarks.cheap_trees import CheapTrees
 from benchmarks.paper_recipe import paper_flags
 from benchmarks.peers import PAPER_RECIPE, peer_flags
@@ -112,6 +113,7 @@ def run_trial(
         started = time.perf_counter()
         dataset = TableEncoder.fit(corrupted, label).transform(corrupted)
         peers = peer_flags(dataset, true_types, diagnosis.influence, seed=trial.seed, cheap=cheap)
+        peers[BOUND] = bound_flags(diagnosis.signals, true_types, seed=trial.seed)
         if recipe is not None:
             peers[PAPER_RECIPE] = paper_flags(recipe, dataset, diagnosis)
         result["peers"] = {name: flag_scores(true_types, peer) for name, peer in peers.items()}

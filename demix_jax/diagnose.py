@@ -42,6 +42,8 @@ class Diagnosis:
         for a label error, else missing); suspect_columns (what stands out in a feature error, joined by ";").
       influence: f32[N, M], −cosine of the gradients of row i and validation sample j; negative: raising the row's
         weight lowers that sample's loss.
+      signals: f32[N, F], what the error classifier saw of a row beside its vector; `demix_jax.evidence.signals.SIGNALS`
+        names them.
       validation_rows: i32[folds, M], row numbers in `valid`. fold: i32[N], which of them a row is set against.
       evidence: what the report explains the diagnosis with.
       train, valid: the tables; `valid` is `train` when it was cross-fitted.
@@ -51,6 +53,7 @@ class Diagnosis:
 
     table: pd.DataFrame
     influence: np.ndarray
+    signals: np.ndarray
     validation_rows: np.ndarray
     fold: np.ndarray
     evidence: Evidence
@@ -216,6 +219,7 @@ def conclude(
             explained.columns,
         ),
         influence=description.influence,
+        signals=description.signals,
         validation_rows=description.validation_rows - (0 if valid is None else len(train)),
         fold=description.evidence.folds.fold,
         evidence=explained,

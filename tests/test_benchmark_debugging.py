@@ -16,6 +16,7 @@ from sklearn.metrics import f1_score, precision_recall_fscore_support
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks import cheap_trees, debugging, make_worlds, paper_recipe, trials
+from benchmarks.bound import bound_flags
 from benchmarks.cheap_trees import CheapTrees, Task
 from benchmarks.paper_recipe import load_params, paper_channels, save_params, train_paper_recipe
 from benchmarks.peers import (
@@ -229,11 +230,23 @@ def test_lines_of_another_classifier_do_not_count(tmp_path):
     assert debugging._finished([trial], old, tmp_path / "t.jsonl", options)[trial]["x"] == 1
 
 
+def test_the_bound_is_what_signals_tell():
+    rng = np.random.default_rng(0)
+    truth = np.stack([rng.random(600) < 0.2, rng.random(600) < 0.2, np.arange(600) < 3], axis=1)
+    signals = np.stack([truth[:, 0] + rng.normal(0, 0.1, 600), rng.normal(size=600)], axis=1).astype(np.float32)
+    flags = bound_flags(signals, truth, seed=0)
+    np.testing.assert_array_equal(flags, bound_flags(signals, truth, seed=0))
+    assert f1_score(truth[:, 0], flags[:, 0]) > 0.98
+    assert f1_score(truth[:, 1], flags[:, 1]) < 0.4, "nothing tells of it, and the row's own truth is not shown"
+    assert not flags[:, 2].any(), "too few to learn from"
+
+
 def made_up_diagnosis(train, **options):
     flags = random_flags(options["seed"], len(train))
     table = {name: flags[:, t].astype(int) for t, name in enumerate(ERROR_TYPES)}
     table |= {f"p_{name}": np.where(flags[:, t], 0.8, 0.1) for t, name in enumerate(ERROR_TYPES)}
-    return SimpleNamespace(table=pd.DataFrame(table), influence=np.zeros((len(train), 2)))
+    nothing = np.zeros((len(train), 2), np.float32)
+    return SimpleNamespace(table=pd.DataFrame(table), influence=nothing, signals=nothing)
 
 
 def test_a_second_run_of_the_command_has_nothing_left_to_do(tmp_path, monkeypatch):

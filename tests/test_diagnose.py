@@ -15,6 +15,7 @@ from demix_jax.checks import InputError
 from demix_jax.classifier.decision import thresholds
 from demix_jax.diagnose import Diagnosis, diagnose
 from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.signals import SIGNALS
 from demix_jax.fingerprint import fingerprint
 
 module = sys.modules["demix_jax.diagnose"]  # the package has a function of this name
@@ -145,6 +146,7 @@ def test_influence_is_of_validation_samples_in_other_folds_and_has_its_sign(diag
     frame, labels, ages = spoiled
     assert diagnosis.influence.shape == (ROWS, diagnosis.validation_rows.shape[1])
     assert np.abs(diagnosis.influence).max() <= 1 + 1e-4
+    assert diagnosis.signals.shape == (ROWS, len(SIGNALS)) and np.isfinite(diagnosis.signals).all()
     assert diagnosis.fold.shape == (ROWS,) and diagnosis.fold.max() + 1 == len(diagnosis.validation_rows)
     for f, rows in enumerate(diagnosis.validation_rows):
         assert (diagnosis.fold[rows] != f).all(), "no row is set against itself or its own fold"

@@ -311,7 +311,8 @@ def mean_by_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def mean_ranks(values: np.ndarray, among: np.ndarray) -> np.ndarray:
     """Ranks f64[N, Q], counted from 1, of values f[N, Q] among f[R, Q], each column ascending; ties get their mean."""
     ranks = np.empty(values.shape)
-    for q, (column, known) in enumerate(zip(np.ascontiguousarray(values.T), np.ascontiguousarray(among.T), strict=True)):
+    columns = zip(np.ascontiguousarray(values.T), np.ascontiguousarray(among.T), strict=True)
+    for q, (column, known) in enumerate(columns):
         order = np.argsort(column)
         ascending = column[order]  # neighbours are looked up one after the other, which keeps the cache warm
         both = np.searchsorted(known, ascending, "left") + np.searchsorted(known, ascending, "right")
