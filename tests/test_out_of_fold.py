@@ -13,6 +13,7 @@ from demix_jax.evidence.folds import make_folds, strata_of
 from demix_jax.evidence.out_of_fold import (
     OutOfFold,
     ResidualScale,
+    label_noise,
     out_of_fold_predictions,
     suspects,
     tree_features,
@@ -155,6 +156,25 @@ def test_trees_without_suspects_tell_wrong_labels_better():
     second = out_of_fold_predictions(dataset, folds, seed=0, leave_out=suspect)
     before, after = (roc_auc_score(wrong, -known.p_given) for known in (first, second))
     assert after > before + 0.005
+
+
+def test_label_noise_grows_with_the_share_of_wrong_labels_and_not_of_those_that_are_hard_to_tell():
+    noise = []
+    for share in (0.0, 0.25):
+        dataset, _, folds = with_wrong_labels(share=share)
+        noise.append(label_noise(out_of_fold_predictions(dataset, folds, seed=0).prediction, dataset.task))
+    assert noise[0] < 0.03 and 0.08 < noise[1] < 0.3
+    hard = np.array([[0.5, 0.5]] * 80 + [[0.99, 0.01]] * 20)
+    assert label_noise(hard, "classification") == pytest.approx(0.01)
+    assert label_noise(np.zeros((9, 1)), "regression") == 0.0
+
+
+def test_where_labels_are_noisy_less_makes_a_row_suspect():
+    y = np.array([0, 0, 0, 1])
+    p_given = np.array([0.45, 0.7, 0.7, 0.7])
+    known = OutOfFold(np.where(y[:, None] == np.arange(2), p_given[:, None], 1 - p_given[:, None]), p_given)
+    assert not suspects(y, y, known, task="classification").any()
+    assert suspects(y, y, known, task="classification", noise=0.2).tolist() == [True, False, False, False]
 
 
 def test_rows_left_out_teach_nothing():

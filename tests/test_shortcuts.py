@@ -130,6 +130,13 @@ def test_the_likeliest_shortcut_is_strong_and_two_way():
     assert likely_shortcuts(rules).tolist() == [3, 0, 2, 1]
 
 
+def test_what_nearly_every_row_obeys_is_less_likely_a_shortcut():
+    rules = [RULE._replace(strength=0.8, minority=0.01), RULE._replace(strength=0.4, minority=0.15)]
+    assert likely_shortcuts(rules).tolist() == [1, 0]
+    noise = RULE._replace(strength=0.01, minority=0.5)
+    assert likely_shortcuts([noise, rules[0]]).tolist() == [1, 0], "it still says more than chance does"
+
+
 def test_wrong_features_on_rows_with_right_labels_make_no_rule():
     """A third of the labels are wrong; the rare code falls on other rows, and so would seem to tell the label."""
     rng = np.random.default_rng(0)
