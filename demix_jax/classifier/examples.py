@@ -11,7 +11,7 @@ from demix_jax.classifier.inputs import PROBED, Probes, signal_inputs
 from demix_jax.classifier.model import ContextInputs
 from demix_jax.evidence.signals import FEATURE_SIGNALS, SIGNALS
 
-_SHARE_WITHOUT_PROBES = 0.2  # of the draws of a world
+_SHARE_WITHOUT_PROBES = 0.1  # of the draws of a world
 
 # Standard deviation of what is added to each absolute signal, to all rows of a table at once: how likely its labels or
 # how strong its rules are must not tell which table it is. Feature errors do show in the level; ranks have none.
@@ -155,7 +155,7 @@ class ExampleSampler:
     def _probes(self, probes: Probes | None) -> list[np.ndarray] | None:
         """Numbers i[P] of probes with a label error and with a feature error; None where there are none to look at.
 
-        One world in five is shown without its probes, for tables that cannot have any.
+        One world in ten is shown without its probes, for tables that cannot have any.
         """
         if probes is None or self.rng.random() < _SHARE_WITHOUT_PROBES:
             return None
