@@ -169,12 +169,22 @@ def test_label_noise_grows_with_the_share_of_wrong_labels_and_not_of_those_that_
     assert label_noise(np.zeros((9, 1)), "regression") == 0.0
 
 
+def of_two_classes(y, p_given):
+    y, p_given = np.array(y), np.array(p_given)
+    return y, OutOfFold(np.where(y[:, None] == np.arange(2), p_given[:, None], 1 - p_given[:, None]), p_given)
+
+
 def test_where_labels_are_noisy_less_makes_a_row_suspect():
-    y = np.array([0, 0, 0, 1])
-    p_given = np.array([0.45, 0.7, 0.7, 0.7])
-    known = OutOfFold(np.where(y[:, None] == np.arange(2), p_given[:, None], 1 - p_given[:, None]), p_given)
-    assert not suspects(y, y, known, task="classification").any()
-    assert suspects(y, y, known, task="classification", noise=0.2).tolist() == [True, False, False, False]
+    y, sure = of_two_classes([0, 0, 0, 1], [0.45, 0.99, 0.99, 0.99])
+    assert not suspects(y, y, sure, task="classification").any()
+    y, unsure = of_two_classes([0, 0, 0, 1], [0.45, 0.7, 0.7, 0.7])
+    assert suspects(y, y, unsure, task="classification").tolist() == [True, False, False, False]
+
+
+def test_noise_does_not_make_a_class_suspect_that_trees_never_predict():
+    y, unsure = of_two_classes([0] * 8 + [1] * 4, [0.8] * 8 + [0.2] * 4)
+    assert label_noise(unsure.prediction, "classification") == pytest.approx(0.2)
+    assert not suspects(y, y, unsure, task="classification").any()
 
 
 def test_rows_left_out_teach_nothing():

@@ -18,7 +18,7 @@ from demix_jax.evidence.cells import (
 )
 from demix_jax.evidence.crossed import Cross, crossed_rule
 from demix_jax.evidence.folds import Folds, make_folds, strata_of
-from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, label_noise, suspects
+from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, suspects
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
 from demix_jax.evidence.signals import NUM_WITHOUT
 from demix_jax.keys import training_key
@@ -146,8 +146,7 @@ def gather_evidence(
     folds = _plan(np.random.default_rng(seed), labels, num_train or num_rows)
     with steps("cross-fit trees", num_rows) as advance:
         trees, predictions = fit_trees(dataset, folds, seed=seed, on_fold=advance)
-        noise = label_noise(predictions.prediction, dataset.task)
-        doubtful = suspects(dataset.y, labels, predictions, task=dataset.task, noise=noise)
+        doubtful = suspects(dataset.y, labels, predictions, task=dataset.task)
         doubtful[num_train or num_rows :] = False  # a validation table is trusted
         trusted, of_trusted = fit_trees(dataset, folds, seed=seed, leave_out=doubtful)
     with steps("model the columns", len(folds.train)) as advance:
