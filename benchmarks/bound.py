@@ -6,7 +6,6 @@ import numpy as np
 
 from demix_jax.classifier.decision import f1_threshold
 
-BOUND = "bound: trees on the same signals, told the truth of the other rows"
 _NUM_FOLDS = 5
 
 

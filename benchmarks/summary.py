@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from benchmarks.bound import BOUND
 from benchmarks.peers import BEST_PER_TYPE
 from benchmarks.retraining import LEARNERS, STATES, deciding_metric
 from demix_jax.error_types import ERROR_TYPES
@@ -42,16 +41,16 @@ def debugging_scores(trials: list[dict]) -> dict:
             name: {m: mean(scores["types"][name][m] for scores in own) for m in MEASURES} for name in ERROR_TYPES
         },
         "peers": {
-            name: _peer_scores([trial["peers"][name] for trial in trials if name in trial["peers"]]) for name in names
+            name: _f1_scores([trial["peers"][name] for trial in trials if name in trial["peers"]]) for name in names
         },
         "best_of_peers": mean(trial["peers"][BEST_PER_TYPE]["macro_f1"] for trial in trials),
-        "bound": mean(trial["peers"].get(BOUND, {}).get("macro_f1") for trial in trials),
+        "bound": _f1_scores([trial["bound"] for trial in trials]),
         "seconds": mean(trial["seconds"]["diagnose"] for trial in trials),
         "trials": len(trials),
     }
 
 
-def _peer_scores(scores: list[dict]) -> dict:
+def _f1_scores(scores: list[dict]) -> dict:
     types = {name: mean(s["types"][name]["f1"] for s in scores) for name in ERROR_TYPES}
     return types | {"macro_f1": mean(s["macro_f1"] for s in scores), "any_f1": mean(s["any"]["f1"] for s in scores)}
 

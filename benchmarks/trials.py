@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from benchmarks.bound import BOUND, bound_flags
+from benchmarks.bound import bound_flags
 from benchmarks.cheap_trees import CheapTrees
 from benchmarks.paper_recipe import paper_flags
 from benchmarks.peers import PAPER_RECIPE, peer_flags
@@ -92,7 +92,7 @@ def run_trial(
       classifier: names the error types. cheap, recipe: peers that were trained; None: left out.
       repair_at: clean share at which models are retrained on the repaired table; None: never.
     Returns:
-      {diagnosis, peers, test, shortcut, rows_left, seconds}; see `diagnosis_scores` and `scores_after_repair`.
+      {diagnosis, peers, bound, test, shortcut, rows_left, seconds}; see `diagnosis_scores` and `scores_after_repair`.
     """
     case = (_log_case if trial.table in LOGS else _table_case)(trial)
     corrupted, truth, label = case.corrupted, case.truth, case.label
@@ -107,16 +107,17 @@ def run_trial(
         "shortcut": case.shortcut,
         "diagnosis": diagnosis_scores(true_types, flags, probability),
         "peers": {},
+        "bound": None,
         "test": {},
     }
     if trial.suite != "clean":
         started = time.perf_counter()
         dataset = TableEncoder.fit(corrupted, label).transform(corrupted)
         peers = peer_flags(dataset, true_types, diagnosis.influence, seed=trial.seed, cheap=cheap)
-        peers[BOUND] = bound_flags(diagnosis.signals, true_types, seed=trial.seed)
         if recipe is not None:
             peers[PAPER_RECIPE] = paper_flags(recipe, dataset, diagnosis)
         result["peers"] = {name: flag_scores(true_types, peer) for name, peer in peers.items()}
+        result["bound"] = flag_scores(true_types, bound_flags(diagnosis.signals, true_types, seed=trial.seed))
         seconds["peers"] = time.perf_counter() - started
     if trial.suite != "clean" and trial.clean_share == repair_at:
         started = time.perf_counter()

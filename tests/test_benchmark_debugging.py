@@ -315,6 +315,7 @@ def made_up_trial(suite, table, share, *, auc=(0.7, 0.75, 0.8, 0.9)):
         "seed": 0,
         "diagnosis": diagnosis_scores(truth, flags, probability),
         "peers": {} if suite == "clean" else {BEST_PER_TYPE: flag_scores(truth, flags)},
+        "bound": None if suite == "clean" else flag_scores(truth, truth),
         "test": test if share == 0.5 else {},
         "seconds": {"diagnose": 1.0},
     }

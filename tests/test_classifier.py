@@ -32,7 +32,7 @@ from demix_jax.classifier.examples import ExampleSampler
 from demix_jax.classifier.inputs import NUM_TABLE_FACTS, signal_inputs
 from demix_jax.classifier.mixture import Mixture
 from demix_jax.classifier.model import log_density
-from demix_jax.classifier.train import FLOOR, alignment_loss, asymmetric_loss, contrastive_loss
+from demix_jax.classifier.train import alignment_loss, asymmetric_loss, contrastive_loss
 from demix_jax.evidence.signals import FEATURE_SIGNALS, SIGNALS
 from demix_jax.vectors import CHANNELS
 
@@ -267,7 +267,7 @@ def test_every_step_is_told_and_the_card_says_what_was_done(trained):
     card = classifier.card
     assert card["tables"] == [f"table {i}" for i in range(4)] and card["num_worlds"] == 4 and card["num_rows"] == 800
     assert card["options"]["num_steps"] == 60 and card["interventions"]["swap_models"] is True
-    np.testing.assert_allclose(classifier.floor, FLOOR)
+    assert classifier.floor.shape == (2, 3) and ((classifier.floor > 0) & (classifier.floor < 1)).all()
     assert classifier.plain.shape == classifier.probed.shape == (3, NUM_INPUTS) and (classifier.plain[:, 1] > 0).all()
 
 
@@ -281,7 +281,7 @@ def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_memb
 
     def fake_calibrate(held_out):
         calibrated_on.extend({world.table for world in worlds} for _, worlds in held_out)
-        return Calibration(*np.zeros((2, 3, NUM_INPUTS), np.float32))
+        return Calibration(*np.zeros((2, 3, NUM_INPUTS), np.float32), np.zeros((2, 3), np.float32))
 
     monkeypatch.setattr("demix_jax.classifier.train._train_member", fake_member)
     monkeypatch.setattr("demix_jax.classifier.train.calibrate", fake_calibrate)
@@ -300,9 +300,11 @@ def test_two_tables_are_needed():
 class Known:
     """A classifier whose one network says what the vectors hold."""
 
-    def read(self, vectors, signals, facts, probes):
-        known = (None, None) if probes is None else (probes.vectors, probes.truth)
-        return vectors[None], [TableLevel.of(vectors, *known)]
+    def of_table(self, signals, facts, probes):
+        return self
+
+    def read(self, vectors, signals, probes):
+        return vectors[None], [TableLevel.of(vectors, probes and (probes.vectors, probes.truth))]
 
 
 def test_calibration_recovers_a_known_logistic():
@@ -314,11 +316,12 @@ def test_calibration_recovers_a_known_logistic():
         truth = rng.random((size, 3)) < expit(slope * z + offset)
         worlds.append(World((View(z, z),), truth, np.zeros(4), f"{size}"))
 
-    plain, probed = calibrate([(Known(), worlds)])
+    plain, probed, floor = calibrate([(Known(), worlds)])
     np.testing.assert_allclose(plain[:, 1], slope, rtol=0.1)
     np.testing.assert_allclose(plain[:, 0], offset, atol=0.15)
     assert not plain[:, 2:].any()  # two tables cannot tell
     np.testing.assert_array_equal(probed, np.eye(NUM_INPUTS)[[1] * 3])  # no probes
+    np.testing.assert_array_equal(floor, np.full((2, 3), 0.25))  # no world without a type
 
 
 def test_calibration_undoes_rates_that_were_drawn_together():
@@ -338,8 +341,28 @@ def test_calibration_undoes_rates_that_were_drawn_together():
     np.testing.assert_allclose(offset, 0.0, atol=0.3)
     for world in worlds:
         z = world.views[0].signals
-        rates = found.probability(z[None], [TableLevel.of(z, None, None)]).mean(axis=0)
+        rates = found.probability(z[None], [TableLevel.of(z)]).mean(axis=0)
         assert np.abs(rates - world.truth.mean(axis=0)).max() < 0.15
+
+
+def test_at_most_a_twentieth_of_clean_worlds_reaches_the_floor():
+    rng = np.random.default_rng(0)
+    worlds = []
+    for number in range(30):
+        truth = (rng.random((400, 3)) < 0.2) & ([number % 3 > 0, number % 2 > 0, number < 3])
+        z = rng.normal(0, 1, (400, 3)) + 2 * truth
+        worlds.append(
+            World((View(z, z, Probes(z, z, truth | (np.arange(400)[:, None] < 5))),), truth, np.zeros(4), "t")
+        )
+    found = calibrate([(Known(), worlds)])
+    for probed, floors in enumerate(found.floor):
+        reached = []
+        for world in worlds:
+            logits, levels = Known().read(*world.views[0][:2], world.views[0].probes if probed else None)
+            reached.append((found.probability(logits, levels) >= floors).mean(axis=0))
+        for t in (0, 1, 2):
+            clean = [share[t] for share, world in zip(reached, worlds, strict=True) if not world.truth[:, t].any()]
+            assert len(clean) >= 10 and np.mean(clean) == pytest.approx(0.05, abs=0.002)
 
 
 def test_calibration_leaves_a_type_that_never_occurs_as_it_is():
@@ -347,7 +370,7 @@ def test_calibration_leaves_a_type_that_never_occurs_as_it_is():
     truth = np.zeros((100, 3), bool)
     truth[:, 0] = z[:, 0] > 0.3
 
-    plain, _ = calibrate([(Known(), [World((View(z, z),), truth, np.zeros(4), "t")])])
+    plain, _, _ = calibrate([(Known(), [World((View(z, z),), truth, np.zeros(4), "t")])])
     assert plain[1:, 1].tolist() == [1, 1] and plain[1:, 0].tolist() == [0, 0] and plain[0, 1] > 1
 
 
@@ -368,7 +391,7 @@ def test_probes_tell_how_many_rows_are_wrong_where_the_logits_alone_do_not():
     for name, probed in (("plain", False), ("probed", True)):
         guesses = []
         for world in worlds:
-            logits, levels = Known().read(*world.views[0][:2], None, world.views[0].probes if probed else None)
+            logits, levels = Known().read(*world.views[0][:2], world.views[0].probes if probed else None)
             guesses.append(found.probability(logits, levels).mean(axis=0)[:2] - world.truth.mean(axis=0)[:2])
         errors[name] = np.sqrt(np.mean(np.square(guesses)))
     assert errors["probed"] < 0.6 * errors["plain"]
@@ -493,6 +516,9 @@ def test_wrong_files_are_refused_in_one_sentence(trained, tmp_path):
     old = tmp_path / "old.safetensors"
     metadata = classifier._metadata() | {"signals": '["tree_log_p"]'}
     save_file(classifier._arrays(), old, metadata=metadata)
+    with pytest.raises(InputError, match="another version of demix_jax"):
+        load_classifier(old)
+    save_file(classifier._arrays(), old, metadata=classifier._metadata() | {"format": "demix_jax error classifier 3"})
     with pytest.raises(InputError, match="another version of demix_jax"):
         load_classifier(old)
     cut = tmp_path / "cut.safetensors"

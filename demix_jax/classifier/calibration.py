@@ -1,4 +1,4 @@
-"""From logits to probabilities, by what held-out worlds say of a network, and what probes say of a table."""
+"""From logits to probabilities and to what is too improbable to flag, by worlds that a network has not seen."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _SUREST = 10.0  # log-odds; no calibration on held-out rows can tell more
 _FEWEST_WORLDS = 20  # held out; from fewer, what differs between tables cannot be told
+_CLEAN_SHARE = 0.05  # of the rows of held-out worlds without a type may be as probable as its floor
+_FEWEST_CLEAN = 10  # such worlds; from fewer, a floor is _FLOOR
+_FLOOR = 0.25
 NUM_INPUTS = 6
 
 
@@ -30,12 +33,13 @@ class TableLevel(NamedTuple):
     mixtures: tuple[Mixture | None, ...]
 
     @classmethod
-    def of(cls, logits: np.ndarray, probe_logits: np.ndarray | None, probe_truth: np.ndarray | None) -> TableLevel:
-        """Of logits f32[N, 3] of a table's rows, and f32[P, 3] of its probes, with the errors in them bool[P, 3]."""
+    def of(cls, logits: np.ndarray, probes: tuple[np.ndarray, np.ndarray] | None = None) -> TableLevel:
+        """Of logits f32[N, 3] of a table's rows; probes: theirs f32[P, 3], and the errors in them bool[P, 3]."""
         mixtures: list[Mixture | None] = [None] * len(ERROR_TYPES)
-        if probe_logits is not None and probe_truth is not None:
+        if probes is not None:
+            of_probes, truth = probes
             for t in PROBED:
-                mixtures[t] = Mixture.fit(logits[:, t], probe_logits[probe_truth[:, t], t])
+                mixtures[t] = Mixture.fit(logits[:, t], of_probes[truth[:, t], t])
         return cls(logits.mean(axis=0), tuple(mixtures))
 
     def inputs(self, logits: np.ndarray) -> np.ndarray:
@@ -50,49 +54,58 @@ class TableLevel(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """f32[3, 6] each: what the log-odds gain per unit of `TableLevel.inputs`.
+    """What is made of logits.
 
-    plain: of a table without probes. probed: of one that has some.
+    plain, probed: f32[3, 6], what the log-odds gain per unit of `TableLevel.inputs`, of a table without probes and of
+      one that has some.
+    floor: f32[2, 3], no row less probable than that is flagged, however the rest of its table looks; of tables without
+      and with probes.
     """
 
     plain: np.ndarray
     probed: np.ndarray
+    floor: np.ndarray
 
     def probability(self, logits: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
         """f32[N, 3] of logits f32[G, N, 3], by the mean log-odds of G networks, which make `levels` of the table."""
         coefficients = self.plain if levels[0].mixtures[0] is None else self.probed
         inputs = np.mean([level.inputs(of_rows) for level, of_rows in zip(levels, logits, strict=True)], axis=0)
         log_odds = np.einsum("ntk,tk->nt", inputs, coefficients)
-        return (1 / (1 + np.exp(-np.clip(log_odds, -_SUREST, _SUREST)))).astype(np.float32)
+        return _probability(log_odds).astype(np.float32)
 
 
 def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Calibration:
     """Calibration by worlds that networks were not trained on; every world has equal weight.
 
     What a network says of the error rates of a table that it has not seen is too sure for some types and not sure
-    enough for others; the mean logit of the table undoes that, and probes tell what errors look like there.
+    enough for others; the mean logit of the table undoes that, and probes tell what errors look like there. A type's
+    floor is the probability that 5 % of the rows of worlds without this type reach: so much of a clean table may be
+    flagged, on average.
 
     Args:
       held_out: networks, each alone in its classifier, with worlds that it has not seen.
     Source: Platt 1999, with more inputs.
     """
     every = [(member, world) for member, worlds in held_out for world in worlds]
-    probed = [(member, world) for member, world in every if world.views[0].probes is not None]
-    return Calibration(_fit(every, probed=False), _fit(probed, probed=True))
+    with_probes = [(member, world) for member, world in every if world.views[0].probes is not None]
+    (plain, plain_floor), (probed, probed_floor) = _fit(every, probed=False), _fit(with_probes, probed=True)
+    return Calibration(plain, probed, np.stack([plain_floor, probed_floor]))
 
 
-def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> np.ndarray:
-    """f32[3, 6] coefficients."""
+def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """f32[3, 6] coefficients and f32[3] floors."""
     from sklearn.linear_model import LogisticRegression
 
     coefficients = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
     coefficients[:, 1] = 1.0
+    floor = np.full(len(ERROR_TYPES), _FLOOR, np.float32)
     if not pairs:
-        return coefficients
+        return coefficients, floor
     inputs = []
     for member, world in pairs:
         vectors, signals, probes = world.views[0]
-        logits, levels = member.read(vectors, signals, world.facts, probes if probed else None)
+        probes = probes if probed else None
+        logits, levels = member.of_table(signals, world.facts, probes).read(vectors, signals, probes)
         inputs.append(levels[0].inputs(logits[0]))
     weight = np.concatenate([np.full(len(z), 1 / len(z)) for z in inputs])
     weight *= len(weight) / weight.sum()
@@ -106,4 +119,13 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> np.ndar
             )
             coefficients[t, used], coefficients[t, 0] = fit.coef_[0], fit.intercept_[0]
             coefficients[t, 1] = max(coefficients[t, 1], 0.05)
-    return coefficients
+        without = np.concatenate([np.full(len(world.truth), not world.truth[:, t].any()) for _, world in pairs])
+        if sum(not world.truth[:, t].any() for _, world in pairs) >= _FEWEST_CLEAN:
+            log_odds = of_rows[without, t] @ coefficients[t]
+            high = np.quantile(log_odds, 1 - _CLEAN_SHARE, weights=weight[without], method="inverted_cdf")
+            floor[t] = _probability(high)
+    return coefficients, floor
+
+
+def _probability(log_odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(log_odds, -_SUREST, _SUREST)))

@@ -33,7 +33,7 @@ _CONTEXT_PROBES = 128  # of either kind
 _BLOCK = 512
 _ROWS_IN_CACHE = 128
 _OWN_ARRAYS = ("signal_mean", "signal_scale", "plain", "probed", "floor")
-_FORMAT = "demix_jax error classifier 3"
+_FORMAT, _VERSION = "demix_jax error classifier", 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +44,7 @@ class ErrorClassifier:
       config: sizes of the networks.
       params: parameters of G networks, stacked on a leading axis.
       signal_mean, signal_scale: f32[F], standardisation of the signals.
-      plain, probed: f32[3, 6], calibration of the networks' logits, see `Calibration`.
-      floor: f32[3], no row less probable than that is flagged, however the rest of its table looks.
+      plain, probed, floor: calibration of the networks' logits, see `Calibration`.
       card: what it was trained on and how.
     """
 
@@ -65,7 +64,7 @@ class ErrorClassifier:
         params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
         as_is = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
         as_is[:, 1] = 1.0
-        return cls(config, params, mean, scale, as_is, as_is, np.zeros(len(ERROR_TYPES), np.float32), {})
+        return cls(config, params, mean, scale, as_is, as_is, np.zeros((2, len(ERROR_TYPES)), np.float32), {})
 
     def of_table(self, signals: np.ndarray, facts: np.ndarray, probes: Probes | None = None) -> TableClassifier:
         """What classifies rows of the table with these signals f32[N, F], or f32[R, F] of a sample of its rows.
@@ -127,18 +126,10 @@ class ErrorClassifier:
     ) -> Verdict:
         """Probabilities and thresholds, and what judges further rows of the same table; arguments as for `logits`."""
         table = self.of_table(signals, facts, probes)
-        logits = table.logits(vectors, signals, on_block=on_block)
-        levels = table.levels(logits, probes)
+        logits, levels = table.read(vectors, signals, probes, on_block=on_block)
         probability = self.calibration.probability(logits, levels)
-        return Verdict(probability, thresholds(probability, self.floor), table, levels)
-
-    def read(
-        self, vectors: np.ndarray, signals: np.ndarray, facts: np.ndarray, probes: Probes | None = None
-    ) -> tuple[np.ndarray, list[TableLevel]]:
-        """Uncalibrated logits f32[G, N, 3], and what each network makes of the table; arguments as for `logits`."""
-        table = self.of_table(signals, facts, probes)
-        logits = table.logits(vectors, signals)
-        return logits, table.levels(logits, probes)
+        floor = self.floor[0 if probes is None else 1]
+        return Verdict(probability, thresholds(probability, floor), table, levels)
 
     @property
     def num_networks(self) -> int:
@@ -147,8 +138,8 @@ class ErrorClassifier:
 
     @property
     def calibration(self) -> Calibration:
-        """From the logits of the G networks to one probability."""
-        return Calibration(self.plain, self.probed)
+        """From the logits of the G networks to one probability, and its floor."""
+        return Calibration(self.plain, self.probed, self.floor)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all."""
@@ -174,7 +165,7 @@ class ErrorClassifier:
 
     def _metadata(self) -> dict[str, str]:
         return {
-            "format": _FORMAT,
+            "format": f"{_FORMAT} {_VERSION}",
             "config": json.dumps(dataclasses.asdict(self.config)),
             "signals": json.dumps(SIGNALS),
             "channels": json.dumps(CHANNELS),
@@ -212,12 +203,21 @@ class TableClassifier:
             on_block(len(rows))
         return result
 
-    def levels(self, logits: np.ndarray, probes: Probes | None) -> list[TableLevel]:
-        """What each network makes of the table, given the logits f32[G, N, 3] of its rows."""
+    def read(
+        self,
+        vectors: np.ndarray,
+        signals: np.ndarray,
+        probes: Probes | None,
+        *,
+        on_block: Callable[[int], None] = lambda rows: None,
+    ) -> tuple[np.ndarray, list[TableLevel]]:
+        """Logits of the table's rows as by `logits`, and what each network makes of the table by these."""
+        logits = self.logits(vectors, signals, on_block=on_block)
         if probes is None:
-            return [TableLevel.of(of_rows, None, None) for of_rows in logits]
+            return logits, [TableLevel.of(of_rows) for of_rows in logits]
         of_probes = self.logits(probes.vectors, probes.signals)
-        return [TableLevel.of(*both, probes.truth) for both in zip(logits, of_probes, strict=True)]
+        each = zip(logits, of_probes, strict=True)
+        return logits, [TableLevel.of(of_rows, (known, probes.truth)) for of_rows, known in each]
 
 
 class Verdict(NamedTuple):
@@ -260,12 +260,13 @@ def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
         raise InputError(
             f"{path} is not a safetensors file ({error}); give a file that `demix-jax train-classifier` wrote."
         ) from error
-    if metadata.get("format") != _FORMAT:
+    if not str(metadata.get("format")).startswith(_FORMAT):
         raise InputError(
             f"{path} holds other weights, not an error classifier; give a file that `demix-jax train-classifier` wrote."
         )
-    if (metadata["signals"], metadata["channels"]) != (json.dumps(SIGNALS), json.dumps(CHANNELS)):
-        raise InputError(f"{path} was trained by another version of demix_jax, on other signals; train it again.")
+    read = [metadata[key] for key in ("format", "signals", "channels")]
+    if read != [f"{_FORMAT} {_VERSION}", json.dumps(SIGNALS), json.dumps(CHANNELS)]:
+        raise InputError(f"{path} was trained by another version of demix_jax, for other inputs; train it again.")
     own = {key: arrays.pop(key) for key in _OWN_ARRAYS}
     params: dict = {}
     for key, array in arrays.items():

@@ -22,12 +22,6 @@ from demix_jax.keys import training_key
 
 PyTree = Any
 
-# No row is flagged below this probability, by type. On 38 held-out versions of adult, bike_sharing and covertype higher
-# floors cost F1 and flag less of tables that have no such errors: labels 0.70 and 3 % here, 0.67 and 1 % at 0.25;
-# features 0.58 and 4 %, 0.56 and 3 % at 0.25; shortcuts 0.51 and 24 %, 0.46 and 12 % at 0.25 (rows that break one are
-# rarely certain, and repair keeps them).
-FLOOR = (0.12, 0.2, 0.15)
-
 
 @flax.struct.dataclass
 class TrainingOptions:
@@ -96,7 +90,7 @@ def fit_classifier(
         "training_seconds": round(time.perf_counter() - started, 1),
     }
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-    return ErrorClassifier(config, params, mean, scale, *calibrate(unseen), np.array(FLOOR, np.float32), card)
+    return ErrorClassifier(config, params, mean, scale, *calibrate(unseen), card)
 
 
 def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> list[set[str]]:
