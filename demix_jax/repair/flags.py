@@ -22,6 +22,7 @@ _LIKELY = 0.5
 class Flags(NamedTuple):
     """rows: bool[N, 3] to act on, in the order of ERROR_TYPES. task: the one that was diagnosed, "auto" if unknown.
 
+    p_wrong: f64[N], probability that the label is wrong; 0 where none is given.
     doubtful: how many rows flagged for a label error are not among `rows`, as their label is more likely right than
       wrong. A low probability can be worth a look, but no change: of rows that only perhaps have a wrong label, those
       that break a shortcut are many, and changing these makes the shortcut stronger.
@@ -29,6 +30,7 @@ class Flags(NamedTuple):
     """
 
     rows: np.ndarray
+    p_wrong: np.ndarray
     task: str
     doubtful: int
     identifiers: tuple[str, ...]
@@ -72,19 +74,20 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
         )
     _check_rows(frame, flags)
     rows = np.stack([_as_bool(flags, name) for name in ERROR_TYPES], axis=1)
-    doubtful = rows[:, 0] & _is_unlikely(flags)
+    p_wrong = _label_doubts(flags)
+    doubtful = rows[:, 0] & (p_wrong < _LIKELY)
     rows[:, 0] &= ~doubtful
     task, identifiers = str(summary.get("task") or "auto"), tuple(summary.get("identifiers") or ())
-    return Flags(rows, task, int(doubtful.sum()), identifiers)
+    return Flags(rows, np.nan_to_num(p_wrong), task, int(doubtful.sum()), identifiers)
 
 
-def _is_unlikely(flags: pd.DataFrame) -> np.ndarray:
-    """bool[N]: rows whose probability of a label error is given and below one half."""
+def _label_doubts(flags: pd.DataFrame) -> np.ndarray:
+    """f64[N] in [0, 1]: probability of a label error; NaN where it is not given."""
     from demix_jax.data.kinds import as_numbers, column_of
 
     if "p_label_error" not in flags.columns:
-        return np.zeros(len(flags), bool)
-    return as_numbers(column_of(flags, "p_label_error")) < _LIKELY  # not so where it is missing
+        return np.full(len(flags), np.nan)
+    return np.clip(as_numbers(column_of(flags, "p_label_error")), 0.0, 1.0)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import numpy as np
 from demix_jax.checks import InputError, check_choices
 from demix_jax.repair.choice import Options, Plan, choose_plan
 from demix_jax.repair.flags import read_flags
+from demix_jax.repair.relabel import certainty_of
 from demix_jax.repair.steps import Problem, impute_features, label_column, relabel
 from demix_jax.repair.trees import tree_table
 
@@ -59,10 +60,10 @@ def repair(
     """Repair a table by its diagnosis.
 
     Rows flagged for label errors, where a wrong label is more likely than a right one, get the label that models of
-    clean rows and the given label make most probable, and a weight that falls with doubt. In rows flagged for feature
-    errors the cells that contradict the rest of the row are found and replaced. Rows flagged for a spurious correlation
-    are right, and rare: they gain weight.
-    Each step is judged by task models on held-out rows and left out if the table does better without it.
+    clean rows and the given label make most probable; every row, flagged or not, weighs as much as its label is
+    certain. In rows flagged for feature errors the cells that contradict the rest of the row are found and replaced.
+    Rows flagged for a spurious correlation are right, and rare: they gain weight. Each step is judged by task models on
+    held-out rows and left out if the table does better without it.
 
     Args:
       train: table of N rows, or the path of one; not modified. A column sample_weight holds weights that the
@@ -88,7 +89,8 @@ def repair(
     apart = [name for name in (*flags.identifiers, WEIGHT) if name in frame.columns]
     features = frame.drop(columns=apart) if apart else frame
     base = np.ones(len(frame)) if given_weight is None else given_weight
-    problem = make_problem(features, label, flags.rows, task=flags.task if task == "auto" else task, seed=seed)
+    task = flags.task if task == "auto" else task
+    problem = make_problem(features, label, flags.rows, flags.p_wrong, task=task, seed=seed)
     plan = choose_plan(problem, options, base)
     repaired, changes = _carry_out(problem, plan, options, base)
     for place, name in enumerate(name for name in flags.identifiers if name in frame.columns):
@@ -99,8 +101,10 @@ def repair(
     return Repaired(repaired, changes._replace(sentences=sentences))
 
 
-def make_problem(frame: pd.DataFrame, label: str, flags: np.ndarray, *, task: str, seed: int) -> Problem:
-    """Check and encode a table of N rows with flags bool[N, 3] in the order of ERROR_TYPES."""
+def make_problem(
+    frame: pd.DataFrame, label: str, flags: np.ndarray, p_wrong: np.ndarray, *, task: str, seed: int
+) -> Problem:
+    """Check and encode N rows with flags bool[N, 3] in the order of ERROR_TYPES; p_wrong: f64[N], of their labels."""
     from demix_jax.data.encoding import TableEncoder
     from demix_jax.data.table import check_table, resolve_label
 
@@ -108,8 +112,9 @@ def make_problem(frame: pd.DataFrame, label: str, flags: np.ndarray, *, task: st
     key = resolve_label(frame, label)
     encoder = TableEncoder.fit(frame, label, task=task)
     table = tree_table(frame, {key})
-    wrong_label, wrong_features, minority = flags.T
-    return Problem(frame, key, encoder, encoder.transform(frame), table, wrong_label, wrong_features, minority, seed)
+    data = encoder.transform(frame)
+    certainty = certainty_of(1 - p_wrong, data.num_classes if data.task == "classification" else 2)
+    return Problem(frame, key, encoder, data, table, *flags.T, certainty, seed)
 
 
 def _check_options(options: Options, seed: int) -> None:

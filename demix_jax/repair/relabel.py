@@ -16,8 +16,7 @@ MIN_CLASS_ROWS = 5
 class NewLabels(NamedTuple):
     """Labels proposed for E flagged rows.
 
-    label: i64[E] class codes, or f64[E] targets. confidence: f64[E] in [0, 1], 0 when the label is a guess among
-    K equals: (p − 1/K) / (1 − 1/K) with p the label's probability.
+    label: i64[E] class codes, or f64[E] targets. confidence: f64[E] in [0, 1], see `certainty_of`.
     """
 
     label: np.ndarray
@@ -48,7 +47,7 @@ def new_classes(
     p = p / np.maximum(1 - p_given, 1e-12)[:, None] * wrong[:, None]
     p[at, given] = 1 - wrong
     label = np.argmax(p, axis=1)
-    return NewLabels(label, (p[at, label] - 1 / num_classes) / (1 - 1 / num_classes))
+    return NewLabels(label, certainty_of(p[at, label], num_classes))
 
 
 def new_targets(table: TreeTable, y: np.ndarray, fit_rows: np.ndarray, rows: np.ndarray, *, seed: int) -> NewLabels:
@@ -72,7 +71,16 @@ def new_targets(table: TreeTable, y: np.ndarray, fit_rows: np.ndarray, rows: np.
     if_wrong = np.full(len(rows), 1 / max(float(np.ptp(y)), 2 * scale))
     wrong = chance_of_error(if_wrong, if_right)
     keep = wrong < 0.5
-    return NewLabels(np.where(keep, y[rows], predicted), np.abs(2 * wrong - 1))
+    return NewLabels(np.where(keep, y[rows], predicted), certainty_of(np.where(keep, 1 - wrong, wrong), 2))
+
+
+def certainty_of(p_right: np.ndarray, num_classes: int) -> np.ndarray:
+    """f64[E] in [0, 1]: 0 for a label that is no better than a guess among K classes, 1 for a sure one.
+
+    (p − 1/K) / (1 − 1/K), with p f64[E] the probability that the label is right. A target is right or it is not: K = 2.
+    A row of two classes with this weight teaches as much as one row of each class, weighted p and 1 − p.
+    """
+    return np.clip((p_right - 1 / num_classes) / (1 - 1 / num_classes), 0.0, 1.0)
 
 
 def chance_of_error(if_wrong: np.ndarray, if_right: np.ndarray, *, num_steps: int = 100) -> np.ndarray:

@@ -24,7 +24,8 @@ class Problem(NamedTuple):
     """A table of N rows to repair and what is known about it.
 
     frame: without a weight column. key: the label's column. encoder, data: fitted on `frame`, and its rows.
-    table: as trees like it. label_error, feature_error, minority: bool[N] flags. seed: of everything random.
+    table: as trees like it. label_error, feature_error, minority: bool[N] flags. certainty: f64[N] in [0, 1], of the
+    given label, see `certainty_of`. seed: of everything random.
     """
 
     frame: pd.DataFrame
@@ -35,6 +36,7 @@ class Problem(NamedTuple):
     label_error: np.ndarray
     feature_error: np.ndarray
     minority: np.ndarray
+    certainty: np.ndarray
     seed: int
 
     def take(self, rows: np.ndarray) -> Problem:
@@ -47,6 +49,7 @@ class Problem(NamedTuple):
             label_error=self.label_error[rows],
             feature_error=self.feature_error[rows],
             minority=self.minority[rows],
+            certainty=self.certainty[rows],
         )
 
 
@@ -72,12 +75,16 @@ def impute_features(problem: Problem) -> Problem:
 
 
 def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
-    """New labels for rows with label errors, from models of the clean rows among `allowed` (bool[N]; None: all)."""
+    """New labels for rows with label errors, from models of the clean rows among `allowed` (bool[N]; None: all).
+
+    Every row weighs as much as its label, new or given, is certain.
+    """
     y, num_classes = problem.data.y, problem.data.num_classes
     clean = ~problem.label_error & ~problem.feature_error
     clean = clean if allowed is None else clean & allowed
     rows, fit_rows = np.flatnonzero(problem.label_error), np.flatnonzero(clean)
-    unchanged, note = Relabelled(y, np.ones(len(y)), ""), ""
+    weight = np.where(problem.label_error, 1.0, problem.certainty)
+    unchanged, note = Relabelled(y, weight, ""), ""
     if not len(rows) or not problem.table.names:
         return unchanged
     if problem.data.task == "classification":
@@ -99,7 +106,7 @@ def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
             new = new_classes(problem.table, y, num_classes, fit_rows, rows, seed=problem.seed)
         else:
             new = new_targets(problem.table, y, fit_rows, rows, seed=problem.seed)
-    result, weight = y.copy(), np.ones(len(y))
+    result = y.copy()
     result[rows], weight[rows] = new.label, new.confidence
     return Relabelled(result, weight, note)
 
