@@ -105,9 +105,7 @@ def describe(
             norms,
             task=dataset.task,
         ),
-        feature_signals(
-            dataset.codes, evidence.cells.surprise, evidence.screened, dataset.robust_z, dataset.misspelt, norms
-        ),
+        feature_signals(dataset.codes, evidence.cells, evidence.screened, dataset.robust_z, dataset.misspelt, norms),
         shortcut_signals(
             evidence.rules,
             evidence.order,

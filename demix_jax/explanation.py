@@ -9,7 +9,7 @@ import numpy as np
 
 from demix_jax.describe import Description
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.evidence.cells import standing_out
+from demix_jax.evidence.cells import cell_doubt
 from demix_jax.evidence.crossed import Cross
 from demix_jax.evidence.rows import RowEvidence
 from demix_jax.evidence.shortcuts import ColumnRule, rule_evidence
@@ -48,7 +48,7 @@ class Evidence:
 
     expected_label: object[N], out-of-fold prediction in original label values.
     p_given_label: f32[N], out-of-fold probability of the given label (regression: tail probability of the residual).
-    cell_surprise: f32[N, Q], nats above what is usual in the cell's place, see `standing_out`.
+    cell_surprise: f32[N, Q], nats above what is usual in the cell's place, see `cell_doubt`.
     columns: the Q columns.
     shortcuts: likeliest first; may be empty.
     shortcut_broken: i32[N], index of the rule that the row breaks most, −1 if none.
@@ -81,7 +81,7 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -
     return Evidence(
         expected_label=expected_labels(encoder, known),
         p_given_label=known.trees.p_given,
-        cell_surprise=standing_out(known.cells.surprise, dataset.robust_z[:num_rows], dataset.misspelt[:num_rows]),
+        cell_surprise=cell_doubt(known.cells, dataset.robust_z[:num_rows], dataset.misspelt[:num_rows]),
         columns=dataset.columns,
         shortcuts=tuple(shortcuts),
         shortcut_broken=broken,

@@ -21,7 +21,7 @@ from demix_jax.diagnose import (
     fit_table,
     judge,
 )
-from demix_jax.evidence.cells import standing_out
+from demix_jax.evidence.cells import cell_doubt
 from demix_jax.evidence.rows import more_evidence
 from demix_jax.explanation import Tally, diagnosis_table, expected_labels
 from demix_jax.progress import Steps
@@ -153,7 +153,7 @@ class _Judging:
             flags,
             probability,
             expected_labels(encoder, description.evidence),
-            standing_out(description.evidence.cells.surprise, rows.robust_z, rows.misspelt),
+            cell_doubt(description.evidence.cells, rows.robust_z, rows.misspelt),
             dataset.columns,
         )
 

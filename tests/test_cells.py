@@ -9,8 +9,17 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
-from demix_jax.evidence.cells import ColumnModel, contaminated, fit_column_models, score_cells
+from demix_jax.evidence.cells import (
+    CellEvidence,
+    ColumnModel,
+    cell_doubt,
+    cell_surprise,
+    contaminated,
+    fit_column_models,
+    score_cells,
+)
 from demix_jax.evidence.folds import make_folds
+from demix_jax.evidence.usual import Commonest
 
 NUM_CODES = (6, 6, 4, 3)
 NUM_ROWS = 1_000
@@ -18,7 +27,14 @@ NUM_ROWS = 1_000
 
 def cell_evidence(key, codes, num_codes, labels, folds, *, num_epochs=25, **scoring):
     models = fit_column_models(key, codes, num_codes, labels, folds, num_epochs=num_epochs)
-    return score_cells(models, codes, labels, folds, **scoring)
+    return scored(models, codes, num_codes, labels, folds, **scoring)
+
+
+def scored(models, codes, num_codes, labels, folds, **scoring):
+    with_missing = tuple(number + 1 for number in num_codes)
+    no_numbers = np.zeros(codes.shape, np.float32)
+    commonest = Commonest.fit(codes, with_missing, no_numbers)
+    return score_cells(models, codes, labels, folds, commonest, no_numbers, **scoring)
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +123,16 @@ def test_leaving_one_out_equals_masking_it():
     model = ColumnModel(3, 8, width=16)
     params = model.init(jax.random.key(0), codes, np.zeros((6, 3), bool), allowed, method=ColumnModel.log_probs)
     for hidden in (np.zeros(3, bool), np.array([False, False, True])):
-        log_p, entropy = model.apply(params, codes, jnp.asarray(hidden), allowed, method=ColumnModel.leave_one_out)
+        common = jnp.array([4, 0, 2])
+        found = model.apply(params, codes, jnp.asarray(hidden), allowed, common, method=ColumnModel.leave_one_out)
+        log_p, entropy, log_p_common = found
         for q in range(3):
             masked = np.tile(hidden | (np.arange(3) == q), (6, 1))
             plain = np.asarray(model.apply(params, codes, masked, allowed, method=ColumnModel.log_probs))[:, q]
             plain = log_softmax(plain[:, : sizes[q]].astype(np.float64), axis=1)
             np.testing.assert_allclose(log_p[:, q], plain[np.arange(6), codes[:, q]], atol=1e-4)
             np.testing.assert_allclose(entropy[:, q], -(np.exp(plain) * plain).sum(axis=1), atol=1e-4)
+            np.testing.assert_allclose(log_p_common[:, q], plain[:, common[q]], atol=1e-4)
 
 
 def test_codes_that_a_column_lacks_have_no_probability():
@@ -137,9 +156,9 @@ def test_a_model_without_contaminated_rows_does_not_learn_their_errors():
     folds = make_folds(rng, labels, num_folds=2)
     key, nothing = jax.random.key(0), np.zeros(codes.shape, np.float32)
     everyone = fit_column_models(key, codes, (6, 6, 6), labels, folds, num_epochs=10)
-    screened = score_cells(everyone, codes, labels, folds).surprise
+    screened = cell_surprise(everyone, codes, labels, folds)
     without = fit_column_models(key, codes, (6, 6, 6), labels, folds, leave_out=wrong)
-    surprise = score_cells(without, codes, labels, folds).surprise
+    surprise = cell_surprise(without, codes, labels, folds)
     assert np.median(surprise[wrong, 1]) > np.median(screened[wrong, 1]) + 2
     assert contaminated(surprise, nothing, nothing)[wrong].mean() > 0.95
     assert contaminated(surprise, nothing, nothing)[~wrong].mean() < 0.05
@@ -164,10 +183,38 @@ def test_doubtful_labels_are_not_learned():
     labels = np.where(doubtful, 1 - codes[:, 0], codes[:, 0])
     folds = make_folds(rng, labels, num_folds=2)
     told, untold = (
-        score_cells(
-            fit_column_models(jax.random.key(0), codes, (2, 2), labels, folds, doubtful=left), codes, labels, folds
+        scored(
+            fit_column_models(jax.random.key(0), codes, (2, 2), labels, folds, doubtful=left),
+            codes,
+            (2, 2),
+            labels,
+            folds,
         ).support[:, 0]
         for left in (None, doubtful)
     )
     assert np.abs(told).mean() < 0.2
     assert untold[~doubtful].mean() > 0.5 and untold[doubtful].mean() < -1
+
+
+def test_rows_that_were_filled_with_what_is_commonest():
+    """Eight columns repeat one hidden value; in 60 rows, any three of them were replaced by what is commonest."""
+    rng = np.random.default_rng(0)
+    hidden, labels = rng.choice(5, 2_000, p=[0.3, 0.2, 0.2, 0.2, 0.1]), rng.integers(0, 2, 2_000)
+    codes = np.where(rng.random((2_000, 8)) < 0.1, rng.integers(0, 5, (2_000, 8)), hidden[:, None]).astype(np.int32)
+    filled = np.flatnonzero(hidden != 0)[:60]
+    codes[filled[:, None], rng.permuted(np.tile(np.arange(8), (60, 1)), axis=1)[:, :3]] = 0
+    folds = make_folds(rng, labels, num_folds=2)
+    found = cell_evidence(jax.random.key(0), codes, (5,) * 8, labels, folds)
+    assert found.filled.dtype == np.float32 and ((found.filled > 0) == (codes == 0)).all()
+    is_filled = np.isin(np.arange(2_000), filled)
+    assert roc_auc_score(is_filled, found.filled.mean(axis=1)) > 0.95
+    assert roc_auc_score(is_filled, (codes == 0).sum(axis=1)) < 0.85, "counting them does not tell"
+
+
+def test_cells_that_seem_filled_bear_each_other_out():
+    nothing = np.zeros((3, 4), np.float32)
+    filled = np.array([[1.2, 0.0, 1.4, 0.3], [1.2, 1.1, 1.4, 0.3], [0.9, 0.9, 0.9, 0.9]], np.float32)
+    surprise = np.array([[0.0, 3.0, 0.0, 0.0], [0.0, 0.0, 4.0, 0.5], [0.0, 0.0, 0.0, 0.0]], np.float32)
+    doubt = cell_doubt(CellEvidence(surprise, nothing, filled), nothing, nothing)
+    np.testing.assert_allclose(doubt[[0, 2]], surprise[[0, 2]])
+    np.testing.assert_allclose(doubt[1], [2.2, 2.1, 4.0, 0.5])

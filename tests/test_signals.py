@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import rankdata
 
 from demix_jax.evidence import signals as s
+from demix_jax.evidence.cells import CellEvidence
 from demix_jax.evidence.out_of_fold import OutOfFold
 from demix_jax.evidence.shortcuts import ColumnRule
 from demix_jax.evidence.usual import Usual
@@ -92,7 +93,9 @@ def test_feature_signals():
     codes = np.array([[0, 1, 0], [1, 0, 0], [2, 0, 0]])
     known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (3, 3, 3), robust_z))
     misspelt = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 3.0, 1.5]])
-    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(codes, surprise, surprise, robust_z, misspelt, known))
+    filled = np.array([[0.0, 0.0, 0.0], [0.0, 1.5, 0.0], [0.6, 0.3, 0.0]])
+    cells = CellEvidence(surprise, None, filled)
+    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(codes, cells, surprise, robust_z, misspelt, known))
     np.testing.assert_allclose(got["surprise_1st"], [5, 3, 2.5])
     np.testing.assert_allclose(got["surprise_2nd"], [1, 0.5, -1])
     np.testing.assert_allclose(got["surprise_3rd"], [0, -1, -2])
@@ -112,6 +115,8 @@ def test_feature_signals():
     np.testing.assert_allclose(got["misspelt_1st"], [0, 0, 3])
     np.testing.assert_allclose(got["misspelt_mean"], [0, 0, 1.5])
     np.testing.assert_allclose(got["missing_share"], [0, 0, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(got["filled_mean"], [0, 0.5, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(got["common_share"], [0, 1 / 3, 2 / 3], rtol=1e-6)
 
 
 def test_shortcut_signals():
@@ -206,6 +211,6 @@ def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
     surprise, codes = rng.normal(size=(20, 3)), rng.integers(0, 4, (20, 3))
     known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (4, 4, 4), surprise))
     np.testing.assert_array_equal(
-        s.feature_signals(codes[5:7], *[surprise[5:7]] * 4, known),
-        s.feature_signals(codes, *[surprise] * 4, known)[5:7],
+        s.feature_signals(codes[5:7], CellEvidence(*[surprise[5:7]] * 3), *[surprise[5:7]] * 3, known),
+        s.feature_signals(codes, CellEvidence(*[surprise] * 3), *[surprise] * 3, known)[5:7],
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from demix_jax.evidence.usual import Usual
+from demix_jax.evidence.usual import Commonest, Usual
 
 RNG = np.random.default_rng(0)
 NUMBERS = RNG.normal(size=1_000).astype(np.float32)
@@ -60,3 +60,24 @@ def test_a_value_that_repeats_among_values_that_do_not():
 def test_few_distinct_values_do_not_repeat():
     usual, codes, z = fitted(np.repeat(np.arange(10, dtype=np.float32), [1, 90, 1, 1, 1, 1, 1, 1, 1, 2]))
     assert not usual.repeats(codes, z).any()
+
+
+def test_the_commonest_value_of_a_category_and_of_a_number():
+    codes = np.stack([np.repeat([0, 1, 2], [200, 500, 300]), np.zeros(1_000, int)], axis=1)
+    z = np.stack([np.zeros(1_000, np.float32), NUMBERS], axis=1)
+    z[:100, 1] = 0.5
+    codes[300:, 1] = 1  # codes are ranges of numbers
+    z[900:, 1], codes[900:, 1] = 0.0, MISSING
+    commonest = Commonest.fit(codes, (3 + 1, MISSING + 1), z)
+    assert commonest.codes.tolist() == [1, 0] and np.isnan(commonest.values[0]) and commonest.values[1] == 0.5
+    np.testing.assert_allclose(commonest.share, [1.0, 100 / 300])
+    held = commonest.held(codes, z)
+    np.testing.assert_array_equal(np.flatnonzero(held[:, 0]), np.arange(200, 700))
+    np.testing.assert_array_equal(np.flatnonzero(held[:, 1]), np.arange(100))
+
+
+def test_no_value_is_common_where_all_differ_or_nothing_is_known():
+    z = np.stack([NUMBERS, np.zeros(1_000, np.float32)], axis=1)
+    codes = np.stack([np.zeros(1_000, int), np.full(1_000, MISSING)], axis=1)
+    commonest = Commonest.fit(codes, (MISSING + 1, MISSING + 1), z)
+    assert not commonest.held(codes, z).any() and commonest.share.tolist() == [0, 0]

@@ -14,6 +14,7 @@ import optax
 
 from demix_jax.cache import map_parts
 from demix_jax.evidence.folds import Folds, fold_blocks
+from demix_jax.evidence.usual import Commonest
 
 PyTree = Any
 _ABSENT = -1e9  # logit of a code that the column does not have
@@ -22,6 +23,10 @@ _ROWS_AT_ONCE = 8_192
 _LEARNING_RATE = 4e-3
 _CLEAR = 3.0  # nats; a row with a cell that stands out by more may teach a model to expect its errors
 _LEAST_KEPT = 0.4  # of the rows
+_FILL_ODDS = 0.4  # of a cell in a row that was filled: to hold what its column is filled with, against being left
+_LEAST_FILL = 0.02  # a value is taken to have at least this probability, since a model is not to be trusted with less
+_UNEXPECTED = 1.0  # nats; the commonest value had a probability of less than a quarter
+_FILLED_CELLS = 3
 _MAX_LABELS = 32  # rarer classes share the last code
 
 
@@ -66,8 +71,11 @@ class ColumnModel(nn.Module):
         logits = jnp.einsum("nh,qhb->nqb", hidden, self.kernel) + self.bias[None]
         return jax.nn.log_softmax(jnp.where(allowed[None], logits, _ABSENT))
 
-    def leave_one_out(self, codes: jax.Array, hidden: jax.Array, allowed: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Log probability of each cell, and the entropy of its column there, with that cell masked: 2 × f32[n, Q].
+    def leave_one_out(
+        self, codes: jax.Array, hidden: jax.Array, allowed: jax.Array, common: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Of each cell, with that cell masked: its log probability, the entropy of its column there, and the log
+        probability of the code in `common` i32[Q]: 3 × f32[n, Q].
 
         The columns of `hidden` bool[Q] stay masked throughout.
         """
@@ -77,15 +85,15 @@ class ColumnModel(nn.Module):
         total = self.embeddings(seen).sum(axis=1)
 
         def column(_, inputs):
-            embed, kernel, bias, allow, code, seen_code = inputs
+            embed, kernel, bias, allow, code, seen_code, common_code = inputs
             state = self.trunk(total - embed[seen_code] + embed[most][None])
             log_p = jax.nn.log_softmax(jnp.where(allow[None], state @ kernel + bias[None], _ABSENT))
             entropy = -jnp.sum(jnp.where(allow[None], jnp.exp(log_p) * log_p, 0.0), axis=-1)
-            return None, (jnp.take_along_axis(log_p, code[:, None], axis=1)[:, 0], entropy)
+            return None, (jnp.take_along_axis(log_p, code[:, None], axis=1)[:, 0], entropy, log_p[:, common_code])
 
-        inputs = (self.embed, self.kernel, self.bias, allowed, codes.T, seen.T)
-        _, (log_p, entropy) = jax.lax.scan(column, None, inputs)
-        return log_p.T, entropy.T
+        inputs = (self.embed, self.kernel, self.bias, allowed, codes.T, seen.T, common)
+        _, (log_p, entropy, log_p_common) = jax.lax.scan(column, None, inputs)
+        return log_p.T, entropy.T, log_p_common.T
 
 
 def standing_out(surprise: np.ndarray, robust_z: np.ndarray, misspelt: np.ndarray) -> np.ndarray:
@@ -115,6 +123,21 @@ def contaminated(surprise: np.ndarray, robust_z: np.ndarray, misspelt: np.ndarra
     return worst > max(_CLEAR, np.quantile(worst, _LEAST_KEPT))
 
 
+def cell_doubt(cells: CellEvidence, robust_z: np.ndarray, misspelt: np.ndarray) -> np.ndarray:
+    """f32[N, Q]: how doubtful each cell is, in nats: how much it stands out, or seems filled in.
+
+    Of one cell that holds what is commonest nobody would think so; three of a row that do, where little speaks for it,
+    bear each other out.
+
+    Args:
+      cells: of N rows. robust_z, misspelt: f32[N, Q], see `Dataset`.
+    """
+    outstanding = standing_out(cells.surprise, robust_z, misspelt)
+    unexpected = cells.filled >= _UNEXPECTED
+    together = unexpected & (unexpected.sum(axis=1, keepdims=True) >= _FILLED_CELLS)
+    return np.where(together, np.maximum(outstanding, 1 + cells.filled), outstanding)
+
+
 class CellEvidence(NamedTuple):
     """What a column model says of N rows with Q columns, in nats.
 
@@ -122,10 +145,13 @@ class CellEvidence(NamedTuple):
       where nothing is wrong, large for a cell that contradicts the rest of its row. The label takes no part.
     support: f32[N, Q], log p(cell | other cells, label) − log p(cell | other cells): how much the cell speaks for
       the row's label beyond what the other cells say; negative where it speaks against it.
+    filled: f32[N, Q], how much a cell speaks for its row having been filled with what is commonest in each column, as
+      missing values often are: the less its commonest value was to be expected there, the more; 0 for other values.
     """
 
     surprise: np.ndarray
     support: np.ndarray
+    filled: np.ndarray
 
 
 class ColumnModels(NamedTuple):
@@ -182,33 +208,40 @@ def score_cells(
     codes: np.ndarray,
     labels: np.ndarray,
     folds: Folds,
+    commonest: Commonest,
+    robust_z: np.ndarray,
     *,
     block: int = _ROWS_AT_ONCE,
     on_block: Callable[[int], None] = lambda rows: None,
 ) -> CellEvidence:
-    """How each cell fits the row's other cells, and how much it supports the row's label.
+    """How each cell fits the row's other cells, how much it supports the row's label, and whether it seems filled in.
 
     Args:
       models: from `fit_column_models` on the same codes, labels and folds.
+      commonest: of the columns. robust_z: f32[N, Q], see `Dataset`.
       block: rows scored at once. on_block: called with the number of rows scored.
     """
-    return CellEvidence(*_scores(models, codes, labels, folds, block, on_block, with_label=True))
+    surprise, support, log_p = _scores(models, codes, labels, folds, block, on_block, commonest.codes)
+    p = np.maximum(np.exp(log_p) * commonest.share, _LEAST_FILL)
+    filled = np.where(commonest.held(codes, robust_z), np.log1p(_FILL_ODDS / p), 0.0)
+    return CellEvidence(surprise, support, filled.astype(np.float32))
 
 
 def cell_surprise(models: ColumnModels, codes: np.ndarray, labels: np.ndarray, folds: Folds) -> np.ndarray:
     """The surprise of `score_cells` alone, f32[N, Q], at half the cost; same arguments."""
-    return _scores(models, codes, labels, folds, _ROWS_AT_ONCE, lambda rows: None, with_label=False)[0]
+    return _scores(models, codes, labels, folds, _ROWS_AT_ONCE, lambda rows: None, None)[0]
 
 
-def _scores(models, codes, labels, folds, block, on_block, *, with_label: bool) -> np.ndarray:
-    """f32[1 or 2, N, Q]: surprise, and support where the label is to be told."""
+def _scores(models, codes, labels, folds, block, on_block, common: np.ndarray | None) -> np.ndarray:
+    """f32[1 or 3, N, Q]: surprise; where `common` i32[Q] is given, support and the log probability of these codes."""
     num_rows, num_columns = codes.shape
+    common = None if common is None else np.append(common, 0).astype(np.int32)
     codes, _ = _with_label(codes, labels)
     is_label = np.arange(num_columns + 1) == num_columns
-    result = np.empty((1 + with_label, num_rows, num_columns), np.float32)
+    result = np.empty((1 if common is None else 3, num_rows, num_columns), np.float32)
     for f, rows, padded in fold_blocks(folds.fold, len(folds.train), block):
         params = jax.tree.map(lambda leaf, f=f: leaf[f], models.params)
-        scores = np.asarray(_score(models.network, with_label, params, codes[padded], is_label, models.allowed))
+        scores = np.asarray(_score(models.network, params, codes[padded], is_label, models.allowed, common))
         result[:, rows] = scores[:, : len(rows), :num_columns]
         on_block(len(rows))
     return result
@@ -261,17 +294,18 @@ def _fit(model, batch_size, keys, codes, known, train, num_train, allowed, num_s
     return jax.vmap(fit_fold)(keys, train, num_train)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _score(model, with_label, params, codes, is_label, allowed):
+@functools.partial(jax.jit, static_argnums=0)
+def _score(model, params, codes, is_label, allowed, common):
     def score(codes):
         def leave_one_out(hidden):
-            return model.apply(params, codes, hidden, allowed, method=ColumnModel.leave_one_out)
+            sought = jnp.zeros(len(is_label), jnp.int32) if common is None else common
+            return model.apply(params, codes, hidden, allowed, sought, method=ColumnModel.leave_one_out)
 
-        log_p, entropy = leave_one_out(is_label)
+        log_p, entropy, log_p_common = leave_one_out(is_label)
         surprise = -log_p - entropy
-        if not with_label:
+        if common is None:
             return surprise[:, None]
-        log_p_with_label, _ = leave_one_out(jnp.zeros_like(is_label))
-        return jnp.stack([surprise, log_p_with_label - log_p], axis=1)
+        log_p_with_label = leave_one_out(jnp.zeros_like(is_label))[0]
+        return jnp.stack([surprise, log_p_with_label - log_p, log_p_common], axis=1)
 
     return map_parts(score, codes, _ROWS_IN_CACHE).swapaxes(0, 1)

@@ -21,6 +21,7 @@ from demix_jax.evidence.folds import Folds, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, suspects
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
 from demix_jax.evidence.signals import NUM_WITHOUT
+from demix_jax.evidence.usual import Commonest
 from demix_jax.keys import training_key
 from demix_jax.progress import Steps
 
@@ -38,6 +39,7 @@ class RowModels(NamedTuple):
     y: labels of the rows that it was fitted on. trees: with all columns. trusted: the same, trained without suspects.
     without: like these, and without what each of the likeliest shortcuts speaks of.
     screen, columns: column models of all rows, and of those that the former find uncontaminated.
+    commonest: what each column would be filled with.
     clear: bool[R], those that nothing speaks against: neither a doubtful label nor a cell that stands out.
     """
 
@@ -48,6 +50,7 @@ class RowModels(NamedTuple):
     without: list[FoldTrees]
     screen: ColumnModels
     columns: ColumnModels
+    commonest: Commonest
 
 
 class RowEvidence(NamedTuple):
@@ -58,7 +61,7 @@ class RowEvidence(NamedTuple):
     trees, trusted, without: out-of-fold predictions of the trees in `models`. rules: one per column, then one
     per Cross in `crossed`. order: i[R], number of the rule of the likeliest shortcut first.
     screened: f32[N, Q], surprise of each cell by the models `screen`.
-    cells: how each cell fits the rest of its row, and how much it supports the label.
+    cells: how each cell fits the rest of its row, how much it supports the label, and whether it seems filled in.
     models: what tells the same of other rows, see `more_evidence`.
     """
 
@@ -158,7 +161,8 @@ def gather_evidence(
         columns = fit_column_models(*known, leave_out=wild, doubtful=doubtful)
         advance(len(folds.train))
     with steps("score cells", num_rows) as advance:
-        cells = score_cells(columns, dataset.codes, labels, folds, on_block=advance)
+        commonest = Commonest.fit(dataset.codes, dataset.num_codes, dataset.robust_z)
+        cells = score_cells(columns, dataset.codes, labels, folds, commonest, dataset.robust_z, on_block=advance)
     with steps("find shortcuts", num_rows) as advance:
         num_ranges = tuple(
             num - NUM_SPECIAL if column.kind in ("number", "date") else 0
@@ -169,7 +173,7 @@ def gather_evidence(
         clear = ~(wild | doubtful)
         drawn = {"ordered": regression, "num_ranges": num_ranges, "among": clear if clear.any() else None}
         rules = column_rules(dataset.codes, dataset.num_codes, sides, **drawn)
-        models = RowModels(dataset.y, clear, trees, trusted, [], screen, columns)
+        models = RowModels(dataset.y, clear, trees, trusted, [], screen, columns, commonest)
         order = np.arange(len(rules))
         found = RowEvidence(folds, labels, sides, predictions, of_trusted, [], rules, order, screened, cells, models)
         if roles is not None:
@@ -212,7 +216,7 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
         trusted=models.trusted.predict(dataset, fold),
         without=[trees.predict(dataset, fold) for trees in models.without],
         screened=cell_surprise(models.screen, dataset.codes, labels, folds),
-        cells=score_cells(models.columns, dataset.codes, labels, folds),
+        cells=score_cells(models.columns, dataset.codes, labels, folds, models.commonest, dataset.robust_z),
     )
 
 

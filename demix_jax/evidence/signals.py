@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demix_jax.evidence.cells import standing_out
+from demix_jax.evidence.cells import CellEvidence, standing_out
 from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, margin
 from demix_jax.evidence.shortcuts import ColumnRule, TargetScale, chance_of_following, rule_evidence
 from demix_jax.evidence.usual import Usual
@@ -57,6 +57,8 @@ FEATURE_SIGNALS = (
     "misspelt_mean",
     "screened_1st",
     "screened_positive_mean",
+    "filled_mean",
+    "common_share",
 )
 RULE_SIGNALS = (
     "log_ratio",
@@ -156,17 +158,19 @@ def label_signals(
 
 def feature_signals(
     codes: np.ndarray,
-    surprise: np.ndarray,
+    cells: CellEvidence,
     screened: np.ndarray,
     robust_z: np.ndarray,
     misspelt: np.ndarray,
     norms: Norms,
 ) -> np.ndarray:
-    """f32[N, 29] signals in the order of FEATURE_SIGNALS.
+    """f32[N, 31] signals in the order of FEATURE_SIGNALS.
 
     Args:
-      codes: i32[N, Q], surprise, screened, robust_z, misspelt: f32[N, Q] of each cell. norms: of the table.
+      codes: i32[N, Q], screened, robust_z, misspelt: f32[N, Q] of each cell. cells: what a column model says of these.
+      norms: of the table.
     """
+    surprise, filled = cells.surprise, cells.filled
     among, usual = norms.surprise, norms.usual
     ranked = _largest(surprise, 5)
     tail = -np.log1p(-mean_ranks(surprise, among) / (len(among) + 1))  # high where the cell is rare for its column
@@ -206,6 +210,8 @@ def feature_signals(
         misspelt.mean(axis=1),
         screened.max(axis=1),
         np.maximum(screened, 0).mean(axis=1),
+        filled.mean(axis=1),
+        (filled > 0).mean(axis=1),
     )
 
 

@@ -1,4 +1,4 @@
-"""What is usual in each column by itself: how rare a value is, whether it stands apart, whether it repeats."""
+"""What is usual in each column by itself: how rare a value is, whether it stands apart or repeats; the commonest."""
 
 from __future__ import annotations
 
@@ -11,6 +11,41 @@ _LEAST_GAP = 0.1
 _LEAST_DISTINCT = 50  # with fewer distinct values, that one is far commoner than others means little
 _NEIGHBOURS = 5  # distinct values on each side, which a value's count is compared to
 _LEAST_REPEATED = 1.0
+_LEAST_COMMON = 0.005  # of the rows; what fewer hold is not what a column is filled with
+
+
+class Commonest(NamedTuple):
+    """The commonest value of each of Q columns, which a missing one might have been replaced by.
+
+    codes: i32[Q], of it. values: f32[Q], its robust z; NaN in a column without numbers. share: f64[Q], of the rows with
+    that code, those that hold it; 0 where no value is common.
+    """
+
+    codes: np.ndarray
+    values: np.ndarray
+    share: np.ndarray
+
+    @classmethod
+    def fit(cls, codes: np.ndarray, num_codes: tuple[int, ...], robust_z: np.ndarray) -> Commonest:
+        """Of rows with codes i32[N, Q] of `num_codes` per column, and robust_z f32[N, Q], see `Dataset`."""
+        found = []
+        for code, num, z in zip(codes.T, num_codes, robust_z.T, strict=True):
+            present, value = code != num - 1, np.nan
+            if z.any():
+                values, counts = np.unique(z[present], return_counts=True)
+                value = values[np.argmax(counts)]
+                present &= z == value
+            counts = np.bincount(code[present], minlength=num)
+            most = int(np.argmax(counts))
+            is_common = counts[most] > max(1, _LEAST_COMMON * len(code))
+            found.append((most, value, counts[most] / np.sum(code == most) if is_common else 0.0))
+        common, values, share = np.array(found).reshape(-1, 3).T
+        return cls(common.astype(np.int32), values.astype(np.float32), share)
+
+    def held(self, codes: np.ndarray, robust_z: np.ndarray) -> np.ndarray:
+        """bool[n, Q]: cells with codes i32[n, Q] and robust_z f32[n, Q] that hold it."""
+        same = np.isnan(self.values) | (robust_z == self.values)
+        return (codes == self.codes) & same & (self.share > 0)
 
 
 class Usual(NamedTuple):
