@@ -114,7 +114,8 @@ def make_problem(
     table = tree_table(frame, {key})
     data = encoder.transform(frame)
     certainty = certainty_of(1 - p_wrong, data.num_classes if data.task == "classification" else 2)
-    return Problem(frame, key, encoder, data, table, *flags.T, certainty, seed)
+    wrong_label, wrong_features, minority = flags.T
+    return Problem(frame, key, encoder, data, table, wrong_label, wrong_features, minority, certainty, seed)
 
 
 def _check_options(options: Options, seed: int) -> None:
