@@ -179,7 +179,7 @@ def test_batches_hold_what_belongs_together(interventions):
 
 def seen(interventions):
     """Which of the things an intervention varies do vary: (validation samples, task models, rates)."""
-    worlds, batches = drawn(interventions, count=20)
+    worlds, batches = drawn(interventions, count=20, num_rows=160)
     masks = np.stack([batch.mask for batch in batches])
     columns = np.stack([batch.vectors[..., 0, :, 1] for batch in batches])
     views = np.stack([batch.vectors[..., 0, 0, 2] for batch in batches])  # [batches, 2, worlds]
@@ -189,7 +189,7 @@ def seen(interventions):
     kinds = np.array([facts[0] for batch in batches for facts in batch.context.facts[0]])
     shares = np.stack([world.truth.mean(axis=0) for world in worlds])
     spread = np.abs(rates - shares[kinds.astype(int)]).max(axis=1)
-    return subsets, models, bool(np.mean(spread > 0.22) > 0.1)
+    return subsets, models, bool(spread.mean() > 0.07)  # by chance alone it is half of that
 
 
 @pytest.mark.parametrize("switch", [None, "mask_validation", "swap_models", "change_rates"])
