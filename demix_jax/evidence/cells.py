@@ -172,7 +172,7 @@ def fit_column_models(
     leave_out: np.ndarray | None = None,
     doubtful: np.ndarray | None = None,
     num_epochs: int = 25,
-    max_steps: int = 1_000,
+    max_steps: int = 700,
 ) -> ColumnModels:
     """Train a column model per fold; the label is one more column to it.
 
