@@ -44,6 +44,11 @@ class TableLevel(NamedTuple):
                 mixtures[t] = Mixture.fit(logits[:, t], of_probes[truth[:, t], t])
         return cls(logits.mean(axis=0), tuple(mixtures))
 
+    @property
+    def has_probes(self) -> bool:
+        """Whether there are probes of the table."""
+        return any(mixture is not None for mixture in self.mixtures)
+
     def inputs(self, logits: np.ndarray) -> np.ndarray:
         """f64[n, 3, 6] for logits f32[n, 3] of rows of the table: 1, the logit, the mean, and what the mixture says."""
         result = np.zeros((*logits.shape, NUM_INPUTS))
@@ -70,10 +75,14 @@ class Calibration(NamedTuple):
 
     def probability(self, logits: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
         """f32[N, 3] of logits f32[G, N, 3], by the mean log-odds of G networks, which make `levels` of the table."""
-        coefficients = self.plain if levels[0].mixtures[0] is None else self.probed
+        coefficients = self.probed if levels[0].has_probes else self.plain
         inputs = np.mean([level.inputs(of_rows) for level, of_rows in zip(levels, logits, strict=True)], axis=0)
         log_odds = np.einsum("ntk,tk->nt", inputs, coefficients)
         return _probability(log_odds).astype(np.float32)
+
+    def floors(self, levels: Sequence[TableLevel]) -> np.ndarray:
+        """f32[3] of a table of which networks make `levels`."""
+        return self.floor[int(levels[0].has_probes)]
 
 
 def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Calibration:
@@ -81,8 +90,8 @@ def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Ca
 
     What a network says of the error rates of a table that it has not seen is too sure for some types and not sure
     enough for others; the mean logit of the table undoes that, and probes tell what errors look like there. A type's
-    floor is the probability that a twentieth or so of the rows of worlds without this type reach: so much of a clean
-    table may be flagged, on average.
+    floor is the probability that a small share (`_CLEAN_SHARES`) of the rows of worlds without this type reach: so much
+    of a clean table may be flagged, on average.
 
     Args:
       held_out: networks, each alone in its classifier, with worlds that it has not seen.
@@ -121,8 +130,9 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
             )
             coefficients[t, used], coefficients[t, 0] = fit.coef_[0], fit.intercept_[0]
             coefficients[t, 1] = max(coefficients[t, 1], 0.05)
-        without = np.concatenate([np.full(len(world.truth), not world.truth[:, t].any()) for _, world in pairs])
-        if sum(not world.truth[:, t].any() for _, world in pairs) >= _FEWEST_CLEAN:
+        clean = [not world.truth[:, t].any() for _, world in pairs]
+        if sum(clean) >= _FEWEST_CLEAN:
+            without = np.repeat(clean, [len(z) for z in inputs])
             log_odds = of_rows[without, t] @ coefficients[t]
             high = np.quantile(log_odds, 1 - _CLEAN_SHARES[t], weights=weight[without], method="inverted_cdf")
             floor[t] = _probability(high)

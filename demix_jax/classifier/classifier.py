@@ -128,8 +128,7 @@ class ErrorClassifier:
         table = self.of_table(signals, facts, probes)
         logits, levels = table.read(vectors, signals, probes, on_block=on_block)
         probability = self.calibration.probability(logits, levels)
-        floor = self.floor[0 if probes is None else 1]
-        return Verdict(probability, thresholds(probability, floor), table, levels)
+        return Verdict(probability, thresholds(probability, self.calibration.floors(levels)), table, levels)
 
     @property
     def num_networks(self) -> int:
