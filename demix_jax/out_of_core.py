@@ -145,7 +145,9 @@ class _Judging:
         rows = encoder.transform(chunk)
         evidence = more_evidence(of, rows, self._folds(chunk.index.to_numpy()))
         description = describe_more(rows, evidence, dataset, models, known, of=of)
-        probability = self._verdict.of_more(description.vectors, description.signals)
+        mistakes = description.evidence.mistakes
+        mistaken = None if mistakes is None else mistakes.any
+        probability = self._verdict.of_more(description.vectors, description.signals, mistaken)
         flags = probability >= self._verdict.threshold
         tally.add(flags, probability)
         return diagnosis_table(

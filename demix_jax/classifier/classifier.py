@@ -121,13 +121,18 @@ class ErrorClassifier:
         signals: np.ndarray,
         facts: np.ndarray,
         probes: Probes | None = None,
+        mistaken: np.ndarray | None = None,
         *,
         on_block: Callable[[int], None] = lambda rows: None,
     ) -> Verdict:
-        """Probabilities and thresholds, and what judges further rows of the same table; arguments as for `logits`."""
+        """Probabilities and thresholds, and what judges further rows of the table; other arguments as for `logits`.
+
+        Args:
+          mistaken: f32[N], probability of a feature error by what no network has seen, see `Mistakes`; None: unknown.
+        """
         table = self.of_table(signals, facts, probes)
         logits, levels = table.read(vectors, signals, probes, on_block=on_block)
-        probability = self.calibration.probability(logits, levels)
+        probability = either(self.calibration.probability(logits, levels), mistaken)
         return Verdict(probability, thresholds(probability, self.calibration.floors(levels)), table, levels)
 
     @property
@@ -231,10 +236,20 @@ class Verdict(NamedTuple):
     table: TableClassifier
     levels: list[TableLevel]
 
-    def of_more(self, vectors: np.ndarray, signals: np.ndarray) -> np.ndarray:
-        """Probabilities f32[n, 3] of n further rows, vectors f16[n, S, C] and signals f32[n, F]."""
+    def of_more(self, vectors: np.ndarray, signals: np.ndarray, mistaken: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities f32[n, 3] of n further rows, vectors f16[n, S, C] and signals f32[n, F]; see `judge`."""
         logits = self.table.logits(vectors, signals)
-        return self.table.classifier.calibration.probability(logits, self.levels)
+        return either(self.table.classifier.calibration.probability(logits, self.levels), mistaken)
+
+
+def either(probability: np.ndarray, mistaken: np.ndarray | None) -> np.ndarray:
+    """Probabilities f32[n, 3], that of a feature error raised by another f32[n] of one that networks did not find."""
+    if mistaken is None:
+        return probability
+    result = probability.copy()
+    at = ERROR_TYPES.index("feature_error")
+    result[:, at] = 1 - (1 - result[:, at]) * (1 - mistaken)
+    return result
 
 
 def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:

@@ -6,6 +6,7 @@ that diagnosis counts with; `code_name` puts one in words.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -21,19 +22,28 @@ NUM_LEVELS = 30  # most frequent values of a category that get a code of their o
 
 
 class Encoded(NamedTuple):
-    """x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N], see `Dataset`."""
+    """x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N], and numbers: f64[N], or NaN for all; see `Dataset`."""
 
     x: np.ndarray
     codes: np.ndarray
     robust_z: np.ndarray
     misspelt: np.ndarray
+    numbers: np.ndarray | float = np.nan
+
+
+CodesOfNumbers = Callable[[np.ndarray], np.ndarray]  # i32[n] of f64[n]
 
 
 class ColumnEncoder(Protocol):
-    """What every encoder below offers; `code_name` says what a code means, for the column called `name`."""
+    """What every encoder below offers; `code_name` says what a code means, for the column called `name`.
+
+    `of_numbers` gives the codes of numbers; None where the column does not hold numbers.
+    """
 
     @property
     def num_codes(self) -> int: ...
+    @property
+    def of_numbers(self) -> CodesOfNumbers | None: ...
     def encode(self, column: pd.Series) -> Encoded: ...
     def code_name(self, name: str, code: int) -> str: ...
 
@@ -58,10 +68,15 @@ class NumberEncoder:
     def num_codes(self) -> int:
         return self.bins.num_codes
 
+    @property
+    def of_numbers(self) -> CodesOfNumbers:
+        return self.bins.codes
+
     def encode(self, column: pd.Series) -> Encoded:
         values = as_numbers(column)
         x = _with_indicator([self.scale(values)], np.isnan(values))
-        return Encoded(x, self.bins.codes(values), self.bins.robust_z(values), np.zeros(len(x), np.float32))
+        right = np.zeros(len(x), np.float32)
+        return Encoded(x, self.bins.codes(values), self.bins.robust_z(values), right, values)
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(name, code, number_text)
@@ -84,6 +99,10 @@ class DateEncoder:
     @property
     def num_codes(self) -> int:
         return self.bins.num_codes
+
+    @property
+    def of_numbers(self) -> None:
+        return None
 
     def encode(self, column: pd.Series) -> Encoded:
         stamps = as_dates(column, self.text_format)
@@ -131,6 +150,14 @@ class Levels:
         moved = np.array([place.get(n, other) for n in names] + [other + 1], dtype=np.int32)
         return moved[level_codes]
 
+    def codes_of_numbers(self, values: np.ndarray) -> np.ndarray:
+        """i32[n] of f64[n], where all the texts are those of numbers."""
+        known = np.array(self.values, dtype=np.float64)
+        order, other = np.argsort(known), len(known)
+        at = order[np.minimum(np.searchsorted(known, values, sorter=order), other - 1)]
+        codes = np.where(known[at] == values, at, other)
+        return np.where(np.isfinite(values), codes, other + 1).astype(np.int32)
+
     def code_name(self, name: str, code: int) -> str:
         if code < len(self.values):
             return f"{name} = {self.values[code]}"
@@ -139,18 +166,23 @@ class Levels:
 
 @dataclass(frozen=True)
 class CategoryEncoder:
-    """x: one-hot of the code (at most 32 columns); of two values one column. shown: codes with a column of x."""
+    """x: one-hot of the code (at most 32 columns); of two values one column.
+
+    shown: codes with a column of x. of_numbers: of a column that is stored as numbers.
+    """
 
     levels: Levels
     spelling: Spelling
     shown: np.ndarray
+    of_numbers: CodesOfNumbers | None
 
     @classmethod
     def fit(cls, column: pd.Series) -> CategoryEncoder:
         codes, names = levels(column)
         chosen = Levels.fit(codes, names)
         seen = np.flatnonzero(np.bincount(chosen.codes(codes, names), minlength=chosen.num_codes))
-        return cls(chosen, Spelling.fit(codes, names), seen[1:] if len(seen) == 2 else seen)
+        of_numbers = chosen.codes_of_numbers if nature(column) == "number" else None
+        return cls(chosen, Spelling.fit(codes, names), seen[1:] if len(seen) == 2 else seen, of_numbers)
 
     @property
     def num_codes(self) -> int:
@@ -160,7 +192,9 @@ class CategoryEncoder:
         level_codes, names = levels(column)
         codes = self.levels.codes(level_codes, names)
         x = (codes[:, None] == self.shown).astype(np.float32)
-        return Encoded(x, codes, np.zeros(len(codes), np.float32), _of_rows(self.spelling.misspelt(names), level_codes))
+        numbers = np.nan if self.of_numbers is None else as_numbers(column)
+        misspelt = _of_rows(self.spelling.misspelt(names), level_codes)
+        return Encoded(x, codes, np.zeros(len(codes), np.float32), misspelt, numbers)
 
     def code_name(self, name: str, code: int) -> str:
         return self.levels.code_name(name, code)
@@ -190,6 +224,10 @@ class TextEncoder:
     @property
     def num_codes(self) -> int:
         return self.codes.num_codes
+
+    @property
+    def of_numbers(self) -> None:
+        return None
 
     def encode(self, column: pd.Series) -> Encoded:
         level_codes, names = levels(column)

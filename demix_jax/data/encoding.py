@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.checks import InputError
-from demix_jax.data.columns import ENCODERS, ColumnEncoder
+from demix_jax.data.columns import ENCODERS, CodesOfNumbers, ColumnEncoder
 from demix_jax.data.kinds import Column, as_numbers, column_of, infer_column
 from demix_jax.data.table import (
     refuse_duplicate_names,
@@ -40,6 +40,8 @@ class Dataset:
       robust_z: f32[N, Q], (value − median) / (IQR / 1.349) of numbers and dates, by the standard deviation where the
         IQR is 0; unbounded but finite; 0 where missing and for other columns.
       misspelt: f32[N, Q], how much commoner, in nats, a text is as it is probably meant, see `Spelling`; else 0.
+      numbers: f64[N, Q], the values of columns that are stored as numbers; NaN where missing and in other columns.
+      codes_of_numbers: per used column what gives numbers its codes; None for other columns.
       columns: the Q used columns.
       task: "classification" or "regression".
       num_classes: K, or 1 for regression.
@@ -54,6 +56,8 @@ class Dataset:
     num_codes: tuple[int, ...]
     robust_z: np.ndarray
     misspelt: np.ndarray
+    numbers: np.ndarray
+    codes_of_numbers: tuple[CodesOfNumbers | None, ...]
     columns: tuple[Column, ...]
     task: str
     num_classes: int
@@ -75,7 +79,7 @@ class Dataset:
     def _map(self, function: Callable[..., np.ndarray], *others: Dataset) -> Dataset:
         """`function` of each array that has a row for every row, of this and of the others."""
         datasets = (self, *others)
-        per_row = ("x", "y", "codes", "robust_z", "misspelt")
+        per_row = ("x", "y", "codes", "robust_z", "misspelt", "numbers")
         return replace(self, **{name: function(*(getattr(one, name) for one in datasets)) for name in per_row})
 
 
@@ -157,12 +161,14 @@ class TableEncoder:
         x = np.empty((len(frame), starts[-1]), np.float32)
         codes = np.empty((len(frame), len(self.used)), np.int32)
         robust_z, misspelt = np.empty((2, len(frame), len(self.used)), np.float32)
+        numbers = np.empty((len(frame), len(self.used)))
         for q, (key, encoder, kept) in enumerate(zip(self._keys, self._encoders, self._kept, strict=True)):
             encoded = encoder.encode(column_of(frame, key))
             x[:, starts[q] : starts[q + 1]] = encoded.x[:, kept]
             codes[:, q] = encoded.codes
             robust_z[:, q] = encoded.robust_z
             misspelt[:, q] = encoded.misspelt
+            numbers[:, q] = encoded.numbers
         return Dataset(
             x=x,
             y=y,
@@ -171,6 +177,8 @@ class TableEncoder:
             num_codes=tuple(e.num_codes for e in self._encoders),
             robust_z=robust_z,
             misspelt=misspelt,
+            numbers=numbers,
+            codes_of_numbers=tuple(e.of_numbers for e in self._encoders),
             columns=self.used,
             task=self.task,
             num_classes=max(1, len(self.classes)),

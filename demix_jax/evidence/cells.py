@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -23,7 +23,7 @@ _ROWS_AT_ONCE = 8_192
 _LEARNING_RATE = 4e-3
 _CLEAR = 3.0  # nats; a row with a cell that stands out by more may teach a model to expect its errors
 _LEAST_KEPT = 0.4  # of the rows
-_FILL_ODDS = 0.4  # of a cell in a row that was filled: to hold what its column is filled with, against being left
+FILL_ODDS = 0.4  # of a cell in a row that was filled: to hold what its column is filled with, against being left
 _LEAST_FILL = 0.02  # a value is taken to have at least this probability, since a model is not to be trusted with less
 _UNEXPECTED = 1.0  # nats; the commonest value had a probability of less than a quarter
 _FILLED_CELLS = 3
@@ -79,21 +79,34 @@ class ColumnModel(nn.Module):
 
         The columns of `hidden` bool[Q] stay masked throughout.
         """
-        most = self.num_codes
         codes = jnp.asarray(codes)
+
+        def told(log_p, code, common_code):
+            entropy = -jnp.sum(jnp.where(log_p > _ABSENT / 2, jnp.exp(log_p) * log_p, 0.0), axis=-1)
+            return jnp.take_along_axis(log_p, code[:, None], axis=1)[:, 0], entropy, log_p[:, common_code]
+
+        every = jnp.arange(codes.shape[1])
+        log_p, entropy, log_p_common = self._each_masked(codes, hidden, allowed, every, told, codes.T, common)
+        return log_p.T, entropy.T, log_p_common.T
+
+    def of_each_code(self, codes: jax.Array, hidden: jax.Array, allowed: jax.Array, columns: jax.Array) -> jax.Array:
+        """Log probabilities f32[n, C, B] of each code in `columns` i32[C], of each cell with that cell masked."""
+        return self._each_masked(codes, hidden, allowed, columns, lambda log_p: log_p).swapaxes(0, 1)
+
+    def _each_masked(self, codes, hidden, allowed, columns, function, *of_columns):
+        """`function` of log probabilities f32[n, B] in each of `columns`, masked, and of its part of `of_columns`."""
+        most = self.num_codes
         seen = jnp.where(hidden[None], most, codes)
         total = self.embeddings(seen).sum(axis=1)
 
         def column(_, inputs):
-            embed, kernel, bias, allow, code, seen_code, common_code = inputs
-            state = self.trunk(total - embed[seen_code] + embed[most][None])
-            log_p = jax.nn.log_softmax(jnp.where(allow[None], state @ kernel + bias[None], _ABSENT))
-            entropy = -jnp.sum(jnp.where(allow[None], jnp.exp(log_p) * log_p, 0.0), axis=-1)
-            return None, (jnp.take_along_axis(log_p, code[:, None], axis=1)[:, 0], entropy, log_p[:, common_code])
+            q, *own = inputs
+            embed = self.embed[q]
+            state = self.trunk(total - embed[seen[:, q]] + embed[most][None])
+            log_p = jax.nn.log_softmax(jnp.where(allowed[q][None], state @ self.kernel[q] + self.bias[q], _ABSENT))
+            return None, function(log_p, *own)
 
-        inputs = (self.embed, self.kernel, self.bias, allowed, codes.T, seen.T, common)
-        _, (log_p, entropy, log_p_common) = jax.lax.scan(column, None, inputs)
-        return log_p.T, entropy.T, log_p_common.T
+        return jax.lax.scan(column, None, (columns, *of_columns))[1]
 
 
 def standing_out(surprise: np.ndarray, robust_z: np.ndarray, misspelt: np.ndarray) -> np.ndarray:
@@ -223,13 +236,32 @@ def score_cells(
     """
     surprise, support, log_p = _scores(models, codes, labels, folds, block, on_block, commonest.codes)
     p = np.maximum(np.exp(log_p) * commonest.share, _LEAST_FILL)
-    filled = np.where(commonest.held(codes, robust_z), np.log1p(_FILL_ODDS / p), 0.0)
+    filled = np.where(commonest.held(codes, robust_z), np.log1p(FILL_ODDS / p), 0.0)
     return CellEvidence(surprise, support, filled.astype(np.float32))
 
 
 def cell_surprise(models: ColumnModels, codes: np.ndarray, labels: np.ndarray, folds: Folds) -> np.ndarray:
     """The surprise of `score_cells` alone, f32[N, Q], at half the cost; same arguments."""
     return _scores(models, codes, labels, folds, _ROWS_AT_ONCE, lambda rows: None, None)[0]
+
+
+def code_log_probs(
+    models: ColumnModels, codes: np.ndarray, labels: np.ndarray, folds: Folds, columns: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Log probability of each code that a cell could have, given the row's other cells without its label.
+
+    Args:
+      models, codes, labels, folds: as for `score_cells`. columns: i[C], those whose cells are asked for.
+    Yields:
+      Row numbers i[n] and f32[n, C, B], until every row has come once.
+    """
+    codes, _ = _with_label(codes, labels)
+    is_label = np.arange(codes.shape[1]) == codes.shape[1] - 1
+    columns = np.asarray(columns, np.int32)
+    for f, rows, padded in fold_blocks(folds.fold, len(folds.train), _ROWS_AT_ONCE):
+        params = jax.tree.map(lambda leaf, f=f: leaf[f], models.params)
+        log_p = _log_probs(models.network, params, codes[padded], is_label, models.allowed, columns)
+        yield rows, np.asarray(log_p)[: len(rows)]
 
 
 def _scores(models, codes, labels, folds, block, on_block, common: np.ndarray | None) -> np.ndarray:
@@ -309,3 +341,11 @@ def _score(model, params, codes, is_label, allowed, common):
         return jnp.stack([surprise, log_p_with_label - log_p, log_p_common], axis=1)
 
     return map_parts(score, codes, _ROWS_IN_CACHE).swapaxes(0, 1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _log_probs(model, params, codes, hidden, allowed, columns):
+    def of_rows(codes):
+        return model.apply(params, codes, hidden, allowed, columns, method=ColumnModel.of_each_code)
+
+    return map_parts(of_rows, codes, _ROWS_IN_CACHE)

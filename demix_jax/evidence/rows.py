@@ -18,6 +18,7 @@ from demix_jax.evidence.cells import (
 )
 from demix_jax.evidence.crossed import Cross, crossed_rule
 from demix_jax.evidence.folds import Folds, make_folds, strata_of
+from demix_jax.evidence.mistakes import MistakeModel, Mistakes, find_mistakes, fit_mistakes
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, suspects
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
 from demix_jax.evidence.signals import NUM_WITHOUT
@@ -39,7 +40,7 @@ class RowModels(NamedTuple):
     y: labels of the rows that it was fitted on. trees: with all columns. trusted: the same, trained without suspects.
     without: like these, and without what each of the likeliest shortcuts speaks of.
     screen, columns: column models of all rows, and of those that the former find uncontaminated.
-    commonest: what each column would be filled with.
+    commonest: what each column would be filled with. mistakes: what tells known mistakes; None: not looked for.
     clear: bool[R], those that nothing speaks against: neither a doubtful label nor a cell that stands out.
     """
 
@@ -51,6 +52,7 @@ class RowModels(NamedTuple):
     screen: ColumnModels
     columns: ColumnModels
     commonest: Commonest
+    mistakes: MistakeModel | None = None
 
 
 class RowEvidence(NamedTuple):
@@ -63,6 +65,7 @@ class RowEvidence(NamedTuple):
     screened: f32[N, Q], surprise of each cell by the models `screen`.
     cells: how each cell fits the rest of its row, how much it supports the label, and whether it seems filled in.
     models: what tells the same of other rows, see `more_evidence`.
+    mistakes: how probable known mistakes are; None where they are not looked for.
     """
 
     folds: Folds
@@ -77,6 +80,7 @@ class RowEvidence(NamedTuple):
     cells: CellEvidence
     models: RowModels
     crossed: tuple[Cross, ...] = ()
+    mistakes: Mistakes | None = None
 
     def cross_of(self, rule: int) -> Cross | None:
         """The two columns that the rule of this number speaks of; None if it speaks of one, that of the same number."""
@@ -108,7 +112,7 @@ class RowEvidence(NamedTuple):
     def _map(self, function: Callable[..., np.ndarray], *others: RowEvidence) -> RowEvidence:
         """`function` of each array that has a row for every row, of this and of the others."""
         known = (self, *others)
-        per_row = ("labels", "sides", "trees", "trusted", "without", "screened", "cells")
+        per_row = ("labels", "sides", "trees", "trusted", "without", "screened", "cells", "mistakes")
         mapped = jax.tree.map(function, *([getattr(one, name) for name in per_row] for one in known))
         folds = self.folds._replace(fold=function(*(one.folds.fold for one in known)))
         return self._replace(folds=folds, **dict(zip(per_row, mapped, strict=True)))
@@ -124,6 +128,7 @@ def gather_evidence(
     *,
     num_train: int | None = None,
     roles: tuple[Sequence[int], Sequence[int]] | None = None,
+    mistakes: bool = True,
     seed: int = 0,
     steps: Steps | None = None,
 ) -> RowEvidence:
@@ -135,6 +140,7 @@ def gather_evidence(
         other folds.
       roles: numbers of the columns that tell of users and of items, say. The likeliest shortcut is then one of these
         columns, or of one of each role together, if there are any; None: all columns are alike, each for itself.
+      mistakes: whether to look for known mistakes, as in a table of records whose cells somebody entered.
       seed: of folds and learners. steps: times and shows the work.
     Returns:
       RowEvidence. No model that describes a row was trained on it. Trees and column models are fitted twice, the second
@@ -163,6 +169,12 @@ def gather_evidence(
     with steps("score cells", num_rows) as advance:
         commonest = Commonest.fit(dataset.codes, dataset.num_codes, dataset.robust_z)
         cells = score_cells(columns, dataset.codes, labels, folds, commonest, dataset.robust_z, on_block=advance)
+    clear, known_mistakes, made = ~(wild | doubtful), None, None
+    if mistakes:
+        with steps("look for mistakes", num_rows) as advance:
+            of_columns = (columns, commonest, labels, folds, cells.filled)
+            known_mistakes, made = fit_mistakes(dataset, *of_columns, clear, num_train=num_train or num_rows, seed=seed)
+            advance(num_rows)
     with steps("find shortcuts", num_rows) as advance:
         num_ranges = tuple(
             num - NUM_SPECIAL if column.kind in ("number", "date") else 0
@@ -170,16 +182,15 @@ def gather_evidence(
         )
         sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
         regression = dataset.task == "regression"
-        clear = ~(wild | doubtful)
         drawn = {"ordered": regression, "num_ranges": num_ranges, "among": clear if clear.any() else None}
         rules = column_rules(dataset.codes, dataset.num_codes, sides, **drawn)
-        models = RowModels(dataset.y, clear, trees, trusted, [], screen, columns, commonest)
+        models = RowModels(dataset.y, clear, trees, trusted, [], screen, columns, commonest, known_mistakes)
         order = np.arange(len(rules))
         found = RowEvidence(folds, labels, sides, predictions, of_trusted, [], rules, order, screened, cells, models)
         if roles is not None:
-            made = crossed_rule(dataset.codes, dataset.num_codes, sides, rules, roles, **drawn)
-            if made is not None:
-                found = found._replace(crossed=(made[0],), rules=[*rules, made[1]])
+            crossed = crossed_rule(dataset.codes, dataset.num_codes, sides, rules, roles, **drawn)
+            if crossed is not None:
+                found = found._replace(crossed=(crossed[0],), rules=[*rules, crossed[1]])
         order = likely_shortcuts(found.rules)
         if roles is not None:
             among = {q for role in roles for q in role}
@@ -193,6 +204,7 @@ def gather_evidence(
     return found._replace(
         folds=folds.without(doubtful),
         order=order,
+        mistakes=made,
         without=[predicted for _, predicted in without],
         models=models._replace(without=[fitted for fitted, _ in without]),
     )
@@ -208,6 +220,11 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
     models = evidence.models
     labels = strata_of(dataset.y, dataset.task, among=models.y)
     folds = evidence.folds._replace(fold=fold)
+    cells = score_cells(models.columns, dataset.codes, labels, folds, models.commonest, dataset.robust_z)
+    made = None
+    if models.mistakes is not None:
+        of_columns = (models.columns, models.commonest, labels, folds, cells.filled)
+        made = find_mistakes(models.mistakes, dataset, *of_columns)
     return evidence._replace(
         folds=folds,
         labels=labels,
@@ -216,7 +233,8 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
         trusted=models.trusted.predict(dataset, fold),
         without=[trees.predict(dataset, fold) for trees in models.without],
         screened=cell_surprise(models.screen, dataset.codes, labels, folds),
-        cells=score_cells(models.columns, dataset.codes, labels, folds, models.commonest, dataset.robust_z),
+        cells=cells,
+        mistakes=made,
     )
 
 

@@ -172,7 +172,7 @@ def diagnose_read(
         encoder = TableEncoder.fit(frame.iloc[: len(pairs)], LABEL, task="classification")
         dataset = encoder.transform(frame)
         advance(1)
-    evidence = gather_evidence(dataset, num_train=len(pairs), seed=seed, steps=steps)
+    evidence = gather_evidence(dataset, num_train=len(pairs), mistakes=False, seed=seed, steps=steps)
     with steps("train preference models", len(evidence.folds.train)) as advance:
         examples = make_examples(network, encoded, reading)
         frozen, key = network.frozen(decoder.weights), jax.random.key(seed)

@@ -100,7 +100,7 @@ def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_row
         return _with_round_width(encoder.transform(rows))
 
     dataset = encode(corrupted)
-    evidence = gather_evidence(dataset, seed=seed)
+    evidence = gather_evidence(dataset, mistakes=False, seed=seed)
     altered = alter_rows(corrupted, label, encode, evidence, task=dataset.task, seed=seed)
     kept = np.sort(rng.permutation(len(dataset.y))[:ROWS_KEPT])
     views = []

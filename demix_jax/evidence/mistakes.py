@@ -1,0 +1,331 @@
+"""Known mistakes that make whole rows wrong: was this one filled in, were two numbers exchanged, was a unit mistaken?
+
+Each mistake is a hypothesis about a row as a whole. Its score is a log likelihood ratio: of what the row would have
+been before the mistake, against the row as it is. In how many rows of a table it was made, and how probable it is by
+its score, is told by rows of the same table in which it was made on purpose.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from demix_jax.evidence.cells import FILL_ODDS, ColumnModels, code_log_probs, score_cells
+from demix_jax.evidence.folds import Folds
+from demix_jax.evidence.usual import Commonest
+
+if TYPE_CHECKING:
+    from demix_jax.data import Dataset
+    from demix_jax.data.columns import CodesOfNumbers
+
+MISTAKES = ("filled", "exchanged", "rescaled")
+FACTORS = np.array([10.0, 100.0, 1000.0, 0.1, 0.01, 0.001, -1.0])  # that a number may have been multiplied by
+
+_NEVER = -30.0  # score of a row in which the mistake cannot have been made
+_MOST_COLUMNS = 48  # of numbers that are looked at
+_ELEMENTS = 1 << 20  # of an array with a value for each two columns
+_RESOLUTION = 0.05  # of a number's logarithm: numbers closer together count as one
+_NOWHERE = np.iinfo(np.int64).min  # on that scale
+_LEAST_LOG_RATIO = -8.0  # of a code's probability to its share; models are not to be trusted with less
+_NUM_MADE = 512  # rows in which each mistake is made
+_FILLED_SHARES = (0.25, 0.55)  # of their columns
+_ATTEMPTS = 8  # to find two numbers that differ
+# For each of MISTAKES, parts of the rows in which it was made, from the top. Any wild number looks as if it had another
+# unit, so only what passes most of those with another unit counts.
+_LEVELS = ((0.35, 0.5, 0.65), (0.35, 0.5, 0.65), (0.15, 0.25, 0.35, 0.5))
+_CHANCE_SHARE, _CHANCE_ROWS = 0.003, 2  # of all rows, and in any table: so many may look like a mistake by chance
+_NUM_PASSES = 3
+
+
+class Mistakes(NamedTuple):
+    """What is known of N rows.
+
+    probability: f32[N, 3], of each of MISTAKES.
+    exchanged: i32[N, 2], the two columns of numbers that were likeliest exchanged.
+    rescaled: i32[N], the column whose number was likeliest multiplied by a factor; factor: i32[N], index in FACTORS.
+    """
+
+    probability: np.ndarray
+    exchanged: np.ndarray
+    rescaled: np.ndarray
+    factor: np.ndarray
+
+    @property
+    def any(self) -> np.ndarray:
+        """f32[N]: probability that any of them was made."""
+        return 1 - np.prod(1 - self.probability, axis=1)
+
+
+class Numbers(NamedTuple):
+    """How common numbers are in each of C columns of numbers, whatever their unit.
+
+    columns: i32[C], their places among the table's. many: bool[C], which hold many values; others are categories.
+    coders: what gives their numbers codes. share: for each column f64[B], log share of each code.
+    known: i64[V], ascending, the numbers that any column has, on a coarse logarithmic scale. common: f64[C, V + 1], log
+    share of each in the column; the last for any other number.
+    """
+
+    columns: np.ndarray
+    many: np.ndarray
+    coders: tuple[CodesOfNumbers, ...]
+    share: tuple[np.ndarray, ...]
+    known: np.ndarray
+    common: np.ndarray
+
+    @classmethod
+    def fit(cls, dataset: Dataset) -> Numbers:
+        """Of a table's columns of numbers: those with most values, if they are many."""
+        distinct = np.array([len(np.unique(x[np.isfinite(x)])) for x in dataset.numbers.T])
+        chosen = np.sort(np.argsort(-distinct, kind="stable")[:_MOST_COLUMNS])
+        columns = chosen[distinct[chosen] > 1].astype(np.int32)
+        places = [_coarse(dataset.numbers[:, q]) for q in columns]
+        known = np.unique(np.concatenate([np.zeros(0, np.int64), *(p[p != _NOWHERE] for p in places)]))
+        common = []
+        for place in places:
+            present = np.searchsorted(known, place[place != _NOWHERE])
+            common.append(np.log(np.bincount(present, minlength=len(known) + 1) + 0.5) - np.log(len(present) + 1))
+        share = []
+        for q in columns:
+            counts = np.bincount(dataset.codes[:, q], minlength=dataset.num_codes[q]) + 0.5
+            share.append(np.log(counts) - np.log(counts.sum()))
+        coders = tuple(dataset.codes_of_numbers[q] for q in columns)
+        many = np.array([dataset.columns[q].kind == "number" for q in columns], bool)
+        return cls(columns, many, coders, tuple(share), known, np.array(common).reshape(len(columns), len(known) + 1))
+
+    def log_density(self, log_p: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """f32[n, C, J]: log density in each column of values f64[n, C, J], up to what all columns share.
+
+        What other cells say of a value's code, and how common the number itself is in the column. −∞ where there is no
+        value.
+
+        Args:
+          log_p: f32[n, C, B], of each code of each column.
+        """
+        result = np.empty(values.shape, np.float32)
+        place = _coarse(values)
+        at = np.minimum(np.searchsorted(self.known, place), len(self.known) - 1)
+        at = np.where(self.known[at] == place, at, len(self.known))
+        rows = np.arange(len(values))[:, None]
+        for c, (codes_of, share, common) in enumerate(zip(self.coders, self.share, self.common, strict=True)):
+            code = codes_of(values[:, c].ravel()).reshape(rows.shape[0], -1)
+            told = log_p[rows, c, code] - share[code]
+            result[:, c] = np.maximum(told, _LEAST_LOG_RATIO) + common[at[:, c]]
+        return np.where(np.isfinite(values), result, -np.inf)
+
+
+class Likelihood(NamedTuple):
+    """How probable a mistake is by its score: scores f64[K], ascending, and probabilities f64[K]."""
+
+    score: np.ndarray
+    probability: np.ndarray
+
+    @classmethod
+    def fit(cls, rows: np.ndarray, made: np.ndarray, levels: tuple[float, ...]) -> Likelihood:
+        """From scores f[N] of a table's rows, and f[P] of rows in which the mistake was made on purpose.
+
+        The rows are a mixture of such ones and of others. Where they are cut so that a part of those made stays, at
+        most as many of them can be such ones: the lowest such share, less what may pass by chance. The ratio of
+        densities rises with the score; it is found again after what probably is such a row was taken out of the others.
+
+        Args:
+          levels: the parts of those made that are tried.
+        Source: for the share see `demix_jax.classifier.mixture`; a mixture with one known component: Bordes, Delmas &
+          Vandekerkhove 2006.
+        """
+        from sklearn.isotonic import IsotonicRegression
+
+        count = len(rows)
+        passed = np.array([np.mean(rows >= cut) for cut in np.quantile(made, 1 - np.array(levels))])
+        share = np.min((passed - _CHANCE_SHARE - _CHANCE_ROWS / count) / levels)
+        if share <= 0:
+            return cls(np.zeros(1), np.zeros(1))
+        # One imagined row at the top: with few rows no score is proof.
+        values = np.concatenate([made, rows, [max(rows.max(), made.max())]])
+        is_made = np.repeat([1.0, 0.0], [len(made), count + 1])
+        probability = np.zeros(count)
+        for _ in range(_NUM_PASSES):
+            others = np.append(1 - probability, 1.0)
+            weight = np.concatenate([np.full(len(made), 1 / len(made)), others / others.sum()])
+            part = IsotonicRegression().fit(values, is_made, sample_weight=weight).predict(rows)
+            odds = share / (1 - share) * part / np.maximum(1 - part, 1e-9)
+            probability = odds / (1 + odds)
+        score, first = np.unique(rows, return_index=True)
+        return cls(score, probability[first])
+
+    def __call__(self, score: np.ndarray) -> np.ndarray:
+        """f64[n] for scores f[n]."""
+        return np.interp(score, self.score, self.probability)
+
+
+class MistakeModel(NamedTuple):
+    """What tells the mistakes of a table, fitted on its rows.
+
+    numbers: of its columns of numbers. likelihood: for each of MISTAKES; None where it cannot be made.
+    """
+
+    numbers: Numbers
+    likelihood: tuple[Likelihood | None, ...]
+
+
+def fit_mistakes(
+    dataset: Dataset,
+    columns: ColumnModels,
+    commonest: Commonest,
+    labels: np.ndarray,
+    folds: Folds,
+    filled: np.ndarray,
+    clear: np.ndarray,
+    *,
+    num_train: int,
+    seed: int,
+) -> tuple[MistakeModel, Mistakes]:
+    """What tells a table's mistakes, and what it says of the table's R rows.
+
+    Args:
+      dataset: R rows. columns, labels, folds: what the column models were fitted on. commonest: of the columns.
+      filled: f32[R, Q], see `CellEvidence`. clear: bool[R], rows that nothing speaks against.
+      num_train: the first rows, in which mistakes are looked for. seed: of the rows in which they are made.
+    """
+    numbers = Numbers.fit(dataset)
+    score, *where = _scores(numbers, dataset, columns, commonest, labels, folds, filled)
+    rng = np.random.default_rng([seed, 5])
+    rows = np.sort(rng.permutation(np.flatnonzero(clear[:num_train]))[:_NUM_MADE])
+    likelihood: list[Likelihood | None] = []
+    for m, (changed, made) in enumerate(_with_mistakes(dataset.take(rows), numbers, commonest, rng)):
+        known = None
+        if len(changed):
+            of_made = (columns, made.codes, labels[rows[changed]], folds._replace(fold=folds.fold[rows[changed]]))
+            cells = score_cells(*of_made, commonest, made.robust_z)
+            of_made = _scores(numbers, made, columns, commonest, *of_made[2:], cells.filled)[0]
+            known = Likelihood.fit(score[:num_train, m], of_made[:, m], _LEVELS[m])
+        likelihood.append(known)
+    return MistakeModel(numbers, tuple(likelihood)), Mistakes(_probability(tuple(likelihood), score), *where)
+
+
+def find_mistakes(
+    model: MistakeModel,
+    dataset: Dataset,
+    columns: ColumnModels,
+    commonest: Commonest,
+    labels: np.ndarray,
+    folds: Folds,
+    filled: np.ndarray,
+) -> Mistakes:
+    """What `model` says of n rows; arguments as for `fit_mistakes`."""
+    score, *where = _scores(model.numbers, dataset, columns, commonest, labels, folds, filled)
+    return Mistakes(_probability(model.likelihood, score), *where)
+
+
+def _probability(likelihood: tuple[Likelihood | None, ...], score: np.ndarray) -> np.ndarray:
+    each = [np.zeros(len(score)) if known is None else known(score[:, m]) for m, known in enumerate(likelihood)]
+    return np.stack(each, axis=1).astype(np.float32)
+
+
+def _scores(numbers, dataset, columns, commonest, labels, folds, filled) -> tuple[np.ndarray, ...]:
+    """Scores f32[n, 3] of rows for each of MISTAKES, in nats, and what else `Mistakes` holds."""
+    num_rows, num_common = len(dataset), int(np.sum(commonest.share > 0))
+    score = np.full((num_rows, len(MISTAKES)), _NEVER, np.float32)
+    exchanged, rescaled, factor = (np.zeros(shape, np.int32) for shape in ((num_rows, 2), num_rows, num_rows))
+    if num_common:
+        score[:, 0] = filled.sum(axis=1) - num_common * np.log1p(FILL_ODDS)
+    if not numbers.many.any():
+        return score, exchanged, rescaled, factor
+    size = max(1, _ELEMENTS // len(numbers.columns) ** 2)
+    for of_block, log_p in code_log_probs(columns, dataset.codes, labels, folds, numbers.columns):
+        for start in range(0, len(of_block), size):
+            rows, told = of_block[start : start + size], log_p[start : start + size]
+            values = dataset.numbers[np.ix_(rows, numbers.columns)]
+            score[rows, 1], pair = _exchange_scores(numbers, told, values)
+            exchanged[rows] = numbers.columns[pair]
+            score[rows, 2], column, factor[rows] = _rescale_scores(numbers, told, values)
+            rescaled[rows] = numbers.columns[column]
+    return score, exchanged, rescaled, factor
+
+
+def _exchange_scores(numbers: Numbers, log_p: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """f32[n], log likelihood ratio of the likeliest exchange, and which columns i[n, 2] it is of."""
+    num_rows, num_columns = values.shape
+    there = numbers.log_density(log_p, np.repeat(values[:, None], num_columns, axis=1))
+    own = np.diagonal(there, axis1=1, axis2=2)
+    own = own[:, :, None] + own[:, None]
+    possible = np.triu(numbers.many[:, None] | numbers.many, 1) & np.isfinite(own)
+    possible &= values[:, :, None] != values[:, None]
+    ratio = np.full(own.shape, _NEVER, np.float32)
+    np.subtract(there + there.swapaxes(1, 2), own, out=ratio, where=possible)
+    best = ratio.reshape(num_rows, -1).argmax(axis=1)
+    pair = np.stack(np.unravel_index(best, (num_columns, num_columns)), axis=1)
+    return ratio[np.arange(num_rows), pair[:, 0], pair[:, 1]], pair
+
+
+def _rescale_scores(
+    numbers: Numbers, log_p: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """f32[n], log likelihood ratio of the likeliest factor, and its column i[n] and index i[n]."""
+    before = values[:, :, None] / np.append(1.0, FACTORS)
+    density = numbers.log_density(log_p, before)
+    possible = np.isfinite(values) & (values != 0) & numbers.many
+    ratio = np.full((*values.shape, len(FACTORS)), _NEVER, np.float32)
+    np.subtract(density[:, :, 1:], density[:, :, :1], out=ratio, where=possible[:, :, None])
+    best = ratio.reshape(len(values), -1).argmax(axis=1)
+    column, factor = np.unravel_index(best, ratio.shape[1:])
+    return ratio[np.arange(len(values)), column, factor], column, factor
+
+
+def _with_mistakes(
+    dataset: Dataset, numbers: Numbers, commonest: Commonest, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, Dataset]]:
+    """For each of MISTAKES, the rows i[k] that differ once it was made in them, and these rows then."""
+    yield _filled(dataset, commonest, rng)
+    for values in (_exchanged(dataset.numbers, numbers, rng), _rescaled(dataset.numbers, numbers, rng)):
+        differ = (values != dataset.numbers) & np.isfinite(values)
+        codes = dataset.codes.copy()
+        for q, codes_of in zip(numbers.columns, numbers.coders, strict=True):
+            codes[:, q] = codes_of(values[:, q])
+        changed = np.flatnonzero(differ.any(axis=1))
+        yield changed, dataclasses.replace(dataset, codes=codes, numbers=values).take(changed)
+
+
+def _filled(dataset: Dataset, commonest: Commonest, rng: np.random.Generator) -> tuple[np.ndarray, Dataset]:
+    """Rows i[k] that differ when a part of their cells holds what is commonest, and these rows then."""
+    can = commonest.share > 0
+    count = np.maximum(1, np.round(rng.uniform(*_FILLED_SHARES, len(dataset)) * can.sum()))
+    order = np.where(can, rng.random(dataset.codes.shape), 2.0).argsort(axis=1).argsort(axis=1)
+    hit = (order < count[:, None]) & can & ~commonest.held(dataset.codes, dataset.robust_z)
+    codes = np.where(hit, commonest.codes, dataset.codes)
+    robust_z = np.where(hit & ~np.isnan(commonest.values), commonest.values, dataset.robust_z).astype(np.float32)
+    changed = np.flatnonzero(hit.any(axis=1))
+    return changed, dataclasses.replace(dataset, codes=codes, robust_z=robust_z).take(changed)
+
+
+def _exchanged(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) -> np.ndarray:
+    """f64[n, Q]: numbers, two of each row exchanged, of which one is in a column of many values."""
+    values, left = values.copy(), np.arange(len(values) if numbers.many.any() else 0)
+    for _ in range(_ATTEMPTS):
+        first, second = (rng.choice(columns, len(left)) for columns in (numbers.columns[numbers.many], numbers.columns))
+        one, other = values[left, first], values[left, second]
+        differ = np.isfinite(one) & np.isfinite(other) & (one != other)
+        values[left[differ], first[differ]], values[left[differ], second[differ]] = other[differ], one[differ]
+        left = left[~differ]
+    return values
+
+
+def _rescaled(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) -> np.ndarray:
+    """f64[n, Q]: numbers, one of each row multiplied by a factor."""
+    values, columns = values.copy(), numbers.columns[numbers.many]
+    possible = np.isfinite(values[:, columns]) & (values[:, columns] != 0)
+    rows = np.flatnonzero(possible.any(axis=1))
+    if len(rows):
+        drawn = np.where(possible[rows], rng.random((len(rows), len(columns))), 2.0).argmin(axis=1)
+        values[rows, columns[drawn]] *= rng.choice(FACTORS, len(rows))
+    return values
+
+
+def _coarse(values: np.ndarray) -> np.ndarray:
+    """i64, like values f64: their sign and rounded logarithm; `_NOWHERE` where there is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.clip(np.round(np.log(np.abs(values)) / _RESOLUTION), -20_000, 20_000) + 30_000
+        place = np.where(values == 0, 0.0, np.sign(values) * size)
+    return np.where(np.isfinite(values), np.nan_to_num(place), _NOWHERE).astype(np.int64)
