@@ -39,7 +39,9 @@ class Diagnosis:
     Attributes:
       table: one row per row of `train`, same index: label_error, feature_error, spurious_correlation (0 or 1);
         p_label_error, p_feature_error, p_spurious_correlation (probabilities); suggested_label (out-of-fold prediction
-        for a label error, else missing); suspect_columns (what stands out in a feature error, joined by ";").
+        for a label error, else missing); suspect_columns (what stands out in a feature error, joined by ";"); mistake
+        (of a feature error that is likely one: "filled" with what is commonest, the first two suspect columns
+        "exchanged", the first one "times 1000", 0.1, -1 and the like; else "").
       influence: f32[N, M], −cosine of the gradients of row i and validation sample j; negative: raising the row's
         weight lowers that sample's loss.
       signals: f32[N, F], what the error classifier saw of a row beside its vector; `demix_jax.evidence.signals.SIGNALS`
@@ -210,7 +212,7 @@ def conclude(
       settings: model, seed, train (a path or None), notes, and whatever else the summary is to hold.
     """
     flags = verdict.probability >= verdict.threshold
-    explained = explain(encoder, dataset, description)
+    explained = explain(encoder, dataset, description, verdict.probability)
     return Diagnosis(
         table=diagnosis_table(
             train.index,
@@ -219,6 +221,7 @@ def conclude(
             explained.expected_label,
             explained.cell_surprise,
             explained.columns,
+            description.evidence.mistakes,
         ),
         influence=description.influence,
         signals=description.signals,

@@ -9,8 +9,9 @@ import numpy as np
 
 from demix_jax.describe import Description
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.evidence.cells import cell_doubt
+from demix_jax.evidence.cells import standing_out
 from demix_jax.evidence.crossed import Cross
+from demix_jax.evidence.mistakes import MISTAKES, Mistakes
 from demix_jax.evidence.rows import RowEvidence
 from demix_jax.evidence.shortcuts import ColumnRule, rule_evidence
 from demix_jax.evidence.signals import NUM_RULES
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _MIN_RULE_STRENGTH = 0.005  # weaker rules explain nothing a person would call a shortcut
 _SUSPECT_NATS = 2.0  # a cell this much less probable than usual stands out
+_UNEXPECTED = 1.0  # nats; the commonest value had a probability of less than a quarter
+_FILLED_CELLS = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +65,8 @@ class Evidence:
     shortcut_broken: np.ndarray
 
 
-def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -> Evidence:
-    """What explains the diagnosis of the described rows, the first ones of `dataset`."""
+def explain(encoder: TableEncoder, dataset: Dataset, description: Description, probability: np.ndarray) -> Evidence:
+    """What explains the diagnosis, by `probability` f32[N, 3], of the N described rows, the first ones of `dataset`."""
     known = description.evidence
     num_rows = len(known.labels)
     codes = known.rule_codes(dataset.codes[:num_rows])
@@ -81,7 +84,7 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description) -
     return Evidence(
         expected_label=expected_labels(encoder, known),
         p_given_label=known.trees.p_given,
-        cell_surprise=cell_doubt(known.cells, dataset.robust_z[:num_rows], dataset.misspelt[:num_rows]),
+        cell_surprise=cell_doubt(known, dataset.take(slice(num_rows)), probability),
         columns=dataset.columns,
         shortcuts=tuple(shortcuts),
         shortcut_broken=broken,
@@ -142,6 +145,28 @@ def expected_labels(encoder: TableEncoder, evidence: RowEvidence) -> np.ndarray:
     return np.array(encoder.decode_label(expected), dtype=object)
 
 
+def cell_doubt(evidence: RowEvidence, dataset: Dataset, probability: np.ndarray) -> np.ndarray:
+    """f32[N, Q]: how doubtful each cell of N rows is, in nats: how much it stands out, or whether a mistake hit it.
+
+    Of one cell that holds what is commonest nobody would think so; three of a row that do, where little speaks for it,
+    bear each other out. The cells that a likely mistake is about come before all others.
+
+    Args:
+      evidence, dataset, probability: of the rows; f32[N, 3] in the order of ERROR_TYPES.
+    """
+    cells, mistakes, p_wrong = evidence.cells, evidence.mistakes, probability[:, 1]
+    doubt = standing_out(cells.surprise, dataset.robust_z, dataset.misspelt)
+    unexpected = cells.filled >= _UNEXPECTED
+    together = unexpected.sum(axis=1) >= _FILLED_CELLS
+    if mistakes is not None:
+        together |= mistakes.likely(p_wrong) == MISTAKES.index("filled")
+    doubt = np.where(unexpected & together[:, None], np.maximum(doubt, 1 + cells.filled), doubt)
+    if mistakes is not None:
+        first = np.maximum(doubt.max(axis=1, keepdims=True), _SUSPECT_NATS) + 1
+        doubt = np.where(mistakes.cells(p_wrong, doubt.shape[1]), np.maximum(first, doubt), doubt)
+    return doubt.astype(np.float32)
+
+
 def diagnosis_table(
     index: pd.Index,
     flags: np.ndarray,
@@ -149,6 +174,7 @@ def diagnosis_table(
     expected_label: np.ndarray,
     cell_surprise: np.ndarray,
     columns: tuple[Column, ...],
+    mistakes: Mistakes | None,
 ) -> pd.DataFrame:
     """The table of a `Diagnosis`: flags bool[N, 3] and probabilities f32[N, 3], and what to look at; see `Evidence`."""
     import pandas as pd
@@ -165,6 +191,8 @@ def diagnosis_table(
         stands_out = np.flatnonzero(surprise >= min(_SUSPECT_NATS, surprise.max()))
         suspect[row] = ";".join(names[stands_out[np.argsort(-surprise[stands_out])]])
     table["suspect_columns"] = suspect
+    if mistakes is not None:
+        table["mistake"] = np.where(flags[:, 1], mistakes.names(probability[:, 1]), "")
     return pd.DataFrame(table, index=index)
 
 

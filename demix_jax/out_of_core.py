@@ -21,9 +21,8 @@ from demix_jax.diagnose import (
     fit_table,
     judge,
 )
-from demix_jax.evidence.cells import cell_doubt
 from demix_jax.evidence.rows import more_evidence
-from demix_jax.explanation import Tally, diagnosis_table, expected_labels
+from demix_jax.explanation import Tally, cell_doubt, diagnosis_table, expected_labels
 from demix_jax.progress import Steps
 
 if TYPE_CHECKING:
@@ -155,8 +154,9 @@ class _Judging:
             flags,
             probability,
             expected_labels(encoder, description.evidence),
-            cell_doubt(description.evidence.cells, rows.robust_z, rows.misspelt),
+            cell_doubt(description.evidence, rows, probability),
             dataset.columns,
+            mistakes,
         )
 
     def _folds(self, numbers: np.ndarray) -> np.ndarray:

@@ -246,7 +246,7 @@ def test_true_flags_flip_even_labels_that_the_features_cannot_tell():
     table["y"] = np.where(np.random.default_rng(2).random(2_000) < 0.3, "yes", table["y"])
     flipped = table.assign(y=table["y"].where(table.index >= 400, table["y"].map({"yes": "no", "no": "yes"})))
     flags = flags_of(2_000, label_error=range(400)).to_numpy(bool)
-    problem = make_problem(flipped, "y", flags, np.zeros(2_000), task="auto", seed=0)
+    problem = make_problem(flipped, "y", flags, np.zeros(2_000), {}, task="auto", seed=0)
     new = relabel(problem)
     assert (np.array(problem.encoder.decode_label(new.y)) == table["y"])[:400].mean() > 0.98
     np.testing.assert_array_equal(new.y[400:], problem.data.y[400:])
@@ -256,7 +256,7 @@ def test_classes_with_few_clean_rows_keep_their_label():
     table = world(300, seed=4)
     table.loc[:5, "y"] = "rare"
     flags = flags_of(300, label_error=range(10)).to_numpy(bool)
-    new = relabel(make_problem(table, "y", flags, np.zeros(300), task="auto", seed=0))
+    new = relabel(make_problem(table, "y", flags, np.zeros(300), {}, task="auto", seed=0))
     np.testing.assert_array_equal(new.weight[:6], 1.0)
     assert "rare" in new.note
 
@@ -278,7 +278,7 @@ def test_regression_labels_are_repaired_as_whole_numbers():
     clean = np.round(1_000 + 100 * table["a"] + np.random.default_rng(6).normal(size=600)).astype(int)
     table = table.assign(y=clean.where(clean.index >= 100, clean + 900))
     flags = flags_of(600, label_error=range(100)).to_numpy(bool)
-    problem = make_problem(table, "y", flags, np.zeros(600), task="auto", seed=0)
+    problem = make_problem(table, "y", flags, np.zeros(600), {}, task="auto", seed=0)
     new = label_column(problem, relabel(problem).y)
     assert new.dtype == table["y"].dtype
     assert np.abs(new - clean)[:100].median() < 30

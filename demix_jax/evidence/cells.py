@@ -25,8 +25,6 @@ _CLEAR = 3.0  # nats; a row with a cell that stands out by more may teach a mode
 _LEAST_KEPT = 0.4  # of the rows
 FILL_ODDS = 0.4  # of a cell in a row that was filled: to hold what its column is filled with, against being left
 _LEAST_FILL = 0.02  # a value is taken to have at least this probability, since a model is not to be trusted with less
-_UNEXPECTED = 1.0  # nats; the commonest value had a probability of less than a quarter
-_FILLED_CELLS = 3
 _MAX_LABELS = 32  # rarer classes share the last code
 
 
@@ -134,21 +132,6 @@ def contaminated(surprise: np.ndarray, robust_z: np.ndarray, misspelt: np.ndarra
     """
     worst = standing_out(surprise, robust_z, misspelt).max(axis=1)
     return worst > max(_CLEAR, np.quantile(worst, _LEAST_KEPT))
-
-
-def cell_doubt(cells: CellEvidence, robust_z: np.ndarray, misspelt: np.ndarray) -> np.ndarray:
-    """f32[N, Q]: how doubtful each cell is, in nats: how much it stands out, or seems filled in.
-
-    Of one cell that holds what is commonest nobody would think so; three of a row that do, where little speaks for it,
-    bear each other out.
-
-    Args:
-      cells: of N rows. robust_z, misspelt: f32[N, Q], see `Dataset`.
-    """
-    outstanding = standing_out(cells.surprise, robust_z, misspelt)
-    unexpected = cells.filled >= _UNEXPECTED
-    together = unexpected & (unexpected.sum(axis=1, keepdims=True) >= _FILLED_CELLS)
-    return np.where(together, np.maximum(outstanding, 1 + cells.filled), outstanding)
 
 
 class CellEvidence(NamedTuple):

@@ -38,6 +38,7 @@ _ATTEMPTS = 8  # to find two numbers that differ
 _LEVELS = ((0.35, 0.5, 0.65), (0.35, 0.5, 0.65), (0.15, 0.25, 0.35, 0.5))
 _CHANCE_SHARE, _CHANCE_ROWS = 0.003, 2  # of all rows, and in any table: so many may look like a mistake by chance
 _NUM_PASSES = 3
+_MOST = 0.5  # of a feature error's probability; a mistake that has more explains it
 
 
 class Mistakes(NamedTuple):
@@ -57,6 +58,27 @@ class Mistakes(NamedTuple):
     def any(self) -> np.ndarray:
         """f32[N]: probability that any of them was made."""
         return 1 - np.prod(1 - self.probability, axis=1)
+
+    def likely(self, probability: np.ndarray) -> np.ndarray:
+        """i[N]: number of the mistake that a feature error, of `probability` f32[N], probably is; −1 where none is."""
+        best = self.probability.argmax(axis=1)
+        return np.where(self.probability.max(axis=1) > _MOST * probability, best, -1)
+
+    def names(self, probability: np.ndarray) -> np.ndarray:
+        """object[N]: "filled", "exchanged", "times 1000" and the like, or ""; see `likely`."""
+        likely = self.likely(probability)
+        names = np.array([*MISTAKES, ""], dtype=object)[likely]
+        rescaled = likely == MISTAKES.index("rescaled")
+        names[rescaled] = np.array([f"times {factor:g}" for factor in FACTORS], dtype=object)[self.factor[rescaled]]
+        return names
+
+    def cells(self, probability: np.ndarray, num_columns: int) -> np.ndarray:
+        """bool[N, Q]: the cells that a likely exchange or another unit is about; see `likely`."""
+        about, likely = np.zeros((len(self.factor), num_columns), bool), self.likely(probability)
+        for name, places in (("exchanged", self.exchanged), ("rescaled", self.rescaled[:, None])):
+            rows = np.flatnonzero(likely == MISTAKES.index(name))
+            about[rows[:, None], places[rows]] = True
+        return about
 
 
 class Numbers(NamedTuple):

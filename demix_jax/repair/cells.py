@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from demix_jax.repair.columns import decimals_of
 from demix_jax.repair.trees import fit_classifier, fit_median, probabilities
 
 MAX_LEVELS = 30
@@ -128,17 +129,6 @@ def fit_number(values, x, categorical, fit_rows, reference, *, seed) -> NumberCo
     seen = reference[np.isfinite(values[reference])]
     spread = _spread(squeezed[seen], model.predict(x[seen])) if len(seen) else unfitted.spread
     return unfitted._replace(model=model, spread=spread)
-
-
-def decimals_of(values: np.ndarray, *, max_decimals: int = 6, share: float = 0.8) -> int | None:
-    """Fewest decimals (0 … max_decimals) that leave a share of the values f64[n] unchanged; None if there are more.
-
-    Not all of them, because wrong values that were not found are often written differently.
-    """
-    for decimals in range(max_decimals + 1):
-        if np.mean(np.abs(values - np.round(values, decimals)) <= 1e-9) >= share:
-            return decimals
-    return None
 
 
 def has_few_values(values: np.ndarray, *, max_levels: int = 12, share: float = 0.99) -> bool:

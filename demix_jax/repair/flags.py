@@ -11,6 +11,7 @@ import numpy as np
 from demix_jax.checks import InputError
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.fingerprint import fingerprint
+from demix_jax.repair.undo import Mistaken, told_mistakes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ class Flags(NamedTuple):
       wrong. A low probability can be worth a look, but no change: of rows that only perhaps have a wrong label, those
       that break a shortcut are many, and changing these makes the shortcut stronger.
     identifiers: columns that name the row and are no features.
+    mistakes: what is told of rows with feature errors, by row number.
     """
 
     rows: np.ndarray
@@ -34,6 +36,7 @@ class Flags(NamedTuple):
     task: str
     doubtful: int
     identifiers: tuple[str, ...]
+    mistakes: dict[int, Mistaken]
 
     def doubts(self, label: str, rows: str) -> str:
         """What is said of the doubtful ones; `label` and `rows` are what these are called."""
@@ -78,7 +81,8 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
     doubtful = rows[:, 0] & (p_wrong < _LIKELY)
     rows[:, 0] &= ~doubtful
     task, identifiers = str(summary.get("task") or "auto"), tuple(summary.get("identifiers") or ())
-    return Flags(rows, np.nan_to_num(p_wrong), task, int(doubtful.sum()), identifiers)
+    mistakes = told_mistakes(flags, rows[:, 1])
+    return Flags(rows, np.nan_to_num(p_wrong), task, int(doubtful.sum()), identifiers, mistakes)
 
 
 def _label_doubts(flags: pd.DataFrame) -> np.ndarray:

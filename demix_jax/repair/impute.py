@@ -36,7 +36,13 @@ class WrongCells(NamedTuple):
 
 
 def find_wrong_cells(
-    frame: pd.DataFrame, table: TreeTable, flagged: np.ndarray, *, seed: int, min_probability: float = 0.5
+    frame: pd.DataFrame,
+    table: TreeTable,
+    flagged: np.ndarray,
+    *,
+    seed: int,
+    known: np.ndarray | None = None,
+    min_probability: float = 0.5,
 ) -> list[WrongCells]:
     """Find and re-estimate the wrong cells of flagged rows, column by column.
 
@@ -48,6 +54,7 @@ def find_wrong_cells(
       frame: table of N rows. table: the same rows, encoded; Q usable columns.
       flagged: bool[N], rows with feature errors.
       seed: of the learner and of the choice of rows that it is fitted on.
+      known: bool[N, Q], cells that are wrong whatever their surprise; None: none is known.
       min_probability: cells below it are left alone.
     """
     rows = np.flatnonzero(flagged)
@@ -58,7 +65,8 @@ def find_wrong_cells(
         return []
     with one_thread():
         models = _fit_columns(frame, table, fit_rows, reference, seed)
-        return list(_search(models, table, rows, reference, min_probability)) if models else []
+        known = np.zeros(table.features.shape, bool) if known is None else known
+        return list(_search(models, table, rows, reference, known[rows], min_probability)) if models else []
 
 
 def probability_wrong(flagged: np.ndarray, unflagged: np.ndarray) -> np.ndarray:
@@ -102,7 +110,7 @@ def _fit_columns(frame, table, fit_rows, reference, seed) -> dict[int, LevelColu
     return models
 
 
-def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCells]:
+def _search(models, table, rows, reference, known, min_probability) -> Iterator[WrongCells]:
     """Repair the most dubious cells of each row, look again at what they had made look wrong, and so on.
 
     Not all at once, because a wrong cell makes honest cells that depend on it look wrong too.
@@ -111,7 +119,12 @@ def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCe
     usual = _surprises(fitted, places, table.features[reference], reference)
     odd = np.stack([_beyond_usual(model.oddity(rows), model.oddity(reference)) for model in fitted], axis=1)
     features = table.features[rows].copy()
-    wrong = np.zeros((len(rows), len(models)), np.float32)
+    known = known[:, places]
+    wrong = known.astype(np.float32)
+    for m, q in enumerate(places):
+        mine = np.flatnonzero(known[:, m])
+        if len(mine):
+            _, features[mine, q] = fitted[m].best(rows[mine], np.delete(features[mine], q, axis=1))
     surprise = _surprises(fitted, places, features, rows)
     for _ in range(NUM_PASSES):
         doubt = np.zeros_like(wrong)
@@ -133,7 +146,7 @@ def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCe
             _, features[mine, q] = fitted[m].best(rows[mine], np.delete(features[mine], q, axis=1))
         touched = np.flatnonzero(found.any(axis=1))
         surprise[touched] = _surprises(fitted, places, features[touched], rows[touched])
-    _acquit(places, table.features[rows], features, surprise, usual, wrong, min_probability)
+    _acquit(places, table.features[rows], features, surprise, usual, wrong, known, min_probability)
     for m, (q, model) in enumerate(models.items()):
         found = np.flatnonzero(wrong[:, m])
         if len(found):
@@ -141,11 +154,11 @@ def _search(models, table, rows, reference, min_probability) -> Iterator[WrongCe
             yield WrongCells(table.names[q], rows[found], wrong[found, m], values)
 
 
-def _acquit(places, given, features, surprise, usual, wrong, min_probability) -> None:
+def _acquit(places, given, features, surprise, usual, wrong, known, min_probability) -> None:
     """Take back, in place, the cells that fit the row now that its other wrong cells are replaced."""
     for m, q in enumerate(places):
         doubt = probability_wrong(surprise[:, m], usual[:, m])
-        fits = (wrong[:, m] > 0) & (doubt <= min_probability)
+        fits = (wrong[:, m] > 0) & (doubt <= min_probability) & ~known[:, m]
         wrong[fits, m] = 0
         features[fits, q] = given[fits, q]
 

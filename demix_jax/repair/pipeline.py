@@ -13,6 +13,7 @@ from demix_jax.repair.flags import read_flags
 from demix_jax.repair.relabel import certainty_of
 from demix_jax.repair.steps import Problem, impute_features, label_column, relabel
 from demix_jax.repair.trees import tree_table
+from demix_jax.repair.undo import Mistaken
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,7 +91,7 @@ def repair(
     features = frame.drop(columns=apart) if apart else frame
     base = np.ones(len(frame)) if given_weight is None else given_weight
     task = flags.task if task == "auto" else task
-    problem = make_problem(features, label, flags.rows, flags.p_wrong, task=task, seed=seed)
+    problem = make_problem(features, label, flags.rows, flags.p_wrong, flags.mistakes, task=task, seed=seed)
     plan = choose_plan(problem, options, base)
     repaired, changes = _carry_out(problem, plan, options, base)
     for place, name in enumerate(name for name in flags.identifiers if name in frame.columns):
@@ -102,9 +103,19 @@ def repair(
 
 
 def make_problem(
-    frame: pd.DataFrame, label: str, flags: np.ndarray, p_wrong: np.ndarray, *, task: str, seed: int
+    frame: pd.DataFrame,
+    label: str,
+    flags: np.ndarray,
+    p_wrong: np.ndarray,
+    mistakes: dict[int, Mistaken],
+    *,
+    task: str,
+    seed: int,
 ) -> Problem:
-    """Check and encode N rows with flags bool[N, 3] in the order of ERROR_TYPES; p_wrong: f64[N], of their labels."""
+    """Check and encode N rows with flags bool[N, 3] in the order of ERROR_TYPES; p_wrong: f64[N], of their labels.
+
+    mistakes: likely ones, by row number.
+    """
     from demix_jax.data.encoding import TableEncoder
     from demix_jax.data.table import check_table, resolve_label
 
@@ -115,7 +126,7 @@ def make_problem(
     data = encoder.transform(frame)
     certainty = certainty_of(1 - p_wrong, data.num_classes if data.task == "classification" else 2)
     wrong_label, wrong_features, minority = flags.T
-    return Problem(frame, key, encoder, data, table, wrong_label, wrong_features, minority, certainty, seed)
+    return Problem(frame, key, encoder, data, table, wrong_label, wrong_features, minority, certainty, mistakes, seed)
 
 
 def _check_options(options: Options, seed: int) -> None:

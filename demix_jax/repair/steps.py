@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.repair.cells import decimals_of
+from demix_jax.repair.columns import decimals_of, with_cells
 from demix_jax.repair.impute import find_wrong_cells
 from demix_jax.repair.relabel import MIN_CLASS_ROWS, new_classes, new_targets
 from demix_jax.repair.trees import TreeTable, one_thread, tree_table
+from demix_jax.repair.undo import Mistaken, filled_cells, undo_mistakes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +25,7 @@ class Problem(NamedTuple):
 
     frame: without a weight column. key: the label's column. encoder, data: fitted on `frame`, and its rows.
     table: as trees like it. label_error, feature_error, minority: bool[N] flags. certainty: f64[N] in [0, 1], of the
-    given label, see `certainty_of`. seed: of everything random.
+    given label, see `certainty_of`. mistakes: likely ones, by row number. seed: of everything random.
     """
 
     frame: pd.DataFrame
@@ -37,10 +37,11 @@ class Problem(NamedTuple):
     feature_error: np.ndarray
     minority: np.ndarray
     certainty: np.ndarray
+    mistakes: dict[int, Mistaken]
     seed: int
 
     def take(self, rows: np.ndarray) -> Problem:
-        """The same problem on these rows alone."""
+        """The same problem on these rows i[n] alone."""
         table = self.table._replace(features=self.table.features[rows])
         return self._replace(
             frame=self.frame.iloc[rows],
@@ -50,6 +51,7 @@ class Problem(NamedTuple):
             feature_error=self.feature_error[rows],
             minority=self.minority[rows],
             certainty=self.certainty[rows],
+            mistakes={at: self.mistakes[row] for at, row in enumerate(rows.tolist()) if row in self.mistakes},
         )
 
 
@@ -62,10 +64,12 @@ class Relabelled(NamedTuple):
 
 
 def impute_features(problem: Problem) -> Problem:
-    """The problem with the wrong cells of rows with feature errors replaced."""
-    frame = problem.frame
-    wrong = find_wrong_cells(frame, problem.table, problem.feature_error, seed=problem.seed)
-    if not wrong:
+    """The problem with the wrong cells of rows with feature errors replaced, and known mistakes undone."""
+    frame, undone = undo_mistakes(problem.frame, problem.mistakes)
+    table = tree_table(frame, {problem.key}) if undone.any() else problem.table
+    filled = filled_cells(problem.mistakes, len(frame), table.names)
+    wrong = find_wrong_cells(frame, table, problem.feature_error & ~undone, known=filled, seed=problem.seed)
+    if not wrong and not undone.any():
         return problem
     frame = frame.copy(deep=False)
     for cells in wrong:
@@ -122,30 +126,3 @@ def label_column(problem: Problem, y: np.ndarray) -> pd.Series:
         decimals = decimals_of(as_numbers(column)[~problem.label_error])
         values = values if decimals is None else [round(value, decimals) for value in values]
     return with_cells(column, changed, values)
-
-
-def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray) -> pd.Series:
-    """A copy of `column` with other values in the given rows (numbers 0 … N − 1) and the same dtype."""
-    import pandas as pd
-
-    from demix_jax.data.kinds import value_text
-
-    result = column.copy()
-    if not len(rows):
-        return result
-    dtype = column.dtype
-    if pd.api.types.is_bool_dtype(dtype):
-        new = np.array([bool(value) for value in values])
-    elif pd.api.types.is_integer_dtype(dtype):
-        limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
-        new = np.clip(np.round(np.asarray(values, np.float64)), float(limits.min), float(limits.max))
-        new = new.astype(limits.dtype)
-    elif pd.api.types.is_float_dtype(dtype):
-        plain: Any = getattr(dtype, "numpy_dtype", dtype)
-        new = np.asarray(values, np.float64).astype(plain)
-    else:
-        is_text = isinstance(dtype, pd.StringDtype)
-        new = np.empty(len(values), object)
-        new[:] = [value_text(value) if is_text and not isinstance(value, str) else value for value in values]
-    result.iloc[rows] = new
-    return result

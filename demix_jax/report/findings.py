@@ -146,11 +146,26 @@ def _why_label(diagnosis: Diagnosis, row: int) -> Html:
     return join(["Labelled ", _strong(given), ", expected ", _strong(expected), tail])
 
 
+def _mistake(diagnosis: Diagnosis, row: int, names: list[str]) -> Html:
+    """A sentence about the mistake that the row's suspect columns, most suspect first, seem to come of; or nothing."""
+    named = diagnosis.table["mistake"].iloc[row] if "mistake" in diagnosis.table else ""
+    mistake = named if isinstance(named, str) else ""
+    if mistake == "exchanged" and len(names) > 1:
+        return join([_strong(names[0]), " and ", _strong(names[1]), " seem exchanged. "])
+    if mistake == "filled":
+        return Html("Several values seem filled in with what is commonest in their columns. ")
+    if mistake.startswith("times ") and names:
+        return join(
+            [_strong(names[0]), " seems multiplied by ", mistake.removeprefix("times ").replace("-", "−"), ". "]
+        )
+    return Html("")
+
+
 def _why_features(diagnosis: Diagnosis, row: int) -> Html:
     found = suspects(diagnosis, row)
     if not found:
         return Html("No single column stands out; the row's influence pattern is that of wrong features.")
-    parts: list[object] = ["Given the rest of the row, "]
+    parts: list[object] = [_mistake(diagnosis, row, list(found)), "Given the rest of the row, "]
     for place, (name, nats) in enumerate(list(found.items())[:MAX_REASONS]):
         value = column(diagnosis.train, name).iloc[row]
         parts += [", and " if place else "", element("strong", f"{name} = {cell(value)}"), f" is {unusual(nats)}"]

@@ -1,0 +1,49 @@
+"""New values for cells of a column, written as its other values are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def decimals_of(values: np.ndarray, *, max_decimals: int = 6, share: float = 0.8) -> int | None:
+    """Fewest decimals (0 … max_decimals) that leave a share of the values f64[n] unchanged; None if there are more.
+
+    Not all of them, because wrong values that were not found are often written differently.
+    """
+    for decimals in range(max_decimals + 1):
+        if np.mean(np.abs(values - np.round(values, decimals)) <= 1e-9) >= share:
+            return decimals
+    return None
+
+
+def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray) -> pd.Series:
+    """A copy of `column` with other values in the given rows (numbers 0 … N − 1) and the same dtype."""
+    import pandas as pd
+
+    from demix_jax.data.kinds import value_text
+
+    result = column.copy()
+    if not len(rows):
+        return result
+    dtype = column.dtype
+    if pd.api.types.is_bool_dtype(dtype):
+        new = np.array([bool(value) for value in values])
+    elif pd.api.types.is_integer_dtype(dtype):
+        limits = np.iinfo(getattr(dtype, "numpy_dtype", dtype))
+        new = np.clip(np.round(np.asarray(values, np.float64)), float(limits.min), float(limits.max))
+        new = new.astype(limits.dtype)
+    elif pd.api.types.is_float_dtype(dtype):
+        plain: Any = getattr(dtype, "numpy_dtype", dtype)
+        new = np.asarray(values, np.float64).astype(plain)
+    else:
+        is_text = isinstance(dtype, pd.StringDtype)
+        new = np.empty(len(values), object)
+        new[:] = [value_text(value) if is_text and not isinstance(value, str) else value for value in values]
+    result.iloc[rows] = new
+    return result

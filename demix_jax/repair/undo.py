@@ -1,0 +1,73 @@
+"""Known mistakes undone: exchanged numbers change places again, a number in another unit is divided by the factor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from demix_jax.repair.columns import decimals_of, with_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Mistaken(NamedTuple):
+    """What a diagnosis says of a row with a feature error: the mistake, by its name, and the columns it is about."""
+
+    mistake: str
+    columns: tuple[str, ...]
+
+
+def told_mistakes(flags: pd.DataFrame, rows: np.ndarray) -> dict[int, Mistaken]:
+    """The likely mistakes of rows bool[N] by a diagnosis table of N rows, by row number; none where it tells none."""
+    if not {"mistake", "suspect_columns"}.issubset(flags.columns):
+        return {}
+    mistakes, suspects = flags["mistake"].to_numpy(dtype=object), flags["suspect_columns"].to_numpy(dtype=object)
+    return {
+        int(row): Mistaken(mistakes[row], tuple(suspects[row].split(";")))
+        for row in np.flatnonzero(rows)
+        if isinstance(mistakes[row], str) and mistakes[row] and isinstance(suspects[row], str)
+    }
+
+
+def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tuple[pd.DataFrame, np.ndarray]:
+    """The table of N rows as it was before what can be undone exactly, and in which rows that was: bool[N]."""
+    from demix_jax.data.kinds import as_numbers, nature
+
+    key_of = {str(name): name for name in frame.columns if nature(frame[name]) == "number"}
+    values = {name: as_numbers(frame[key]) for name, key in key_of.items()}
+    new: dict[str, dict[int, float]] = {}
+    undone = np.zeros(len(frame), bool)
+    for row, (mistake, columns) in mistakes.items():
+        restored: dict[str, float] = {}
+        known = all(name in values for name in columns[:2])
+        if mistake == "exchanged" and len(columns) > 1 and known:
+            one, other = columns[:2]
+            restored = {one: values[other][row], other: values[one][row]}
+        elif mistake.startswith("times ") and columns[0] in values:
+            restored = {columns[0]: values[columns[0]][row] / float(mistake.removeprefix("times "))}
+        if restored and np.isfinite(list(restored.values())).all():
+            undone[row] = True
+            for name, value in restored.items():
+                new.setdefault(name, {})[row] = value
+    if not new:
+        return frame, undone
+    result = frame.copy(deep=False)
+    for name, of_rows in new.items():
+        decimals = decimals_of(np.delete(values[name], list(of_rows)))
+        numbers = [value if decimals is None else round(value, decimals) for value in of_rows.values()]
+        column: Any = frame[key_of[name]]
+        result[key_of[name]] = with_cells(column, np.array(list(of_rows)), numbers)
+    return result, undone
+
+
+def filled_cells(mistakes: Mapping[int, Mistaken], num_rows: int, names: tuple[Any, ...]) -> np.ndarray:
+    """bool[N, Q]: the cells that seem filled in, of the columns `names`."""
+    place = {str(name): q for q, name in enumerate(names)}
+    filled = np.zeros((num_rows, len(names)), bool)
+    for row, (mistake, columns) in mistakes.items():
+        if mistake == "filled":
+            filled[row, [place[name] for name in columns if name in place]] = True
+    return filled
