@@ -10,10 +10,9 @@ from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
 from demix_jax.evidence.cells import (
-    CellEvidence,
     ColumnModel,
-    cell_doubt,
     cell_surprise,
+    code_log_probs,
     contaminated,
     fit_column_models,
     score_cells,
@@ -211,10 +210,18 @@ def test_rows_that_were_filled_with_what_is_commonest():
     assert roc_auc_score(is_filled, (codes == 0).sum(axis=1)) < 0.85, "counting them does not tell"
 
 
-def test_cells_that_seem_filled_bear_each_other_out():
-    nothing = np.zeros((3, 4), np.float32)
-    filled = np.array([[1.2, 0.0, 1.4, 0.3], [1.2, 1.1, 1.4, 0.3], [0.9, 0.9, 0.9, 0.9]], np.float32)
-    surprise = np.array([[0.0, 3.0, 0.0, 0.0], [0.0, 0.0, 4.0, 0.5], [0.0, 0.0, 0.0, 0.0]], np.float32)
-    doubt = cell_doubt(CellEvidence(surprise, nothing, filled), nothing, nothing)
-    np.testing.assert_allclose(doubt[[0, 2]], surprise[[0, 2]])
-    np.testing.assert_allclose(doubt[1], [2.2, 2.1, 4.0, 0.5])
+def test_probabilities_of_each_code_are_those_that_surprise_is_made_of(known):
+    codes, _, labels, folds, _, _ = known
+    models = fit_column_models(jax.random.key(0), codes, NUM_CODES, labels, folds, num_epochs=2)
+    surprise = cell_surprise(models, codes, labels, folds)
+    columns, seen = np.array([2, 0]), np.zeros(len(codes), int)
+    for rows, log_p in code_log_probs(models, codes, labels, folds, columns):
+        seen[rows] += 1
+        p = np.exp(log_p)
+        np.testing.assert_allclose(p.sum(axis=2), 1, atol=1e-5)
+        for c, q in enumerate(columns):
+            assert (p[:, c, NUM_CODES[q] :] < 1e-6).all(), "codes that the column does not have"
+            entropy = -np.sum(p[:, c] * np.maximum(log_p[:, c], -100), axis=1)
+            given = log_p[np.arange(len(rows)), c, codes[rows, q]]
+            np.testing.assert_allclose(-given - entropy, surprise[rows, q], atol=1e-4)
+    assert (seen == 1).all()

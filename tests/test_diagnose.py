@@ -19,7 +19,7 @@ from demix_jax.evidence.signals import SIGNALS
 from demix_jax.fingerprint import fingerprint
 
 module = sys.modules["demix_jax.diagnose"]  # the package has a function of this name
-COLUMNS = [*ERROR_TYPES, *(f"p_{name}" for name in ERROR_TYPES), "suggested_label", "suspect_columns"]
+COLUMNS = [*ERROR_TYPES, *(f"p_{name}" for name in ERROR_TYPES), "suggested_label", "suspect_columns", "mistake"]
 ROWS = 160  # all tables have as many rows, so that compiled code is reused
 
 

@@ -13,14 +13,16 @@ from demix_jax.checks import InputError
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.fingerprint import fingerprint
 from demix_jax.repair import repair
-from demix_jax.repair.cells import decimals_of, has_few_values
+from demix_jax.repair.cells import has_few_values
+from demix_jax.repair.columns import decimals_of, with_cells
 from demix_jax.repair.flags import read_flags
 from demix_jax.repair.impute import find_wrong_cells, probability_wrong
 from demix_jax.repair.pipeline import make_problem
 from demix_jax.repair.relabel import chance_of_error, new_targets
 from demix_jax.repair.safety import clearly_better, skill
-from demix_jax.repair.steps import label_column, relabel, with_cells
+from demix_jax.repair.steps import label_column, relabel
 from demix_jax.repair.trees import tree_table
+from demix_jax.repair.undo import filled_cells, told_mistakes, undo_mistakes
 
 
 def world(num_rows: int, seed: int) -> pd.DataFrame:
@@ -412,3 +414,77 @@ def test_labels_more_likely_right_than_wrong_are_left(dirty):
     result = repair(table, flags, label="y")
     assert result.table["y"][5:].equals(table["y"][5:]) and result.changes.counts["relabelled"] <= 3
     assert any("Left the label of 7 flagged rows" in sentence for sentence in result.changes.sentences)
+
+
+def told(num_rows: int, mistakes: dict[int, tuple[str, str]]) -> pd.DataFrame:
+    """A diagnosis with a feature error, its mistake and its suspect columns in some rows."""
+    flags = pd.DataFrame(0, index=range(num_rows), columns=list(ERROR_TYPES))
+    flags = flags.assign(suspect_columns="", mistake="")
+    for row, (mistake, suspects) in mistakes.items():
+        flags.loc[row, ["feature_error", "mistake", "suspect_columns"]] = [1, mistake, suspects]
+    return flags
+
+
+def test_known_mistakes_are_undone_exactly():
+    table = pd.DataFrame({"a": np.arange(200), "größe": np.arange(200) / 4 + 0.25, "kind": ["x", "y"] * 100})
+    spoiled = table.astype({"a": float})
+    spoiled.loc[3, ["a", "größe"]] = spoiled.loc[3, ["größe", "a"]].to_numpy()
+    spoiled.loc[5, "größe"] *= 1000
+    spoiled.loc[7, "a"] *= -1
+    flags = told(200, {3: ("exchanged", "größe;a;kind"), 5: ("times 1000", "größe"), 7: ("times -1", "a")})
+    mistakes = told_mistakes(flags, flags["feature_error"].to_numpy() == 1)
+    undone, rows = undo_mistakes(spoiled, mistakes)
+    assert np.flatnonzero(rows).tolist() == [3, 5, 7]
+    pd.testing.assert_frame_equal(undone, table.astype({"a": float}))
+    assert spoiled.loc[5, "größe"] == 1500.0, "what was given stays as it is"
+
+
+def test_mistakes_that_cannot_be_undone_leave_the_row_to_imputation():
+    table = pd.DataFrame({"a": [1.0, np.nan, 3.0], "b": [4.0, 5.0, 6.0], "text": ["u", "v", "w"]})
+    for mistake, suspects in (("exchanged", "a;b"), ("exchanged", "b;text"), ("exchanged", "b"), ("times 10", "gone")):
+        flags = told(3, {1: (mistake, suspects)})
+        undone, rows = undo_mistakes(table, told_mistakes(flags, np.array([False, True, False])))
+        assert not rows.any() and undone is table
+    assert told_mistakes(flags.drop(columns="mistake"), np.ones(3, bool)) == {}
+    assert told_mistakes(flags.assign(mistake=np.nan), np.ones(3, bool)) == {}, "as an empty column is read from a file"
+
+
+def test_filled_cells_are_replaced_however_usual_they_look():
+    table = world(1_500, seed=9)
+    filled = table.copy()
+    usual = table["kind"].mode()[0]
+    rows = np.flatnonzero((table["kind"] != usual).to_numpy())[:60]
+    filled.loc[rows, "kind"] = usual
+    flags = told(1_500, {int(row): ("filled", "kind") for row in rows})
+    cells = find_wrong_cells(
+        filled,
+        tree_table(filled, {"y"}),
+        np.isin(np.arange(1_500), rows),
+        known=filled_cells(told_mistakes(flags, np.ones(1_500, bool)), 1_500, ("a", "b", "kind", "size")),
+        seed=0,
+    )
+    (found,) = [found for found in cells if found.column == "kind"]
+    assert set(found.row) == set(rows)
+    assert (found.value == table["kind"].to_numpy()[found.row]).mean() > 0.9
+
+
+def test_the_repair_says_which_mistakes_were_undone():
+    table = world(600, seed=4)
+    spoiled = table.astype({"size": float})
+    spoiled.loc[:9, "size"] *= 100
+    flags = told(600, {row: ("times 100", "size") for row in range(10)})
+    repaired = repair(spoiled, flags, label="y", spurious="keep", seed=0)
+    changed = repaired.changes.cells
+    if len(changed):  # the check on held-out rows may find that it does not help
+        assert set(changed["action"]) == {"undo"} and repaired.changes.counts["undone_rows"] == 10
+        assert "10 rows" in " ".join(repaired.changes.sentences)
+        pd.testing.assert_series_equal(repaired.table["size"], table["size"].astype(float))
+
+
+def test_taking_rows_of_a_problem_keeps_their_mistakes():
+    table = world(300, seed=2)
+    flags = told(300, {4: ("filled", "kind"), 9: ("times 10", "size")})
+    rows = flags[list(ERROR_TYPES)].to_numpy(bool)
+    problem = make_problem(table, "y", rows, np.zeros(300), told_mistakes(flags, rows[:, 1]), task="auto", seed=0)
+    taken = problem.take(np.array([9, 2, 4]))
+    assert {row: mistake.mistake for row, mistake in taken.mistakes.items()} == {0: "times 10", 2: "filled"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-_LENIENCE = 0.8  # of the best threshold, where the probabilities of a whole table may be too low together
+# Of the best threshold, in the order of ERROR_TYPES, where the probabilities of a whole table may be too low together.
+_LENIENCE = np.array([0.8, 0.9, 0.8])
 
 
 def f1_threshold(probability: np.ndarray) -> float:
@@ -31,4 +32,4 @@ def thresholds(probability: np.ndarray, floor: np.ndarray) -> np.ndarray:
     Without a floor, a clean table would have its least improbable rows flagged.
     """
     best = [f1_threshold(probability[:, t]) for t in range(probability.shape[1])]
-    return np.maximum(_LENIENCE * np.array(best), floor)
+    return np.maximum(_LENIENCE * best, floor)

@@ -101,7 +101,9 @@ class ColumnModel(nn.Module):
             q, *own = inputs
             embed = self.embed[q]
             state = self.trunk(total - embed[seen[:, q]] + embed[most][None])
-            log_p = jax.nn.log_softmax(jnp.where(allowed[q][None], state @ self.kernel[q] + self.bias[q], _ABSENT))
+            log_p = jax.nn.log_softmax(
+                jnp.where(allowed[q][None], state @ self.kernel[q] + self.bias[q][None], _ABSENT)
+            )
             return None, function(log_p, *own)
 
         return jax.lax.scan(column, None, (columns, *of_columns))[1]

@@ -8,7 +8,6 @@ its score, is told by rows of the same table in which it was made on purpose.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -38,6 +37,9 @@ _ATTEMPTS = 8  # to find two numbers that differ
 _LEVELS = ((0.35, 0.5, 0.65), (0.35, 0.5, 0.65), (0.15, 0.25, 0.35, 0.5))
 _CHANCE_SHARE, _CHANCE_ROWS = 0.003, 2  # of all rows, and in any table: so many may look like a mistake by chance
 _NUM_PASSES = 3
+_WAYS = 1 << 20  # more than there are columns
+_MOST_WAYS = 6  # of each mistake
+_LIKELY = 4.0  # nats
 _MOST = 0.5  # of a feature error's probability; a mistake that has more explains it
 
 
@@ -145,7 +147,9 @@ class Likelihood(NamedTuple):
     probability: np.ndarray
 
     @classmethod
-    def fit(cls, rows: np.ndarray, made: np.ndarray, levels: tuple[float, ...]) -> Likelihood:
+    def fit(
+        cls, rows: np.ndarray, made: np.ndarray, levels: tuple[float, ...], *, least: float = -np.inf
+    ) -> Likelihood:
         """From scores f[N] of a table's rows, and f[P] of rows in which the mistake was made on purpose.
 
         The rows are a mixture of such ones and of others. Where they are cut so that a part of those made stays, at
@@ -154,15 +158,17 @@ class Likelihood(NamedTuple):
 
         Args:
           levels: the parts of those made that are tried.
+          least: score that all these must have; else the mistake cannot be told.
         Source: for the share see `demix_jax.classifier.mixture`; a mixture with one known component: Bordes, Delmas &
           Vandekerkhove 2006.
         """
         from sklearn.isotonic import IsotonicRegression
 
         count = len(rows)
-        passed = np.array([np.mean(rows >= cut) for cut in np.quantile(made, 1 - np.array(levels))])
+        cuts = np.quantile(made, 1 - np.array(levels))
+        passed = np.array([np.mean(rows >= cut) for cut in cuts])
         share = np.min((passed - _CHANCE_SHARE - _CHANCE_ROWS / count) / levels)
-        if share <= 0:
+        if share <= 0 or cuts.min() < least:
             return cls(np.zeros(1), np.zeros(1))
         # One imagined row at the top: with few rows no score is proof.
         values = np.concatenate([made, rows, [max(rows.max(), made.max())]])
@@ -185,11 +191,44 @@ class Likelihood(NamedTuple):
 class MistakeModel(NamedTuple):
     """What tells the mistakes of a table, fitted on its rows.
 
-    numbers: of its columns of numbers. likelihood: for each of MISTAKES; None where it cannot be made.
+    numbers: of its columns of numbers.
+    anyhow: for each of MISTAKES, how probable it is by its score, in whatever way it was made; None where it cannot be.
+    often: the same of one way, an exchange of two certain columns or one factor in a certain column, where a table has
+      many rows that look like it: (number of the mistake, way, likelihood).
     """
 
     numbers: Numbers
-    likelihood: tuple[Likelihood | None, ...]
+    anyhow: tuple[Likelihood | None, ...]
+    often: tuple[tuple[int, int, Likelihood], ...]
+
+    def probability(self, found: Scores) -> np.ndarray:
+        """f32[n, 3], of each of MISTAKES."""
+        result = np.zeros(found.score.shape)
+        for m, known in enumerate(self.anyhow):
+            if known is not None:
+                result[:, m] = known(found.score[:, m])
+        for m, way, known in self.often:
+            result[:, m] = np.maximum(result[:, m], known(found.by_way(m, way)))
+        return result.astype(np.float32)
+
+
+class Scores(NamedTuple):
+    """score: f32[n, 3], log likelihood ratios in nats, of each of MISTAKES. The rest is as in `Mistakes`."""
+
+    score: np.ndarray
+    exchanged: np.ndarray
+    rescaled: np.ndarray
+    factor: np.ndarray
+
+    def ways(self, m: int) -> np.ndarray:
+        """i64[n]: a number for the way in which mistake number m was most likely made."""
+        if m == MISTAKES.index("exchanged"):
+            return self.exchanged[:, 0].astype(np.int64) * _WAYS + self.exchanged[:, 1]
+        return self.rescaled.astype(np.int64) * _WAYS + self.factor
+
+    def by_way(self, m: int, way: int) -> np.ndarray:
+        """f32[n]: scores of mistake number m, where it was made in this way."""
+        return np.where(self.ways(m) == way, self.score[:, m], _NEVER)
 
 
 def fit_mistakes(
@@ -212,19 +251,35 @@ def fit_mistakes(
       num_train: the first rows, in which mistakes are looked for. seed: of the rows in which they are made.
     """
     numbers = Numbers.fit(dataset)
-    score, *where = _scores(numbers, dataset, columns, commonest, labels, folds, filled)
+    found = _scores(numbers, dataset, columns, commonest, labels, folds, filled)
     rng = np.random.default_rng([seed, 5])
     rows = np.sort(rng.permutation(np.flatnonzero(clear[:num_train]))[:_NUM_MADE])
-    likelihood: list[Likelihood | None] = []
-    for m, (changed, made) in enumerate(_with_mistakes(dataset.take(rows), numbers, commonest, rng)):
-        known = None
-        if len(changed):
-            of_made = (columns, made.codes, labels[rows[changed]], folds._replace(fold=folds.fold[rows[changed]]))
-            cells = score_cells(*of_made, commonest, made.robust_z)
-            of_made = _scores(numbers, made, columns, commonest, *of_made[2:], cells.filled)[0]
-            known = Likelihood.fit(score[:num_train, m], of_made[:, m], _LEVELS[m])
-        likelihood.append(known)
-    return MistakeModel(numbers, tuple(likelihood)), Mistakes(_probability(tuple(likelihood), score), *where)
+    of_train = Scores(*(of_rows[:num_train] for of_rows in found))
+    often = [(m, way) for m in (1, 2) for way in _frequent_ways(of_train, m)]
+    chosen = dataset.take(rows)
+    altered = [_filled(chosen, commonest, rng)]
+    for values in (
+        _exchanged(chosen.numbers, numbers, rng),
+        _rescaled(chosen.numbers, numbers, rng),
+        *(_in_one_way(chosen.numbers, m, way) for m, way in often),
+    ):
+        altered.append(_with_numbers(chosen, numbers, values))
+    attempts: list[Scores | None] = []
+    for changed, made in altered:
+        plan = labels[rows[changed]], folds._replace(fold=folds.fold[rows[changed]])
+        cells = score_cells(columns, made.codes, *plan, commonest, made.robust_z) if len(changed) else None
+        attempts.append(cells and _scores(numbers, made, columns, commonest, *plan, cells.filled))
+    anyhow = tuple(
+        None if of_made is None else Likelihood.fit(of_train.score[:, m], of_made.score[:, m], _LEVELS[m])
+        for m, of_made in enumerate(attempts[: len(MISTAKES)])
+    )
+    of_ways = tuple(
+        (m, way, Likelihood.fit(of_train.by_way(m, way), of_made.by_way(m, way), _LEVELS[2], least=_LIKELY))
+        for (m, way), of_made in zip(often, attempts[len(MISTAKES) :], strict=True)
+        if of_made is not None
+    )
+    model = MistakeModel(numbers, anyhow, of_ways)
+    return model, Mistakes(model.probability(found), *found[1:])
 
 
 def find_mistakes(
@@ -237,24 +292,26 @@ def find_mistakes(
     filled: np.ndarray,
 ) -> Mistakes:
     """What `model` says of n rows; arguments as for `fit_mistakes`."""
-    score, *where = _scores(model.numbers, dataset, columns, commonest, labels, folds, filled)
-    return Mistakes(_probability(model.likelihood, score), *where)
+    found = _scores(model.numbers, dataset, columns, commonest, labels, folds, filled)
+    return Mistakes(model.probability(found), *found[1:])
 
 
-def _probability(likelihood: tuple[Likelihood | None, ...], score: np.ndarray) -> np.ndarray:
-    each = [np.zeros(len(score)) if known is None else known(score[:, m]) for m, known in enumerate(likelihood)]
-    return np.stack(each, axis=1).astype(np.float32)
+def _frequent_ways(found: Scores, m: int) -> list[int]:
+    """The ways in which mistake number m may have been made in many rows, most frequent first."""
+    ways, counts = np.unique(found.ways(m)[found.score[:, m] > _LIKELY], return_counts=True)
+    enough = counts > _CHANCE_ROWS + _CHANCE_SHARE * len(found.score)
+    return ways[np.argsort(-counts, kind="stable")][: min(_MOST_WAYS, enough.sum())].tolist()
 
 
-def _scores(numbers, dataset, columns, commonest, labels, folds, filled) -> tuple[np.ndarray, ...]:
-    """Scores f32[n, 3] of rows for each of MISTAKES, in nats, and what else `Mistakes` holds."""
+def _scores(numbers, dataset, columns, commonest, labels, folds, filled) -> Scores:
     num_rows, num_common = len(dataset), int(np.sum(commonest.share > 0))
     score = np.full((num_rows, len(MISTAKES)), _NEVER, np.float32)
     exchanged, rescaled, factor = (np.zeros(shape, np.int32) for shape in ((num_rows, 2), num_rows, num_rows))
+    found = Scores(score, exchanged, rescaled, factor)
     if num_common:
         score[:, 0] = filled.sum(axis=1) - num_common * np.log1p(FILL_ODDS)
     if not numbers.many.any():
-        return score, exchanged, rescaled, factor
+        return found
     size = max(1, _ELEMENTS // len(numbers.columns) ** 2)
     for of_block, log_p in code_log_probs(columns, dataset.codes, labels, folds, numbers.columns):
         for start in range(0, len(of_block), size):
@@ -264,7 +321,7 @@ def _scores(numbers, dataset, columns, commonest, labels, folds, filled) -> tupl
             exchanged[rows] = numbers.columns[pair]
             score[rows, 2], column, factor[rows] = _rescale_scores(numbers, told, values)
             rescaled[rows] = numbers.columns[column]
-    return score, exchanged, rescaled, factor
+    return found
 
 
 def _exchange_scores(numbers: Numbers, log_p: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -296,18 +353,13 @@ def _rescale_scores(
     return ratio[np.arange(len(values)), column, factor], column, factor
 
 
-def _with_mistakes(
-    dataset: Dataset, numbers: Numbers, commonest: Commonest, rng: np.random.Generator
-) -> Iterator[tuple[np.ndarray, Dataset]]:
-    """For each of MISTAKES, the rows i[k] that differ once it was made in them, and these rows then."""
-    yield _filled(dataset, commonest, rng)
-    for values in (_exchanged(dataset.numbers, numbers, rng), _rescaled(dataset.numbers, numbers, rng)):
-        differ = (values != dataset.numbers) & np.isfinite(values)
-        codes = dataset.codes.copy()
-        for q, codes_of in zip(numbers.columns, numbers.coders, strict=True):
-            codes[:, q] = codes_of(values[:, q])
-        changed = np.flatnonzero(differ.any(axis=1))
-        yield changed, dataclasses.replace(dataset, codes=codes, numbers=values).take(changed)
+def _with_numbers(dataset: Dataset, numbers: Numbers, values: np.ndarray) -> tuple[np.ndarray, Dataset]:
+    """Rows i[k] in which numbers f64[n, Q] differ from their own, and these rows with them."""
+    codes = dataset.codes.copy()
+    for q, codes_of in zip(numbers.columns, numbers.coders, strict=True):
+        codes[:, q] = codes_of(values[:, q])
+    changed = np.flatnonzero(((values != dataset.numbers) & np.isfinite(values)).any(axis=1))
+    return changed, dataclasses.replace(dataset, codes=codes, numbers=values).take(changed)
 
 
 def _filled(dataset: Dataset, commonest: Commonest, rng: np.random.Generator) -> tuple[np.ndarray, Dataset]:
@@ -342,6 +394,17 @@ def _rescaled(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) ->
     if len(rows):
         drawn = np.where(possible[rows], rng.random((len(rows), len(columns))), 2.0).argmin(axis=1)
         values[rows, columns[drawn]] *= rng.choice(FACTORS, len(rows))
+    return values
+
+
+def _in_one_way(values: np.ndarray, m: int, way: int) -> np.ndarray:
+    """f64[n, Q]: numbers, mistake number m made in all rows in the same way."""
+    values, (first, second) = values.copy(), divmod(way, _WAYS)
+    if m == MISTAKES.index("exchanged"):
+        both = np.isfinite(values[:, first]) & np.isfinite(values[:, second])
+        values[:, [first, second]] = np.where(both[:, None], values[:, [second, first]], values[:, [first, second]])
+    else:
+        values[:, first] *= FACTORS[second]
     return values
 
 

@@ -13,7 +13,7 @@ from demix_jax.repair.flags import read_flags
 from demix_jax.repair.relabel import certainty_of
 from demix_jax.repair.steps import Problem, impute_features, label_column, relabel
 from demix_jax.repair.trees import tree_table
-from demix_jax.repair.undo import Mistaken
+from demix_jax.repair.undo import Mistaken, undo_mistakes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,9 +29,9 @@ _CHOICES = {
 class Changes(NamedTuple):
     """What a repair did.
 
-    counts: how many rows were relabelled, imputed, dropped and reweighted, and how many cells imputed.
-    cells: one line per change: row (its index label), column, action ("impute", "relabel", "drop" or "reweight"),
-      before, after.
+    counts: how many rows were relabelled, undone, imputed, dropped and reweighted, and how many cells imputed.
+    cells: one line per change: row (its index label), column, action ("undo", "impute", "relabel", "drop" or
+      "reweight"), before, after.
     sentences: the same for a person to read, with what was left as it was and why.
     """
 
@@ -163,19 +163,28 @@ def _carry_out(problem: Problem, plan: Plan, options: Options, base: np.ndarray)
     import pandas as pd
 
     log: list[pd.DataFrame] = []
-    counts: dict[str, int] = dict.fromkeys(("relabelled", "imputed_rows", "imputed_cells", "dropped", "reweighted"), 0)
+    counted = ("relabelled", "undone_rows", "imputed_rows", "imputed_cells", "dropped", "reweighted")
+    counts: dict[str, int] = dict.fromkeys(counted, 0)
     index, weight, sentences = problem.frame.index, base.copy(), []
     original = problem.frame
     dropped = np.zeros(len(index), bool)
 
     if plan.feature_errors == "impute":
         problem = plan.imputed if plan.imputed is not None else impute_features(problem)
-        changes = _differences(original, problem.frame, index, "impute")
+        restored, undone = undo_mistakes(original, problem.mistakes)
+        if undone.any():
+            log.append(_differences(original, restored, index, "undo"))
+            counts["undone_rows"] = int(undone.sum())
+            sentences.append(
+                f"Undid known mistakes in {undone.sum():,} rows: numbers were exchanged, or had another unit."
+            )
+        changes = _differences(restored, problem.frame, index, "impute")
         counts["imputed_cells"], counts["imputed_rows"] = len(changes), int(changes["row"].nunique())  # pyright: ignore
         log.append(changes)
         sentences.append(
             f"Imputed {len(changes):,} cells in {counts['imputed_rows']:,} of "
-            f"{problem.feature_error.sum():,} rows flagged for feature errors; the other cells fit their rows."
+            f"{(problem.feature_error & ~undone).sum():,} {'other ' if undone.any() else ''}rows flagged for feature "
+            "errors; the other cells fit their rows."
         )
     elif plan.feature_errors == "drop":
         dropped |= problem.feature_error
