@@ -95,6 +95,17 @@ def test_a_clean_table_has_none():
     assert (evidence.mistakes.any > 0.1).mean() < 0.005
 
 
+def test_what_no_score_can_tell_is_not_told():
+    """Numbers that nothing else tells of, alike in all columns: exchanged ones look like any others."""
+    rng = np.random.default_rng(0)
+    rows, before, made = rng.normal(size=900), rng.normal(size=500), rng.normal(0.5, 1, size=500)
+    assert Likelihood.fit(rows, before, made, (0.35, 0.5)).probability.max() == 0
+    table = pd.DataFrame(rng.normal(10, 1, (800, 4)).round(2), columns=list("abcd")).assign(y=rng.integers(0, 2, 800))
+    evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
+    assert (evidence.mistakes.any > 0.2).mean() < 0.01
+
+
+@pytest.mark.filterwarnings("error")
 def test_further_rows_are_judged_like_the_tables_own(spoiled):
     _, _, dataset, evidence = spoiled
     some = np.arange(0, NUM_ROWS, 7)
@@ -146,14 +157,16 @@ def test_how_many_rows_made_a_mistake_is_found_from_those_made_on_purpose():
     levels = (0.35, 0.5, 0.65)
     made, right = rng.normal(3, 1, 500), rng.normal(-2, 1, 3_600)
     rows = np.concatenate([right, rng.normal(3, 1, 400)])
-    found = Likelihood.fit(rows, made, levels)
+    before = rng.normal(-2, 1, 500)
+    found = Likelihood.fit(rows, before, made, levels)
     p = found(rows)
     assert p.sum() == pytest.approx(400, rel=0.3)
     assert (np.diff(found(np.linspace(-5, 6, 50))) >= 0).all(), "a higher score is never less of a mistake"
     assert (p[3_600:] > 0.5).mean() > 0.9 and (p[:3_600] > 0.5).mean() < 0.01
     assert found(np.array([-100.0, 100.0])) == pytest.approx([p.min(), p.max()])
-    assert Likelihood.fit(right, made, levels)(rows).max() == 0, "a table without it"
-    assert Likelihood.fit(np.append(right[:40], 5.0), made, levels)(np.array([5.0])).max() == 0, "one row is chance"
+    assert Likelihood.fit(right, before, made, levels)(rows).max() == 0, "a table without it"
+    one = np.append(right[:40], 5.0)
+    assert Likelihood.fit(one, before, made, levels)(one).max() == 0, "one row is chance"
 
 
 def test_cells_that_seem_filled_bear_each_other_out_and_those_of_a_mistake_come_first():
@@ -168,7 +181,7 @@ def test_cells_that_seem_filled_bear_each_other_out_and_those_of_a_mistake_come_
     np.testing.assert_allclose(doubt[1], [2.2, 2.1, 4.0, 0.5])
     p = np.array([[0.9, 0, 0], [0, 0, 0], [0.1, 0.8, 0], [0, 0, 0.9]], np.float32)
     pair, column = np.array([[0, 1]] * 4), np.array([1] * 4)
-    told = Mistakes(p, pair, column, np.full(4, np.flatnonzero(FACTORS == 0.1)[0]))
+    told = Mistakes(p, p.max(axis=1), pair, column, np.full(4, np.flatnonzero(FACTORS == 0.1)[0]))
     doubt = cell_doubt(SimpleNamespace(cells=evidence.cells, mistakes=told), dataset, certain)
     np.testing.assert_allclose(doubt[0], [2.2, 3.0, 2.4, 0.0])
     np.testing.assert_allclose(doubt[2], [3.0, 3.0, 0.0, 0.0])

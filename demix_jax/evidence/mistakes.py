@@ -39,7 +39,8 @@ _CHANCE_SHARE, _CHANCE_ROWS = 0.003, 2  # of all rows, and in any table: so many
 _NUM_PASSES = 3
 _WAYS = 1 << 20  # more than there are columns
 _MOST_WAYS = 6  # of each mistake
-_LIKELY = 4.0  # nats
+_LIKELY, _CLEAR = 4.0, 3.0  # nats
+_MOST_BEFORE = 0.25  # of rows that seem right, which may score like those in which a mistake was made
 _MOST = 0.5  # of a feature error's probability; a mistake that has more explains it
 
 
@@ -47,19 +48,17 @@ class Mistakes(NamedTuple):
     """What is known of N rows.
 
     probability: f32[N, 3], of each of MISTAKES.
+    any: f32[N], that any of them was made, but for numbers in another unit here and there: every wild number looks like
+      one, and is found as a wild number anyway.
     exchanged: i32[N, 2], the two columns of numbers that were likeliest exchanged.
     rescaled: i32[N], the column whose number was likeliest multiplied by a factor; factor: i32[N], index in FACTORS.
     """
 
     probability: np.ndarray
+    any: np.ndarray
     exchanged: np.ndarray
     rescaled: np.ndarray
     factor: np.ndarray
-
-    @property
-    def any(self) -> np.ndarray:
-        """f32[N]: probability that any of them was made."""
-        return 1 - np.prod(1 - self.probability, axis=1)
 
     def likely(self, probability: np.ndarray) -> np.ndarray:
         """i[N]: number of the mistake that a feature error, of `probability` f32[N], probably is; −1 where none is."""
@@ -147,18 +146,16 @@ class Likelihood(NamedTuple):
     probability: np.ndarray
 
     @classmethod
-    def fit(
-        cls, rows: np.ndarray, made: np.ndarray, levels: tuple[float, ...], *, least: float = -np.inf
-    ) -> Likelihood:
-        """From scores f[N] of a table's rows, and f[P] of rows in which the mistake was made on purpose.
+    def fit(cls, rows: np.ndarray, before: np.ndarray, made: np.ndarray, levels: tuple[float, ...]) -> Likelihood:
+        """From scores f[N] of a table's rows, and f[P] of some of them before and after it was made on purpose.
 
         The rows are a mixture of such ones and of others. Where they are cut so that a part of those made stays, at
         most as many of them can be such ones: the lowest such share, less what may pass by chance. The ratio of
         densities rises with the score; it is found again after what probably is such a row was taken out of the others.
+        Where rows score as high before it was made, it cannot be told, and no row is taken for such a one.
 
         Args:
           levels: the parts of those made that are tried.
-          least: score that all these must have; else the mistake cannot be told.
         Source: for the share see `demix_jax.classifier.mixture`; a mixture with one known component: Bordes, Delmas &
           Vandekerkhove 2006.
         """
@@ -168,7 +165,10 @@ class Likelihood(NamedTuple):
         cuts = np.quantile(made, 1 - np.array(levels))
         passed = np.array([np.mean(rows >= cut) for cut in cuts])
         share = np.min((passed - _CHANCE_SHARE - _CHANCE_ROWS / count) / levels)
-        if share <= 0 or cuts.min() < least:
+        few, half = (np.quantile(made, 1 - part) for part in (0.25, 0.5))
+        if half < _CLEAR:  # others may pass; the more of those made stay, the more of them
+            share = min(share, 2 * np.mean(rows >= few) / 0.25 - np.mean(rows >= half) / 0.5)
+        if share <= 0 or np.mean(before >= cuts.min()) > _MOST_BEFORE:
             return cls(np.zeros(1), np.zeros(1))
         # One imagined row at the top: with few rows no score is proof.
         values = np.concatenate([made, rows, [max(rows.max(), made.max())]])
@@ -201,15 +201,16 @@ class MistakeModel(NamedTuple):
     anyhow: tuple[Likelihood | None, ...]
     often: tuple[tuple[int, int, Likelihood], ...]
 
-    def probability(self, found: Scores) -> np.ndarray:
-        """f32[n, 3], of each of MISTAKES."""
-        result = np.zeros(found.score.shape)
+    def judge(self, found: Scores) -> Mistakes:
+        """How probable mistakes are in n rows by their scores."""
+        anyhow, often = np.zeros((2, *found.score.shape), np.float32)
         for m, known in enumerate(self.anyhow):
             if known is not None:
-                result[:, m] = known(found.score[:, m])
+                anyhow[:, m] = known(found.score[:, m])
         for m, way, known in self.often:
-            result[:, m] = np.maximum(result[:, m], known(found.by_way(m, way)))
-        return result.astype(np.float32)
+            often[:, m] = np.maximum(often[:, m], known(found.by_way(m, way)))
+        told = np.maximum(np.where(np.array(MISTAKES) == "rescaled", 0, anyhow), often)
+        return Mistakes(np.maximum(anyhow, often), 1 - np.prod(1 - told, axis=1), *found[1:])
 
 
 class Scores(NamedTuple):
@@ -269,17 +270,17 @@ def fit_mistakes(
         plan = labels[rows[changed]], folds._replace(fold=folds.fold[rows[changed]])
         cells = score_cells(columns, made.codes, *plan, commonest, made.robust_z) if len(changed) else None
         attempts.append(cells and _scores(numbers, made, columns, commonest, *plan, cells.filled))
-    anyhow = tuple(
-        None if of_made is None else Likelihood.fit(of_train.score[:, m], of_made.score[:, m], _LEVELS[m])
-        for m, of_made in enumerate(attempts[: len(MISTAKES)])
-    )
-    of_ways = tuple(
-        (m, way, Likelihood.fit(of_train.by_way(m, way), of_made.by_way(m, way), _LEVELS[2], least=_LIKELY))
-        for (m, way), of_made in zip(often, attempts[len(MISTAKES) :], strict=True)
-        if of_made is not None
-    )
-    model = MistakeModel(numbers, anyhow, of_ways)
-    return model, Mistakes(model.probability(found), *found[1:])
+    before = Scores(*(of_rows[rows] for of_rows in found))
+    anyhow, of_ways = [], []
+    for m, of_made in enumerate(attempts[: len(MISTAKES)]):
+        of_each = None if of_made is None else [of.score[:, m] for of in (of_train, before, of_made)]
+        anyhow.append(None if of_each is None else Likelihood.fit(*of_each, _LEVELS[m]))
+    for (m, way), of_made in zip(often, attempts[len(MISTAKES) :], strict=True):
+        if of_made is not None and np.median(of_made.by_way(m, way)) > _LIKELY:
+            of_each = [of.by_way(m, way) for of in (of_train, before, of_made)]
+            of_ways.append((m, way, Likelihood.fit(*of_each, _LEVELS[2])))
+    model = MistakeModel(numbers, tuple(anyhow), tuple(of_ways))
+    return model, model.judge(found)
 
 
 def find_mistakes(
@@ -292,8 +293,7 @@ def find_mistakes(
     filled: np.ndarray,
 ) -> Mistakes:
     """What `model` says of n rows; arguments as for `fit_mistakes`."""
-    found = _scores(model.numbers, dataset, columns, commonest, labels, folds, filled)
-    return Mistakes(model.probability(found), *found[1:])
+    return model.judge(_scores(model.numbers, dataset, columns, commonest, labels, folds, filled))
 
 
 def _frequent_ways(found: Scores, m: int) -> list[int]:
@@ -343,7 +343,8 @@ def _rescale_scores(
     numbers: Numbers, log_p: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """f32[n], log likelihood ratio of the likeliest factor, and its column i[n] and index i[n]."""
-    before = values[:, :, None] / np.append(1.0, FACTORS)
+    with np.errstate(over="ignore"):
+        before = values[:, :, None] / np.append(1.0, FACTORS)
     density = numbers.log_density(log_p, before)
     possible = np.isfinite(values) & (values != 0) & numbers.many
     ratio = np.full((*values.shape, len(FACTORS)), _NEVER, np.float32)
@@ -393,7 +394,8 @@ def _rescaled(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) ->
     rows = np.flatnonzero(possible.any(axis=1))
     if len(rows):
         drawn = np.where(possible[rows], rng.random((len(rows), len(columns))), 2.0).argmin(axis=1)
-        values[rows, columns[drawn]] *= rng.choice(FACTORS, len(rows))
+        with np.errstate(over="ignore"):
+            values[rows, columns[drawn]] *= rng.choice(FACTORS, len(rows))
     return values
 
 
@@ -404,7 +406,8 @@ def _in_one_way(values: np.ndarray, m: int, way: int) -> np.ndarray:
         both = np.isfinite(values[:, first]) & np.isfinite(values[:, second])
         values[:, [first, second]] = np.where(both[:, None], values[:, [second, first]], values[:, [first, second]])
     else:
-        values[:, first] *= FACTORS[second]
+        with np.errstate(over="ignore"):
+            values[:, first] *= FACTORS[second]
     return values
 
 
