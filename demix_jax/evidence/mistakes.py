@@ -203,7 +203,8 @@ class MistakeModel(NamedTuple):
 
     def judge(self, found: Scores) -> Mistakes:
         """How probable mistakes are in n rows by their scores."""
-        anyhow, often = np.zeros((2, *found.score.shape), np.float32)
+        anyhow = np.zeros(found.score.shape, np.float32)
+        often = np.zeros(found.score.shape, np.float32)
         for m, known in enumerate(self.anyhow):
             if known is not None:
                 anyhow[:, m] = known(found.score[:, m])
@@ -271,14 +272,17 @@ def fit_mistakes(
         cells = score_cells(columns, made.codes, *plan, commonest, made.robust_z) if len(changed) else None
         attempts.append(cells and _scores(numbers, made, columns, commonest, *plan, cells.filled))
     before = Scores(*(of_rows[rows] for of_rows in found))
-    anyhow, of_ways = [], []
+    anyhow: list[Likelihood | None] = []
+    of_ways: list[tuple[int, int, Likelihood]] = []
     for m, of_made in enumerate(attempts[: len(MISTAKES)]):
-        of_each = None if of_made is None else [of.score[:, m] for of in (of_train, before, of_made)]
-        anyhow.append(None if of_each is None else Likelihood.fit(*of_each, _LEVELS[m]))
+        known = None
+        if of_made is not None:
+            known = Likelihood.fit(of_train.score[:, m], before.score[:, m], of_made.score[:, m], _LEVELS[m])
+        anyhow.append(known)
     for (m, way), of_made in zip(often, attempts[len(MISTAKES) :], strict=True):
         if of_made is not None and np.median(of_made.by_way(m, way)) > _LIKELY:
-            of_each = [of.by_way(m, way) for of in (of_train, before, of_made)]
-            of_ways.append((m, way, Likelihood.fit(*of_each, _LEVELS[2])))
+            one, other, last = (of.by_way(m, way) for of in (of_train, before, of_made))
+            of_ways.append((m, way, Likelihood.fit(one, other, last, _LEVELS[2])))
     model = MistakeModel(numbers, tuple(anyhow), tuple(of_ways))
     return model, model.judge(found)
 

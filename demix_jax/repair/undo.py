@@ -17,7 +17,7 @@ class Mistaken(NamedTuple):
     """What a diagnosis says of a row with a feature error: the mistake, by its name, and the columns it is about."""
 
     mistake: str
-    columns: tuple[str, ...]
+    columns: list[str]
 
 
 def told_mistakes(flags: pd.DataFrame, rows: np.ndarray) -> dict[int, Mistaken]:
@@ -26,7 +26,7 @@ def told_mistakes(flags: pd.DataFrame, rows: np.ndarray) -> dict[int, Mistaken]:
         return {}
     mistakes, suspects = flags["mistake"].to_numpy(dtype=object), flags["suspect_columns"].to_numpy(dtype=object)
     return {
-        int(row): Mistaken(mistakes[row], tuple(suspects[row].split(";")))
+        int(row): Mistaken(mistakes[row], suspects[row].split(";"))
         for row in np.flatnonzero(rows)
         if isinstance(mistakes[row], str) and mistakes[row] and isinstance(suspects[row], str)
     }
@@ -36,8 +36,9 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tupl
     """The table of N rows as it was before what can be undone exactly, and in which rows that was: bool[N]."""
     from demix_jax.data.kinds import as_numbers, nature
 
-    key_of = {str(name): name for name in frame.columns if nature(frame[name]) == "number"}
-    values = {name: as_numbers(frame[key]) for name, key in key_of.items()}
+    of_frame: Any = frame
+    key_of = {str(name): name for name in frame.columns if nature(of_frame[name]) == "number"}
+    values = {name: as_numbers(of_frame[key]) for name, key in key_of.items()}
     new: dict[str, dict[int, float]] = {}
     undone = np.zeros(len(frame), bool)
     for row, (mistake, columns) in mistakes.items():
