@@ -35,7 +35,7 @@ _ATTEMPTS = 8  # to find two numbers that differ
 # For each of MISTAKES, parts of the rows in which it was made, from the top. Any wild number looks as if it had another
 # unit, so only what passes most of those with another unit counts.
 _LEVELS = ((0.35, 0.5, 0.65), (0.35, 0.5, 0.65), (0.15, 0.25, 0.35, 0.5))
-_CHANCE_SHARE, _CHANCE_ROWS = 0.003, 2  # of all rows, and in any table: so many may look like a mistake by chance
+_CHANCE_SHARE, _CHANCE_ROWS = 0.006, 4  # of all rows, and in any table: of so many others a mistake may be thought
 _NUM_PASSES = 3
 _WAYS = 1 << 20  # more than there are columns
 _MOST_WAYS = 6  # of each mistake
@@ -48,8 +48,8 @@ class Mistakes(NamedTuple):
     """What is known of N rows.
 
     probability: f32[N, 3], of each of MISTAKES.
-    any: f32[N], that any of them was made, but for numbers in another unit here and there: every wild number looks like
-      one, and is found as a wild number anyway.
+    any: f32[N], that one of the first two was made. Every wild number looks as if it had another unit, and is found
+      anyway; here it only gets its name.
     exchanged: i32[N, 2], the two columns of numbers that were likeliest exchanged.
     rescaled: i32[N], the column whose number was likeliest multiplied by a factor; factor: i32[N], index in FACTORS.
     """
@@ -164,12 +164,14 @@ class Likelihood(NamedTuple):
         count = len(rows)
         cuts = np.quantile(made, 1 - np.array(levels))
         passed = np.array([np.mean(rows >= cut) for cut in cuts])
-        share = np.min((passed - _CHANCE_SHARE - _CHANCE_ROWS / count) / levels)
+        share = np.min(passed / levels)
         few, half = (np.quantile(made, 1 - part) for part in (0.25, 0.5))
         if half < _CLEAR:  # others may pass; the more of those made stay, the more of them
             share = min(share, 2 * np.mean(rows >= few) / 0.25 - np.mean(rows >= half) / 0.5)
-        if share <= 0 or np.mean(before >= cuts.min()) > _MOST_BEFORE:
+        chance = _CHANCE_SHARE + _CHANCE_ROWS / count
+        if share <= chance or np.mean(before >= cuts.min()) > _MOST_BEFORE:
             return cls(np.zeros(1), np.zeros(1))
+        share -= chance * chance / share
         # One imagined row at the top: with few rows no score is proof.
         values = np.concatenate([made, rows, [max(rows.max(), made.max())]])
         is_made = np.repeat([1.0, 0.0], [len(made), count + 1])
@@ -210,8 +212,9 @@ class MistakeModel(NamedTuple):
                 anyhow[:, m] = known(found.score[:, m])
         for m, way, known in self.often:
             often[:, m] = np.maximum(often[:, m], known(found.by_way(m, way)))
-        told = np.maximum(np.where(np.array(MISTAKES) == "rescaled", 0, anyhow), often)
-        return Mistakes(np.maximum(anyhow, often), 1 - np.prod(1 - told, axis=1), *found[1:])
+        probability = np.maximum(anyhow, often)
+        told = probability[:, np.array(MISTAKES) != "rescaled"]
+        return Mistakes(probability, 1 - np.prod(1 - told, axis=1), *found[1:])
 
 
 class Scores(NamedTuple):
