@@ -72,7 +72,7 @@ def diagnose_interactions(
         encoder = TableEncoder.fit(rows, LABEL, task="classification")
         dataset = encoder.transform(rows)
         advance(1)
-    evidence = gather_evidence(dataset, roles=_roles(dataset, samples), seed=seed, steps=steps)
+    evidence = gather_evidence(dataset, roles=_roles(dataset, samples), mistakes=False, seed=seed, steps=steps)
     with steps("compare side features", len(samples)) as advance:
         evidence = _with_entities(evidence, dataset, samples, seed)
         advance(len(samples))
