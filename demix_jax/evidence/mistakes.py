@@ -48,8 +48,8 @@ class Mistakes(NamedTuple):
     """What is known of N rows.
 
     probability: f32[N, 3], of each of MISTAKES.
-    any: f32[N], that one of the first two was made. Every wild number looks as if it had another unit, and is found
-      anyway; here it only gets its name.
+    any: f32[N], that one of the first two was made, or many numbers of a column have the wrong sign. Every wild number
+      looks as if it had another unit, and is found anyway; here it only gets its name.
     exchanged: i32[N, 2], the two columns of numbers that were likeliest exchanged.
     rescaled: i32[N], the column whose number was likeliest multiplied by a factor; factor: i32[N], index in FACTORS.
     """
@@ -213,7 +213,8 @@ class MistakeModel(NamedTuple):
         for m, way, known in self.often:
             often[:, m] = np.maximum(often[:, m], known(found.by_way(m, way)))
         probability = np.maximum(anyhow, often)
-        told = probability[:, np.array(MISTAKES) != "rescaled"]
+        told = probability.copy()
+        told[:, MISTAKES.index("rescaled")] = np.where(FACTORS[found.factor] == -1, often[:, 2], 0.0)
         return Mistakes(probability, 1 - np.prod(1 - told, axis=1), *found[1:])
 
 
