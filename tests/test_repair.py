@@ -16,13 +16,13 @@ from demix_jax.repair import repair
 from demix_jax.repair.cells import has_few_values
 from demix_jax.repair.columns import decimals_of, with_cells
 from demix_jax.repair.flags import read_flags
-from demix_jax.repair.impute import find_wrong_cells, probability_wrong
+from demix_jax.repair.impute import WrongCells, find_wrong_cells, probability_wrong
 from demix_jax.repair.pipeline import make_problem
 from demix_jax.repair.relabel import chance_of_error, new_targets
 from demix_jax.repair.safety import clearly_better, skill
 from demix_jax.repair.steps import label_column, relabel
 from demix_jax.repair.trees import tree_table
-from demix_jax.repair.undo import filled_cells, told_mistakes, undo_mistakes
+from demix_jax.repair.undo import filled_cells, in_old_unit, told_mistakes, undo_mistakes
 
 
 def world(num_rows: int, seed: int) -> pd.DataFrame:
@@ -429,14 +429,22 @@ def test_known_mistakes_are_undone_exactly():
     table = pd.DataFrame({"a": np.arange(200), "größe": np.arange(200) / 4 + 0.25, "kind": ["x", "y"] * 100})
     spoiled = table.astype({"a": float})
     spoiled.loc[3, ["a", "größe"]] = spoiled.loc[3, ["größe", "a"]].to_numpy()
-    spoiled.loc[5, "größe"] *= 1000
     spoiled.loc[7, "a"] *= -1
-    flags = told(200, {3: ("exchanged", "größe;a;kind"), 5: ("times 1000", "größe"), 7: ("times -1", "a")})
+    flags = told(200, {3: ("exchanged", "größe;a;kind"), 7: ("times -1", "a")})
     mistakes = told_mistakes(flags, flags["feature_error"].to_numpy() == 1)
     undone, rows = undo_mistakes(spoiled, mistakes)
-    assert np.flatnonzero(rows).tolist() == [3, 5, 7]
+    assert np.flatnonzero(rows).tolist() == [3, 7]
     pd.testing.assert_frame_equal(undone, table.astype({"a": float}))
-    assert spoiled.loc[5, "größe"] == 1500.0, "what was given stays as it is"
+    assert spoiled.loc[7, "a"] == -7, "what was given stays as it is"
+
+
+def test_a_number_in_another_unit_is_divided_where_it_is_found_wrong():
+    table = pd.DataFrame({"a": [1.0, 2000.0, 3.0, 4.0], "b": [1.0, 2.0, 3.0, 4.0]})
+    mistakes = told_mistakes(told(4, {1: ("times 1000", "a"), 2: ("times 10", "b")}), np.ones(4, bool))
+    cells = WrongCells("a", np.array([1, 2]), np.ones(2), np.array([2.5, 3.5], object))
+    assert in_old_unit(table, cells, mistakes).tolist() == [2.0, 3.5]
+    undone, rows = undo_mistakes(table, mistakes)
+    assert undone is table and not rows.any()
 
 
 def test_mistakes_that_cannot_be_undone_leave_the_row_to_imputation():
@@ -471,8 +479,8 @@ def test_filled_cells_are_replaced_however_usual_they_look():
 def test_the_repair_says_which_mistakes_were_undone():
     table = world(600, seed=4)
     spoiled = table.astype({"size": float})
-    spoiled.loc[:9, "size"] *= 100
-    flags = told(600, {row: ("times 100", "size") for row in range(10)})
+    spoiled.loc[:9, "size"] *= -1
+    flags = told(600, {row: ("times -1", "size") for row in range(10)})
     repaired = repair(spoiled, flags, label="y", spurious="keep", seed=0)
     changed = repaired.changes.cells
     if len(changed):  # the check on held-out rows may find that it does not help

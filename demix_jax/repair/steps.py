@@ -10,7 +10,7 @@ from demix_jax.repair.columns import decimals_of, with_cells
 from demix_jax.repair.impute import find_wrong_cells
 from demix_jax.repair.relabel import MIN_CLASS_ROWS, new_classes, new_targets
 from demix_jax.repair.trees import TreeTable, one_thread, tree_table
-from demix_jax.repair.undo import Mistaken, filled_cells, undo_mistakes
+from demix_jax.repair.undo import Mistaken, filled_cells, in_old_unit, undo_mistakes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,7 +73,8 @@ def impute_features(problem: Problem) -> Problem:
         return problem
     frame = frame.copy(deep=False)
     for cells in wrong:
-        frame[cells.column] = with_cells(frame[cells.column], cells.row, cells.value)
+        values = in_old_unit(frame, cells, problem.mistakes)
+        frame[cells.column] = with_cells(frame[cells.column], cells.row, values)
     data = problem.encoder.transform(frame)
     return problem._replace(frame=frame, data=data, table=tree_table(frame, {problem.key}))
 

@@ -1,4 +1,4 @@
-"""Known mistakes undone: exchanged numbers change places again, a number in another unit is divided by the factor."""
+"""Known mistakes undone: exchanged numbers change places again, a wrong sign is turned, another unit is divided by."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from demix_jax.repair.columns import decimals_of, with_cells
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from demix_jax.repair.impute import WrongCells
 
 
 class Mistaken(NamedTuple):
@@ -33,7 +35,10 @@ def told_mistakes(flags: pd.DataFrame, rows: np.ndarray) -> dict[int, Mistaken]:
 
 
 def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tuple[pd.DataFrame, np.ndarray]:
-    """The table of N rows as it was before what can be undone exactly, and in which rows that was: bool[N]."""
+    """The table of N rows as it was before exchanges and wrong signs, and in which rows these were: bool[N].
+
+    Numbers in another unit are left to `in_old_unit`: honest amounts may be ten times what their row lets expect.
+    """
     from demix_jax.data.kinds import as_numbers, nature
 
     of_frame: Any = frame
@@ -47,8 +52,8 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tupl
         if mistake == "exchanged" and len(columns) > 1 and known:
             one, other = columns[:2]
             restored = {one: values[other][row], other: values[one][row]}
-        elif mistake.startswith("times ") and columns[0] in values:
-            restored = {columns[0]: values[columns[0]][row] / float(mistake.removeprefix("times "))}
+        elif mistake == "times -1" and columns[0] in values:
+            restored = {columns[0]: -values[columns[0]][row]}
         if restored and np.isfinite(list(restored.values())).all():
             undone[row] = True
             for name, value in restored.items():
@@ -62,6 +67,20 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tupl
         column: Any = frame[key_of[name]]
         result[key_of[name]] = with_cells(column, np.array(list(of_rows)), numbers)
     return result, undone
+
+
+def in_old_unit(frame: pd.DataFrame, cells: WrongCells, mistakes: Mapping[int, Mistaken]) -> np.ndarray:
+    """object[E]: the new values of wrong cells; divided by the factor where the row's mistake is one in this column."""
+    from demix_jax.data.kinds import as_numbers
+
+    of_frame: Any = frame
+    given, values = as_numbers(of_frame[cells.column]), cells.value.copy()
+    for place, row in enumerate(cells.row.tolist()):
+        told = mistakes.get(row)
+        if told and told.mistake.startswith("times ") and told.columns[0] == str(cells.column):
+            factor = float(told.mistake.removeprefix("times "))
+            values[place] = given[row] / factor if np.isfinite(given[row]) else values[place]
+    return values
 
 
 def filled_cells(mistakes: Mapping[int, Mistaken], num_rows: int, names: tuple[Any, ...]) -> np.ndarray:
