@@ -485,7 +485,7 @@ def test_the_repair_says_which_mistakes_were_undone():
     changed = repaired.changes.cells
     if len(changed):  # the check on held-out rows may find that it does not help
         assert set(changed["action"]) == {"undo"} and repaired.changes.counts["undone_rows"] == 10
-        assert "10 rows" in " ".join(repaired.changes.sentences)
+        assert "10 of the flagged rows" in " ".join(repaired.changes.sentences)
         pd.testing.assert_series_equal(repaired.table["size"], table["size"].astype(float))
 
 
