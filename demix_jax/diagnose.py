@@ -189,8 +189,7 @@ def judge(
     num_rows = len(description.signals)
     with steps("classify rows", num_rows) as advance:
         facts = table_facts(num_rows, dataset.num_classes, len(dataset.columns), dataset.task)
-        mistakes = description.evidence.mistakes
-        mistaken = None if mistakes is None else mistakes.any
+        mistaken = description.evidence.mistaken
         return classifier.judge(description.vectors, description.signals, facts, probes, mistaken, on_block=advance)
 
 

@@ -144,8 +144,7 @@ class _Judging:
         rows = encoder.transform(chunk)
         evidence = more_evidence(of, rows, self._folds(chunk.index.to_numpy()))
         description = describe_more(rows, evidence, dataset, models, known, of=of)
-        mistakes = description.evidence.mistakes
-        mistaken = None if mistakes is None else mistakes.any
+        mistaken = description.evidence.mistaken
         probability = self._verdict.of_more(description.vectors, description.signals, mistaken)
         flags = probability >= self._verdict.threshold
         tally.add(flags, probability)
@@ -156,7 +155,7 @@ class _Judging:
             expected_labels(encoder, description.evidence),
             cell_doubt(description.evidence, rows, probability),
             dataset.columns,
-            mistakes,
+            description.evidence.mistakes,
         )
 
     def _folds(self, numbers: np.ndarray) -> np.ndarray:

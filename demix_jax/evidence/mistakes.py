@@ -271,10 +271,12 @@ def fit_mistakes(
     ):
         altered.append(_with_numbers(chosen, numbers, values))
     attempts: list[Scores | None] = []
-    for changed, made in altered:
+    for m, (changed, made) in zip([*range(len(MISTAKES)), *(m for m, _ in often)], altered, strict=True):
         plan = labels[rows[changed]], folds._replace(fold=folds.fold[rows[changed]])
-        cells = score_cells(columns, made.codes, *plan, commonest, made.robust_z) if len(changed) else None
-        attempts.append(cells and _scores(numbers, made, columns, commonest, *plan, cells.filled))
+        again = np.zeros(made.codes.shape, np.float32)
+        if m == MISTAKES.index("filled") and len(changed):
+            again = score_cells(columns, made.codes, *plan, commonest, made.robust_z).filled
+        attempts.append(_scores(numbers, made, columns, commonest, *plan, again) if len(changed) else None)
     before = Scores(*(of_rows[rows] for of_rows in found))
     anyhow: list[Likelihood | None] = []
     of_ways: list[tuple[int, int, Likelihood]] = []

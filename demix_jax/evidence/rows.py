@@ -82,6 +82,11 @@ class RowEvidence(NamedTuple):
     crossed: tuple[Cross, ...] = ()
     mistakes: Mistakes | None = None
 
+    @property
+    def mistaken(self) -> np.ndarray | None:
+        """f32[N]: probability of a feature error that is a known mistake; None where these are not looked for."""
+        return None if self.mistakes is None else self.mistakes.any
+
     def cross_of(self, rule: int) -> Cross | None:
         """The two columns that the rule of this number speaks of; None if it speaks of one, that of the same number."""
         of_pair = rule - (len(self.rules) - len(self.crossed))
