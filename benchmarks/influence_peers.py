@@ -41,16 +41,21 @@ def dense_cosine(problem: Problem) -> Method:
     def run() -> np.ndarray:
         valid = jnp.concatenate([rows(problem.params, chunk) for chunk in _chunks(problem.valid)])
         blocks = [product(rows(problem.params, chunk), valid) for chunk in _chunks(problem.train)]
+        if jax.default_backend() != "cpu":
+            return jnp.concatenate(blocks)
         return np.concatenate([np.asarray(block) for block in blocks])
 
     return run
 
 
 def torch_func(problem: Problem, *, cosine: bool = True, double: bool = False) -> Method:
-    """torch.func: vmap of grad, a chunk at a time, and a matrix product. double: in float64, as an oracle."""
+    """torch.func: vmap of grad, a chunk at a time, and a matrix product. double: in float64, as an oracle.
+
+    On JAX's device where that is a GPU; the result stays there.
+    """
     import torch
 
-    module = torch_twin(problem)
+    module = torch_twin(problem).to(torch_device())
     module = module.double() if double else module
     params = {name: value.detach() for name, value in module.named_parameters()}
     loss = _torch_loss(problem)
@@ -62,17 +67,18 @@ def torch_func(problem: Problem, *, cosine: bool = True, double: bool = False) -
     gradient = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0, 0))
 
     def rows(batch: dict) -> Any:
-        x, y = _tensors(batch, double)
+        x, y = _tensors(batch, double, torch_device())
         parts = [part.reshape(len(y), -1) for part in gradient(params, x, y).values()]
         joined = torch.cat(parts, dim=1)
         return joined / joined.norm(dim=1, keepdim=True) if cosine else joined
 
     def run() -> np.ndarray:
         valid = torch.cat([rows(chunk) for chunk in _chunks(problem.valid)])
-        matrix = torch.empty(len(problem.train["y"]), len(valid), dtype=valid.dtype)
+        matrix = valid.new_empty(len(problem.train["y"]), len(valid))
         for start, chunk in zip(range(0, len(matrix), CHUNK), _chunks(problem.train), strict=True):
             torch.mm(rows(chunk), valid.T, out=matrix[start : start + CHUNK])
-        return matrix.neg_().numpy()
+        matrix = matrix.neg_()
+        return matrix if matrix.is_cuda else matrix.numpy()
 
     return run
 
@@ -227,11 +233,16 @@ def _torch_loss(problem: Problem) -> Any:
     return cross_entropy
 
 
-def _tensors(batch: dict[str, Any], double: bool = False) -> tuple[Any, Any]:
+def torch_device() -> str:
+    """PyTorch's name of the kind of device that JAX computes on."""
+    return "cuda" if jax.default_backend() == "gpu" else "cpu"
+
+
+def _tensors(batch: dict[str, Any], double: bool = False, device: str = "cpu") -> tuple[Any, Any]:
     import torch
 
     def tensor(leaf: np.ndarray) -> Any:
-        made = torch.from_numpy(leaf)
+        made = torch.from_numpy(leaf).to(device)
         if not made.is_floating_point():
             return made.long()
         return made.double() if double else made

@@ -5,7 +5,8 @@
 
 One process; the methods of a section run in turn. Needs torch; other libraries are measured where they are installed.
 Results go to benchmarks/results/influence_speed.{json,md,png}; a section run again replaces only itself. `--quick`
-writes to influence_speed-quick.* instead.
+writes to influence_speed-quick.* instead. On a GPU, which PyTorch then computes on too, problems are larger and results
+go to influence_speed-gpu.*.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also runs as a plain script
@@ -27,7 +29,7 @@ from benchmarks import influence_peers as peers
 from benchmarks.influence_oracles import by_cg, by_inverse
 from benchmarks.influence_problems import Problem, din_problem, mlp_problem, near_kink, transformer_problem
 from benchmarks.influence_speed_report import markdown, plot
-from benchmarks.measure import Run, ghost_flops, interleaved, num_parameters, sgemm_rate
+from benchmarks.measure import Run, ghost_flops, interleaved, num_parameters, on_host, sgemm_rate, sgemm_size
 from benchmarks.records import provenance
 from demix_jax import influence_matrix
 from demix_jax.curvature import EKFAC, GaussNewton, Identity
@@ -59,6 +61,12 @@ class Sizes:
 
 QUICK = Sizes(
     (600, 128), (40, 20), (100, 32), (50, 20), (200, 20_000), (200, 64), (200, 64), 256, 1, 8, (200, 400), (32, 64)
+)  # fmt: skip
+
+
+ACCELERATOR = Sizes(
+    mlp=(100_000, 2_048), transformer=(4_000, 1_024), din=(50_000, 2_048), catalogue=(20_000, 2_048),
+    samples=32_768, sweep=(40_000, 4_096), train_sizes=(10_000, 30_000, 100_000, 300_000),
 )  # fmt: skip
 
 
@@ -94,7 +102,7 @@ def _cosine(problems: list[Problem], sizes: Sizes) -> list[dict]:
         }
         runs = interleaved(methods, dict.fromkeys(methods, sizes.repeats), {OURS, DENSE})
         few = problem.first(len(problem.train["y"]), sizes.oracle_columns)
-        oracle = peers.torch_func(few, double=True)()
+        oracle = on_host(peers.torch_func(few, double=True)())
         reference = runs[TORCH].result
         at_kink = [near_kink(problem, batch) for batch in (problem.train, problem.valid)]
         flops = ghost_flops(problem.model.loss, problem.params, problem.train, problem.valid)
@@ -104,6 +112,7 @@ def _cosine(problems: list[Problem], sizes: Sizes) -> list[dict]:
             | {
                 "flops_per_pair": flops,
                 "sgemm_flops_per_second": rate,
+                "sgemm_size": sgemm_size(),
                 "floor_seconds": flops * problem.num_pairs / rate,
                 "samples_at_kinks": int(at_kink[0].sum() + at_kink[1].sum()),
                 "methods": {
@@ -298,11 +307,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="tiny sizes, to see that everything runs")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
-    name_of_run = "influence_speed-quick" if arguments.quick else "influence_speed"
+    on_cpu = jax.default_backend() == "cpu"
+    name_of_run = "influence_speed" + ("" if on_cpu else f"-{jax.default_backend()}") + "-quick" * arguments.quick
+    sizes = QUICK if arguments.quick else Sizes() if on_cpu else ACCELERATOR
     path = arguments.out / f"{name_of_run}.json"
     results = json.loads(path.read_text()) if path.is_file() else {}
     for name in arguments.only:
-        measured = SECTIONS[name](QUICK if arguments.quick else Sizes())
+        measured = SECTIONS[name](sizes)
         results[name] = measured | {"run": _run_record(arguments.quick)}
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_json(path, results)

@@ -45,12 +45,12 @@ def interleaved(methods: dict[str, Callable[[], Any]], repeats: dict[str, int], 
     results = {}
     for name in sorted(warm & set(methods)):
         start = time.perf_counter()
-        jax.block_until_ready(methods[name]())
+        _finished(methods[name]())
         first[name] = time.perf_counter() - start
     for name, method in methods.items():
         if repeats[name] > 1:
             watch = PeakMemory()
-            memory[name] = watch.beyond(jax.block_until_ready(method()).nbytes)
+            memory[name] = watch.beyond(_finished(method()).nbytes)
     for turn in range(max(repeats[name] for name in methods)):
         for name, method in methods.items():
             if turn >= repeats[name]:
@@ -58,9 +58,9 @@ def interleaved(methods: dict[str, Callable[[], Any]], repeats: dict[str, int], 
             watch = None if name in memory else PeakMemory()
             time.sleep(0.5)  # threads of the method before still wait for work at full load for a while
             start = time.perf_counter()
-            output = jax.block_until_ready(method())
+            output = _finished(method())
             seconds[name].append(time.perf_counter() - start)
-            results[name] = np.asarray(output)
+            results[name] = on_host(output)
             if watch is not None:
                 memory[name] = watch.beyond(results[name].nbytes)
             del output
@@ -70,17 +70,35 @@ def interleaved(methods: dict[str, Callable[[], Any]], repeats: dict[str, int], 
     }
 
 
+def _finished(output: Any) -> Any:
+    """`output`, an array or a tensor, when its device has computed it."""
+    if hasattr(output, "is_cuda") and output.is_cuda:
+        import torch
+
+        torch.cuda.synchronize()
+        return output
+    return jax.block_until_ready(output)
+
+
+def on_host(output: Any) -> np.ndarray:
+    """An array, or a tensor of PyTorch, wherever it is."""
+    return output.cpu().numpy() if hasattr(output, "is_cuda") else np.asarray(output)
+
+
 class PeakMemory:
-    """The process's peak of resident memory since this object was made (Linux; elsewhere unknown)."""
+    """The process's peak of resident memory since this object was made (Linux on a CPU; elsewhere unknown)."""
 
     def __init__(self) -> None:
         gc.collect()
+        self._before = None
+        if jax.default_backend() != "cpu":  # what counts is the device's memory
+            return
         try:
             ctypes.CDLL(None).malloc_trim(0)  # give freed memory back, or reuse of it would not show
             Path("/proc/self/clear_refs").write_text("5")
             self._before = status_bytes("VmRSS")
         except (OSError, AttributeError):
-            self._before = None
+            pass
 
     def beyond(self, output_bytes: int) -> int | None:
         """Bytes at the peak beyond what was there before and the output."""
@@ -95,8 +113,14 @@ def status_bytes(field: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) * 1024
 
 
-def sgemm_rate(size: int = 2048, repeats: int = 5) -> float:
+def sgemm_size() -> int:
+    """Rows and columns of a matrix product that is large for this machine."""
+    return 2048 if jax.default_backend() == "cpu" else 8192
+
+
+def sgemm_rate(repeats: int = 5) -> float:
     """Flops per second of a large f32 matrix product, the best of `repeats`."""
+    size = sgemm_size()
     left = jax.random.normal(jax.random.key(0), (size, size))
     product = jax.jit(lambda x: jnp.matmul(x, x, precision="highest"))
     product(left).block_until_ready()

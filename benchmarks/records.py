@@ -45,7 +45,7 @@ def provenance(script: str = "debugging") -> dict:
     return {
         "date": datetime.date.today().isoformat(),
         "commit": _commit(),
-        "machine": f"{_processor()}, {os.cpu_count()} logical cores, {platform.system()}",
+        "machine": f"{_accelerators()}{_processor()}, {os.cpu_count()} logical cores, {platform.system()}",
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in names},
         "command": shlex.join(["python", "-m", f"benchmarks.{script}", *sys.argv[1:]]),
     }
@@ -78,6 +78,14 @@ def _commit() -> str:
         return git("rev-parse", "--short", "HEAD") + (" with local changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _accelerators() -> str:
+    """What JAX computes on and a comma, or nothing if that is the processor."""
+    import jax
+
+    devices = jax.devices()
+    return "" if devices[0].platform == "cpu" else f"{len(devices)} × {devices[0].device_kind}, "
 
 
 def _processor() -> str:

@@ -15,6 +15,7 @@ from demix_jax.checks import InputError
 from demix_jax.gradients import ghost
 from demix_jax.gradients.factored import Outer, Rows
 from demix_jax.gradients.per_example import factored_gradients, per_example_gradients
+from demix_jax.gradients.plan import plan_for
 from tests import reference
 
 NUM = 5
@@ -319,6 +320,25 @@ def test_double_precision_keeps_it():
     want = reference.gradient_rows(loss, params, batch)
     assert ghost.gram_matrix(gradients, gradients).dtype == jnp.float64
     np.testing.assert_allclose(ghost.gram_matrix(gradients, gradients), want @ want.T, rtol=1e-12)
+
+
+def test_products_are_in_full_precision_unless_another_is_asked_for():
+    def precisions(loss):
+        plan = plan_for(loss, {"w": normal(1, 5, 3)}, {"x": normal(2, NUM, 5)})
+        products = [eqn for eqn in plan.closed.jaxpr.eqns if eqn.primitive.name == "dot_general"]
+        return {str(side) for eqn in products for side in eqn.params["precision"]}
+
+    def loss(params, example):
+        return jnp.sum(example["x"] @ params["w"])
+
+    def coarse(params, example):
+        return jnp.sum(jnp.matmul(example["x"], params["w"], precision="default"))
+
+    assert precisions(loss) == {"HIGHEST"}
+    with jax.default_matmul_precision("bfloat16"):
+        assert precisions(loss) == {"DEFAULT"}
+    assert precisions(loss) == {"HIGHEST"}
+    assert precisions(coarse) == {"DEFAULT"}
 
 
 def test_select_restricts_to_matching_paths():

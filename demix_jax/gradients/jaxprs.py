@@ -26,9 +26,18 @@ def aval(atom: Any) -> Any:
     return atom.aval
 
 
+def matmul_precision() -> str:
+    """Of matrix products whose author asked for none: as JAX is configured, or else f32 in full.
+
+    Left to itself, an accelerator rounds the factors of such products to fewer bits.
+    """
+    return jax.config.jax_default_matmul_precision or "highest"
+
+
 def trace(function: Callable, *args: Any) -> core.ClosedJaxpr:
     """`function` as one flat jaxpr: nested calls pasted in; loops, branches and custom derivatives left whole."""
-    return flatten(jax.make_jaxpr(function)(*args))
+    with jax.default_matmul_precision(matmul_precision()):
+        return flatten(jax.make_jaxpr(function)(*args))
 
 
 def flatten(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:

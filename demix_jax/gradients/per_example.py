@@ -64,7 +64,8 @@ def _factored(plan: Plan, params: PyTree, batch: PyTree) -> FactoredGradients:
 
 
 def _dense(loss: Loss, params: PyTree, batch: PyTree) -> PyTree:
-    return jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, batch)
+    with jax.default_matmul_precision(jaxprs.matmul_precision()):
+        return jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, batch)
 
 
 def checked_plan(loss: Loss, params: PyTree, select: str | None = None, **batches: PyTree) -> Plan:

@@ -192,13 +192,13 @@ def plan_for(loss: Callable, params: PyTree, batch: PyTree, select: str | None =
     params_shapes = tuple((np.shape(leaf), _dtype(leaf)) for leaf in params_leaves)
     batch_shapes = tuple((np.shape(leaf)[1:], _dtype(leaf)) for leaf in batch_leaves)
     key = loss if _is_hashable(loss) else _ByIdentity(loss)
-    precision = bool(jax.config.read("jax_enable_x64"))
-    return _plan(key, params_structure, params_shapes, batch_structure, batch_shapes, select, precision)
+    settings = bool(jax.config.read("jax_enable_x64")), jaxprs.matmul_precision()
+    return _plan(key, params_structure, params_shapes, batch_structure, batch_shapes, select, settings)
 
 
 @lru_cache(maxsize=128)
-def _plan(loss, params_structure, params_shapes, batch_structure, batch_shapes, select, precision) -> Plan:
-    del precision
+def _plan(loss, params_structure, params_shapes, batch_structure, batch_shapes, select, settings) -> Plan:
+    del settings  # of JAX, which tracing reads by itself
     function = loss.loss if isinstance(loss, _ByIdentity) else loss
     params = jax.tree.unflatten(params_structure, [jax.ShapeDtypeStruct(*entry) for entry in params_shapes])
     example = jax.tree.unflatten(batch_structure, [jax.ShapeDtypeStruct(*entry) for entry in batch_shapes])

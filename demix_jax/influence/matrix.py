@@ -36,7 +36,8 @@ def influence_matrix(
 
     Args:
       loss: maps (params, example) to a scalar; `example` is one slice of `train` or `valid`. Programs are compiled
-        once per loss and shapes: pass the same function again rather than a new lambda.
+        once per loss and shapes: pass the same function again rather than a new lambda. Matrix products in it are
+        taken in full f32, on accelerators too, unless it or `jax_default_matmul_precision` asks for another precision.
       params: pytree of floating-point arrays.
       train: pytree whose leaves share a leading axis N.
       valid: pytree whose leaves share a leading axis M.
