@@ -72,6 +72,9 @@ class FittedArnoldi:
         return Directions(gradients.scaled(inverse), self.vectors, weights)
 
 
+_product = partial(jnp.matmul, precision="highest")
+
+
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _eigenvectors(plan, formed, steps, rank, params, chunks, key):
     """Eigenvalues f[rank], negative ones set to 0, and eigenvectors f[rank, P] of H within a Krylov space."""
@@ -82,14 +85,14 @@ def _eigenvectors(plan, formed, steps, rank, params, chunks, key):
     def step(number, state):
         basis, images, vector = state
         for _ in range(2):  # once more for what rounding left
-            vector = vector - basis.T @ (basis @ vector)
+            vector = vector - _product(basis.T, _product(basis, vector))
         vector = vector / jnp.maximum(jnp.linalg.norm(vector), jnp.finfo(dtype).tiny)
         image = product(vector)
         return basis.at[number].set(vector), images.at[number].set(image), image
 
     empty = jnp.zeros((steps, size), dtype)
     basis, images, _ = jax.lax.fori_loop(0, steps, step, (empty, empty, start))
-    projected = basis @ images.T
+    projected = _product(basis, images.T)
     values, rotations = jnp.linalg.eigh(0.5 * (projected + projected.T))
     chosen = jnp.argsort(-values)[:rank]
-    return jnp.maximum(values[chosen], 0.0), rotations[:, chosen].T @ basis
+    return jnp.maximum(values[chosen], 0.0), _product(rotations[:, chosen].T, basis)

@@ -85,4 +85,4 @@ def hessian_product(plan: Plan, formed: tuple[bool, ...], params: PyTree, chunks
 @partial(jax.jit, static_argnums=(0, 1))
 def _mean_quadratic(plan, formed, params, chunks, probes):
     product = hessian_product(plan, formed, params, chunks)
-    return jnp.mean(jax.lax.map(lambda probe: jnp.vdot(probe, product(probe)), probes))
+    return jnp.mean(jax.lax.map(lambda probe: jnp.vdot(probe, product(probe), precision="highest"), probes))
