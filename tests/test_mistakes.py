@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from demix_jax.data import TableEncoder
+from demix_jax.data.decimals import stray_decimals, usual_decimals
 from demix_jax.evidence.cells import CellEvidence
 from demix_jax.evidence.mistakes import FACTORS, MISTAKES, Likelihood, Mistakes, Numbers
 from demix_jax.evidence.rows import gather_evidence, more_evidence
@@ -41,7 +42,7 @@ def make_table(seed: int, num_rows: int = NUM_ROWS) -> pd.DataFrame:
 def spoil(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """The table with each mistake made in some rows, and which."""
     rng = np.random.default_rng(seed)
-    rows = dict(zip(MISTAKES, rng.permutation(len(table))[: 3 * NUM_EACH].reshape(3, -1), strict=True))
+    rows = dict(zip(MISTAKES, rng.permutation(len(table))[: 4 * NUM_EACH].reshape(4, -1), strict=True))
     spoiled = table.astype({"age": float, "level": float})
     usual = {name: table[name].mode()[0] for name in table.columns}
     for row in rows["filled"]:
@@ -50,6 +51,8 @@ def spoil(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, dict[str, np.nd
     one = rows["exchanged"]
     spoiled.loc[one, ["age", "hours"]] = spoiled.loc[one, ["hours", "age"]].to_numpy()
     spoiled.loc[rows["rescaled"], "hours"] *= 1000
+    stray = rows["stray decimals"]
+    spoiled.loc[stray, "age"] += rng.normal(0, 2, len(stray))
     return spoiled, rows
 
 
@@ -65,13 +68,14 @@ def test_each_mistake_is_told_from_right_rows_and_the_others(spoiled):
     wrong = np.concatenate(list(rows.values()))
     right = np.setdiff1d(np.arange(NUM_ROWS), wrong)
     p = evidence.mistakes.probability
-    assert p.shape == (NUM_ROWS, 3) and p.dtype == np.float32 and (p >= 0).all() and (p <= 1).all()
+    assert p.shape == (NUM_ROWS, 4) and p.dtype == np.float32 and (p >= 0).all() and (p <= 1).all()
     for m, name in enumerate(MISTAKES):
         both = np.concatenate([rows[name], right])
         assert roc_auc_score(np.isin(both, rows[name]), p[both, m]) > 0.9, name
     flagged = evidence.mistakes.any > 0.5
     assert flagged[right].mean() < 0.01
     assert flagged[np.concatenate([rows["filled"], rows["exchanged"]])].mean() > 0.7
+    assert flagged[rows["stray decimals"]].all()
 
 
 def test_a_likely_mistake_is_named_with_the_cells_it_is_about(spoiled):
@@ -87,6 +91,9 @@ def test_a_likely_mistake_is_named_with_the_cells_it_is_about(spoiled):
     times = names[rescaled] == "times 1000"
     assert times.mean() > 0.6 and (cells[rescaled][times] == np.isin(columns, ["hours"])).all()
     assert not cells[names == "filled"].any()
+    stray = rows["stray decimals"]
+    assert (names[stray] == "stray decimals").mean() > 0.9
+    assert (cells[stray][names[stray] == "stray decimals"] == np.isin(columns, ["age"])).all()
     assert (mistakes.names(np.full(NUM_ROWS, np.inf)) == "").all(), "none explains half of that"
 
 
@@ -130,7 +137,7 @@ def test_tables_of_few_rows_and_odd_columns(num_rows):
     table = make_table(5, num_rows).drop(columns=["age", "hours", "Gehalt in €", "level"])
     table.loc[::3, "town"] = None
     evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
-    assert evidence.mistakes.probability[:, 1:].max() == 0, "no numbers, nothing to exchange or rescale"
+    assert evidence.mistakes.probability[:, 1:].max() == 0, "no numbers, nothing to exchange, rescale or misread"
     table["x"] = np.where(np.arange(num_rows) % 4 == 0, np.nan, np.arange(num_rows) * 1e300)
     table["zero"] = np.where(np.arange(num_rows) % 2 == 0, 0.0, -1e-320)
     evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
@@ -180,11 +187,29 @@ def test_cells_that_seem_filled_bear_each_other_out_and_those_of_a_mistake_come_
     doubt = cell_doubt(evidence, dataset, certain)
     np.testing.assert_allclose(doubt[[0, 2, 3]], surprise[[0, 2, 3]])
     np.testing.assert_allclose(doubt[1], [2.2, 2.1, 4.0, 0.5])
-    p = np.array([[0.9, 0, 0], [0, 0, 0], [0.1, 0.8, 0], [0, 0, 0.9]], np.float32)
-    pair, column = np.array([[0, 1]] * 4), np.array([1] * 4)
-    told = Mistakes(p, p.max(axis=1), pair, column, np.full(4, np.flatnonzero(FACTORS == 0.1)[0]))
+    p = np.array([[0.9, 0, 0, 0], [0, 0, 0, 0.9], [0.1, 0.8, 0, 0], [0, 0, 0.9, 0.1]], np.float32)
+    pair, column, stray = np.array([[0, 1]] * 4), np.array([1] * 4), np.eye(4, dtype=bool)[[1, 3, 1, 1]]
+    told = Mistakes(p, p.max(axis=1), pair, column, np.full(4, np.flatnonzero(FACTORS == 0.1)[0]), stray)
     doubt = cell_doubt(SimpleNamespace(cells=evidence.cells, mistakes=told), dataset, certain)
     np.testing.assert_allclose(doubt[0], [2.2, 3.0, 2.4, 0.0])
+    np.testing.assert_allclose(doubt[1], [2.2, 2.1, 4.0, 5.0])
     np.testing.assert_allclose(doubt[2], [3.0, 3.0, 0.0, 0.0])
     np.testing.assert_allclose(doubt[3], [0.0, 6.0, 0.0, 5.0])
-    assert told.names(certain[:, 1]).tolist() == ["filled", "", "exchanged", "times 0.1"]
+    assert told.names(certain[:, 1]).tolist() == ["filled", "stray decimals", "exchanged", "times 0.1"]
+
+
+def test_a_column_has_usual_decimals_unless_its_numbers_may_have_any():
+    rng = np.random.default_rng(0)
+    whole = rng.integers(1, 90, 400).astype(float)
+    whole[:60] += rng.normal(size=60)
+    assert usual_decimals(whole) == 0
+    np.testing.assert_array_equal(stray_decimals(whole, 0), np.arange(400) < 60)
+    halves = np.where(np.arange(400) < 80, whole.round() + 0.5, whole.round())
+    assert not stray_decimals(halves, usual_decimals(halves)).any(), "halves among whole numbers are not odd"
+    prices = rng.uniform(1, 90, 400).round(2)
+    assert usual_decimals(prices) == 2 and not stray_decimals(np.append(prices, 3.3333), 2)[:-1].any()
+    assert stray_decimals(np.array([3.33333, 3.3333, np.nan, np.inf]), 2).tolist() == [True, False, False, False]
+    assert usual_decimals(prices.astype(np.float32).astype(float)) == 2, "single precision"
+    mostly_zero = np.where(rng.random(400) < 0.9, 0.0, rng.normal(size=400))
+    for anything in (mostly_zero, rng.normal(size=400), whole[:30], np.full(100, 7.0), np.full(50, np.nan)):
+        assert usual_decimals(anything) is None

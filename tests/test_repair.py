@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from demix_jax.checks import InputError
+from demix_jax.data.decimals import decimals_of
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.fingerprint import fingerprint
 from demix_jax.repair import repair
 from demix_jax.repair.cells import has_few_values
-from demix_jax.repair.columns import decimals_of, with_cells
+from demix_jax.repair.columns import with_cells
 from demix_jax.repair.flags import read_flags
 from demix_jax.repair.impute import WrongCells, find_wrong_cells, probability_wrong
 from demix_jax.repair.pipeline import make_problem
@@ -22,7 +23,7 @@ from demix_jax.repair.relabel import chance_of_error, new_targets
 from demix_jax.repair.safety import clearly_better, skill
 from demix_jax.repair.steps import label_column, relabel
 from demix_jax.repair.trees import tree_table
-from demix_jax.repair.undo import filled_cells, in_old_unit, told_mistakes, undo_mistakes
+from demix_jax.repair.undo import in_old_unit, known_cells, told_mistakes, undo_mistakes
 
 
 def world(num_rows: int, seed: int) -> pd.DataFrame:
@@ -468,12 +469,23 @@ def test_filled_cells_are_replaced_however_usual_they_look():
         filled,
         tree_table(filled, {"y"}),
         np.isin(np.arange(1_500), rows),
-        known=filled_cells(told_mistakes(flags, np.ones(1_500, bool)), 1_500, ("a", "b", "kind", "size")),
+        known=known_cells(told_mistakes(flags, np.ones(1_500, bool)), filled, ("a", "b", "kind", "size")),
         seed=0,
     )
     (found,) = [found for found in cells if found.column == "kind"]
     assert set(found.row) == set(rows)
     assert (found.value == table["kind"].to_numpy()[found.row]).mean() > 0.9
+
+
+def test_numbers_with_stray_decimals_are_replaced_and_no_others_of_the_row():
+    table = world(1_500, seed=9)
+    stray = table.astype({"size": float})
+    stray.loc[:19, "size"] += 0.123456
+    mistakes = told_mistakes(
+        told(1_500, {row: ("stray decimals", "size;a;kind") for row in range(20)}), np.ones(1_500, bool)
+    )
+    known = known_cells(mistakes, stray, ("a", "b", "kind", "size"))
+    assert known[:20, 3].all() and known.sum() == 20
 
 
 def test_the_repair_says_which_mistakes_were_undone():

@@ -3,6 +3,8 @@
 Each mistake is a hypothesis about a row as a whole. Its score is a log likelihood ratio: of what the row would have
 been before the mistake, against the row as it is. In how many rows of a table it was made, and how probable it is by
 its score, is told by rows of the same table in which it was made on purpose.
+
+One more needs no score: a number with more decimals than its column ever has was not entered as the others were.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from demix_jax.data.decimals import stray_decimals, usual_decimals
 from demix_jax.evidence.cells import FILL_ODDS, ColumnModels, code_log_probs, score_cells
 from demix_jax.evidence.folds import Folds
 from demix_jax.evidence.usual import Commonest
@@ -20,20 +23,23 @@ if TYPE_CHECKING:
     from demix_jax.data import Dataset
     from demix_jax.data.columns import CodesOfNumbers
 
-MISTAKES = ("filled", "exchanged", "rescaled")
+MISTAKES = ("filled", "exchanged", "rescaled", "stray decimals")
 FACTORS = np.array([10.0, 100.0, 1000.0, 0.1, 0.01, 0.001, -1.0])  # that a number may have been multiplied by
 
+_NUM_SCORED = 3  # of MISTAKES, the first ones
+_STRAY = 0.9  # probability of an error where decimals are stray: of 54 tables that are taken to be clean, 3 have some
 _NEVER = -30.0  # score of a row in which the mistake cannot have been made
 _MOST_COLUMNS = 48  # of numbers that are looked at
 _ELEMENTS = 1 << 20  # of an array with a value for each two columns
 _RESOLUTION = 0.05  # of a number's logarithm: numbers closer together count as one
 _NOWHERE = np.iinfo(np.int64).min  # on that scale
 _LEAST_LOG_RATIO = -8.0  # of a code's probability to its share; models are not to be trusted with less
+_APART = 1.5  # nats, the divergence of two columns' numbers (Jeffreys); less, and other oddities look like exchanges
 _NUM_MADE = 512  # rows in which each mistake is made
 _FILLED_SHARES = (0.25, 0.55)  # of their columns
-_ATTEMPTS = 8  # to find two numbers that differ
-# For each of MISTAKES, parts of the rows in which it was made, from the top. Any wild number looks as if it had another
-# unit, so only what passes most of those with another unit counts.
+_ATTEMPTS = 8  # to find two numbers that differ, of columns that do
+# For each mistake with a score, parts of the rows in which it was made, from the top. Any wild number looks as if it
+# had another unit, so only what passes most of those with another unit counts.
 _LEVELS = ((0.35, 0.5, 0.65), (0.35, 0.5, 0.65), (0.15, 0.25, 0.35, 0.5))
 _CHANCE_SHARE, _CHANCE_ROWS = 0.006, 4  # of all rows, and in any table: of so many others a mistake may be thought
 _NUM_PASSES = 3
@@ -47,11 +53,12 @@ _MOST = 0.5  # of a feature error's probability; a mistake that has more explain
 class Mistakes(NamedTuple):
     """What is known of N rows.
 
-    probability: f32[N, 3], of each of MISTAKES.
-    any: f32[N], that one of the first two was made, or many numbers of a column have the wrong sign. Every wild number
-      looks as if it had another unit, and is found anyway; here it only gets its name.
+    probability: f32[N, 4], of each of MISTAKES.
+    any: f32[N], that one was made; of other units, only the wrong sign counts, where many numbers of a column have it.
+      Every wild number looks as if it had another unit, and is found anyway; here it only gets its name.
     exchanged: i32[N, 2], the two columns of numbers that were likeliest exchanged.
     rescaled: i32[N], the column whose number was likeliest multiplied by a factor; factor: i32[N], index in FACTORS.
+    stray: bool[N, Q], numbers with more decimals than their column has.
     """
 
     probability: np.ndarray
@@ -59,6 +66,7 @@ class Mistakes(NamedTuple):
     exchanged: np.ndarray
     rescaled: np.ndarray
     factor: np.ndarray
+    stray: np.ndarray
 
     def likely(self, probability: np.ndarray) -> np.ndarray:
         """i[N]: number of the mistake that a feature error, of `probability` f32[N], probably is; −1 where none is."""
@@ -74,8 +82,9 @@ class Mistakes(NamedTuple):
         return names
 
     def cells(self, probability: np.ndarray, num_columns: int) -> np.ndarray:
-        """bool[N, Q]: the cells that a likely exchange or another unit is about; see `likely`."""
+        """bool[N, Q]: the cells that a likely exchange, another unit or stray decimals are about; see `likely`."""
         about, likely = np.zeros((len(self.factor), num_columns), bool), self.likely(probability)
+        about |= self.stray & (likely == MISTAKES.index("stray decimals"))[:, None]
         for name, places in (("exchanged", self.exchanged), ("rescaled", self.rescaled[:, None])):
             rows = np.flatnonzero(likely == MISTAKES.index(name))
             about[rows[:, None], places[rows]] = True
@@ -88,7 +97,8 @@ class Numbers(NamedTuple):
     columns: i32[C], their places among the table's. many: bool[C], which hold many values; others are categories.
     coders: what gives their numbers codes. share: for each column f64[B], log share of each code.
     known: i64[V], ascending, the numbers that any column has, on a coarse logarithmic scale. common: f64[C, V + 1], log
-    share of each in the column; the last for any other number.
+    share of each in the column; the last for any other number. apart: bool[C, C], columns whose numbers differ so much
+    that an exchange would show. decimals: how many decimals a column's numbers have, see `usual_decimals`.
     """
 
     columns: np.ndarray
@@ -97,6 +107,8 @@ class Numbers(NamedTuple):
     share: tuple[np.ndarray, ...]
     known: np.ndarray
     common: np.ndarray
+    apart: np.ndarray
+    decimals: tuple[int | None, ...]
 
     @classmethod
     def fit(cls, dataset: Dataset) -> Numbers:
@@ -116,7 +128,20 @@ class Numbers(NamedTuple):
             share.append(np.log(counts) - np.log(counts.sum()))
         coders = tuple(dataset.codes_of_numbers[q] for q in columns)
         many = np.array([dataset.columns[q].kind == "number" for q in columns], bool)
-        return cls(columns, many, coders, tuple(share), known, np.array(common).reshape(len(columns), len(known) + 1))
+        decimals = tuple(usual_decimals(dataset.numbers[:, q]) for q in columns)
+        common = np.array(common).reshape(len(columns), len(known) + 1)
+        p = np.exp(common)
+        expected = p @ common.T  # of the log share in another column
+        own = np.diagonal(expected)
+        apart = own[:, None] + own - expected - expected.T >= _APART
+        return cls(columns, many, coders, tuple(share), known, common, apart, decimals)
+
+    def stray(self, numbers: np.ndarray) -> np.ndarray:
+        """bool[n, Q]: which of numbers f64[n, Q] have more decimals than their column has."""
+        result = np.zeros(numbers.shape, bool)
+        for q, usual in zip(self.columns, self.decimals, strict=True):
+            result[:, q] = stray_decimals(numbers[:, q], usual)
+        return result
 
     def log_density(self, log_p: np.ndarray, values: np.ndarray) -> np.ndarray:
         """f32[n, C, J]: log density in each column of values f64[n, C, J], up to what all columns share.
@@ -194,7 +219,8 @@ class MistakeModel(NamedTuple):
     """What tells the mistakes of a table, fitted on its rows.
 
     numbers: of its columns of numbers.
-    anyhow: for each of MISTAKES, how probable it is by its score, in whatever way it was made; None where it cannot be.
+    anyhow: for each mistake with a score, how probable it is by that, in whatever way it was made; None where it cannot
+      be.
     often: the same of one way, an exchange of two certain columns or one factor in a certain column, where a table has
       many rows that look like it: (number of the mistake, way, likelihood).
     """
@@ -212,19 +238,23 @@ class MistakeModel(NamedTuple):
                 anyhow[:, m] = known(found.score[:, m])
         for m, way, known in self.often:
             often[:, m] = np.maximum(often[:, m], known(found.by_way(m, way)))
-        probability = np.maximum(anyhow, often)
-        told = probability.copy()
+        scored = np.maximum(anyhow, often)
+        told = scored.copy()
         told[:, MISTAKES.index("rescaled")] = np.where(FACTORS[found.factor] == -1, often[:, 2], 0.0)
-        return Mistakes(probability, 1 - np.prod(1 - told, axis=1), *found[1:])
+        stray = np.where(found.stray.any(axis=1), np.float32(_STRAY), np.float32(0.0))[:, None]
+        left = stray * (1 - scored.max(axis=1, keepdims=True))  # another mistake may be where the decimals come from
+        any_of = 1 - np.prod(1 - np.concatenate([told, stray], axis=1), axis=1)
+        return Mistakes(np.concatenate([scored, left], axis=1), any_of, *found[1:])
 
 
 class Scores(NamedTuple):
-    """score: f32[n, 3], log likelihood ratios in nats, of each of MISTAKES. The rest is as in `Mistakes`."""
+    """score: f32[n, 3], log likelihood ratios in nats, of each scored mistake. The rest is as in `Mistakes`."""
 
     score: np.ndarray
     exchanged: np.ndarray
     rescaled: np.ndarray
     factor: np.ndarray
+    stray: np.ndarray
 
     def ways(self, m: int) -> np.ndarray:
         """i64[n]: a number for the way in which mistake number m was most likely made."""
@@ -271,7 +301,7 @@ def fit_mistakes(
     ):
         altered.append(_with_numbers(chosen, numbers, values))
     attempts: list[Scores | None] = []
-    for m, (changed, made) in zip([*range(len(MISTAKES)), *(m for m, _ in often)], altered, strict=True):
+    for m, (changed, made) in zip([*range(_NUM_SCORED), *(m for m, _ in often)], altered, strict=True):
         plan = labels[rows[changed]], folds._replace(fold=folds.fold[rows[changed]])
         again = np.zeros(made.codes.shape, np.float32)
         if m == MISTAKES.index("filled") and len(changed):
@@ -280,12 +310,12 @@ def fit_mistakes(
     before = Scores(*(of_rows[rows] for of_rows in found))
     anyhow: list[Likelihood | None] = []
     of_ways: list[tuple[int, int, Likelihood]] = []
-    for m, of_made in enumerate(attempts[: len(MISTAKES)]):
+    for m, of_made in enumerate(attempts[:_NUM_SCORED]):
         known = None
         if of_made is not None:
             known = Likelihood.fit(of_train.score[:, m], before.score[:, m], of_made.score[:, m], _LEVELS[m])
         anyhow.append(known)
-    for (m, way), of_made in zip(often, attempts[len(MISTAKES) :], strict=True):
+    for (m, way), of_made in zip(often, attempts[_NUM_SCORED:], strict=True):
         if of_made is not None and np.median(of_made.by_way(m, way)) > _LIKELY:
             one, other, last = (of.by_way(m, way) for of in (of_train, before, of_made))
             of_ways.append((m, way, Likelihood.fit(one, other, last, _LEVELS[2])))
@@ -315,9 +345,9 @@ def _frequent_ways(found: Scores, m: int) -> list[int]:
 
 def _scores(numbers, dataset, columns, commonest, labels, folds, filled) -> Scores:
     num_rows, num_common = len(dataset), int(np.sum(commonest.share > 0))
-    score = np.full((num_rows, len(MISTAKES)), _NEVER, np.float32)
+    score = np.full((num_rows, _NUM_SCORED), _NEVER, np.float32)
     exchanged, rescaled, factor = (np.zeros(shape, np.int32) for shape in ((num_rows, 2), num_rows, num_rows))
-    found = Scores(score, exchanged, rescaled, factor)
+    found = Scores(score, exchanged, rescaled, factor, numbers.stray(dataset.numbers))
     if num_common:
         score[:, 0] = filled.sum(axis=1) - num_common * np.log1p(FILL_ODDS)
     if not numbers.many.any():
@@ -340,7 +370,7 @@ def _exchange_scores(numbers: Numbers, log_p: np.ndarray, values: np.ndarray) ->
     there = numbers.log_density(log_p, np.repeat(values[:, None], num_columns, axis=1))
     own = np.diagonal(there, axis1=1, axis2=2)
     own = own[:, :, None] + own[:, None]
-    possible = np.triu(numbers.many[:, None] | numbers.many, 1) & np.isfinite(own)
+    possible = np.triu(numbers.apart & (numbers.many[:, None] | numbers.many), 1) & np.isfinite(own)
     possible &= values[:, :, None] != values[:, None]
     ratio = np.full(own.shape, _NEVER, np.float32)
     np.subtract(there + there.swapaxes(1, 2), own, out=ratio, where=possible)
@@ -389,9 +419,11 @@ def _exchanged(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) -
     """f64[n, Q]: numbers, two of each row exchanged, of which one is in a column of many values."""
     values, left = values.copy(), np.arange(len(values) if numbers.many.any() else 0)
     for _ in range(_ATTEMPTS):
-        first, second = (rng.choice(columns, len(left)) for columns in (numbers.columns[numbers.many], numbers.columns))
+        places = np.flatnonzero(numbers.many), np.arange(len(numbers.columns))
+        drawn = [rng.choice(of_numbers, len(left)) for of_numbers in places]
+        first, second = (numbers.columns[place] for place in drawn)
         one, other = values[left, first], values[left, second]
-        differ = np.isfinite(one) & np.isfinite(other) & (one != other)
+        differ = np.isfinite(one) & np.isfinite(other) & (one != other) & numbers.apart[drawn[0], drawn[1]]
         values[left[differ], first[differ]], values[left[differ], second[differ]] = other[differ], one[differ]
         left = left[~differ]
     return values

@@ -11,17 +11,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def decimals_of(values: np.ndarray, *, max_decimals: int = 6, share: float = 0.8) -> int | None:
-    """Fewest decimals (0 … max_decimals) that leave a share of the values f64[n] unchanged; None if there are more.
-
-    Not all of them, because wrong values that were not found are often written differently.
-    """
-    for decimals in range(max_decimals + 1):
-        if np.mean(np.abs(values - np.round(values, decimals)) <= 1e-9) >= share:
-            return decimals
-    return None
-
-
 def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray) -> pd.Series:
     """A copy of `column` with other values in the given rows (numbers 0 … N − 1) and the same dtype."""
     import pandas as pd

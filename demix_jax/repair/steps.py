@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.repair.columns import decimals_of, with_cells
+from demix_jax.data.decimals import decimals_of
+from demix_jax.repair.columns import with_cells
 from demix_jax.repair.impute import find_wrong_cells
 from demix_jax.repair.relabel import MIN_CLASS_ROWS, new_classes, new_targets
 from demix_jax.repair.trees import TreeTable, one_thread, tree_table
-from demix_jax.repair.undo import Mistaken, filled_cells, in_old_unit, undo_mistakes
+from demix_jax.repair.undo import Mistaken, in_old_unit, known_cells, undo_mistakes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,8 +68,8 @@ def impute_features(problem: Problem) -> Problem:
     """The problem with the wrong cells of rows with feature errors replaced, and known mistakes undone."""
     frame, undone = undo_mistakes(problem.frame, problem.mistakes)
     table = tree_table(frame, {problem.key}) if undone.any() else problem.table
-    filled = filled_cells(problem.mistakes, len(frame), table.names)
-    wrong = find_wrong_cells(frame, table, problem.feature_error & ~undone, known=filled, seed=problem.seed)
+    known = known_cells(problem.mistakes, frame, table.names)
+    wrong = find_wrong_cells(frame, table, problem.feature_error & ~undone, known=known, seed=problem.seed)
     if not wrong and not undone.any():
         return problem
     frame = frame.copy(deep=False)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.repair.columns import decimals_of, with_cells
+from demix_jax.data.decimals import decimals_of, stray_decimals, usual_decimals
+from demix_jax.repair.columns import with_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,11 +84,23 @@ def in_old_unit(frame: pd.DataFrame, cells: WrongCells, mistakes: Mapping[int, M
     return values
 
 
-def filled_cells(mistakes: Mapping[int, Mistaken], num_rows: int, names: tuple[Any, ...]) -> np.ndarray:
-    """bool[N, Q]: the cells that seem filled in, of the columns `names`."""
+def known_cells(mistakes: Mapping[int, Mistaken], frame: pd.DataFrame, names: tuple[Any, ...]) -> np.ndarray:
+    """bool[N, Q]: the cells of N rows that seem filled in or have stray decimals, of the columns `names`."""
+    from demix_jax.data.kinds import as_numbers, nature
+
+    of_frame: Any = frame
     place = {str(name): q for q, name in enumerate(names)}
-    filled = np.zeros((num_rows, len(names)), bool)
+    known = np.zeros((len(frame), len(names)), bool)
+    stray: dict[str, np.ndarray] = {}
     for row, (mistake, columns) in mistakes.items():
+        found = [name for name in columns if name in place]
         if mistake == "filled":
-            filled[row, [place[name] for name in columns if name in place]] = True
-    return filled
+            known[row, [place[name] for name in found]] = True
+        elif mistake == "stray decimals":
+            for name in found:
+                column = of_frame[names[place[name]]]
+                if name not in stray:
+                    values = as_numbers(column) if nature(column) == "number" else np.full(len(frame), np.nan)
+                    stray[name] = stray_decimals(values, usual_decimals(values))
+                known[row, place[name]] = stray[name][row]
+    return known

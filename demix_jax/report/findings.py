@@ -158,6 +158,8 @@ def _mistake(diagnosis: Diagnosis, row: int, names: list[str]) -> Html:
         return join(
             [_strong(names[0]), " seems multiplied by ", mistake.removeprefix("times ").replace("-", "−"), ". "]
         )
+    if mistake == "stray decimals" and names:
+        return join([_strong(names[0]), " has more decimals than the column has elsewhere. "])
     return Html("")
 
 
