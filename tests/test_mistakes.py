@@ -103,6 +103,30 @@ def test_a_clean_table_has_none():
     assert (evidence.mistakes.any > 0.1).mean() < 0.005
 
 
+def test_exchanged_texts_are_told_and_named():
+    table = make_table(4)
+    rows = np.random.default_rng(0).permutation(NUM_ROWS)[:NUM_EACH]
+    table.loc[rows, ["job", "town"]] = table.loc[rows, ["town", "job"]].to_numpy()
+    dataset = TableEncoder.fit(table, "y").transform(table)
+    evidence = gather_evidence(dataset, seed=0)
+    made = np.isin(np.arange(NUM_ROWS), rows)
+    mistakes = evidence.mistakes
+    assert (mistakes.any[made] > 0.5).mean() > 0.95 and (mistakes.any[~made] > 0.2).mean() < 0.01
+    assert (mistakes.names(mistakes.any)[made] == "exchanged").mean() > 0.95
+    pair = np.isin([column.name for column in dataset.columns], ["job", "town"])
+    assert (mistakes.cells(mistakes.any, len(pair))[made] == pair).all(axis=1).mean() > 0.95
+
+
+def test_texts_of_columns_that_share_them_are_not_taken_for_exchanged():
+    rng = np.random.default_rng(1)
+    answers = {f"q{i}": np.where(rng.random(NUM_ROWS) < share, "yes", "no") for i, share in enumerate((0.3, 0.5, 0.6))}
+    rare = {"rarely": np.where(rng.random(NUM_ROWS) < 0.01, "yes", "no"), "mostly": np.full(NUM_ROWS, "yes")}
+    table = make_table(6).assign(**answers, **rare)
+    table.loc[:9, "mostly"] = "no"
+    evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
+    assert (evidence.mistakes.any > 0.2).mean() < 0.01
+
+
 def test_what_no_score_can_tell_is_not_told():
     """Numbers that nothing else tells of, alike in all columns: exchanged ones look like any others."""
     rng = np.random.default_rng(0)

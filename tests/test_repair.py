@@ -477,6 +477,22 @@ def test_filled_cells_are_replaced_however_usual_they_look():
     assert (found.value == table["kind"].to_numpy()[found.row]).mean() > 0.9
 
 
+def test_exchanged_texts_change_places_again():
+    table = world(200, seed=9).assign(town=["Köln", "Bonn"] * 100)
+    spoiled = table.astype({"town": object, "kind": object})
+    spoiled.loc[:4, ["kind", "town"]] = spoiled.loc[:4, ["town", "kind"]].to_numpy()
+    flags = told(200, {row: ("exchanged", "kind;town") for row in range(5)})
+    restored, undone = undo_mistakes(spoiled, told_mistakes(flags, np.ones(200, bool)))
+    assert undone.sum() == 5
+    pd.testing.assert_frame_equal(restored.astype(str), table.astype(str))
+    strict = spoiled.astype({"town": pd.CategoricalDtype(["Köln", "Bonn", *table["kind"].unique()])})
+    strict["kind"] = pd.Categorical(strict["kind"], categories=[c for c in strict["kind"].unique() if c != "Ulm"])
+    again, _ = undo_mistakes(strict, told_mistakes(flags, np.ones(200, bool)))
+    pd.testing.assert_frame_equal(again.astype(str), table.astype(str))
+    mixed = told_mistakes(told(200, {0: ("exchanged", "kind;size"), 1: ("exchanged", "kind;gone")}), np.ones(200, bool))
+    assert not undo_mistakes(spoiled, mixed)[1].any(), "a number and a text"
+
+
 def test_numbers_with_stray_decimals_are_replaced_and_no_others_of_the_row():
     table = world(1_500, seed=9)
     stray = table.astype({"size": float})

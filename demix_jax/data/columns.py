@@ -22,13 +22,15 @@ NUM_LEVELS = 30  # most frequent values of a category that get a code of their o
 
 
 class Encoded(NamedTuple):
-    """x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N], and numbers: f64[N], or NaN for all; see `Dataset`."""
+    """x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N]; numbers: f64[N], or NaN for all; texts: i32[N], or 0 for
+    all; see `Dataset`."""
 
     x: np.ndarray
     codes: np.ndarray
     robust_z: np.ndarray
     misspelt: np.ndarray
     numbers: np.ndarray | float = np.nan
+    texts: np.ndarray | int = 0
 
 
 CodesOfNumbers = Callable[[np.ndarray], np.ndarray]  # i32[n] of f64[n]
@@ -192,9 +194,11 @@ class CategoryEncoder:
         level_codes, names = levels(column)
         codes = self.levels.codes(level_codes, names)
         x = (codes[:, None] == self.shown).astype(np.float32)
-        numbers = np.nan if self.of_numbers is None else as_numbers(column)
         misspelt = _of_rows(self.spelling.misspelt(names), level_codes)
-        return Encoded(x, codes, np.zeros(len(codes), np.float32), misspelt, numbers)
+        encoded = Encoded(x, codes, np.zeros(len(codes), np.float32), misspelt)
+        if self.of_numbers is None:
+            return encoded._replace(texts=_hashed(names, level_codes))
+        return encoded._replace(numbers=as_numbers(column))
 
     def code_name(self, name: str, code: int) -> str:
         return self.levels.code_name(name, code)
@@ -234,11 +238,11 @@ class TextEncoder:
         per_text = self.features(names)
         per_text = np.vstack([per_text, np.zeros((1, per_text.shape[1]), np.float32)])
         x = _with_indicator([per_text[level_codes]], level_codes < 0)
-        if isinstance(self.codes, Levels):
-            codes = self.codes.codes(level_codes, names)
-        else:
-            codes = self.codes.codes(_lengths(level_codes, names))
-        return Encoded(x, codes, np.zeros(len(x), np.float32), _of_rows(self.spelling.misspelt(names), level_codes))
+        repeated = isinstance(self.codes, Levels)
+        codes = self.codes.codes(level_codes, names) if repeated else self.codes.codes(_lengths(level_codes, names))
+        misspelt = _of_rows(self.spelling.misspelt(names), level_codes)
+        encoded = Encoded(x, codes, np.zeros(len(x), np.float32), misspelt)
+        return encoded._replace(texts=_hashed(names, level_codes)) if repeated else encoded
 
     def code_name(self, name: str, code: int) -> str:
         if isinstance(self.codes, Levels):
@@ -249,6 +253,12 @@ class TextEncoder:
 def _of_rows(of_names: np.ndarray, level_codes: np.ndarray) -> np.ndarray:
     """f32[N]: what each row's text has; 0 where it is missing."""
     return np.append(of_names, np.float32(0))[level_codes]
+
+
+def _hashed(names: list[str], level_codes: np.ndarray) -> np.ndarray:
+    """i32[N]: a number for each row's text, the same in every column; 0 where it is missing."""
+    hashed = pd.util.hash_array(np.array(names, dtype=object)) if names else np.zeros(0, np.uint64)
+    return np.append((hashed >> 33).astype(np.int32) + 1, np.int32(0))[level_codes]
 
 
 def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:

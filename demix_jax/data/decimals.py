@@ -41,8 +41,8 @@ def usual_decimals(values: np.ndarray) -> int | None:
 
 
 def stray_decimals(values: np.ndarray, usual: int | None) -> np.ndarray:
-    """bool[n]: which of values f64[n] have at least two decimals more than is usual, three where there are some."""
+    """bool[n]: which of values f64[n] have at least three decimals more than is usual; halves may be honest."""
     if usual is None:
         return np.zeros(values.shape, bool)
     finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    return ~has_decimals(finite, usual + (2 if usual else 1))
+    return ~has_decimals(finite, usual + 2)

@@ -41,6 +41,8 @@ class Dataset:
         IQR is 0; unbounded but finite; 0 where missing and for other columns.
       misspelt: f32[N, Q], how much commoner, in nats, a text is as it is probably meant, see `Spelling`; else 0.
       numbers: f64[N, Q], the values of columns that are stored as numbers; NaN where missing and in other columns.
+      texts: i32[N, Q], a hash of each text, the same in all columns; 0 where missing, in columns without texts, and in
+        those whose texts hardly repeat.
       codes_of_numbers: per used column what gives numbers its codes; None for other columns.
       columns: the Q used columns.
       task: "classification" or "regression".
@@ -57,6 +59,7 @@ class Dataset:
     robust_z: np.ndarray
     misspelt: np.ndarray
     numbers: np.ndarray
+    texts: np.ndarray
     codes_of_numbers: tuple[CodesOfNumbers | None, ...]
     columns: tuple[Column, ...]
     task: str
@@ -79,7 +82,7 @@ class Dataset:
     def _map(self, function: Callable[..., np.ndarray], *others: Dataset) -> Dataset:
         """`function` of each array that has a row for every row, of this and of the others."""
         datasets = (self, *others)
-        per_row = ("x", "y", "codes", "robust_z", "misspelt", "numbers")
+        per_row = ("x", "y", "codes", "robust_z", "misspelt", "numbers", "texts")
         return replace(self, **{name: function(*(getattr(one, name) for one in datasets)) for name in per_row})
 
 
@@ -162,6 +165,7 @@ class TableEncoder:
         codes = np.empty((len(frame), len(self.used)), np.int32)
         robust_z, misspelt = np.empty((2, len(frame), len(self.used)), np.float32)
         numbers = np.empty((len(frame), len(self.used)))
+        texts = np.empty((len(frame), len(self.used)), np.int32)
         for q, (key, encoder, kept) in enumerate(zip(self._keys, self._encoders, self._kept, strict=True)):
             encoded = encoder.encode(column_of(frame, key))
             x[:, starts[q] : starts[q + 1]] = encoded.x[:, kept]
@@ -169,6 +173,7 @@ class TableEncoder:
             robust_z[:, q] = encoded.robust_z
             misspelt[:, q] = encoded.misspelt
             numbers[:, q] = encoded.numbers
+            texts[:, q] = encoded.texts
         return Dataset(
             x=x,
             y=y,
@@ -178,6 +183,7 @@ class TableEncoder:
             robust_z=robust_z,
             misspelt=misspelt,
             numbers=numbers,
+            texts=texts,
             codes_of_numbers=tuple(e.of_numbers for e in self._encoders),
             columns=self.used,
             task=self.task,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MISTAKES = ("filled", "exchanged", "rescaled", "stray decimals")
 FACTORS = np.array([10.0, 100.0, 1000.0, 0.1, 0.01, 0.001, -1.0])  # that a number may have been multiplied by
 
-_NUM_SCORED = 3  # of MISTAKES, the first ones
+_SCORED = ("filled", "exchanged", "rescaled", "texts exchanged")  # the last counts as exchanged
 _STRAY = 0.9  # probability of an error where decimals are stray: of 54 tables that are taken to be clean, 3 have some
 _NEVER = -30.0  # score of a row in which the mistake cannot have been made
 _MOST_COLUMNS = 48  # of numbers that are looked at
@@ -40,7 +40,7 @@ _FILLED_SHARES = (0.25, 0.55)  # of their columns
 _ATTEMPTS = 8  # to find two numbers that differ, of columns that do
 # For each mistake with a score, parts of the rows in which it was made, from the top. Any wild number looks as if it
 # had another unit, so only what passes most of those with another unit counts.
-_LEVELS = ((0.35, 0.5, 0.65), (0.35, 0.5, 0.65), (0.15, 0.25, 0.35, 0.5))
+_LEVELS = ((0.35, 0.5, 0.65), (0.35, 0.5, 0.65), (0.15, 0.25, 0.35, 0.5), (0.35, 0.5, 0.65))
 _CHANCE_SHARE, _CHANCE_ROWS = 0.006, 4  # of all rows, and in any table: of so many others a mistake may be thought
 _NUM_PASSES = 3
 _WAYS = 1 << 20  # more than there are columns
@@ -56,7 +56,7 @@ class Mistakes(NamedTuple):
     probability: f32[N, 4], of each of MISTAKES.
     any: f32[N], that one was made; of other units, only the wrong sign counts, where many numbers of a column have it.
       Every wild number looks as if it had another unit, and is found anyway; here it only gets its name.
-    exchanged: i32[N, 2], the two columns of numbers that were likeliest exchanged.
+    exchanged: i32[N, 2], the two columns, of numbers or of texts, that were likeliest exchanged.
     rescaled: i32[N], the column whose number was likeliest multiplied by a factor; factor: i32[N], index in FACTORS.
     stray: bool[N, Q], numbers with more decimals than their column has.
     """
@@ -130,11 +130,7 @@ class Numbers(NamedTuple):
         many = np.array([dataset.columns[q].kind == "number" for q in columns], bool)
         decimals = tuple(usual_decimals(dataset.numbers[:, q]) for q in columns)
         common = np.array(common).reshape(len(columns), len(known) + 1)
-        p = np.exp(common)
-        expected = p @ common.T  # of the log share in another column
-        own = np.diagonal(expected)
-        apart = own[:, None] + own - expected - expected.T >= _APART
-        return cls(columns, many, coders, tuple(share), known, common, apart, decimals)
+        return cls(columns, many, coders, tuple(share), known, common, _apart(common), decimals)
 
     def stray(self, numbers: np.ndarray) -> np.ndarray:
         """bool[n, Q]: which of numbers f64[n, Q] have more decimals than their column has."""
@@ -162,6 +158,51 @@ class Numbers(NamedTuple):
             told = log_p[rows, c, code] - share[code]
             result[:, c] = np.maximum(told, _LEAST_LOG_RATIO) + common[at[:, c]]
         return np.where(np.isfinite(values), result, -np.inf)
+
+
+class Texts(NamedTuple):
+    """How common each text is in each of C columns of texts.
+
+    columns: i32[C], their places among the table's. known: i32[V], ascending, hashes of the texts that any of them has.
+    common: f64[C, V + 1], log share of each in the column; the last for any other. apart: bool[C, C], as of `Numbers`.
+    """
+
+    columns: np.ndarray
+    known: np.ndarray
+    common: np.ndarray
+    apart: np.ndarray
+
+    @classmethod
+    def fit(cls, dataset: Dataset) -> Texts:
+        """Of a table's columns of texts that repeat."""
+        columns = np.flatnonzero((dataset.texts != 0).any(axis=0)).astype(np.int32)[:_MOST_COLUMNS]
+        known = np.unique(dataset.texts[:, columns])
+        known = known[known != 0]
+        counts = np.full((len(columns), len(known) + 1), 0.5)
+        for of_column, texts in zip(counts, dataset.texts[:, columns].T, strict=True):
+            of_column[:-1] += np.bincount(np.searchsorted(known, texts[texts != 0]), minlength=len(known))
+        common = np.log(counts / counts.sum(axis=1, keepdims=True))
+        return cls(columns, known, common, _apart(common))
+
+    def exchange_scores(self, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+        """f32[n], log likelihood ratio of the likeliest exchange of two texts, and which columns i32[n, 2] it is of.
+
+        By how common the texts are in either column alone: that says enough of a text in a column where it is foreign.
+        """
+        score, pair = np.full(len(dataset), _NEVER, np.float32), np.zeros((len(dataset), 2), np.int32)
+        if not self.apart.any():
+            return score, pair
+        size = max(1, _ELEMENTS // len(self.columns) ** 2)
+        for start in range(0, len(dataset), size):
+            rows = slice(start, start + size)
+            texts = dataset.texts[rows][:, self.columns]
+            at = np.minimum(np.searchsorted(self.known, texts), len(self.known) - 1)
+            at = np.where(self.known[at] == texts, at, len(self.known))
+            there = self.common[:, at].swapaxes(0, 1)  # [n, C, C]: of each text of the row in each column
+            possible = np.triu(self.apart, 1) & (texts != 0)[:, :, None] & (texts != 0)[:, None]
+            score[rows], best = _likeliest_pair(there, possible & (texts[:, :, None] != texts[:, None]))
+            pair[rows] = self.columns[best]
+        return score, pair
 
 
 class Likelihood(NamedTuple):
@@ -218,14 +259,15 @@ class Likelihood(NamedTuple):
 class MistakeModel(NamedTuple):
     """What tells the mistakes of a table, fitted on its rows.
 
-    numbers: of its columns of numbers.
+    numbers, texts: of its columns of numbers and of texts.
     anyhow: for each mistake with a score, how probable it is by that, in whatever way it was made; None where it cannot
       be.
     often: the same of one way, an exchange of two certain columns or one factor in a certain column, where a table has
-      many rows that look like it: (number of the mistake, way, likelihood).
+      many rows that look like it: (number of the scored mistake, way, likelihood).
     """
 
     numbers: Numbers
+    texts: Texts
     anyhow: tuple[Likelihood | None, ...]
     often: tuple[tuple[int, int, Likelihood], ...]
 
@@ -238,32 +280,39 @@ class MistakeModel(NamedTuple):
                 anyhow[:, m] = known(found.score[:, m])
         for m, way, known in self.often:
             often[:, m] = np.maximum(often[:, m], known(found.by_way(m, way)))
-        scored = np.maximum(anyhow, often)
+        either = np.maximum(anyhow, often)
+        scored, of_texts = either[:, :3], either[:, 3]
+        exchanged = np.where((of_texts > scored[:, 1])[:, None], found.texts, found.exchanged)
+        scored[:, 1] = np.maximum(scored[:, 1], of_texts)
         told = scored.copy()
         told[:, MISTAKES.index("rescaled")] = np.where(FACTORS[found.factor] == -1, often[:, 2], 0.0)
         stray = np.where(found.stray.any(axis=1), np.float32(_STRAY), np.float32(0.0))[:, None]
         left = stray * (1 - scored.max(axis=1, keepdims=True))  # another mistake may be where the decimals come from
         any_of = 1 - np.prod(1 - np.concatenate([told, stray], axis=1), axis=1)
-        return Mistakes(np.concatenate([scored, left], axis=1), any_of, *found[1:])
+        probability = np.concatenate([scored, left], axis=1)
+        return Mistakes(probability, any_of, exchanged, found.rescaled, found.factor, found.stray)
 
 
 class Scores(NamedTuple):
-    """score: f32[n, 3], log likelihood ratios in nats, of each scored mistake. The rest is as in `Mistakes`."""
+    """score: f32[n, 4], log likelihood ratios in nats, of each of _SCORED. exchanged, texts: i32[n, 2], the likeliest
+    columns of numbers and of texts. The rest is as in `Mistakes`."""
 
     score: np.ndarray
     exchanged: np.ndarray
+    texts: np.ndarray
     rescaled: np.ndarray
     factor: np.ndarray
     stray: np.ndarray
 
     def ways(self, m: int) -> np.ndarray:
-        """i64[n]: a number for the way in which mistake number m was most likely made."""
-        if m == MISTAKES.index("exchanged"):
-            return self.exchanged[:, 0].astype(np.int64) * _WAYS + self.exchanged[:, 1]
-        return self.rescaled.astype(np.int64) * _WAYS + self.factor
+        """i64[n]: a number for the way in which scored mistake number m was most likely made."""
+        if m == _SCORED.index("rescaled"):
+            return self.rescaled.astype(np.int64) * _WAYS + self.factor
+        pair = self.texts if m == _SCORED.index("texts exchanged") else self.exchanged
+        return pair[:, 0].astype(np.int64) * _WAYS + pair[:, 1]
 
     def by_way(self, m: int, way: int) -> np.ndarray:
-        """f32[n]: scores of mistake number m, where it was made in this way."""
+        """f32[n]: scores of scored mistake number m, where it was made in this way."""
         return np.where(self.ways(m) == way, self.score[:, m], _NEVER)
 
 
@@ -286,40 +335,40 @@ def fit_mistakes(
       filled: f32[R, Q], see `CellEvidence`. clear: bool[R], rows that nothing speaks against.
       num_train: the first rows, in which mistakes are looked for. seed: of the rows in which they are made.
     """
-    numbers = Numbers.fit(dataset)
-    found = _scores(numbers, dataset, columns, commonest, labels, folds, filled)
+    numbers, texts = Numbers.fit(dataset), Texts.fit(dataset)
+    found = _scores(numbers, texts, dataset, columns, commonest, labels, folds, filled)
     rng = np.random.default_rng([seed, 5])
     rows = np.sort(rng.permutation(np.flatnonzero(clear[:num_train]))[:_NUM_MADE])
     of_train = Scores(*(of_rows[:num_train] for of_rows in found))
-    often = [(m, way) for m in (1, 2) for way in _frequent_ways(of_train, m)]
+    often = [(m, way) for m in (1, 2, 3) for way in _frequent_ways(of_train, m)]
     chosen = dataset.take(rows)
-    altered = [_filled(chosen, commonest, rng)]
-    for values in (
-        _exchanged(chosen.numbers, numbers, rng),
-        _rescaled(chosen.numbers, numbers, rng),
-        *(_in_one_way(chosen.numbers, m, way) for m, way in often),
-    ):
-        altered.append(_with_numbers(chosen, numbers, values))
+    altered = [
+        _filled(chosen, commonest, rng),
+        _with_numbers(chosen, numbers, _exchanged(chosen.numbers, numbers, rng)),
+        _with_numbers(chosen, numbers, _rescaled(chosen.numbers, numbers, rng)),
+        _with_texts(chosen, _exchanged_texts(chosen.texts, texts, rng)),
+        *(_in_one_way(chosen, numbers, m, way) for m, way in often),
+    ]
     attempts: list[Scores | None] = []
-    for m, (changed, made) in zip([*range(_NUM_SCORED), *(m for m, _ in often)], altered, strict=True):
+    for m, (changed, made) in zip([*range(len(_SCORED)), *(m for m, _ in often)], altered, strict=True):
         plan = labels[rows[changed]], folds._replace(fold=folds.fold[rows[changed]])
         again = np.zeros(made.codes.shape, np.float32)
-        if m == MISTAKES.index("filled") and len(changed):
+        if m == _SCORED.index("filled") and len(changed):
             again = score_cells(columns, made.codes, *plan, commonest, made.robust_z).filled
-        attempts.append(_scores(numbers, made, columns, commonest, *plan, again) if len(changed) else None)
+        attempts.append(_scores(numbers, texts, made, columns, commonest, *plan, again) if len(changed) else None)
     before = Scores(*(of_rows[rows] for of_rows in found))
     anyhow: list[Likelihood | None] = []
     of_ways: list[tuple[int, int, Likelihood]] = []
-    for m, of_made in enumerate(attempts[:_NUM_SCORED]):
+    for m, of_made in enumerate(attempts[: len(_SCORED)]):
         known = None
         if of_made is not None:
             known = Likelihood.fit(of_train.score[:, m], before.score[:, m], of_made.score[:, m], _LEVELS[m])
         anyhow.append(known)
-    for (m, way), of_made in zip(often, attempts[_NUM_SCORED:], strict=True):
+    for (m, way), of_made in zip(often, attempts[len(_SCORED) :], strict=True):
         if of_made is not None and np.median(of_made.by_way(m, way)) > _LIKELY:
             one, other, last = (of.by_way(m, way) for of in (of_train, before, of_made))
             of_ways.append((m, way, Likelihood.fit(one, other, last, _LEVELS[2])))
-    model = MistakeModel(numbers, tuple(anyhow), tuple(of_ways))
+    model = MistakeModel(numbers, texts, tuple(anyhow), tuple(of_ways))
     return model, model.judge(found)
 
 
@@ -333,7 +382,7 @@ def find_mistakes(
     filled: np.ndarray,
 ) -> Mistakes:
     """What `model` says of n rows; arguments as for `fit_mistakes`."""
-    return model.judge(_scores(model.numbers, dataset, columns, commonest, labels, folds, filled))
+    return model.judge(_scores(model.numbers, model.texts, dataset, columns, commonest, labels, folds, filled))
 
 
 def _frequent_ways(found: Scores, m: int) -> list[int]:
@@ -343,11 +392,12 @@ def _frequent_ways(found: Scores, m: int) -> list[int]:
     return ways[np.argsort(-counts, kind="stable")][: min(_MOST_WAYS, enough.sum())].tolist()
 
 
-def _scores(numbers, dataset, columns, commonest, labels, folds, filled) -> Scores:
+def _scores(numbers, texts, dataset, columns, commonest, labels, folds, filled) -> Scores:
     num_rows, num_common = len(dataset), int(np.sum(commonest.share > 0))
-    score = np.full((num_rows, _NUM_SCORED), _NEVER, np.float32)
+    score = np.full((num_rows, len(_SCORED)), _NEVER, np.float32)
     exchanged, rescaled, factor = (np.zeros(shape, np.int32) for shape in ((num_rows, 2), num_rows, num_rows))
-    found = Scores(score, exchanged, rescaled, factor, numbers.stray(dataset.numbers))
+    score[:, 3], of_texts = texts.exchange_scores(dataset)
+    found = Scores(score, exchanged, of_texts, rescaled, factor, numbers.stray(dataset.numbers))
     if num_common:
         score[:, 0] = filled.sum(axis=1) - num_common * np.log1p(FILL_ODDS)
     if not numbers.many.any():
@@ -366,14 +416,22 @@ def _scores(numbers, dataset, columns, commonest, labels, folds, filled) -> Scor
 
 def _exchange_scores(numbers: Numbers, log_p: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """f32[n], log likelihood ratio of the likeliest exchange, and which columns i[n, 2] it is of."""
-    num_rows, num_columns = values.shape
-    there = numbers.log_density(log_p, np.repeat(values[:, None], num_columns, axis=1))
+    there = numbers.log_density(log_p, np.repeat(values[:, None], values.shape[1], axis=1))
+    possible = np.triu(numbers.apart & (numbers.many[:, None] | numbers.many), 1)
+    return _likeliest_pair(there, possible & (values[:, :, None] != values[:, None]))
+
+
+def _likeliest_pair(there: np.ndarray, possible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """f32[n], largest gain of n rows by an exchange of two cells, and which of C columns i[n, 2] it is of.
+
+    Args:
+      there: f[n, C, C], log density in each column of each cell's value. possible: bool[n, C, C], pairs to look at.
+    """
+    num_rows, num_columns = there.shape[:2]
     own = np.diagonal(there, axis1=1, axis2=2)
     own = own[:, :, None] + own[:, None]
-    possible = np.triu(numbers.apart & (numbers.many[:, None] | numbers.many), 1) & np.isfinite(own)
-    possible &= values[:, :, None] != values[:, None]
     ratio = np.full(own.shape, _NEVER, np.float32)
-    np.subtract(there + there.swapaxes(1, 2), own, out=ratio, where=possible)
+    np.subtract(there + there.swapaxes(1, 2), own, out=ratio, where=possible & np.isfinite(own), casting="same_kind")
     best = ratio.reshape(num_rows, -1).argmax(axis=1)
     pair = np.stack(np.unravel_index(best, (num_columns, num_columns)), axis=1)
     return ratio[np.arange(num_rows), pair[:, 0], pair[:, 1]], pair
@@ -441,16 +499,49 @@ def _rescaled(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) ->
     return values
 
 
-def _in_one_way(values: np.ndarray, m: int, way: int) -> np.ndarray:
-    """f64[n, Q]: numbers, mistake number m made in all rows in the same way."""
-    values, (first, second) = values.copy(), divmod(way, _WAYS)
-    if m == MISTAKES.index("exchanged"):
-        both = np.isfinite(values[:, first]) & np.isfinite(values[:, second])
-        values[:, [first, second]] = np.where(both[:, None], values[:, [second, first]], values[:, [first, second]])
+def _with_texts(dataset: Dataset, texts: np.ndarray) -> tuple[np.ndarray, Dataset]:
+    """Rows i[k] in which texts i32[n, Q] differ from their own, and these rows with them."""
+    changed = np.flatnonzero((texts != dataset.texts).any(axis=1))
+    return changed, dataclasses.replace(dataset, texts=texts).take(changed)
+
+
+def _exchanged_texts(values: np.ndarray, texts: Texts, rng: np.random.Generator) -> np.ndarray:
+    """i32[n, Q]: texts, two of each row exchanged."""
+    values, left = values.copy(), np.arange(len(values) if texts.apart.any() else 0)
+    for _ in range(_ATTEMPTS):
+        places = rng.integers(0, max(1, len(texts.columns)), (2, len(left)))
+        first, second = texts.columns[places] if len(left) else places
+        one, other = values[left, first], values[left, second]
+        differ = (one != 0) & (other != 0) & (one != other)
+        differ[differ] = texts.apart[places[0, differ], places[1, differ]]
+        values[left[differ], first[differ]], values[left[differ], second[differ]] = other[differ], one[differ]
+        left = left[~differ]
+    return values
+
+
+def _in_one_way(dataset: Dataset, numbers: Numbers, m: int, way: int) -> tuple[np.ndarray, Dataset]:
+    """Rows i[k] that differ when scored mistake number m is made in all of them in one way, and these rows then."""
+    first, second = divmod(way, _WAYS)
+    if m == _SCORED.index("texts exchanged"):
+        texts = dataset.texts.copy()
+        both = (texts[:, [first]] != 0) & (texts[:, [second]] != 0)
+        texts[:, [first, second]] = np.where(both, texts[:, [second, first]], texts[:, [first, second]])
+        return _with_texts(dataset, texts)
+    values = dataset.numbers.copy()
+    if m == _SCORED.index("exchanged"):
+        both = np.isfinite(values[:, [first]]) & np.isfinite(values[:, [second]])
+        values[:, [first, second]] = np.where(both, values[:, [second, first]], values[:, [first, second]])
     else:
         with np.errstate(over="ignore"):
             values[:, first] *= FACTORS[second]
-    return values
+    return _with_numbers(dataset, numbers, values)
+
+
+def _apart(common: np.ndarray) -> np.ndarray:
+    """bool[C, C]: which columns differ enough, by log shares f64[C, V + 1] of what each holds."""
+    expected = np.exp(common) @ common.T  # of a column's log shares by what another holds
+    own = np.diagonal(expected)
+    return own[:, None] + own - expected - expected.T >= _APART
 
 
 def _coarse(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Known mistakes undone: exchanged numbers change places again, a wrong sign is turned, another unit is divided by."""
+"""Known mistakes undone: exchanged values change places again, a wrong sign is turned, another unit is divided by."""
 
 from __future__ import annotations
 
@@ -43,19 +43,21 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tupl
     from demix_jax.data.kinds import as_numbers, nature
 
     of_frame: Any = frame
-    key_of = {str(name): name for name in frame.columns if nature(of_frame[name]) == "number"}
-    values = {name: as_numbers(of_frame[key]) for name, key in key_of.items()}
-    new: dict[str, dict[int, float]] = {}
+    key_of = {str(name): name for name in frame.columns}
+    values = {name: as_numbers(of_frame[key]) for name, key in key_of.items() if nature(of_frame[key]) == "number"}
+    new: dict[str, dict[int, Any]] = {}
     undone = np.zeros(len(frame), bool)
     for row, (mistake, columns) in mistakes.items():
-        restored: dict[str, float] = {}
-        known = all(name in values for name in columns[:2])
-        if mistake == "exchanged" and len(columns) > 1 and known:
+        restored: dict[str, Any] = {}
+        if mistake == "exchanged" and len(columns) > 1 and key_of.keys() >= set(columns[:2]):
             one, other = columns[:2]
-            restored = {one: values[other][row], other: values[one][row]}
+            if one in values and other in values:
+                restored = {one: values[other][row], other: values[one][row]}
+            elif one not in values and other not in values:
+                restored = {one: of_frame[key_of[other]].iloc[row], other: of_frame[key_of[one]].iloc[row]}
         elif mistake == "times -1" and columns[0] in values:
             restored = {columns[0]: -values[columns[0]][row]}
-        if restored and np.isfinite(list(restored.values())).all():
+        if restored and all(_fits(of_frame[key_of[name]], value) for name, value in restored.items()):
             undone[row] = True
             for name, value in restored.items():
                 new.setdefault(name, {})[row] = value
@@ -63,11 +65,21 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tupl
         return frame, undone
     result = frame.copy(deep=False)
     for name, of_rows in new.items():
-        decimals = decimals_of(np.delete(values[name], list(of_rows)))
-        numbers = [value if decimals is None else round(value, decimals) for value in of_rows.values()]
-        column: Any = frame[key_of[name]]
-        result[key_of[name]] = with_cells(column, np.array(list(of_rows)), numbers)
+        restored_values = list(of_rows.values())
+        decimals = decimals_of(np.delete(values[name], list(of_rows))) if name in values else None
+        if decimals is not None:
+            restored_values = [round(value, decimals) for value in restored_values]
+        result[key_of[name]] = with_cells(of_frame[key_of[name]], np.array(list(of_rows)), restored_values)
     return result, undone
+
+
+def _fits(column: Any, value: Any) -> bool:
+    """Whether `column` can hold a value that came from another column, and it is one."""
+    import pandas as pd
+
+    if pd.isna(value) or (isinstance(value, float) and not np.isfinite(value)):
+        return False
+    return not isinstance(column.dtype, pd.CategoricalDtype) or value in column.dtype.categories
 
 
 def in_old_unit(frame: pd.DataFrame, cells: WrongCells, mistakes: Mapping[int, Mistaken]) -> np.ndarray:
