@@ -37,6 +37,7 @@ def debugging_scores(trials: list[dict]) -> dict:
         "macro_f1": mean(scores["macro_f1"] for scores in own),
         "any_f1": mean(scores["any"]["f1"] for scores in own),
         "ece": mean(scores["ece"] for scores in own),
+        "pooled_ece": mean(pooled_ece(trials, name) for name in ERROR_TYPES),
         "types": {
             name: {m: mean(scores["types"][name][m] for scores in own) for m in MEASURES} for name in ERROR_TYPES
         },
@@ -82,6 +83,12 @@ def reliability_bins(trials: list[dict], error_type: str) -> tuple[np.ndarray, n
     rows, probability, true = (np.sum([b[key] for b in bins], axis=0) for key in ("rows", "probability", "true"))
     held = rows > 0
     return probability[held] / rows[held], true[held] / rows[held], rows[held]
+
+
+def pooled_ece(trials: list[dict], error_type: str) -> float:
+    """Expected calibration error over all rows of all trials together."""
+    probability, true, rows = reliability_bins(trials, error_type)
+    return float(np.average(np.abs(probability - true), weights=rows))
 
 
 def summarise(trials: list[dict]) -> dict:

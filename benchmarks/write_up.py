@@ -64,7 +64,9 @@ def _headline(results: dict) -> str:
             scores = entry["by_clean_share"].get(share)
             cells += map(_number, _headline_scores(scores)) if scores else ["–"] * 5
         rows.append(cells)
-    return markdown_table(head, rows)
+    pooled = ", ".join(f"{results['by_clean_share'][share]['pooled_ece']:.3f} (α = {share})" for share in shares)
+    note = f"ECE is that of each table by itself; over the rows of all tables together it is {pooled}."
+    return markdown_table(head, rows) + "\n\n" + note
 
 
 def _headline_scores(scores: dict) -> tuple[float, ...]:

@@ -41,7 +41,7 @@ class Diagnosis:
         p_label_error, p_feature_error, p_spurious_correlation (probabilities); suggested_label (out-of-fold prediction
         for a label error, else missing); suspect_columns (what stands out in a feature error, joined by ";"); mistake
         (of a feature error that is likely one: "filled" with what is commonest, the first two suspect columns
-        "exchanged", the first one "times 1000", 0.1, -1 and the like; else "").
+        "exchanged", the first one "times 1000", 0.1, -1 and the like, or with "stray decimals"; else "").
       influence: f32[N, M], −cosine of the gradients of row i and validation sample j; negative: raising the row's
         weight lowers that sample's loss.
       signals: f32[N, F], what the error classifier saw of a row beside its vector; `demix_jax.evidence.signals.SIGNALS`

@@ -12,8 +12,11 @@ from sklearn.metrics import roc_auc_score
 from demix_jax.data import TableEncoder
 from demix_jax.data.decimals import stray_decimals, usual_decimals
 from demix_jax.evidence.cells import CellEvidence
-from demix_jax.evidence.mistakes import FACTORS, MISTAKES, Likelihood, Mistakes, Numbers
+from demix_jax.evidence.likelihood import Likelihood
+from demix_jax.evidence.mistake_scores import FACTORS
+from demix_jax.evidence.mistakes import MISTAKES, Mistakes
 from demix_jax.evidence.rows import gather_evidence, more_evidence
+from demix_jax.evidence.values import Numbers
 from demix_jax.explanation import cell_doubt
 
 NUM_ROWS, NUM_EACH = 1_500, 90

@@ -18,6 +18,7 @@ from demix_jax.evidence.cells import (
 )
 from demix_jax.evidence.crossed import Cross, crossed_rule
 from demix_jax.evidence.folds import Folds, make_folds, strata_of
+from demix_jax.evidence.mistake_scores import ScoredRows
 from demix_jax.evidence.mistakes import MistakeModel, Mistakes, find_mistakes, fit_mistakes
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, suspects
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
@@ -177,8 +178,9 @@ def gather_evidence(
     clear, known_mistakes, made = ~(wild | doubtful), None, None
     if mistakes:
         with steps("look for mistakes", num_rows) as advance:
-            of_columns = (columns, commonest, labels, folds, cells.filled)
-            known_mistakes, made = fit_mistakes(dataset, *of_columns, clear, num_train=num_train or num_rows, seed=seed)
+            scored = ScoredRows(dataset, labels, folds, cells.filled)
+            looked_for = {"num_train": num_train or num_rows, "seed": seed}
+            known_mistakes, made = fit_mistakes(scored, columns, commonest, clear, **looked_for)
             advance(num_rows)
     with steps("find shortcuts", num_rows) as advance:
         num_ranges = tuple(
@@ -228,8 +230,8 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
     cells = score_cells(models.columns, dataset.codes, labels, folds, models.commonest, dataset.robust_z)
     made = None
     if models.mistakes is not None:
-        of_columns = (models.columns, models.commonest, labels, folds, cells.filled)
-        made = find_mistakes(models.mistakes, dataset, *of_columns)
+        scored = ScoredRows(dataset, labels, folds, cells.filled)
+        made = find_mistakes(models.mistakes, scored, models.columns, models.commonest)
     return evidence._replace(
         folds=folds,
         labels=labels,
