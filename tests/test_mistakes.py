@@ -78,7 +78,7 @@ def test_each_mistake_is_told_from_right_rows_and_the_others(spoiled):
     flagged = evidence.mistakes.any > 0.5
     assert flagged[right].mean() < 0.01
     assert flagged[np.concatenate([rows["filled"], rows["exchanged"]])].mean() > 0.7
-    assert flagged[rows["stray decimals"]].all()
+    assert flagged[rows["stray decimals"]].mean() > 0.9
 
 
 def test_a_likely_mistake_is_named_with_the_cells_it_is_about(spoiled):
@@ -230,12 +230,15 @@ def test_a_column_has_usual_decimals_unless_its_numbers_may_have_any():
     whole = rng.integers(1, 90, 400).astype(float)
     whole[:60] += rng.normal(size=60)
     assert usual_decimals(whole) == 0
-    np.testing.assert_array_equal(stray_decimals(whole, 0), np.arange(400) < 60)
+    stray = stray_decimals(whole, 0)
+    assert stray[:60].mean() > 0.9 and not stray[60:].any()
     halves = np.where(np.arange(400) < 80, whole.round() + 0.5, whole.round())
     assert not stray_decimals(halves, usual_decimals(halves)).any(), "halves among whole numbers are not odd"
     prices = rng.uniform(1, 90, 400).round(2)
     assert usual_decimals(prices) == 2 and not stray_decimals(np.append(prices, 3.3333), 2)[:-1].any()
-    assert stray_decimals(np.array([3.33333, 3.3333, np.nan, np.inf]), 2).tolist() == [True, False, False, False]
+    some = np.array([3.31234, 3.3123, 3.3333333, np.nan, np.inf])
+    assert stray_decimals(some, 2).tolist() == [True, False, False, False, False], "or thirds"
+    assert not stray_decimals(whole.round() + rng.integers(0, 12, 400) / 12, 0).any()
     assert usual_decimals(prices.astype(np.float32).astype(float)) == 2, "single precision"
     mostly_zero = np.where(rng.random(400) < 0.9, 0.0, rng.normal(size=400))
     for anything in (mostly_zero, rng.normal(size=400), whole[:30], np.full(100, 7.0), np.full(50, np.nan)):

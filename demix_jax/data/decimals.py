@@ -8,6 +8,7 @@ _MOST = 6  # decimals that a column is said to have
 _ROUNDING = 2e-7  # of a number stored in single precision, relative to its size
 _FEWEST = 40  # numbers that tell a column's decimals for certain
 _USUAL_SHARE = 0.75  # of them
+_DENOMINATORS, _FRACTION = range(2, 13), 5e-4  # of simple fractions, and how near to one a number counts as such
 _COARSE = 2  # a column with more decimals may have any number of them
 
 
@@ -41,8 +42,15 @@ def usual_decimals(values: np.ndarray) -> int | None:
 
 
 def stray_decimals(values: np.ndarray, usual: int | None) -> np.ndarray:
-    """bool[n]: which of values f64[n] have at least three decimals more than is usual; halves may be honest."""
+    """bool[n]: which of values f64[n] have at least three decimals more than is usual.
+
+    Halves, thirds and the like of the last usual decimal do not count: such numbers come of averages and shares.
+    """
     if usual is None:
         return np.zeros(values.shape, bool)
-    finite = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    return ~has_decimals(finite, usual + 2)
+    stray = np.isfinite(values)
+    stray[stray] = ~has_decimals(values[stray], usual + 2)
+    ticks = values[stray] * 10.0**usual
+    nearest = np.min([np.abs(ticks * k - np.round(ticks * k)) / k for k in _DENOMINATORS], axis=0)
+    stray[stray] = nearest > _FRACTION
+    return stray
