@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _MOST = 6  # decimals that a column is said to have
-_ROUNDING = 2e-7  # of a number stored in single precision, relative to its size
+_ROUNDING = 6.5e-8  # of a number stored in single precision, relative to its size
 _FEWEST = 40  # numbers that tell a column's decimals for certain
 _USUAL_SHARE = 0.75  # of them
 _DENOMINATORS, _FRACTION = range(2, 13), 5e-4  # of simple fractions, and how near to one a number counts as such
@@ -14,9 +14,10 @@ _COARSE = 2  # a column with more decimals may have any number of them
 
 def has_decimals(values: np.ndarray, decimals: int) -> np.ndarray:
     """bool[n]: whether each of values f64[n] is written with that many decimals or fewer."""
-    rounding = np.minimum(_ROUNDING * np.abs(values), 0.05 * 10.0**-decimals)
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.abs(values - np.round(values, decimals)) <= np.maximum(1e-9, rounding)
+        single = values == values.astype(np.float32)  # only then may it be a rounded one
+        error = np.where(single, np.maximum(1e-9, _ROUNDING * np.abs(values)), 1e-9)
+        return np.abs(values - np.round(values, decimals)) <= error
 
 
 def decimals_of(values: np.ndarray, *, share: float = 0.8) -> int | None:
