@@ -22,7 +22,7 @@ from demix_jax.evidence.values import Numbers, Texts
 
 MISTAKES = ("filled", "exchanged", "rescaled", "stray decimals")
 
-_STRAY = 0.9  # probability of an error where decimals are stray; of 34 tables taken to be clean, 1 has it in 2 % of rows
+_STRAY = 0.9  # probability of an error where decimals are stray; of 34 clean tables, one has 2 % of such rows
 _NUM_MADE = 512  # rows in which each mistake is made
 # For each scored mistake, parts of the rows in which it was made, from the top. Any wild number looks as if it had
 # another unit, so only what passes most of those with another unit counts.

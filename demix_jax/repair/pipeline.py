@@ -176,7 +176,7 @@ def _carry_out(problem: Problem, plan: Plan, options: Options, base: np.ndarray)
             log.append(_differences(original, restored, index, "undo"))
             counts["undone_rows"] = int(undone.sum())
             sentences.append(
-                f"Undid known mistakes (exchanged numbers, wrong signs) in {undone.sum():,} of the flagged rows."
+                f"Undid known mistakes (exchanged values, wrong signs) in {undone.sum():,} of the flagged rows."
             )
         changes = _differences(restored, problem.frame, index, "impute")
         counts["imputed_cells"], counts["imputed_rows"] = len(changes), int(changes["row"].nunique())  # pyright: ignore
