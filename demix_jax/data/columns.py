@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
+from pandas.util import hash_array
 
 from demix_jax.data.bins import Bins, QuantileNormal, number_text
 from demix_jax.data.kinds import as_dates, as_numbers, date_format, level_counts, levels, most_frequent, nature
@@ -238,11 +239,13 @@ class TextEncoder:
         per_text = self.features(names)
         per_text = np.vstack([per_text, np.zeros((1, per_text.shape[1]), np.float32)])
         x = _with_indicator([per_text[level_codes]], level_codes < 0)
-        repeated = isinstance(self.codes, Levels)
-        codes = self.codes.codes(level_codes, names) if repeated else self.codes.codes(_lengths(level_codes, names))
+        texts: np.ndarray | int = 0
+        if isinstance(self.codes, Levels):
+            codes, texts = self.codes.codes(level_codes, names), _hashed(names, level_codes)
+        else:
+            codes = self.codes.codes(_lengths(level_codes, names))
         misspelt = _of_rows(self.spelling.misspelt(names), level_codes)
-        encoded = Encoded(x, codes, np.zeros(len(x), np.float32), misspelt)
-        return encoded._replace(texts=_hashed(names, level_codes)) if repeated else encoded
+        return Encoded(x, codes, np.zeros(len(x), np.float32), misspelt, texts=texts)
 
     def code_name(self, name: str, code: int) -> str:
         if isinstance(self.codes, Levels):
@@ -257,7 +260,8 @@ def _of_rows(of_names: np.ndarray, level_codes: np.ndarray) -> np.ndarray:
 
 def _hashed(names: list[str], level_codes: np.ndarray) -> np.ndarray:
     """i32[N]: a number for each row's text, the same in every column; 0 where it is missing."""
-    hashed = pd.util.hash_array(np.array(names, dtype=object)) if names else np.zeros(0, np.uint64)
+    hash_texts: Any = hash_array  # which pandas types as any object
+    hashed = hash_texts(np.array(names, dtype=object)) if names else np.zeros(0, np.uint64)
     return np.append((hashed >> 33).astype(np.int32) + 1, np.int32(0))[level_codes]
 
 

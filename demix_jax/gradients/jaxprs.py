@@ -31,7 +31,8 @@ def matmul_precision() -> str:
 
     Left to itself, an accelerator rounds the factors of such products to fewer bits.
     """
-    return jax.config.jax_default_matmul_precision or "highest"
+    settings: Any = jax.config
+    return settings.jax_default_matmul_precision or "highest"
 
 
 def trace(function: Callable, *args: Any) -> core.ClosedJaxpr:
