@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from demix_jax.data import TableEncoder
-from demix_jax.data.decimals import stray_decimals, usual_decimals
+from demix_jax.decimals import stray_decimals, usual_decimals
 from demix_jax.evidence.cells import CellEvidence
 from demix_jax.evidence.likelihood import Likelihood
 from demix_jax.evidence.mistake_scores import FACTORS

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from demix_jax.checks import InputError
-from demix_jax.data.decimals import decimals_of
+from demix_jax.decimals import decimals_of
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.fingerprint import fingerprint
 from demix_jax.repair import repair

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.data.decimals import stray_decimals, usual_decimals
+from demix_jax.decimals import stray_decimals, usual_decimals
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.data.decimals import decimals_of
+from demix_jax.decimals import decimals_of
 from demix_jax.repair.trees import fit_classifier, fit_median, probabilities
 
 MAX_LEVELS = 30

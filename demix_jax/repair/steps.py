@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.data.decimals import decimals_of
+from demix_jax.decimals import decimals_of
 from demix_jax.repair.columns import with_cells
 from demix_jax.repair.impute import find_wrong_cells
 from demix_jax.repair.relabel import MIN_CLASS_ROWS, new_classes, new_targets

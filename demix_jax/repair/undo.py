@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.data.decimals import decimals_of, stray_decimals, usual_decimals
+from demix_jax.decimals import decimals_of, stray_decimals, usual_decimals
 from demix_jax.repair.columns import with_cells
 
 if TYPE_CHECKING:
