@@ -51,7 +51,8 @@ def stray_decimals(values: np.ndarray, usual: int | None) -> np.ndarray:
         return np.zeros(values.shape, bool)
     stray = np.isfinite(values)
     stray[stray] = ~has_decimals(values[stray], usual + 2)
-    ticks = values[stray] * 10.0**usual
-    nearest = np.min([np.abs(ticks * k - np.round(ticks * k)) / k for k in _DENOMINATORS], axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers too large to have decimals at all
+        ticks = values[stray] * 10.0**usual
+        nearest = np.min([np.abs(ticks * k - np.round(ticks * k)) / k for k in _DENOMINATORS], axis=0)
     stray[stray] = nearest > _FRACTION
     return stray

@@ -225,6 +225,7 @@ def test_cells_that_seem_filled_bear_each_other_out_and_those_of_a_mistake_come_
     assert told.names(certain[:, 1]).tolist() == ["filled", "stray decimals", "exchanged", "times 0.1"]
 
 
+@pytest.mark.filterwarnings("error")
 def test_a_column_has_usual_decimals_unless_its_numbers_may_have_any():
     rng = np.random.default_rng(0)
     whole = rng.integers(1, 90, 400).astype(float)
@@ -238,6 +239,7 @@ def test_a_column_has_usual_decimals_unless_its_numbers_may_have_any():
     assert usual_decimals(prices) == 2 and not stray_decimals(np.append(prices, 3.3333), 2)[:-1].any()
     some = np.array([3.31234, 3.3123, 3.3333333, np.nan, np.inf])
     assert stray_decimals(some, 2).tolist() == [True, False, False, False, False], "or thirds"
+    assert not stray_decimals(np.array([1e300, -1e-300, 0.0]), 2).any()
     assert not stray_decimals(whole.round() + rng.integers(0, 12, 400) / 12, 0).any()
     assert usual_decimals(prices.astype(np.float32).astype(float)) == 2, "single precision"
     mostly_zero = np.where(rng.random(400) < 0.9, 0.0, rng.normal(size=400))
