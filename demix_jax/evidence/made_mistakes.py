@@ -36,7 +36,7 @@ def each_made(
     """Each of SCORED made in every row that it changes, then each of `often`, made in one way; see `Scores.ways`."""
     return [
         _filled(dataset, commonest, rng),
-        _with_numbers(dataset, numbers, _exchanged(dataset.numbers, numbers, rng)),
+        _with_numbers(dataset, numbers, _exchanged_numbers(dataset.numbers, numbers, rng)),
         _with_numbers(dataset, numbers, _rescaled(dataset.numbers, numbers, rng)),
         _with_texts(dataset, _exchanged_texts(dataset.texts, texts, rng)),
         *(_in_one_way(dataset, numbers, m, way) for m, way in often),
@@ -55,30 +55,38 @@ def _filled(dataset: Dataset, commonest: Commonest, rng: np.random.Generator) ->
     return Made(changed, dataclasses.replace(dataset, codes=codes, robust_z=robust_z).take(changed))
 
 
-def _exchanged(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) -> np.ndarray:
+def _exchanged_numbers(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) -> np.ndarray:
     """f64[n, Q]: numbers, two of each row exchanged, of which one is in a column of many values."""
-    values, left = values.copy(), np.arange(len(values) if numbers.many.any() else 0)
-    for _ in range(_ATTEMPTS):
-        places = np.flatnonzero(numbers.many), np.arange(len(numbers.columns))
-        drawn = [rng.choice(of_numbers, len(left)) for of_numbers in places]
-        first, second = (numbers.columns[place] for place in drawn)
-        one, other = values[left, first], values[left, second]
-        differ = np.isfinite(one) & np.isfinite(other) & (one != other) & numbers.apart[drawn[0], drawn[1]]
-        values[left[differ], first[differ]], values[left[differ], second[differ]] = other[differ], one[differ]
-        left = left[~differ]
-    return values
+    return _exchanged(values, np.isfinite(values), numbers.columns, np.flatnonzero(numbers.many), numbers.apart, rng)
 
 
 def _exchanged_texts(values: np.ndarray, texts: Texts, rng: np.random.Generator) -> np.ndarray:
     """i32[n, Q]: texts, two of each row exchanged."""
-    values, left = values.copy(), np.arange(len(values) if texts.apart.any() else 0)
+    first = np.arange(len(texts.columns) if texts.apart.any() else 0)
+    return _exchanged(values, values != 0, texts.columns, first, texts.apart, rng)
+
+
+def _exchanged(
+    values: np.ndarray,
+    there: np.ndarray,
+    columns: np.ndarray,
+    first: np.ndarray,
+    apart: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """[n, Q]: `values`, two different ones of each row exchanged where such a pair is found.
+
+    Args:
+      there: bool[n, Q], which are values. columns: i32[C], those that take part. apart: bool[C, C], pairs that may.
+      first: i[K], places among the columns, of which one of the two is.
+    """
+    values, left, every = values.copy(), np.arange(len(values) if len(first) else 0), np.arange(len(columns))
     for _ in range(_ATTEMPTS):
-        places = rng.integers(0, max(1, len(texts.columns)), (2, len(left)))
-        first, second = texts.columns[places] if len(left) else places
-        one, other = values[left, first], values[left, second]
-        differ = (one != 0) & (other != 0) & (one != other)
-        differ[differ] = texts.apart[places[0, differ], places[1, differ]]
-        values[left[differ], first[differ]], values[left[differ], second[differ]] = other[differ], one[differ]
+        places = rng.choice(first, len(left)), rng.choice(every, len(left))
+        one, other = ((left, columns[place]) for place in places)
+        differ = there[one] & there[other] & (values[one] != values[other]) & apart[places]
+        rows, pair = left[differ], (one[1][differ], other[1][differ])
+        values[rows, pair[0]], values[rows, pair[1]] = values[rows, pair[1]], values[rows, pair[0]]
         left = left[~differ]
     return values
 
@@ -99,18 +107,22 @@ def _in_one_way(dataset: Dataset, numbers: Numbers, m: int, way: int) -> Made:
     """Rows in which scored mistake number m is made in one way."""
     first, second = divmod(way, WAYS)
     if m == SCORED.index("texts exchanged"):
-        texts = dataset.texts.copy()
-        both = (texts[:, [first]] != 0) & (texts[:, [second]] != 0)
-        texts[:, [first, second]] = np.where(both, texts[:, [second, first]], texts[:, [first, second]])
-        return _with_texts(dataset, texts)
-    values = dataset.numbers.copy()
+        return _with_texts(dataset, _with_pair_exchanged(dataset.texts, dataset.texts != 0, [first, second]))
     if m == SCORED.index("exchanged"):
-        both = np.isfinite(values[:, [first]]) & np.isfinite(values[:, [second]])
-        values[:, [first, second]] = np.where(both, values[:, [second, first]], values[:, [first, second]])
-    else:
-        with np.errstate(over="ignore"):
-            values[:, first] *= FACTORS[second]
+        there = np.isfinite(dataset.numbers)
+        return _with_numbers(dataset, numbers, _with_pair_exchanged(dataset.numbers, there, [first, second]))
+    values = dataset.numbers.copy()
+    with np.errstate(over="ignore"):
+        values[:, first] *= FACTORS[second]
     return _with_numbers(dataset, numbers, values)
+
+
+def _with_pair_exchanged(values: np.ndarray, there: np.ndarray, pair: list[int]) -> np.ndarray:
+    """[n, Q]: `values`, those of two columns exchanged in every row that has both, by `there` bool[n, Q]."""
+    values = values.copy()
+    both = there[:, pair].all(axis=1, keepdims=True)
+    values[:, pair] = np.where(both, values[:, pair[::-1]], values[:, pair])
+    return values
 
 
 def _with_numbers(dataset: Dataset, numbers: Numbers, values: np.ndarray) -> Made:

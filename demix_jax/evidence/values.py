@@ -77,9 +77,7 @@ class Numbers(NamedTuple):
           log_p: f32[n, C, B], of each code of each column.
         """
         result = np.empty(values.shape, np.float32)
-        place = _coarse(values)
-        at = np.minimum(np.searchsorted(self.known, place), len(self.known) - 1)
-        at = np.where(self.known[at] == place, at, len(self.known))
+        at = _places(self.known, _coarse(values))
         rows = np.arange(len(values))[:, None]
         for c, (codes_of, share, common) in enumerate(zip(self.coders, self.share, self.common, strict=True)):
             code = codes_of(values[:, c].ravel()).reshape(rows.shape[0], -1)
@@ -114,8 +112,13 @@ class Texts(NamedTuple):
 
     def log_density(self, texts: np.ndarray) -> np.ndarray:
         """f64[n, C, C]: log share in each column of each of the texts i32[n, C] of a row."""
-        at = np.minimum(np.searchsorted(self.known, texts), len(self.known) - 1)
-        return self.common[:, np.where(self.known[at] == texts, at, len(self.known))].swapaxes(0, 1)
+        return self.common[:, _places(self.known, texts)].swapaxes(0, 1)
+
+
+def _places(known: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """i64 like `values`: place of each in `known` [V], ascending, V ≥ 1; V for any other."""
+    at = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return np.where(known[at] == values, at, len(known))
 
 
 def _apart(common: np.ndarray) -> np.ndarray:
