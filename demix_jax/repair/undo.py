@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -40,11 +40,9 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tupl
 
     Numbers in another unit are left to `in_old_unit`: honest amounts may be ten times what their row lets expect.
     """
-    from demix_jax.data.kinds import as_numbers, nature
-
     of_frame: Any = frame
     key_of = {str(name): name for name in frame.columns}
-    values = {name: as_numbers(of_frame[key]) for name, key in key_of.items() if nature(of_frame[key]) == "number"}
+    values = _numbers_of(frame, key_of.values())
     new: dict[str, dict[int, Any]] = {}
     undone = np.zeros(len(frame), bool)
     for row, (mistake, columns) in mistakes.items():
@@ -73,6 +71,14 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tupl
     return result, undone
 
 
+def _numbers_of(frame: pd.DataFrame, keys: Iterable[Any]) -> dict[str, np.ndarray]:
+    """f64[N] by name: the values of those of the columns `keys` that hold numbers."""
+    from demix_jax.data.kinds import as_numbers, nature
+
+    of_frame: Any = frame
+    return {str(key): as_numbers(of_frame[key]) for key in keys if nature(of_frame[key]) == "number"}
+
+
 def _fits(column: Any, value: Any) -> bool:
     """Whether `column` can hold a value that came from another column, and it is one."""
     import pandas as pd
@@ -98,21 +104,15 @@ def in_old_unit(frame: pd.DataFrame, cells: WrongCells, mistakes: Mapping[int, M
 
 def known_cells(mistakes: Mapping[int, Mistaken], frame: pd.DataFrame, names: tuple[Any, ...]) -> np.ndarray:
     """bool[N, Q]: the cells of N rows that seem filled in or have stray decimals, of the columns `names`."""
-    from demix_jax.data.kinds import as_numbers, nature
-
-    of_frame: Any = frame
     place = {str(name): q for q, name in enumerate(names)}
     known = np.zeros((len(frame), len(names)), bool)
-    stray: dict[str, np.ndarray] = {}
+    told = {name for mistake, columns in mistakes.values() if mistake == "stray decimals" for name in columns}
+    numbers = _numbers_of(frame, [name for name in names if str(name) in told])
+    stray = {name: stray_decimals(values, usual_decimals(values)) for name, values in numbers.items()}
     for row, (mistake, columns) in mistakes.items():
-        found = [name for name in columns if name in place]
-        if mistake == "filled":
-            known[row, [place[name] for name in found]] = True
-        elif mistake == "stray decimals":
-            for name in found:
-                column = of_frame[names[place[name]]]
-                if name not in stray:
-                    values = as_numbers(column) if nature(column) == "number" else np.full(len(frame), np.nan)
-                    stray[name] = stray_decimals(values, usual_decimals(values))
+        for name in columns:
+            if mistake == "filled" and name in place:
+                known[row, place[name]] = True
+            elif mistake == "stray decimals" and name in stray:
                 known[row, place[name]] = stray[name][row]
     return known
