@@ -55,7 +55,7 @@ def torch_func(problem: Problem, *, cosine: bool = True, double: bool = False) -
     """
     import torch
 
-    module = torch_twin(problem).to(torch_device())
+    module = torch_twin(problem).to(_torch_device())
     module = module.double() if double else module
     params = {name: value.detach() for name, value in module.named_parameters()}
     loss = _torch_loss(problem)
@@ -67,7 +67,7 @@ def torch_func(problem: Problem, *, cosine: bool = True, double: bool = False) -
     gradient = torch.func.vmap(torch.func.grad(one), in_dims=(None, 0, 0))
 
     def rows(batch: dict) -> Any:
-        x, y = _tensors(batch, double, torch_device())
+        x, y = _tensors(batch, double, _torch_device())
         parts = [part.reshape(len(y), -1) for part in gradient(params, x, y).values()]
         joined = torch.cat(parts, dim=1)
         return joined / joined.norm(dim=1, keepdim=True) if cosine else joined
@@ -233,7 +233,7 @@ def _torch_loss(problem: Problem) -> Any:
     return cross_entropy
 
 
-def torch_device() -> str:
+def _torch_device() -> str:
     """PyTorch's name of the kind of device that JAX computes on."""
     return "cuda" if jax.default_backend() == "gpu" else "cpu"
 

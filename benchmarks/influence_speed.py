@@ -317,7 +317,7 @@ def main() -> None:
         results[name] = measured | {"run": _run_record(arguments.quick)}
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_json(path, results)
-        write_text(path.with_suffix(".md"), markdown(results, f"{name_of_run}.png"))
+        write_text(path.with_suffix(".md"), markdown(results, f"{name_of_run}.png", targets=on_cpu))
     if "scaling" in results:
         plot(results["scaling"]["curves"], path.with_suffix(".png"))
 
