@@ -22,6 +22,12 @@ DIAGNOSIS_FILES = ("diagnosis.csv", "summary.json", "report.html")
 SAMPLES_FILE = "samples.csv"  # beside them, where the rows were made of an interaction log
 
 
+def cache_dir() -> Path:
+    """The folder for what can be had again: downloads, compiled programs."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "demix_jax"
+
+
 @contextlib.contextmanager
 def atomic_paths(*paths: str | os.PathLike) -> Iterator[list[Path]]:
     """Temporary names to write to; they become `paths`, all of them, when the block ends well.

@@ -382,6 +382,10 @@ def test_products_of_lookups_do_not_need_the_whole_table(num_rows, monkeypatch):
     want = left_full @ right_full.T
     scale = np.abs(want).max()
     products = [ghost._fetched_product(left.blocks[0], right.blocks[0])]
+    with monkeypatch.context() as on_accelerator:  # it takes more of them at a time, all of these at once
+        on_accelerator.setattr(jax, "default_backend", lambda: "gpu")
+        assert ghost._fetched_at_a_time(left.blocks[0]) == (1_024, 64)
+        products.append(ghost._fetched_product(left.blocks[0], right.blocks[0]))
     monkeypatch.setattr(ghost, "_is_fetched", lambda *_: False)
     products.append(ghost._ghost_product(left.blocks[0], right.blocks[0]))
     for got in products:

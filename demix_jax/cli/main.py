@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from demix_jax.checks import InputError
+from demix_jax.cli.compiling import prepare_compiling
 from demix_jax.cli.diagnosing import diagnose
 from demix_jax.cli.planning import plan
 from demix_jax.cli.tables import demo, inject, repair
@@ -34,6 +35,8 @@ def root(
         print(f"demix-jax {_version()}")
     elif context.invoked_subcommand is None:
         print(context.get_help())
+    else:
+        prepare_compiling()
 
 
 app.command()(diagnose)

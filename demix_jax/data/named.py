@@ -20,7 +20,7 @@ import pandas as pd
 from demix_jax.checks import InputError
 from demix_jax.data.kinds import column_of, text_numbers
 from demix_jax.data.table import read_table
-from demix_jax.files import write_table
+from demix_jax.files import cache_dir, write_table
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,6 @@ def data_dir() -> Path | None:
     """The folder that DEMIX_DATA_DIR names, if any."""
     folder = os.environ.get("DEMIX_DATA_DIR")
     return Path(folder).expanduser() if folder else None
-
-
-def cache_dir() -> Path:
-    """Where downloads are kept."""
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "demix_jax"
 
 
 def _arranged(frame: pd.DataFrame, source: _Source, origin: str) -> pd.DataFrame:

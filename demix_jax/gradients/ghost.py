@@ -23,7 +23,9 @@ _PASS_COST = 64
 
 # A row fetched from a table costs per entry about as much as this many multiply-adds of a matrix product (as above).
 _FETCH_COST = 32
-_FETCHED_LEFT, _FETCHED_RIGHT = 64, 16  # examples at a time: what they fetch stays in cache
+_FETCHED_ON_CPU = (64, 16)  # examples of either side at a time: what they fetch stays in cache
+_FETCHED_ON_ACCELERATOR = (1_024, 64)  # at most; fewer where they would fetch more numbers than these:
+_MOST_FETCHED = 2**28
 
 # Numbers in an intermediate: products of factors then stay in cache on a CPU, and fill an accelerator; gradients
 # formed on the way are so many that each of the others is read seldom.
@@ -200,11 +202,11 @@ def _fetched_product(left: Rows, right: Rows) -> jax.Array:
     The latter lie in a table of only the rows that those few looked up, so neither time nor memory grow with V.
     """
     num, others = left.ids.shape[0], right.ids.shape[0]
+    of_left, of_right = _fetched_at_a_time(left)
     left_ids, left_rows, right_ids, right_rows = (
         _in_parts(array, length)
         for array, length in (
-            (left.ids, _FETCHED_LEFT), (left.rows, _FETCHED_LEFT),
-            (right.ids, _FETCHED_RIGHT), (right.rows, _FETCHED_RIGHT),
+            (left.ids, of_left), (left.rows, of_left), (right.ids, of_right), (right.rows, of_right),
         )
     )  # fmt: skip
     left_rows, right_rows = _common(left_rows, right_rows)
@@ -227,6 +229,15 @@ def _fetched_product(left: Rows, right: Rows) -> jax.Array:
 
     products = jax.lax.map(few, (right_ids, right_rows))
     return jnp.moveaxis(products, 0, 1).reshape(products.shape[1], -1)[:num, :others]
+
+
+def _fetched_at_a_time(left: Rows) -> tuple[int, int]:
+    """How many examples of either side `_fetched_product` takes at a time."""
+    if jax.default_backend() == "cpu":
+        return _FETCHED_ON_CPU
+    of_left, of_right = _FETCHED_ON_ACCELERATOR
+    of_one = left.positions * left.layout.matrix[2] * of_right
+    return max(16, min(of_left, _MOST_FETCHED // of_one)), of_right
 
 
 def _in_parts(array: jax.Array, length: int) -> jax.Array:

@@ -20,9 +20,10 @@ import pandas as pd
 
 from demix_jax.checks import InputError
 from demix_jax.data.kinds import column_of
-from demix_jax.data.named import cache_dir, data_dir
+from demix_jax.data.named import data_dir
 from demix_jax.data.recommendation.log import RecommendationData, read_recommendation_data
 from demix_jax.data.table import read_table
+from demix_jax.files import cache_dir
 
 _MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/{name}.zip"
 _GENRES_100K = (
