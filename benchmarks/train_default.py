@@ -2,6 +2,9 @@
 
 python -m benchmarks.make_worlds --out worlds
 python -m benchmarks.train_default --worlds worlds --out demix_jax/classifier/weights/default.safetensors
+
+With --calibrate FILE the networks of that file stay as they are and are calibrated anew, each by the worlds of tables
+that it was trained without.
 """
 
 from __future__ import annotations
@@ -9,19 +12,23 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from demix_jax.classifier import TrainingOptions, fit_classifier
+from demix_jax.classifier import TrainingOptions, fit_classifier, load_classifier, recalibrate
 from demix_jax.progress import ProgressDisplay
 from demix_jax.worlds import load_world
 
 
 def main() -> None:
-    """Train on every world of the folder and write one weights file."""
+    """Train on every world of the folder, or calibrate by them, and write one weights file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=700, help="training steps of each network")
+    parser.add_argument("--calibrate", type=Path, help="weights file to calibrate anew in place of training")
     given = parser.parse_args()
     worlds = [load_world(path) for path in sorted(given.worlds.glob("*.npz"))]
+    if given.calibrate is not None:
+        recalibrate(load_classifier(given.calibrate), worlds).save(given.out)
+        return
     options = TrainingOptions(num_steps=given.steps)
     with ProgressDisplay() as progress:
         progress.stage(f"train on {len(worlds)} worlds", options.num_steps * options.num_members)

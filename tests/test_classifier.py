@@ -24,6 +24,7 @@ from demix_jax.classifier import (
     World,
     fit_classifier,
     load_classifier,
+    recalibrate,
     table_facts,
 )
 from demix_jax.classifier import classifier as module
@@ -292,6 +293,20 @@ def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_memb
         assert inside and outside and not inside & outside and inside | outside == {"t0", "t1", "t2"}
 
 
+def test_networks_are_calibrated_anew_on_tables_they_never_saw(monkeypatch):
+    worlds = [fabricated_world(s, table=f"t{s % 5}", num_rows=60) for s in range(10)]
+    options = TrainingOptions(num_members=2, num_steps=3)
+    trained = fit_classifier(worlds, seed=3, config=TINY, options=options)
+    again = recalibrate(trained, worlds)
+    for name in ("plain", "probed", "floor"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(trained, name))
+    others = [fabricated_world(s, table=f"t{s % 5}", num_rows=60) for s in range(20, 30)]
+    anew = recalibrate(trained, [*others, fabricated_world(1, table="unknown", num_rows=60)])
+    assert (anew.plain != trained.plain).any()
+    jax.tree.map(np.testing.assert_array_equal, anew.params, trained.params)
+    np.testing.assert_array_equal(anew.plain, recalibrate(trained, others).plain)
+
+
 def test_two_tables_are_needed():
     with pytest.raises(ValueError, match="1 table; give at least 2"):
         fit_classifier([fabricated_world(0), fabricated_world(1, table="table 0")], seed=0)
@@ -343,6 +358,32 @@ def test_calibration_undoes_rates_that_were_drawn_together():
         z = world.views[0].signals
         rates = found.probability(z[None], [TableLevel.of(z)]).mean(axis=0)
         assert np.abs(rates - world.truth.mean(axis=0)).max() < 0.15
+
+
+def test_calibration_serves_each_table_by_itself_where_tables_differ():
+    rng = np.random.default_rng(0)
+    worlds = []
+    for number in range(60):
+        z = rng.normal(0, 3, (1_000, 3))
+        truth = rng.random((1_000, 3)) < expit(z + rng.normal(0, 3, 3))  # how bad a table is does not show
+        worlds.append(World((View(z, z),), truth, np.zeros(4), f"{number}"))
+    found = calibrate([(Known(), worlds)])
+    # over all tables together a slope of about (1 + 9 · 0.35)^-1/2 = 0.5 is best, in each table it is 1
+    assert (found.plain[:, 1] > 0.65).all()
+
+    def mean_error(calibration):
+        errors = []
+        for world in worlds:
+            z = world.views[0].signals
+            p = calibration.probability(z[None], [TableLevel.of(z)])
+            place = np.minimum((p * 15).astype(int), 14)
+            for t in range(3):
+                gap = np.bincount(place[:, t], p[:, t] - world.truth[:, t], minlength=15)
+                errors.append(np.abs(gap).sum() / len(z))
+        return np.mean(errors)
+
+    flat = found._replace(plain=found.plain * np.array([0.5]) / found.plain[:, 1:2])
+    assert mean_error(found) < mean_error(flat) - 0.005
 
 
 def test_a_small_share_of_clean_worlds_reaches_the_floor():

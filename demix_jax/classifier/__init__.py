@@ -4,7 +4,7 @@ from demix_jax.classifier.classifier import ErrorClassifier, Verdict, load_class
 from demix_jax.classifier.examples import Interventions, View, World
 from demix_jax.classifier.inputs import Probes, table_facts
 from demix_jax.classifier.model import NetworkConfig
-from demix_jax.classifier.train import TrainingOptions, fit_classifier
+from demix_jax.classifier.train import TrainingOptions, fit_classifier, recalibrate
 
 __all__ = [
     "ErrorClassifier",
@@ -17,5 +17,6 @@ __all__ = [
     "World",
     "fit_classifier",
     "load_classifier",
+    "recalibrate",
     "table_facts",
 ]

@@ -93,6 +93,26 @@ def fit_classifier(
     return ErrorClassifier(config, params, mean, scale, *calibrate(unseen), card)
 
 
+def recalibrate(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassifier:
+    """The same networks with a new calibration, by worlds of tables that they were trained on.
+
+    Args:
+      classifier: from `fit_classifier`; its card tells which tables each network was trained without.
+      worlds: each is left to the network that has not seen its table; those of other tables are not used.
+    Returns:
+      ErrorClassifier; its card says by how many worlds it was calibrated.
+    """
+    card = classifier.card
+    folds = _table_folds(np.random.default_rng(card["seed"]), card["tables"], classifier.num_networks)
+    unseen = []
+    for member, fold in enumerate(folds):
+        params = jax.tree.map(lambda leaf, member=member: leaf[member], classifier.params)
+        alone = ErrorClassifier.single(classifier.config, params, classifier.signal_mean, classifier.signal_scale)
+        unseen.append((alone, [world for world in worlds if world.table in fold]))
+    card = card | {"calibrated_on": sum(len(of_network) for _, of_network in unseen)}
+    return dataclasses.replace(classifier, **calibrate(unseen)._asdict(), card=card)
+
+
 def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> list[set[str]]:
     """Tables held out by each of `count` networks; a single network goes without half of them."""
     order = rng.permutation(len(tables))
