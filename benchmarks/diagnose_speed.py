@@ -1,0 +1,78 @@
+"""How long `diagnose` takes on Adult, step by step: the first time in a process, and once all is compiled.
+
+    python -m benchmarks.diagnose_speed
+
+Writes results/diagnose_speed.md and .json, on a GPU results/diagnose_speed-gpu.*. With JAX_COMPILATION_CACHE_DIR set
+the first run may find programs that an earlier one kept; the report says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from benchmarks.records import markdown_table, provenance
+from demix_jax import diagnose
+from demix_jax.data import load_named
+from demix_jax.files import write_json, write_text
+
+_RESULTS = Path(__file__).parent / "results"
+_TABLE = "adult"
+
+
+def measure(num_rows: int, seeds: tuple[int, ...] = (0, 1)) -> dict:
+    """Seconds of a diagnosis per seed, one after the other in this process, in all and by step."""
+    table, label = load_named(_TABLE)
+    table = table.iloc[np.random.default_rng(0).permutation(len(table))[:num_rows]].reset_index(drop=True)
+    runs = []
+    for seed in seeds:
+        start = time.perf_counter()
+        found = diagnose(table, label=label, seed=seed)
+        runs.append({"seconds": time.perf_counter() - start, "steps": found.summary["seconds"]})
+        print(f"seed {seed}: {runs[-1]['seconds']:.1f} s", flush=True)
+    return {"table": _TABLE, "rows": len(table), "columns": table.shape[1] - 1, "runs": runs}
+
+
+def markdown(result: dict) -> str:
+    """The report."""
+    first, second = result["runs"]
+    rows = [[name, f"{first['steps'][name]:.1f}", f"{second['steps'][name]:.1f}"] for name in first["steps"]]
+    rows.append(["**all**", f"**{first['seconds']:.1f}**", f"**{second['seconds']:.1f}**"])
+    record, kept = result["run"], result["programs"]
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    return "\n\n".join(
+        [
+            "# How long a diagnosis takes",
+            f"`diagnose` of {result['rows']:,} rows × {result['columns']} columns of {result['table']}, everything "
+            f"included, seconds. The first run of the process compiles{kept}; the second, with another seed, does not.",
+            markdown_table(["step", "first", "second"], rows),
+            f"*{record['date']}, commit {record['commit']}; {record['machine']}; {versions}. `{record['command']}`*\n",
+        ]
+    )
+
+
+def main() -> None:
+    """Measure and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=34_000)
+    parser.add_argument("--results", type=Path, default=_RESULTS)
+    options = parser.parse_args()
+    kept = " what no earlier run had kept" if os.environ.get("JAX_COMPILATION_CACHE_DIR") else ""
+    flags = os.environ.get("XLA_FLAGS", "")
+    result = measure(options.rows) | {
+        "programs": kept + (f" with `XLA_FLAGS={flags}`" if flags else ""),
+        "run": provenance("diagnose_speed"),
+    }
+    on_cpu = jax.default_backend() == "cpu"
+    stem = options.results / ("diagnose_speed" + ("" if on_cpu else f"-{jax.default_backend()}"))
+    write_json(f"{stem}.json", result)
+    write_text(f"{stem}.md", markdown(result))
+
+
+if __name__ == "__main__":
+    main()
