@@ -17,12 +17,19 @@ print(jax.config.jax_compilation_cache_dir)
 print(float(jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8))).sum()))
 """
 
+NO_HOME = """
+import pathlib
+def home():
+    raise RuntimeError("Could not determine home directory.")
+pathlib.Path.home = home
+"""
 
-def run(tmp_path, **environment):
-    """Flags, folder of programs and the number that a process prints in which the commands' settings are made."""
+
+def run(tmp_path, before="", **environment):
+    """Flags, folder of programs and the number that a process prints which runs `before` and makes the settings."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "XLA_"))}
     env = kept | {"XDG_CACHE_HOME": str(tmp_path / "cache")} | environment
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, env=env, check=True)
+    done = subprocess.run([sys.executable, "-c", before + CODE], capture_output=True, text=True, env=env, check=True)
     assert done.stderr == ""
     return done.stdout.split("\n")[:3]
 
@@ -51,3 +58,7 @@ def test_what_the_environment_sets_stays(tmp_path):
 def test_without_a_place_for_them_no_programs_are_kept(tmp_path):
     (tmp_path / "cache").write_text("a file where the folder would be")
     assert run(tmp_path)[1] == "None"
+
+
+def test_without_a_home_no_programs_are_kept(tmp_path):
+    assert run(tmp_path, NO_HOME, XDG_CACHE_HOME="")[1] == "None"

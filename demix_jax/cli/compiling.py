@@ -16,9 +16,9 @@ _KEPT = {"jax_compilation_cache_max_size": 2**29, "jax_persistent_cache_min_comp
 def prepare_compiling() -> None:
     """Settings for this process, to be made before JAX computes anything; what the environment sets stays as it is.
 
-    Most of the time of a first run goes into compiling. On a GPU nine tenths of that would be a search for the fastest
-    matrix products, which gains less than it takes unless matrices are huge (H100: a diagnosis of 34,000 rows takes 110
-    s with it and 40 s without, 14 and 15 s once all is compiled).
+    Much of the time of a first run goes into compiling. On a GPU three quarters of that would be a search for the
+    fastest matrix products, which gains less than it takes unless matrices are huge (H100: a diagnosis of 34,000 rows
+    takes 110 s with it and 40 s without, 14 and 15 s once all is compiled).
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _TRITON_FLAG not in flags:
@@ -27,11 +27,11 @@ def prepare_compiling() -> None:
 
     if jax.config.jax_compilation_cache_dir is not None:
         return
-    folder = cache_dir() / "programs" / _processor()
     try:
+        folder = cache_dir() / "programs" / _processor()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # nowhere to keep them; nothing else needs them
+    except (OSError, RuntimeError):  # the latter where there is no home folder
+        return
     if not os.access(folder, os.W_OK):
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
