@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_LENIENCE = 0.9  # of the best threshold, where the probabilities of a whole table may be too low together
+_LENIENCE = 0.8  # of the best threshold, where the probabilities of a whole table may be too low together
 
 
 def f1_threshold(probability: np.ndarray) -> float:
