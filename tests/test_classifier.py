@@ -366,23 +366,24 @@ def test_calibration_serves_each_table_by_itself_where_tables_differ():
     for number in range(60):
         z = rng.normal(0, 3, (1_000, 3))
         truth = rng.random((1_000, 3)) < expit(z + rng.normal(0, 3, 3))  # how bad a table is does not show
-        worlds.append(World((View(z, z),), truth, np.zeros(4), f"{number}"))
+        kinds = np.arange(40)[:, None] % 2 == np.arange(3)
+        worlds.append(World((View(z, z, Probes(z[:40], z[:40], kinds)),), truth, np.zeros(4), f"{number}"))
     found = calibrate([(Known(), worlds)])
     # over all tables together a slope of about (1 + 9 · 0.35)^-1/2 = 0.5 is best, in each table it is 1
-    assert (found.plain[:, 1] > 0.65).all()
+    assert (found.probed[:, 1] > 0.65).all() and (found.plain[:, 1] < 0.6).all()
 
     def mean_error(calibration):
         errors = []
         for world in worlds:
-            z = world.views[0].signals
-            p = calibration.probability(z[None], [TableLevel.of(z)])
+            logits, levels = Known().read(*world.views[0])
+            p = calibration.probability(logits, levels)
             place = np.minimum((p * 15).astype(int), 14)
             for t in range(3):
                 gap = np.bincount(place[:, t], p[:, t] - world.truth[:, t], minlength=15)
-                errors.append(np.abs(gap).sum() / len(z))
+                errors.append(np.abs(gap).sum() / len(p))
         return np.mean(errors)
 
-    flat = found._replace(plain=found.plain * np.array([0.5]) / found.plain[:, 1:2])
+    flat = found._replace(probed=found.probed * np.array([0.5]) / found.probed[:, 1:2])
     assert mean_error(found) < mean_error(flat) - 0.005
 
 

@@ -93,9 +93,11 @@ def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Ca
     What a network says of the error rates of a table that it has not seen is too sure for some types and not sure
     enough for others; the mean logit of the table undoes that, and probes tell what errors look like there. What is
     best for the rows of all tables together is still too flat for most tables by themselves, as tables differ in how
-    common and how clear their errors are. So log-odds are scaled and shifted until the expected calibration error of a
-    world with errors is lowest. A type's floor is the probability that a small share (`_CLEAN_SHARES`) of the rows of
-    worlds without this type reach: so much of a clean table may be flagged, on average.
+    common and how clear their errors are. So with probes log-odds are scaled and shifted until the expected calibration
+    error of a world with errors is lowest. (Without them too little is known of a table: of MovieLens, labels were
+    doubted too much, and a network repaired by that was worse.) A type's floor is the probability that a small share
+    (`_CLEAN_SHARES`) of the rows of worlds without this type reach: so much of a clean table may be flagged, on
+    average.
 
     Args:
       held_out: networks, each alone in its classifier, with worlds that it has not seen.
@@ -137,7 +139,7 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
             )
             coefficients[t, used], coefficients[t, 0] = fit.coef_[0], fit.intercept_[0]
             coefficients[t, 1] = max(coefficients[t, 1], 0.05)
-            if len(pairs) >= _FEWEST_WORLDS:
+            if probed and len(pairs) >= _FEWEST_WORLDS:
                 log_odds = of_rows[with_errors, t] @ coefficients[t]
                 scale, shift = _least_error(log_odds, truth[with_errors, t], number[with_errors])
                 coefficients[t] *= scale

@@ -23,9 +23,7 @@ def prepare_compiling() -> None:
     flags = os.environ.get("XLA_FLAGS", "")
     if _TRITON_FLAG not in flags:
         os.environ["XLA_FLAGS"] = f"{flags} --{_TRITON_FLAG}=false".strip()
-    import jax
-
-    if jax.config.jax_compilation_cache_dir is not None:
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     try:
         folder = cache_dir() / "programs" / _processor()
@@ -34,6 +32,8 @@ def prepare_compiling() -> None:
         return
     if not os.access(folder, os.W_OK):
         return
+    import jax
+
     jax.config.update("jax_compilation_cache_dir", str(folder))
     for name, value in _KEPT.items():
         if name.upper() not in os.environ:
