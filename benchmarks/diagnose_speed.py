@@ -13,10 +13,9 @@ import os
 import time
 from pathlib import Path
 
-import jax
 import numpy as np
 
-from benchmarks.records import markdown_table, provenance
+from benchmarks.records import markdown_table, name_on_device, provenance, run_line
 from demix_jax import diagnose
 from demix_jax.data import load_named
 from demix_jax.files import write_json, write_text
@@ -43,15 +42,14 @@ def markdown(result: dict) -> str:
     first, second = result["runs"]
     rows = [[name, f"{first['steps'][name]:.1f}", f"{second['steps'][name]:.1f}"] for name in first["steps"]]
     rows.append(["**all**", f"**{first['seconds']:.1f}**", f"**{second['seconds']:.1f}**"])
-    record, kept = result["run"], result["programs"]
-    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     return "\n\n".join(
         [
             "# How long a diagnosis takes",
             f"`diagnose` of {result['rows']:,} rows × {result['columns']} columns of {result['table']}, everything "
-            f"included, seconds. The first run of the process compiles{kept}; the second, with another seed, does not.",
+            f"included, seconds. The first run of the process compiles{result['programs']}; the second, with another "
+            "seed, does not.",
             markdown_table(["step", "first", "second"], rows),
-            f"*{record['date']}, commit {record['commit']}; {record['machine']}; {versions}. `{record['command']}`*\n",
+            f"{run_line(result['run'])}\n",
         ]
     )
 
@@ -68,8 +66,7 @@ def main() -> None:
         "programs": kept + (f" with `XLA_FLAGS={flags}`" if flags else ""),
         "run": provenance("diagnose_speed"),
     }
-    on_cpu = jax.default_backend() == "cpu"
-    stem = options.results / ("diagnose_speed" + ("" if on_cpu else f"-{jax.default_backend()}"))
+    stem = options.results / name_on_device("diagnose_speed")
     write_json(f"{stem}.json", result)
     write_text(f"{stem}.md", markdown(result))
 

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also 
 
 from benchmarks import influence_peers as peers
 from benchmarks.influence_problems import Problem, torch_twin
-from benchmarks.records import markdown_table, provenance
+from benchmarks.records import markdown_table, provenance, run_line
 from demix_jax import influence_matrix
 from demix_jax.curvature import CG, EKFAC, KFAC, EmpiricalFisher, GaussNewton, Hessian, Identity
 from demix_jax.data import TableEncoder, load_named
@@ -190,9 +190,7 @@ def markdown(results: dict, picture: str) -> str:
     head = ["method", *results["tables"]]
     rows = [[name, *(_cell(table["scores"].get(name)) for table in results["tables"].values())] for name in names]
     parts += [markdown_table(head, rows), _order(results["tables"]), _notes(results["tables"])]
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    small = " **Quick run with tiny sizes: not a measurement.**" if run["quick"] else ""
-    parts.append(f"*{run['date']}, commit {run['commit']}; {run['machine']}; {versions}. `{run['command']}`*{small}")
+    parts.append(run_line(run))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

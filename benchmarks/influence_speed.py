@@ -30,7 +30,7 @@ from benchmarks.influence_oracles import by_cg, by_inverse
 from benchmarks.influence_problems import Problem, din_problem, mlp_problem, near_kink, transformer_problem
 from benchmarks.influence_speed_report import markdown, plot
 from benchmarks.measure import Run, ghost_flops, interleaved, num_parameters, on_host, sgemm_rate, sgemm_size
-from benchmarks.records import provenance
+from benchmarks.records import name_on_device, provenance
 from demix_jax import influence_matrix
 from demix_jax.curvature import EKFAC, GaussNewton, Identity
 from demix_jax.files import write_json, write_text
@@ -308,7 +308,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     arguments = parser.parse_args()
     on_cpu = jax.default_backend() == "cpu"
-    name_of_run = "influence_speed" + ("" if on_cpu else f"-{jax.default_backend()}") + "-quick" * arguments.quick
+    name_of_run = name_on_device("influence_speed") + "-quick" * arguments.quick
     sizes = QUICK if arguments.quick else Sizes() if on_cpu else ACCELERATOR
     path = arguments.out / f"{name_of_run}.json"
     results = json.loads(path.read_text()) if path.is_file() else {}

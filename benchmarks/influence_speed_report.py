@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.records import markdown_table
+from benchmarks.records import markdown_table, run_line
 
 OURS = "demix_jax"
 _COLOURS = {
@@ -42,7 +42,7 @@ def markdown(results: dict, picture: str, *, targets: bool) -> str:
             parts += write(results[name])
             if name == "scaling":
                 parts.append(f"![Seconds against N, M, P and depth]({picture})")
-            parts.append(_run_line(results[name]["run"]))
+            parts.append(run_line(results[name]["run"]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -229,12 +229,6 @@ def _title(problem: dict) -> str:
         f"{problem['problem']}, N = {problem['num_train']:,}, M = {problem['num_valid']:,}, "
         f"P = {problem['num_parameters']:,}"
     )
-
-
-def _run_line(run: dict) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    small = " **Quick run with tiny sizes: not a measurement.**" if run["quick"] else ""
-    return f"*{run['date']}, commit {run['commit']}; {run['machine']}; {versions}. `{run['command']}`*{small}"
 
 
 def _seconds(value: float) -> str:

@@ -51,6 +51,22 @@ def provenance(script: str = "debugging") -> dict:
     }
 
 
+def run_line(record: dict) -> str:
+    """The last line of a report: what `provenance` says of the run, and whether it was one of tiny sizes (`quick`)."""
+    versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
+    small = " **Quick run with tiny sizes: not a measurement.**" if record.get("quick") else ""
+    made = f"{record['date']}, commit {record['commit']}; {record['machine']}; {versions}"
+    return f"*{made}. `{record['command']}`*{small}"
+
+
+def name_on_device(name: str) -> str:
+    """What results are called that depend on what JAX computes on: `name` on CPUs, else with -gpu, -tpu after it."""
+    import jax
+
+    backend = jax.default_backend()
+    return name if backend == "cpu" else f"{name}-{backend}"
+
+
 def markdown_table(head: list[str], rows: list[list[str]]) -> str:
     """A table of texts in Markdown."""
     lines = [head, ["---"] * len(head), *rows]

@@ -125,11 +125,12 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
         probes = probes if probed else None
         logits, levels = member.of_table(signals, world.facts, probes).read(vectors, signals, probes)
         inputs.append(levels[0].inputs(logits[0]))
-    weight = np.concatenate([np.full(len(z), 1 / len(z)) for z in inputs])
+    sizes = np.array([len(z) for z in inputs])
+    number = np.repeat(np.arange(len(pairs)), sizes)
+    weight = 1 / sizes[number]
     weight *= len(weight) / weight.sum()
     of_rows, truth = np.concatenate(inputs), np.concatenate([world.truth for _, world in pairs])
-    number = np.repeat(np.arange(len(pairs)), [len(z) for z in inputs])
-    with_errors = np.isin(number, [i for i, (_, world) in enumerate(pairs) if world.truth.any()])
+    with_errors = np.array([world.truth.any() for _, world in pairs])[number]
     for t in range(len(ERROR_TYPES)):
         if truth[:, t].any() and not truth[:, t].all():
             of_table = [2, 3, 4, 5] if probed and t in PROBED else [2]
@@ -144,9 +145,9 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
                 scale, shift = _least_error(log_odds, truth[with_errors, t], number[with_errors])
                 coefficients[t] *= scale
                 coefficients[t, 0] += shift
-        clean = [not world.truth[:, t].any() for _, world in pairs]
-        if sum(clean) >= _FEWEST_CLEAN:
-            without = np.repeat(clean, [len(z) for z in inputs])
+        clean = np.array([not world.truth[:, t].any() for _, world in pairs])
+        if clean.sum() >= _FEWEST_CLEAN:
+            without = clean[number]
             log_odds = of_rows[without, t] @ coefficients[t]
             high = np.quantile(log_odds, 1 - _CLEAN_SHARES[t], weights=weight[without], method="inverted_cdf")
             floor[t] = _probability(high)

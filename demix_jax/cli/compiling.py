@@ -42,10 +42,9 @@ def prepare_compiling() -> None:
 
 def _processor() -> str:
     """A name for processors that can run each other's programs; machines of other kinds may share a home folder."""
-    features = platform.processor()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-        features = next((line for line in lines if line.startswith(("flags", "Features"))), features)
-    except OSError:
-        pass
+        features = next(line for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        features = platform.processor()  # where a process may have to be started for it
     return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"
