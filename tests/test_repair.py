@@ -137,24 +137,35 @@ def test_flags_that_mislead_leave_the_table_as_it_was():
     assert any(sentence.startswith("Left the weight") for sentence in result.changes.sentences)
 
 
-def test_minority_gains_weight_where_a_shortcut_hides_the_truth():
-    """The shortcut column agrees with the label in all rows but the minority; a alone decides there."""
+@pytest.fixture
+def shortcut():
+    """(table, minority): the column shortcut agrees with the label in all rows but the minority; a decides there."""
     rng = np.random.default_rng(5)
     y = rng.random(1_500) < 0.5
     minority = rng.random(1_500) < 0.1
-    table = pd.DataFrame(
-        {
-            "a": (2 * y - 1) + 1.2 * rng.normal(size=1_500),
-            "shortcut": np.where(y != minority, "left", "right"),
-            "y": y.astype(int),
-        }
-    )
+    a = (2 * y - 1) + 1.2 * rng.normal(size=1_500)
+    return pd.DataFrame({"a": a, "shortcut": np.where(y != minority, "left", "right"), "y": y.astype(int)}), minority
+
+
+def test_minority_gains_weight_where_a_shortcut_hides_the_truth(shortcut):
+    table, minority = shortcut
     result = repair(table, flags_of(1_500, spurious_correlation=np.flatnonzero(minority)), label="y")
     weight = result.table["sample_weight"].to_numpy()
     assert weight[minority].min() > weight[~minority].max()
     assert weight.mean() == pytest.approx(1.0)
     assert result.changes.counts["reweighted"] == minority.sum()
     pd.testing.assert_frame_equal(result.table.drop(columns="sample_weight"), table)
+
+
+def test_minority_gains_weight_by_its_probability(shortcut):
+    table, minority = shortcut
+    flags = flags_of(1_500, spurious_correlation=np.flatnonzero(minority))
+    flags["p_spurious_correlation"] = np.where(np.arange(1_500) < 750, 0.9, 0.3)
+    changes = repair(table, flags, label="y").changes.cells
+    gain = (changes["after"] / changes["before"] - 1).to_numpy(float)
+    first = changes["row"].to_numpy(int) < 750
+    assert gain[first].min() == pytest.approx(gain[first].max()) and gain[first].min() > 0
+    np.testing.assert_allclose(gain[~first], gain[first].min() / 3)
 
 
 def test_drop_keeps_the_index_of_what_stays(dirty):
@@ -248,8 +259,8 @@ def test_true_flags_flip_even_labels_that_the_features_cannot_tell():
     table = world(2_000, seed=2)
     table["y"] = np.where(np.random.default_rng(2).random(2_000) < 0.3, "yes", table["y"])
     flipped = table.assign(y=table["y"].where(table.index >= 400, table["y"].map({"yes": "no", "no": "yes"})))
-    flags = flags_of(2_000, label_error=range(400)).to_numpy(bool)
-    problem = make_problem(flipped, "y", flags, np.zeros(2_000), {}, task="auto", seed=0)
+    flags = read_flags(flipped, flags_of(2_000, label_error=range(400)))
+    problem = make_problem(flipped, "y", flags, task="auto", seed=0)
     new = relabel(problem)
     assert (np.array(problem.encoder.decode_label(new.y)) == table["y"])[:400].mean() > 0.98
     np.testing.assert_array_equal(new.y[400:], problem.data.y[400:])
@@ -258,8 +269,8 @@ def test_true_flags_flip_even_labels_that_the_features_cannot_tell():
 def test_classes_with_few_clean_rows_keep_their_label():
     table = world(300, seed=4)
     table.loc[:5, "y"] = "rare"
-    flags = flags_of(300, label_error=range(10)).to_numpy(bool)
-    new = relabel(make_problem(table, "y", flags, np.zeros(300), {}, task="auto", seed=0))
+    flags = read_flags(table, flags_of(300, label_error=range(10)))
+    new = relabel(make_problem(table, "y", flags, task="auto", seed=0))
     np.testing.assert_array_equal(new.weight[:6], 1.0)
     assert "rare" in new.note
 
@@ -280,8 +291,8 @@ def test_regression_labels_are_repaired_as_whole_numbers():
     table = world(600, seed=6)
     clean = np.round(1_000 + 100 * table["a"] + np.random.default_rng(6).normal(size=600)).astype(int)
     table = table.assign(y=clean.where(clean.index >= 100, clean + 900))
-    flags = flags_of(600, label_error=range(100)).to_numpy(bool)
-    problem = make_problem(table, "y", flags, np.zeros(600), {}, task="auto", seed=0)
+    flags = read_flags(table, flags_of(600, label_error=range(100)))
+    problem = make_problem(table, "y", flags, task="auto", seed=0)
     new = label_column(problem, relabel(problem).y)
     assert new.dtype == table["y"].dtype
     assert np.abs(new - clean)[:100].median() < 30
@@ -519,8 +530,7 @@ def test_the_repair_says_which_mistakes_were_undone():
 
 def test_taking_rows_of_a_problem_keeps_their_mistakes():
     table = world(300, seed=2)
-    flags = told(300, {4: ("filled", "kind"), 9: ("times 10", "size")})
-    rows = flags[list(ERROR_TYPES)].to_numpy(bool)
-    problem = make_problem(table, "y", rows, np.zeros(300), told_mistakes(flags, rows[:, 1]), task="auto", seed=0)
+    flags = read_flags(table, told(300, {4: ("filled", "kind"), 9: ("times 10", "size")}))
+    problem = make_problem(table, "y", flags, task="auto", seed=0)
     taken = problem.take(np.array([9, 2, 4]))
     assert {row: mistake.mistake for row, mistake in taken.mistakes.items()} == {0: "times 10", 2: "filled"}

@@ -83,7 +83,7 @@ def train_task_model(
     """Train one model per fold with AdamW, all folds in one vectorised loop.
 
     Args:
-      key: one typed key; split over folds.
+      key: one typed key, split over folds; or F of them, equal ones for folds to start and go through rows alike.
       x, y: features, a pytree with leading axis N (a table: f32[N, D]), and labels [N], shared by all folds.
       train_index, valid_index: i32[F, n] and i32[F, m], samples that each fold trains on and stops by.
       weights: f32[N] sample weights, or None for equal ones; they weigh training and validation losses.
@@ -98,7 +98,7 @@ def train_task_model(
         weights = jnp.ones(len(y), dtype=jnp.float32)
     batch_size = max(1, min(batch_size, num_train // 8))
     options = _Options(stop_by, max_epochs, patience, batch_size, learning_rate, weight_decay)
-    keys = jax.random.split(key, num_folds)
+    keys = key if key.ndim else jax.random.split(key, num_folds)
     return _train_folds(model, options, keys, x, y, weights, train_index, valid_index)
 
 

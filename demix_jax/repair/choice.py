@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from demix_jax.repair.safety import WEIGHTS, Judges, Trial, clearly_better, find_judges
-from demix_jax.repair.steps import Problem, Relabelled, impute_features, relabel
+from demix_jax.repair.steps import Problem, Relabelled, impute_features, minority_weight, relabel
 
 
 class Options(NamedTuple):
@@ -74,8 +74,7 @@ class _Trials:
             weight = weight * ~problem.label_error
         if features == "drop":
             weight = weight * ~problem.feature_error
-        weight = weight * np.where(problem.minority & ~problem.label_error, factor, 1.0)
-        return Trial(problem.data.x, y, weight)
+        return Trial(problem.data.x, y, weight * minority_weight(problem, factor))
 
     def _relabelled(self, features: str, fold: int) -> Relabelled:
         features = features if features in self._problems else "keep"
@@ -117,11 +116,14 @@ def _without_harm(plan: Plan, trials: _Trials) -> Plan:
 
 
 def _with_factor(plan: Plan, trials: _Trials) -> Plan:
-    """The factor that is best on average over two worlds: the minority as rare as here, or half of all rows."""
+    """The factor that is best on average over two worlds: the minority as rare as here, or half of all rows.
+
+    Where a step of the repair did harm, the diagnosis is doubtful, and weight is raised only if that is clearly better.
+    """
     outputs = trials.outputs([(plan.label_errors, plan.feature_errors, factor) for factor in WEIGHTS])
     worth = [trials.judges.worth(output) for output in outputs]
     best = int(np.argmax([each.mean() for each in worth]))
-    if clearly_better(worth[best], worth[0]):
+    if best > 0 and (not plan.sentences or clearly_better(worth[best], worth[0])):
         return plan._replace(factor=WEIGHTS[best])
     note = "Left the weight of minority rows as it was: on held-out rows, more weight made no clear improvement."
     return plan._replace(sentences=[*plan.sentences, note])

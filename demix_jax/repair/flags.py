@@ -23,7 +23,8 @@ _LIKELY = 0.5
 class Flags(NamedTuple):
     """rows: bool[N, 3] to act on, in the order of ERROR_TYPES. task: the one that was diagnosed, "auto" if unknown.
 
-    p_wrong: f64[N], probability that the label is wrong; 0 where none is given.
+    p_wrong, p_minority: f64[N], probability that the label is wrong, 0 where none is given, and that the row is of the
+      minority, 1 where none is given.
     doubtful: how many rows flagged for a label error are not among `rows`, as their label is more likely right than
       wrong. A low probability can be worth a look, but no change: of rows that only perhaps have a wrong label, those
       that break a shortcut are many, and changing these makes the shortcut stronger.
@@ -33,6 +34,7 @@ class Flags(NamedTuple):
 
     rows: np.ndarray
     p_wrong: np.ndarray
+    p_minority: np.ndarray
     task: str
     doubtful: int
     identifiers: tuple[str, ...]
@@ -51,8 +53,8 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
 
     Args:
       frame: the diagnosed table, N rows.
-      diagnosis: a Diagnosis, a table with one 0/1 column per error type and perhaps p_label_error, or the path of such
-        a table or of the directory that holds diagnosis.csv.
+      diagnosis: a Diagnosis, a table with one 0/1 column per error type and perhaps p_label_error and
+        p_spurious_correlation, or the path of such a table or of the directory that holds diagnosis.csv.
     Raises:
       InputError: no such file; columns absent or not 0/1; another number of rows, another index, or the
         fingerprint of another table.
@@ -77,21 +79,22 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
         )
     _check_rows(frame, flags)
     rows = np.stack([_as_bool(flags, name) for name in ERROR_TYPES], axis=1)
-    p_wrong = _label_doubts(flags)
+    p_wrong, p_minority = (_probability(flags, name) for name in ("p_label_error", "p_spurious_correlation"))
     doubtful = rows[:, 0] & (p_wrong < _LIKELY)
     rows[:, 0] &= ~doubtful
     task, identifiers = str(summary.get("task") or "auto"), tuple(summary.get("identifiers") or ())
     mistakes = told_mistakes(flags, rows[:, 1])
-    return Flags(rows, np.nan_to_num(p_wrong), task, int(doubtful.sum()), identifiers, mistakes)
+    p_wrong, p_minority = np.nan_to_num(p_wrong), np.nan_to_num(p_minority, nan=1.0)
+    return Flags(rows, p_wrong, p_minority, task, int(doubtful.sum()), identifiers, mistakes)
 
 
-def _label_doubts(flags: pd.DataFrame) -> np.ndarray:
-    """f64[N] in [0, 1]: probability of a label error; NaN where it is not given."""
+def _probability(flags: pd.DataFrame, name: str) -> np.ndarray:
+    """f64[N] in [0, 1] of column `name`; NaN where it is not given."""
     from demix_jax.data.kinds import as_numbers, column_of
 
-    if "p_label_error" not in flags.columns:
+    if name not in flags.columns:
         return np.full(len(flags), np.nan)
-    return np.clip(as_numbers(column_of(flags, "p_label_error")), 0.0, 1.0)
+    return np.clip(as_numbers(column_of(flags, name)), 0.0, 1.0)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -9,11 +9,11 @@ import numpy as np
 
 from demix_jax.checks import InputError, check_choices
 from demix_jax.repair.choice import Options, Plan, choose_plan
-from demix_jax.repair.flags import read_flags
+from demix_jax.repair.flags import Flags, read_flags
 from demix_jax.repair.relabel import certainty_of
-from demix_jax.repair.steps import Problem, impute_features, label_column, relabel
+from demix_jax.repair.steps import Problem, impute_features, label_column, minority_weight, relabel
 from demix_jax.repair.trees import tree_table
-from demix_jax.repair.undo import Mistaken, undo_mistakes
+from demix_jax.repair.undo import undo_mistakes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +71,8 @@ def repair(
         repair multiplies; it is not a feature.
       diagnosis: Diagnosis, or table (or its path) with the 0/1 columns label_error, feature_error and
         spurious_correlation, one row per row of `train`. Where it has a column p_label_error, labels with a probability
-        below one half of being wrong are left; where that is missing, the flag decides.
+        below one half of being wrong are left; by p_spurious_correlation weights are raised, the likelier the more.
+        Where these are missing, the flag decides.
       label: label column.
       label_errors: "relabel", "drop" or "keep". feature_errors: "impute", "drop" or "keep".
       spurious: "reweight" or "keep".
@@ -91,7 +92,7 @@ def repair(
     features = frame.drop(columns=apart) if apart else frame
     base = np.ones(len(frame)) if given_weight is None else given_weight
     task = flags.task if task == "auto" else task
-    problem = make_problem(features, label, flags.rows, flags.p_wrong, flags.mistakes, task=task, seed=seed)
+    problem = make_problem(features, label, flags, task=task, seed=seed)
     plan = choose_plan(problem, options, base)
     repaired, changes = _carry_out(problem, plan, options, base)
     for place, name in enumerate(name for name in flags.identifiers if name in frame.columns):
@@ -105,17 +106,12 @@ def repair(
 def make_problem(
     frame: pd.DataFrame,
     label: str,
-    flags: np.ndarray,
-    p_wrong: np.ndarray,
-    mistakes: dict[int, Mistaken],
+    flags: Flags,
     *,
     task: str,
     seed: int,
 ) -> Problem:
-    """Check and encode N rows with flags bool[N, 3] in the order of ERROR_TYPES; p_wrong: f64[N], of their labels.
-
-    mistakes: likely ones, by row number.
-    """
+    """Check and encode the N rows that `flags` are about."""
     from demix_jax.data.encoding import TableEncoder
     from demix_jax.data.table import check_table, resolve_label
 
@@ -124,9 +120,9 @@ def make_problem(
     encoder = TableEncoder.fit(frame, label, task=task)
     table = tree_table(frame, {key})
     data = encoder.transform(frame)
-    certainty = certainty_of(1 - p_wrong, data.num_classes if data.task == "classification" else 2)
-    wrong_label, wrong_features, minority = flags.T
-    return Problem(frame, key, encoder, data, table, wrong_label, wrong_features, minority, certainty, mistakes, seed)
+    certainty = certainty_of(1 - flags.p_wrong, data.num_classes if data.task == "classification" else 2)
+    told = (*flags.rows.T, certainty, flags.p_minority, flags.mistakes)
+    return Problem(frame, key, encoder, data, table, *told, seed)
 
 
 def _check_options(options: Options, seed: int) -> None:
@@ -212,12 +208,13 @@ def _carry_out(problem: Problem, plan: Plan, options: Options, base: np.ndarray)
 
     raised = problem.minority & ~problem.label_error & ~dropped
     if plan.factor > 1 and raised.any():
-        log.append(_lines(index[raised], WEIGHT, "reweight", weight[raised], weight[raised] * plan.factor))
-        weight[raised] *= plan.factor
+        higher = weight * minority_weight(problem, plan.factor)
+        log.append(_lines(index[raised], WEIGHT, "reweight", weight[raised], higher[raised]))
+        weight = higher
         counts["reweighted"] = int(raised.sum())
         sentences.append(
-            f"Raised the weight of {raised.sum():,} minority rows {plan.factor:g}-fold: they break a shortcut, "
-            "and models that see more of them lean on it less."
+            f"Raised the weight of {raised.sum():,} minority rows, by their probability up to {plan.factor:g}-fold: "
+            "they break a shortcut, and models that see more of them lean on it less."
         )
     if dropped.any():
         log.append(_lines(index[dropped], "", "drop", np.full(dropped.sum(), ""), np.full(dropped.sum(), "")))

@@ -26,7 +26,8 @@ class Problem(NamedTuple):
 
     frame: without a weight column. key: the label's column. encoder, data: fitted on `frame`, and its rows.
     table: as trees like it. label_error, feature_error, minority: bool[N] flags. certainty: f64[N] in [0, 1], of the
-    given label, see `certainty_of`. mistakes: likely ones, by row number. seed: of everything random.
+    given label, see `certainty_of`. p_minority: f64[N], that a row is of the minority. mistakes: likely ones, by row
+    number. seed: of everything random.
     """
 
     frame: pd.DataFrame
@@ -38,6 +39,7 @@ class Problem(NamedTuple):
     feature_error: np.ndarray
     minority: np.ndarray
     certainty: np.ndarray
+    p_minority: np.ndarray
     mistakes: dict[int, Mistaken]
     seed: int
 
@@ -52,6 +54,7 @@ class Problem(NamedTuple):
             feature_error=self.feature_error[rows],
             minority=self.minority[rows],
             certainty=self.certainty[rows],
+            p_minority=self.p_minority[rows],
             mistakes={at: self.mistakes[row] for at, row in enumerate(rows.tolist()) if row in self.mistakes},
         )
 
@@ -115,6 +118,15 @@ def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
     result = y.copy()
     result[rows], weight[rows] = new.label, new.confidence
     return Relabelled(result, weight, note)
+
+
+def minority_weight(problem: Problem, factor: float) -> np.ndarray:
+    """f64[N]: the weight expected of a row, if the minority's is `factor` and others' 1; 1 of unflagged rows.
+
+    So an honest row that is flagged on a table without a shortcut gains little.
+    """
+    raised = problem.minority & ~problem.label_error
+    return np.where(raised, 1 + (factor - 1) * problem.p_minority, 1.0)
 
 
 def label_column(problem: Problem, y: np.ndarray) -> pd.Series:
