@@ -29,7 +29,7 @@ MIN_JUDGES = 50
 NUM_TRIALS = 4
 NUM_STARTS = 2
 WEIGHTS = (1.0, 2.0, 3.0, 4.0)
-MIN_ERRORS = 2.0  # standard errors; at one, a step that helped was left out as often as one that did harm
+MIN_ERRORS = 2.0  # standard errors; at one, steps were left out that helped
 
 
 class Trial(NamedTuple):
