@@ -121,8 +121,11 @@ def make_problem(
     table = tree_table(frame, {key})
     data = encoder.transform(frame)
     certainty = certainty_of(1 - flags.p_wrong, data.num_classes if data.task == "classification" else 2)
-    told = (*flags.rows.T, certainty, flags.p_minority, flags.mistakes)
-    return Problem(frame, key, encoder, data, table, *told, seed)
+    wrong_label, wrong_features, minority = flags.rows.T
+    return Problem(
+        frame, key, encoder, data, table, wrong_label, wrong_features, minority,
+        certainty, flags.p_minority, flags.mistakes, seed,
+    )  # fmt: skip
 
 
 def _check_options(options: Options, seed: int) -> None:
