@@ -20,7 +20,7 @@ from demix_jax.repair.flags import read_flags
 from demix_jax.repair.impute import WrongCells, find_wrong_cells, probability_wrong
 from demix_jax.repair.pipeline import make_problem
 from demix_jax.repair.relabel import chance_of_error, new_targets
-from demix_jax.repair.safety import clearly_better, skill
+from demix_jax.repair.safety import Trial, clearly_better, held_out_outputs, skill
 from demix_jax.repair.steps import label_column, relabel
 from demix_jax.repair.trees import tree_table
 from demix_jax.repair.undo import in_old_unit, known_cells, told_mistakes, undo_mistakes
@@ -403,6 +403,17 @@ def test_clearly_better_needs_more_than_chance():
     assert clearly_better(base + 0.02, base)
     assert not clearly_better(base, base)
     assert not clearly_better(base + np.array([0.1, -0.1, 0.05, -0.04]), base)
+
+
+def test_trials_differ_by_their_repair_alone():
+    rng = np.random.default_rng(0)
+    x, fold = rng.normal(size=(90, 3)).astype(np.float32), np.arange(90) % 3
+    y = (x[:, 0] > 0).astype(int)
+    right, wrong = (lambda _, y=labels: Trial(x, y, np.ones(90)) for labels in (y, 1 - y))
+    outputs = held_out_outputs([right, wrong, right], x, fold, task="classification", num_classes=2, seed=0)
+    np.testing.assert_allclose(outputs[2], outputs[0], rtol=1e-5)
+    assert np.abs(outputs[1] - outputs[0]).mean() > 0.05
+    assert np.abs(outputs[0, 1] - outputs[0, 0]).mean() > 0.01  # the two starts
 
 
 def test_the_less_certain_a_label_the_less_its_row_weighs(dirty):

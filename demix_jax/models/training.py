@@ -83,7 +83,8 @@ def train_task_model(
     """Train one model per fold with AdamW, all folds in one vectorised loop.
 
     Args:
-      key: one typed key, split over folds; or F of them, equal ones for folds to start and go through rows alike.
+      key: one typed key, split over folds; or F of them: folds with equal ones start and go through rows alike, if the
+        keys' numbers do not depend on `vmap` (those of `training_key` do).
       x, y: features, a pytree with leading axis N (a table: f32[N, D]), and labels [N], shared by all folds.
       train_index, valid_index: i32[F, n] and i32[F, m], samples that each fold trains on and stops by.
       weights: f32[N] sample weights, or None for equal ones; they weigh training and validation losses.

@@ -209,11 +209,11 @@ def _carry_out(problem: Problem, plan: Plan, options: Options, base: np.ndarray)
         dropped |= problem.label_error
         sentences.append(f"Dropped {problem.label_error.sum():,} rows flagged for label errors.")
 
-    raised = problem.minority & ~problem.label_error & ~dropped
-    if plan.factor > 1 and raised.any():
-        higher = weight * minority_weight(problem, plan.factor)
-        log.append(_lines(index[raised], WEIGHT, "reweight", weight[raised], higher[raised]))
-        weight = higher
+    gain = minority_weight(problem, plan.factor)
+    raised = (gain > 1) & ~dropped
+    if raised.any():
+        log.append(_lines(index[raised], WEIGHT, "reweight", weight[raised], (weight * gain)[raised]))
+        weight *= gain
         counts["reweighted"] = int(raised.sum())
         sentences.append(
             f"Raised the weight of {raised.sum():,} minority rows, by their probability up to {plan.factor:g}-fold: "

@@ -147,6 +147,7 @@ class Judges(NamedTuple):
         return self._of_models(outputs, rows, weight)
 
     def _of_models(self, outputs: np.ndarray, rows: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        """Skill of each model, start by start and fold by fold, on those of `rows` (bool[n]) that it did not see."""
         y, task = self.problem.data.y, self.problem.data.task
         parts = [np.flatnonzero(rows & (self.fold == f)) for f in range(NUM_FOLDS)]
         return np.array(
