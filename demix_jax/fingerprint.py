@@ -95,7 +95,8 @@ def _is_text(column: pd.Series) -> bool:
 def _is_numeric(column: pd.Series) -> bool:
     import pandas as pd
 
-    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+    is_real = not pd.api.types.is_bool_dtype(column) and column.dtype.kind != "c"
+    return pd.api.types.is_numeric_dtype(column) and is_real
 
 
 def _numbers(column: pd.Series) -> pd.Series:

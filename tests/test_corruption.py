@@ -105,6 +105,12 @@ def test_input_is_left_alone(people):
     pd.testing.assert_frame_equal(people, before)
 
 
+def test_sparse_columns_are_made_dense(people):
+    wide = people.assign(words=pd.arrays.SparseArray(np.arange(len(people)) % 7))
+    made = inject_errors(wide, label="label", feature_errors=0.3, label_errors=0.0, spurious=0.0, seed=0)
+    assert made.table["words"].dtype == np.int64
+
+
 def test_all_rows_can_be_hit(people):
     got = inject_errors(people, label="label", label_errors=0.4, feature_errors=0.6, spurious=0.0, seed=1)
     assert (got.truth["label_error"] + got.truth["feature_error"] == 1).all()

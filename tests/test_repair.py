@@ -237,6 +237,7 @@ def test_fingerprint_survives_csv_and_sees_changes():
         frame.assign(a=frame["a"].where(frame.index != 7, 9.0)),
     ):
         assert fingerprint(other) != fingerprint(frame)
+    assert fingerprint(frame.assign(turn=1 + 1j)) != fingerprint(frame.assign(turn=1 + 2j))
 
 
 def test_chance_of_error_is_the_likeliest_mixture():
@@ -386,6 +387,7 @@ def test_has_few_values():
         (pd.Series(["a", "b", "c"]), ["c", "z"]),
         (pd.Series(["1", "2", "3"]), [4.0, 5.5]),
         (pd.Series([True, False, True]), [False, True]),
+        (pd.Series(pd.to_timedelta([1, 2, 3], unit="h")), [pd.Timedelta("5min"), pd.Timedelta("2D")]),
     ],
     ids=lambda value: str(getattr(value, "dtype", "")),
 )
@@ -396,6 +398,13 @@ def test_with_cells_keeps_the_type(column, values):
     expected = {"int16": [32_767, 2]}.get(str(column.dtype), values)
     given = [float(v) if isinstance(e, float) else v for v, e in zip(result.iloc[[0, 2]], expected, strict=True)]
     assert given == expected
+
+
+def test_durations_are_given_in_seconds_or_as_they_are():
+    column = pd.Series(pd.to_timedelta([1, 2, 3], unit="h"))
+    result = with_cells(column, np.array([0, 2]), [90.0, pd.Timedelta("1D")])
+    assert result.dtype == column.dtype
+    assert result.tolist() == [pd.Timedelta("90s"), pd.Timedelta("2h"), pd.Timedelta("1D")]
 
 
 def test_clearly_better_needs_more_than_chance():

@@ -12,7 +12,7 @@ import pytest
 
 from demix_jax.checks import InputError
 from demix_jax.data.kinds import Column, as_dates, as_numbers, date_format, infer_column, levels
-from demix_jax.data.table import check_table, infer_task, read_table, table_notes
+from demix_jax.data.table import as_table, check_table, infer_task, read_table, table_notes
 
 
 def write(path, text, encoding="utf-8"):
@@ -203,6 +203,15 @@ def test_task(values, task):
     assert infer_task(pd.Series(values, name="y")) == task
 
 
+def test_sparse_columns_become_dense():
+    frame = pd.DataFrame({"words": pd.arrays.SparseArray([0, 0, 3]), "y": ["a", "b", "a"]})
+    made = as_table(frame)
+    assert made["words"].dtype == np.int64 and made["words"].tolist() == [0, 0, 3]
+    assert isinstance(frame["words"].dtype, pd.SparseDtype)
+    plain = made.copy()
+    assert as_table(plain) is plain
+
+
 N = 60
 RNG = np.random.default_rng(1)
 PETS = RNG.choice(["dog", "cat", "emu"], N)
@@ -215,6 +224,7 @@ PETS = RNG.choice(["dog", "cat", "emu"], N)
         (RNG.integers(0, 1000, N), "number"),
         (pd.array([*RNG.integers(0, 1000, N - 1), None], dtype="Int64"), "number"),
         (pd.to_timedelta(RNG.integers(0, 1000, N), unit="h"), "number"),
+        (pd.to_timedelta(RNG.integers(0, 3, N), unit="D"), "number"),
         ([decimal.Decimal(int(i)) / 8 for i in RNG.integers(0, 1000, N)], "number"),
         ([*(str(i) for i in RNG.integers(0, 1000, N - 3)), "?", "x", "?"], "number"),
         (RNG.integers(1, 4, N), "category"),

@@ -95,7 +95,10 @@ def inject_errors(
     Source: the order of steps is the DeMix paper's; class-conditional label noise: Northcutt, Jiang & Chuang 2021,
       "Confident Learning".
     """
+    from demix_jax.data.table import dense
+
     _check_table(table, label)
+    table = dense(table)
     check_rates(label_errors, feature_errors, spurious, cell_share)
     check_choice("label_kind", (label_kind,), LABEL_KINDS)
     check_choice("shortcut_kind", (shortcut_kind,), SHORTCUT_KINDS)

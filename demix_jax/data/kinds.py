@@ -165,16 +165,19 @@ def as_dates(column: pd.Series, text_format: str | None) -> pd.DatetimeIndex:
 def infer_column(name: object, column: pd.Series) -> Column:
     """The column's kind from its values.
 
-    Numbers with at most 10 distinct integers (and at least five rows for each), and bools, are categories. Strings
-    are dates or numbers if 90 % of them read so, text if they have more than 60 distinct values, else categories.
-    Integers that count rows and short strings that differ in (nearly) every row are identifiers.
+    Numbers with at most 10 distinct integers (and at least five rows for each), and bools, are categories; durations
+    are numbers however few they are. Strings are dates or numbers if 90 % of them read so, text if they have more than
+    60 distinct values, else categories. Integers that count rows and short strings that differ in (nearly) every row
+    are identifiers.
     """
     text_name = str(name)
     stored = nature(column)
     if stored == "date":
         return Column(text_name, "constant" if column.nunique(dropna=False) < 2 else "date")
     if stored == "number":
-        return Column(text_name, _kind_of_numbers(text_name, as_numbers(column)))
+        kind = _kind_of_numbers(text_name, as_numbers(column))
+        is_amount = kind == "category" and pd.api.types.is_timedelta64_dtype(column.dtype)
+        return Column(text_name, "number" if is_amount else kind)
     codes, names = levels(column)
     present = codes[codes >= 0]
     if len(names) + (len(present) < len(codes)) < 2:

@@ -43,16 +43,25 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
 
 
 def as_table(table: pd.DataFrame | str | os.PathLike, what: str = "The table") -> pd.DataFrame:
-    """`table` itself, or what `read_table` reads where it is a path; `what` names it in the message.
+    """`table` with its sparse columns made dense, or what `read_table` reads where it is a path.
+
+    Args:
+      what: names the table in the message.
 
     Raises:
       InputError: it is neither, or `read_table` refuses it.
     """
     if isinstance(table, pd.DataFrame):
-        return table
+        return dense(table)
     if isinstance(table, (str, os.PathLike)):
         return read_table(table)
     raise InputError(f"{what} is a {type(table).__name__}; give a pandas DataFrame or the path of a file.")
+
+
+def dense(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` itself, or a copy of it whose sparse columns are dense: their cells can be written to."""
+    plain = {key: of.subtype for key, of in frame.dtypes.items() if isinstance(of, pd.SparseDtype)}
+    return frame.astype(plain) if plain else frame
 
 
 def table_chunks(

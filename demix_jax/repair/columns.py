@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray) -> pd.Series:
-    """A copy of `column` with other values in the given rows (numbers 0 … N − 1) and the same dtype."""
+    """A copy of `column` with other values in the given rows (numbers 0 … N − 1) and the same dtype.
+
+    Durations may be given in seconds, as they are read.
+    """
     import pandas as pd
 
     from demix_jax.data.kinds import value_text
@@ -30,6 +33,9 @@ def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray
     elif pd.api.types.is_float_dtype(dtype):
         plain: Any = getattr(dtype, "numpy_dtype", dtype)
         new = np.asarray(values, np.float64).astype(plain)
+    elif pd.api.types.is_timedelta64_dtype(dtype):
+        seconds = [value.total_seconds() if isinstance(value, pd.Timedelta) else float(value) for value in values]
+        new = pd.to_timedelta(seconds, unit="s").to_numpy().astype(dtype)
     else:
         is_text = isinstance(dtype, pd.StringDtype)
         new = np.empty(len(values), object)
