@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--worlds", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=700, help="training steps of each network")
+    parser.add_argument("--steps", type=int, default=TrainingOptions().num_steps, help="training steps of each network")
     parser.add_argument("--calibrate", type=Path, help="weights file to calibrate anew in place of training")
     given = parser.parse_args()
     worlds = [load_world(path) for path in sorted(given.worlds.glob("*.npz"))]

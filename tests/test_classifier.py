@@ -34,7 +34,7 @@ from demix_jax.classifier.inputs import NUM_TABLE_FACTS, signal_inputs
 from demix_jax.classifier.mixture import Mixture
 from demix_jax.classifier.model import log_density
 from demix_jax.classifier.train import alignment_loss, asymmetric_loss, contrastive_loss
-from demix_jax.evidence.signals import FEATURE_SIGNALS, SIGNALS
+from demix_jax.evidence.signals import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS
 from demix_jax.vectors import CHANNELS
 
 
@@ -209,8 +209,10 @@ def test_the_level_of_each_signal_is_moved_for_a_whole_table_at_once():
         moved = batch.signals[..., : len(SIGNALS)] - plain[..., None]
         level = moved.mean(axis=2, keepdims=True)
         np.testing.assert_allclose(moved, np.broadcast_to(level, moved.shape), atol=1e-4)
-        of_features = np.isin(SIGNALS, FEATURE_SIGNALS)
-        assert 0.1 < level[..., of_features].std() < 0.3 < level[..., ~of_features].std() < 0.6
+        spread = [
+            level[..., np.isin(SIGNALS, names)].std() for names in (SHORTCUT_SIGNALS, FEATURE_SIGNALS, LABEL_SIGNALS)
+        ]
+        assert 0.05 < spread[0] < 0.2 < spread[1] < 0.38 < spread[2] < 0.6
         ranks = batch.signals[..., len(SIGNALS) :]
         assert (np.ptp(ranks, axis=-1) < 1e-6).all(), "all signals rank these rows alike, and no noise is on ranks"
 
@@ -218,7 +220,8 @@ def test_the_level_of_each_signal_is_moved_for_a_whole_table_at_once():
 def test_probes_of_either_kind_are_ranked_among_the_rows_that_are_shown():
     worlds = [fabricated_world(s) for s in range(3)]
     zeros, ones = np.zeros(len(SIGNALS), np.float32), np.ones(len(SIGNALS), np.float32)
-    sampler = ExampleSampler(np.random.default_rng(0), worlds, zeros, ones, Interventions(), num_probes=20)
+    sizes = {"num_worlds": 8, "num_rows": 80, "num_probes": 20}
+    sampler = ExampleSampler(np.random.default_rng(0), worlds, zeros, ones, Interventions(), **sizes)
     batches = [sampler.draw() for _ in range(15)]
     shown = np.concatenate([batch.context.has_probes[0] for batch in batches])
     assert 0.6 < shown.mean() < 1, "some worlds are shown without"

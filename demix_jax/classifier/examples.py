@@ -9,13 +9,22 @@ import numpy as np
 
 from demix_jax.classifier.inputs import PROBED, Probes, signal_inputs
 from demix_jax.classifier.model import ContextInputs
-from demix_jax.evidence.signals import FEATURE_SIGNALS, SIGNALS
+from demix_jax.evidence.signals import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS, VECTOR_SIGNALS
 
 _SHARE_WITHOUT_PROBES = 0.1  # of the draws of a world
 
-# Standard deviation of what is added to each absolute signal, to all rows of a table at once: how likely its labels or
-# how strong its rules are must not tell which table it is. Feature errors do show in the level; ranks have none.
-_LEVEL_NOISE = np.array([0.2 if name in FEATURE_SIGNALS else 0.45 for name in SIGNALS] + [0.0] * len(SIGNALS))
+# Standard deviation of what is added to each absolute signal, to all rows of a table at once: how likely its labels are
+# must not tell which table it is. Feature errors and shortcuts do show in the level, as in the strength of a rule;
+# ranks have none.
+_LEVEL_NOISE = np.concatenate(
+    [
+        np.full(len(LABEL_SIGNALS), 0.45),
+        np.full(len(FEATURE_SIGNALS), 0.3),
+        np.full(len(SHORTCUT_SIGNALS), 0.1),
+        np.full(len(VECTOR_SIGNALS), 0.3),
+        np.zeros(len(SIGNALS)),
+    ]
+)
 
 
 class View(NamedTuple):
@@ -101,11 +110,11 @@ class ExampleSampler:
         scale: np.ndarray,
         interventions: Interventions,
         *,
-        num_worlds: int = 8,
-        num_rows: int = 80,
+        num_worlds: int = 24,
+        num_rows: int = 32,
         set_size: int = 32,
-        num_context: int = 384,
-        num_probes: int = 96,
+        num_context: int = 256,
+        num_probes: int = 64,
         num_variants: int = 3,
     ):
         self.rng, self.worlds, self.interventions = rng, worlds, interventions

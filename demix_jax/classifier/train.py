@@ -28,14 +28,15 @@ class TrainingOptions:
     """Options of `fit_classifier`; all are static.
 
     num_members: networks in the ensemble; each is trained without a share of the tables and calibrated on it.
-    num_steps, learning_rate: of AdamW with a cosine schedule.
+    num_steps, learning_rate, weight_decay: of AdamW with a cosine schedule.
     focus: exponent of the focal loss on negatives (Ridnik et al. 2021); positives are not down-weighted.
     contrastive, alignment: weights of the two intervention losses; 0.1 each in the paper.
     """
 
     num_members: int = flax.struct.field(pytree_node=False, default=4)
-    num_steps: int = flax.struct.field(pytree_node=False, default=1_500)
+    num_steps: int = flax.struct.field(pytree_node=False, default=1_400)
     learning_rate: float = flax.struct.field(pytree_node=False, default=1.5e-3)
+    weight_decay: float = flax.struct.field(pytree_node=False, default=0.5)
     focus: float = flax.struct.field(pytree_node=False, default=1.0)
     contrastive: float = flax.struct.field(pytree_node=False, default=0.1)
     alignment: float = flax.struct.field(pytree_node=False, default=0.1)
@@ -138,7 +139,7 @@ def _train_member(network, options, interventions, sampler, seed, on_step) -> Py
 def _optimizer(options: TrainingOptions) -> optax.GradientTransformation:
     warmup = min(100, options.num_steps // 5)
     schedule = optax.warmup_cosine_decay_schedule(0.0, options.learning_rate, warmup, options.num_steps + 1)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=1e-2))
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=options.weight_decay))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3, 4))
