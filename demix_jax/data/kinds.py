@@ -15,6 +15,8 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from demix_jax.data.written_numbers import read_number
+
 MAX_INTEGER_LEVELS = 10  # integers with at most this many distinct values are codes (sex, education) not amounts
 MAX_CATEGORIES = 60  # strings with more distinct values than this are text
 PARSED_SHARE = 0.9  # share of a string column that must read as numbers (dates) for it to be one
@@ -122,8 +124,11 @@ def raw_numbers(column: pd.Series) -> np.ndarray:
 
 
 def text_numbers(names: list[str]) -> np.ndarray:
-    """f64: the numbers that these texts write; NaN for any other text."""
-    return np.asarray(pd.to_numeric(pd.Series(names, dtype=object), errors="coerce"), dtype=np.float64)
+    """f64: the numbers that these texts write, 1,234.5 and $12 and 45 % too; NaN for any other text."""
+    numbers = np.array(pd.to_numeric(pd.Series(names, dtype=object), errors="coerce"), dtype=np.float64)
+    for i in np.flatnonzero(np.isnan(numbers)):
+        numbers[i] = read_number(names[i])
+    return numbers
 
 
 def as_numbers(column: pd.Series) -> np.ndarray:

@@ -18,8 +18,6 @@ def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray
     """
     import pandas as pd
 
-    from demix_jax.data.kinds import value_text
-
     result = column.copy()
     if not len(rows):
         return result
@@ -37,8 +35,21 @@ def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray
         seconds = [value.total_seconds() if isinstance(value, pd.Timedelta) else float(value) for value in values]
         new = pd.to_timedelta(seconds, unit="s").to_numpy().astype(dtype)
     else:
-        is_text = isinstance(dtype, pd.StringDtype)
+        if pd.api.types.infer_dtype(column, skipna=True) == "string":
+            values = _as_texts(column, values)
         new = np.empty(len(values), object)
-        new[:] = [value_text(value) if is_text and not isinstance(value, str) else value for value in values]
+        new[:] = list(values)
     result.iloc[rows] = new
     return result
+
+
+def _as_texts(column: Any, values: Sequence[Any] | np.ndarray) -> list[str]:
+    """The values as texts; numbers are written as the column writes its own."""
+    from demix_jax.data.kinds import levels, value_text
+    from demix_jax.data.written_numbers import number_style
+
+    if all(isinstance(value, str) for value in values):
+        return list(values)
+    style = number_style(levels(column)[1])
+    write = value_text if style is None else lambda value: style.write(float(value))
+    return [value if isinstance(value, str) else write(value) for value in values]
