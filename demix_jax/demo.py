@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from demix_jax.diagnose import Diagnosis
 
 TEST_ROWS = 3_000
-LABEL_ERRORS = FEATURE_ERRORS = 0.25
+LABEL_ERRORS = FEATURE_ERRORS = 0.1
 MINORITY = 0.15
 SHORTCUT = "sex=Male -> >50K"
 NUM_MODELS = 3
