@@ -138,6 +138,31 @@ def _side_names(encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, label
     return named(rule.side), named(~rule.side)
 
 
+def noisy_group(encoder: TableEncoder, dataset: Dataset, evidence: RowEvidence) -> dict[str, Any] | None:
+    """The group of rows whose labels are often wrong, for the summary of a diagnosis; None if none was found.
+
+    Returns:
+      group: in words ("job = clerk or cook"). share: of the rows of `dataset` that are in it. rate: share of its labels
+      that seem wrong.
+    """
+    noisy = evidence.models.noisy
+    if noisy is None:
+        return None
+    counts = np.bincount(dataset.codes[:, noisy.column], minlength=len(noisy.codes))
+    words = encoder.group_name(noisy.column, noisy.codes, counts)
+    return {"group": words, "share": float(counts[noisy.codes].sum() / counts.sum()), "rate": noisy.rate}
+
+
+def noisy_group_note(noisy: dict[str, Any]) -> str:
+    """What `noisy_group` found, as a sentence."""
+    from demix_jax.report.words import chance
+
+    return (
+        f"About {chance(noisy['rate'])} of the labels seem wrong where {noisy['group']} ({chance(noisy['share'])} of "
+        "the rows), far more than elsewhere; see where the labels of this group come from."
+    )
+
+
 def expected_labels(encoder: TableEncoder, evidence: RowEvidence) -> np.ndarray:
     """object[N], out-of-fold predictions in original label values."""
     predicted = evidence.trees.prediction

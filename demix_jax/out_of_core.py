@@ -121,7 +121,7 @@ def diagnose_out_of_core(
             fitted_rows=len(sample),
             fingerprint=digest.hexdigest(),
             seconds=steps.rounded(),
-            notes=[f"{told}{DIAGNOSIS_FILES[0]} has all {num_rows:,}.", *notes],
+            notes=[f"{told}{DIAGNOSIS_FILES[0]} has all {num_rows:,}.", *of_sample.summary["notes"]],
         )
         summary_path.write_text(json_text(of_sample.summary), encoding="utf-8")
         report_path.write_text(render(of_sample, folder=folder), encoding="utf-8")

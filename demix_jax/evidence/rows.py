@@ -20,6 +20,7 @@ from demix_jax.evidence.crossed import Cross, crossed_rule
 from demix_jax.evidence.folds import Folds, make_folds, strata_of
 from demix_jax.evidence.mistake_scores import ScoredRows
 from demix_jax.evidence.mistakes import MistakeModel, Mistakes, find_mistakes, fit_mistakes
+from demix_jax.evidence.noisy_group import NoisyGroup, find_noisy_group
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, suspects
 from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortcuts
 from demix_jax.evidence.signals import NUM_WITHOUT
@@ -43,6 +44,7 @@ class RowModels(NamedTuple):
     screen, columns: column models of all rows, and of those that the former find uncontaminated.
     commonest: what each column would be filled with. mistakes: what tells known mistakes; None: not looked for.
     clear: bool[R], those that nothing speaks against: neither a doubtful label nor a cell that stands out.
+    noisy: a group of rows whose labels are often wrong; None if none was found.
     """
 
     y: np.ndarray
@@ -54,6 +56,7 @@ class RowModels(NamedTuple):
     columns: ColumnModels
     commonest: Commonest
     mistakes: MistakeModel | None = None
+    noisy: NoisyGroup | None = None
 
 
 class RowEvidence(NamedTuple):
@@ -61,7 +64,8 @@ class RowEvidence(NamedTuple):
 
     folds: the cross-fitting plan of task models, without suspects. labels: i32[R], classes or target bins. sides: the
     same with finer bins, for rules.
-    trees, trusted, without: out-of-fold predictions of the trees in `models`. rules: one per column, then one
+    trees, trusted, without: out-of-fold predictions of the trees in `models`; the first ones for a noisy group by what
+    holds outside it. rules: one per column, then one
     per Cross in `crossed`. order: i[R], number of the rule of the likeliest shortcut first.
     screened: f32[N, Q], surprise of each cell by the models `screen`.
     cells: how each cell fits the rest of its row, how much it supports the label, and whether it seems filled in.
@@ -161,6 +165,9 @@ def gather_evidence(
     folds = _plan(np.random.default_rng(seed), labels, num_train or num_rows)
     with steps("cross-fit trees", num_rows) as advance:
         trees, predictions = fit_trees(dataset, folds, seed=seed, on_fold=advance)
+        noisy = find_noisy_group(dataset, folds, predictions, num_train=num_train or num_rows, seed=seed)
+        if noisy is not None:
+            predictions = noisy.judged_from_outside(predictions, dataset, folds.fold)
         doubtful = suspects(dataset.y, labels, predictions, task=dataset.task)
         doubtful[num_train or num_rows :] = False  # a validation table is trusted
         trusted, of_trusted = fit_trees(dataset, folds, seed=seed, leave_out=doubtful)
@@ -191,7 +198,7 @@ def gather_evidence(
         regression = dataset.task == "regression"
         drawn = {"ordered": regression, "num_ranges": num_ranges, "among": clear if clear.any() else None}
         rules = column_rules(dataset.codes, dataset.num_codes, sides, **drawn)
-        models = RowModels(dataset.y, clear, trees, trusted, [], screen, columns, commonest, known_mistakes)
+        models = RowModels(dataset.y, clear, trees, trusted, [], screen, columns, commonest, known_mistakes, noisy)
         order = np.arange(len(rules))
         found = RowEvidence(folds, labels, sides, predictions, of_trusted, [], rules, order, screened, cells, models)
         if roles is not None:
@@ -228,6 +235,9 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
     labels = strata_of(dataset.y, dataset.task, among=models.y)
     folds = evidence.folds._replace(fold=fold)
     cells = score_cells(models.columns, dataset.codes, labels, folds, models.commonest, dataset.robust_z)
+    trees = models.trees.predict(dataset, fold)
+    if models.noisy is not None:
+        trees = models.noisy.judged_from_outside(trees, dataset, fold)
     made = None
     if models.mistakes is not None:
         scored = ScoredRows(dataset, labels, folds, cells.filled)
@@ -236,7 +246,7 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
         folds=folds,
         labels=labels,
         sides=strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS, among=models.y),
-        trees=models.trees.predict(dataset, fold),
+        trees=trees,
         trusted=models.trusted.predict(dataset, fold),
         without=[trees.predict(dataset, fold) for trees in models.without],
         screened=cell_surprise(models.screen, dataset.codes, labels, folds),
