@@ -29,15 +29,21 @@ from demix_jax.worlds import LABEL, make_world, save_world, synthetic_table
 BUNDLED = ("breast_cancer", "diabetes", "wine")  # small tables that come with scikit-learn
 _NUM_ROWS = 4_000
 _PER_TABLE, _PER_BUNDLED, _PER_LISTED, _PER_SYNTHETIC = 24, 6, 2, 2
+_EVERY_KIND, _EVERY_KIND_OF_NAMED = 2, 3  # more of each table with feature errors of every kind; of named tables, times
 _LISTED = Path(__file__).with_name("real_tables.csv")
 
 
 class Planned(NamedTuple):
-    """A world to be made: name of its table, how to load it as (frame, label), and the world's seed."""
+    """A world to be made.
+
+    table: its name. load: gives (frame, label). seed: of the world. every_kind: whether its feature errors are of all
+    kinds, or of those that probes have.
+    """
 
     table: str
     load: Callable[[], tuple[pd.DataFrame, str]]
     seed: int
+    every_kind: bool = False
 
     @property
     def file_name(self) -> str:
@@ -57,6 +63,10 @@ def plan(num_synthetic: int) -> list[Planned]:
         for t, row in enumerate(csv.DictReader(file)):
             name, load = f"{row['package']} {row['item']}", partial(_load_listed, **row)
             worlds += [Planned(name, load, seed) for seed in _seeds([0, 2, t], _PER_LISTED)]
+    tables = {world.table: world.load for world in worlds}
+    for t, (name, load) in enumerate(tables.items()):
+        count = _EVERY_KIND * (_EVERY_KIND_OF_NAMED if name in NAMES else 1)
+        worlds += [Planned(name, load, seed, every_kind=True) for seed in _seeds([0, 3, t], count)]
     return worlds
 
 
@@ -104,7 +114,9 @@ def main() -> int:
             try:
                 if not path.is_file():
                     frame, label = world.load()
-                    made = make_world(frame, label, name=world.table, seed=world.seed, num_rows=_NUM_ROWS)
+                    made = make_world(
+                        frame, label, name=world.table, seed=world.seed, every_kind=world.every_kind, num_rows=_NUM_ROWS
+                    )
                     save_world(made, path)
             except Exception:  # one world that cannot be made must not end a run of hours
                 traceback.print_exc()

@@ -9,7 +9,7 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier.inputs import PROBED, Probes
-from demix_jax.corruption import FEATURE_KINDS, inject_errors
+from demix_jax.corruption import inject_errors
 from demix_jax.describe import Description, describe_more
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import RowEvidence, more_evidence
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
     from demix_jax.data import Dataset
 
+# Feature errors of probes: the networks learn what these tell of errors of other kinds.
+PROBE_KINDS = (
+    "outlier", "scale", "shift", "noise", "sign", "swap_category", "permute", "constant", "missing", "typo",
+    "swap_columns",
+)  # fmt: skip
 _NUM_PER_TYPE = 256
 _MAX_RATE = 0.45  # of the rows that errors are put into
 _MAX_ROWS = 4_096  # that errors are put into
@@ -70,7 +75,7 @@ def alter_rows(
             spurious=0.0,
             task=task,
             label_kind="near",
-            feature_kinds=FEATURE_KINDS,
+            feature_kinds=PROBE_KINDS,
             cell_share=_CELL_SHARE,
             one_kind_per_row=True,
             seed=seed,

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 DEFAULT_FEATURE_KINDS = ("outlier", "scale", "swap_category")
 
+# factor and offset: inches, feet, miles, pounds, ounces and degrees Fahrenheit for their metric counterparts or back
+_UNITS = (
+    (2.54, 0.0), (1 / 2.54, 0.0), (3.2808, 0.0), (0.3048, 0.0), (1.6093, 0.0), (1 / 1.6093, 0.0), (2.2046, 0.0),
+    (0.4536, 0.0), (28.35, 0.0), (1 / 28.35, 0.0), (1.8, 32.0), (1 / 1.8, -32 / 1.8),
+)  # fmt: skip
 _ATTEMPTS = 4  # draws for a cell until its value differs
 _MAX_ROUNDS = 20  # rows that a draw did not change are replaced by others and drawn for again, at most so often
 
@@ -63,6 +68,54 @@ def _no_number(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> n
     return np.full(len(rows), np.nan)
 
 
+def _as_before(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    before = column.values[rows - 1]
+    return np.where(np.isfinite(before), before, column.values[rows])
+
+
+def _at_limit(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    low, high = np.quantile(column.values[~column.missing], (0.02, 0.98))
+    return np.where(column.values[rows] > column.median, high, low)
+
+
+def _rounded(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.array([float(f"{value:.1g}") for value in column.values[rows].tolist()])
+
+
+def _slipped_digit(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    draws = zip(column.values[rows].tolist(), rng.integers(0, 3, len(rows)), rng.random(len(rows)), strict=True)
+    return np.array([_mistyped(value, way, place) for value, way, place in draws])
+
+
+def _mistyped(value: float, way: int, place: float) -> float:
+    """`value` with two neighbouring digits exchanged, one left out, or one doubled."""
+    text = f"{value:.15g}"
+    digits = [i for i, character in enumerate(text.split("e")[0]) if character.isdigit()]
+    k = int(place * (len(digits) - 1))
+    first, second = digits[k], digits[min(k + 1, len(digits) - 1)]
+    if way == 0:
+        characters = list(text)
+        characters[first], characters[second] = text[second], text[first]
+        return float("".join(characters))
+    left_out = text[:first] + text[first + 1 :]
+    if way == 1 and len(digits) > 1 and left_out.split("e")[0].strip("-+."):
+        return float(left_out)
+    return float(text[: first + 1] + text[first:])
+
+
+def _stands_for_missing(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.full(len(rows), rng.choice((-1.0, -9.0, -99.0, -999.0, 0.0, 99.0, 999.0, 9999.0)))
+
+
+def _other_unit(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    factor, offset = _UNITS[int(rng.integers(len(_UNITS)))]
+    return factor * column.values[rows] + offset
+
+
+def _offset(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.values[rows] + rng.choice((-1, 1)) * rng.uniform(0.75, 2.5) * column.std
+
+
 # The same for categories: object[n] new values, None for a missing one.
 
 
@@ -81,6 +134,15 @@ def _mode(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.
 
 def _no_category(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), None, dtype=object)
+
+
+def _category_before(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    before = column.codes[rows - 1]
+    return column.levels[np.where(before < 0, column.codes[rows], before)]
+
+
+def _word_for_missing(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.full(len(rows), rng.choice(("unknown", "?", "other", "not known")), dtype=object)
 
 
 def _typo(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -115,6 +177,13 @@ NUMBER_KINDS: dict[str, _Change] = {
     "permute": _any_number,
     "constant": _median_or_zero,
     "missing": _no_number,
+    "stale": _as_before,
+    "limit": _at_limit,
+    "round": _rounded,
+    "digit": _slipped_digit,
+    "sentinel": _stands_for_missing,
+    "unit": _other_unit,
+    "offset": _offset,
 }
 CATEGORY_KINDS: dict[str, _Change] = {
     "swap_category": _other_category,
@@ -122,7 +191,10 @@ CATEGORY_KINDS: dict[str, _Change] = {
     "constant": _mode,
     "missing": _no_category,
     "typo": _typo,
+    "stale": _category_before,
+    "sentinel": _word_for_missing,
 }
+_OF_DATES = ("outlier", "shift", "noise", "permute", "constant", "missing", "stale", "limit", "offset")
 # "swap_columns" moves two cells of a row at once and is therefore no function of one column; see _exchange
 FEATURE_KINDS = (*dict.fromkeys([*NUMBER_KINDS, *CATEGORY_KINDS]), "swap_columns")
 
@@ -198,11 +270,11 @@ def _suitable(column: Column | None, kinds: tuple[str, ...], columns: list[Colum
     if column is None:
         return []
     if isinstance(column, Categories):
-        return [k for k in kinds if k in CATEGORY_KINDS and (k != "typo" or column.open)]
+        return [k for k in kinds if k in CATEGORY_KINDS and (k not in ("typo", "sentinel") or column.open)]
     if column.tick:
-        return [k for k in kinds if k in ("outlier", "shift", "noise", "permute", "constant", "missing")]
+        return [k for k in kinds if k in _OF_DATES]
     if len(column.levels) == 2:
-        return [k for k in kinds if k in ("swap_category", "permute", "constant", "missing")]
+        return [k for k in kinds if k in ("swap_category", "permute", "constant", "missing", "stale")]
     partners = sum(map(_exchangeable, columns)) > 1
     has_levels = len(column.levels) > 0
     return [
@@ -279,7 +351,7 @@ def _spoil(
                 if kind == "swap_columns":
                     _exchange(columns, q, at, new, corrupted, rng)
                 elif isinstance(column, Numbers):
-                    more = 2 if kind == "scale" else 0
+                    more = 2 if kind in ("scale", "unit") else 0
                     values = column.fitted(NUMBER_KINDS[kind](column, at, rng), more)
                     new[q][at] = values
                     corrupted[at, q] = values != column.values[at]

@@ -79,7 +79,13 @@ def inject_errors(
         distinct values, fractions with at most 10, or whole numbers 0 … K−1 or 1 … K with 20 rows each.
       label_kind: one of LABEL_KINDS. A regression target moves by at least a quarter of its range, by "near" from an
         eighth to a half.
-      feature_kinds: some of FEATURE_KINDS.
+      feature_kinds: some of FEATURE_KINDS. "outlier": far from the mean; "scale": times 0.1, 10 or 100; "shift",
+        "offset": moved, each cell by its own amount or all of a column alike; "noise", "sign", "missing": as they say;
+        "swap_category": another category; "permute": a value of any other row; "stale": what stood in the row before;
+        "constant": the median, zero or commonest category; "typo": misspelt; "swap_columns": exchanged with another
+        column; "limit": an end of the column's range, as of a sensor that goes no further; "round": to one digit;
+        "digit": a digit exchanged with the next, left out or doubled; "sentinel": a number or word that stands for
+        missing; "unit": another unit of measurement.
       shortcut_kind: one of SHORTCUT_KINDS, for a rule that is found.
       group_kinds: some of GROUP_KINDS, for a rule that is found.
       cell_share: in a row with feature errors, each cell is hit with this probability; at least one is.

@@ -12,14 +12,14 @@ from demix_jax.checks import InputError
 from demix_jax.classifier.examples import View, World
 from demix_jax.classifier.inputs import Probes, table_facts
 from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
-from demix_jax.corruption.features import usable_columns
+from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, usable_columns
 from demix_jax.describe import describe
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import gather_evidence
 from demix_jax.fold_models import train_fold_models
 from demix_jax.keys import training_key
 from demix_jax.models import make_task_model
-from demix_jax.probes import alter_rows, describe_probes
+from demix_jax.probes import PROBE_KINDS, alter_rows, describe_probes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,34 +29,42 @@ if TYPE_CHECKING:
 ROWS_KEPT = 1_024  # rows of a world that the classifier may be trained on
 
 
-def random_injection(rng: np.random.Generator) -> dict[str, Any]:
+def random_injection(rng: np.random.Generator, *, every_kind: bool = False) -> dict[str, Any]:
     """Arguments of `inject_errors` drawn from the range of errors that the classifier should know.
 
     One world in five is clean; others miss some error type; the rest spread over rates, kinds and shortcuts.
+
+    Args:
+      every_kind: draw from all FEATURE_KINDS, mostly one kind alone, as where one thing went wrong; else half of the
+        worlds have the kinds of the DeMix paper, and the others some of those that probes have.
     """
     label_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     feature_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     spurious = rng.uniform(0.05, 0.3) if rng.random() < 0.8 else 0.0
     if rng.random() < 0.2:
         label_errors = feature_errors = spurious = 0.0
-    kinds = [str(kind) for kind in rng.permutation(FEATURE_KINDS)[: int(rng.integers(1, 5))]]
-    paper_kinds = ["outlier", "scale", "swap_category"]
+    if every_kind:
+        kinds = [str(kind) for kind in rng.permutation(FEATURE_KINDS)[: int(rng.choice((1, 1, 1, 2, 5)))]]
+    else:
+        kinds = [str(kind) for kind in rng.permutation(PROBE_KINDS)[: int(rng.integers(1, 5))]]
     return {
         "label_errors": label_errors,
         "feature_errors": feature_errors,
         "spurious": spurious,
         "label_kind": str(rng.choice(LABEL_KINDS if rng.random() < 0.4 else ("uniform", "near"))),
-        "feature_kinds": tuple(paper_kinds if rng.random() < 0.5 else kinds),
+        "feature_kinds": tuple(kinds if every_kind or rng.random() >= 0.5 else DEFAULT_FEATURE_KINDS),
         "shortcut_kind": "one-sided" if rng.random() < 0.2 else "two-sided",
         "cell_share": rng.uniform(0.05, 0.7),
         "one_kind_per_row": bool(rng.random() < 0.5),
     }
 
 
-def inject_at_random(table: pd.DataFrame, label: str, *, seed: int, num_tries: int = 4) -> Injected:
+def inject_at_random(
+    table: pd.DataFrame, label: str, *, seed: int, every_kind: bool = False, num_tries: int = 4
+) -> Injected:
     """Inject random errors; where the table allows no shortcut of the drawn share, there is none."""
     rng = np.random.default_rng(seed)
-    options: dict[str, Any] = random_injection(rng)
+    options: dict[str, Any] = random_injection(rng, every_kind=every_kind)
     for attempt in range(num_tries + 1):
         try:
             if attempt == num_tries:
@@ -64,7 +72,7 @@ def inject_at_random(table: pd.DataFrame, label: str, *, seed: int, num_tries: i
             columns = _random_columns(rng, table, label)
             return inject_errors(table, label=label, feature_columns=columns, seed=int(rng.integers(2**31)), **options)
         except InputError:
-            drawn = random_injection(rng)
+            drawn = random_injection(rng, every_kind=every_kind)
             options = drawn if attempt % 2 else {**options, "label_kind": "uniform", "shortcut_kind": "two-sided"}
     raise InputError("No errors can be injected into this table; give one with more rows or columns.")
 
@@ -77,12 +85,15 @@ def _random_columns(rng: np.random.Generator, table: pd.DataFrame, label: str) -
     return tuple(names[i] for i in rng.permutation(len(names))[: int(rng.integers(1, 4))])
 
 
-def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_rows: int = 4_000) -> World:
+def make_world(
+    table: pd.DataFrame, label: str, *, name: str, seed: int, every_kind: bool = False, num_rows: int = 4_000
+) -> World:
     """Inject random errors into a random part of a table and describe it by two task models.
 
     Args:
       table: clean rows. label: its label column. name: what the table is called.
       seed: decides the part of the rows, the errors and the task models.
+      every_kind: see `random_injection`.
       num_rows: rows drawn before injection, at most.
     Returns:
       World with two views and at most ROWS_KEPT rows.
@@ -91,7 +102,7 @@ def make_world(table: pd.DataFrame, label: str, *, name: str, seed: int, num_row
 
     rng = np.random.default_rng([seed, 2])
     part = table.iloc[rng.permutation(len(table))[:num_rows]].reset_index(drop=True)
-    injected = inject_at_random(part, label, seed=seed)
+    injected = inject_at_random(part, label, seed=seed, every_kind=every_kind)
     chosen = _round_number_of_rows(rng, len(injected.table))
     corrupted, truth = injected.table.iloc[chosen].reset_index(drop=True), injected.truth.iloc[chosen]
     encoder = TableEncoder.fit(corrupted, label)
