@@ -1,8 +1,9 @@
 """Errors of kinds that the classifier was not tuned on, injected by code that shares nothing with the package.
 
 Labels: noise that depends on the instance, or is confined to a subgroup. Features: two columns swapped, units
-mistaken (×10, ×1000), strings cut or mistyped, a constant in place of the value. Shortcut: a group that two columns
-mark off together and neither alone.
+mistaken (×10, ×1000), strings cut or mistyped, a constant in place of the value, a stale duplicate of another row in
+place of most of this one, values missing where they are high. Shortcut: a group that two columns mark off together and
+neither alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pandas as pd
 from demix_jax.error_types import ERROR_TYPES
 
 LABEL_NOISE = ("instance-dependent", "subgroup")
-FEATURE_ERRORS = ("swap", "unit", "typo", "constant")
+FEATURE_ERRORS = ("swap", "unit", "typo", "constant", "stale duplicate", "missing")
 
 
 class Corrupted(NamedTuple):
@@ -116,14 +117,21 @@ def wrong_features(clean, label, candidates, count, rng) -> tuple[pd.DataFrame, 
     numbers = [name for name, values in columns.items() if values.dtype != object]
     texts = [name for name in columns if name not in numbers]
     usual = {name: clean[name].mode().iloc[0] for name in columns}
-    suits = {"swap": len(numbers) >= 2, "unit": len(numbers) > 0, "typo": len(texts) > 0, "constant": True}
-    kinds = [kind for kind in FEATURE_ERRORS if suits[kind]]
+    ranks = {name: clean[name].rank(pct=True).to_numpy(float) for name in numbers}
+    unsuited = {"swap": len(numbers) < 2, "unit": not numbers, "typo": not texts, "missing": not numbers}
+    kinds = [kind for kind in FEATURE_ERRORS if not unsuited.get(kind)]
     wrong = np.zeros(len(clean), bool)
     for row in candidates:
         if wrong.sum() == count:
             break
         kind = kinds[rng.integers(len(kinds))]
-        for name, value in _row_errors(kind, columns, numbers, texts, usual, row, rng):
+        if kind == "stale duplicate":
+            changes = _stale_duplicate(clean, list(columns), rng)
+        elif kind == "missing":
+            changes = _missing_where_high(ranks, row, rng)
+        else:
+            changes = _row_errors(kind, columns, numbers, texts, usual, row, rng)
+        for name, value in changes:
             wrong[row] |= not _same(columns[name][row], value)
             columns[name][row] = value
     result = clean.copy()
@@ -146,6 +154,19 @@ def _row_errors(kind, columns, numbers, texts, usual, row, rng) -> list[tuple]:
         return [(name, _mistyped(columns[name][row], rng)) for name in names]
     names = rng.permutation(list(columns))[: max(1, round(0.4 * len(columns)))]
     return [(name, usual[name]) for name in names]
+
+
+def _stale_duplicate(clean: pd.DataFrame, names: list[str], rng: np.random.Generator) -> list[tuple]:
+    """The row as another one is, but for one to three columns, which were brought up to date."""
+    kept = set(rng.permutation(names)[: int(rng.integers(1, 4))].tolist())
+    other = int(rng.integers(len(clean)))
+    return [(name, clean[name].iloc[other]) for name in names if name not in kept]
+
+
+def _missing_where_high(ranks: dict[str, np.ndarray], row: int, rng: np.random.Generator) -> list[tuple]:
+    """One to three numbers missing, of those above their column's median if there are any."""
+    high = [name for name, rank in ranks.items() if rank[row] > 0.5] or list(ranks)
+    return [(name, np.nan) for name in rng.permutation(high)[: int(rng.integers(1, 4))]]
 
 
 def _mistyped(text, rng: np.random.Generator):

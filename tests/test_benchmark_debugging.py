@@ -159,6 +159,16 @@ class TestUnseenKinds:
         assert not (made.truth["label_error"] & made.truth["feature_error"]).any()
         pd.testing.assert_frame_equal(made.table, inject_unseen_kinds(clean, "label", **rates, seed=seed).table)
 
+    def test_values_go_missing_where_they_are_high_and_stale_rows_are_nearly_those_of_others(self):
+        clean = small_table(600)
+        made = inject_unseen_kinds(clean, "label", label_errors=0.0, feature_errors=0.5, spurious=0.0, seed=0)
+        before = clean["number"][made.table["number"].isna() & clean["number"].notna()]
+        assert len(before) > 10
+        assert (before > clean["number"].median()).mean() > 0.65
+        pairs = set(clean[["number", "count"]].itertuples(index=False, name=None))
+        moved = (made.table["number"] != clean["number"]) & (made.table["count"] != clean["count"])
+        assert any(pair in pairs for pair in made.table[["number", "count"]][moved].itertuples(index=False, name=None))
+
     def test_targets_move_by_a_quarter_of_their_range(self):
         clean = small_table(600, regression=True)
         made = inject_unseen_kinds(clean, "label", label_errors=0.3, feature_errors=0.0, spurious=0.0, seed=0)

@@ -92,7 +92,9 @@ def test_where_no_shortcut_can_be_made_there_is_none(monkeypatch):
         return Injected(table, pd.DataFrame(), None)
 
     monkeypatch.setattr(module, "inject_errors", refuse_shortcuts)
-    monkeypatch.setattr(module, "random_injection", lambda rng, *, every_kind: {"spurious": 0.2, "label_kind": "uniform"})
+    monkeypatch.setattr(
+        module, "random_injection", lambda rng, *, every_kind: {"spurious": 0.2, "label_kind": "uniform"}
+    )
     inject_at_random(pd.DataFrame({"a": [1]}), "a", seed=0)
     assert asked == [0.2] * 4 + [0.0]
 
