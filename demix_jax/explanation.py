@@ -55,6 +55,7 @@ class Evidence:
     columns: the Q columns.
     shortcuts: likeliest first; may be empty.
     shortcut_broken: i32[N], index of the rule that the row breaks most, −1 if none.
+    original: i32[N], the row whose copy this one may be, −1 if none; None where copies are not looked for.
     """
 
     expected_label: np.ndarray
@@ -63,6 +64,7 @@ class Evidence:
     columns: tuple[Column, ...]
     shortcuts: tuple[Shortcut, ...]
     shortcut_broken: np.ndarray
+    original: np.ndarray | None = None
 
 
 def explain(encoder: TableEncoder, dataset: Dataset, description: Description, probability: np.ndarray) -> Evidence:
@@ -88,6 +90,7 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description, p
         columns=dataset.columns,
         shortcuts=tuple(shortcuts),
         shortcut_broken=broken,
+        original=None if known.mistakes is None else known.mistakes.original,
     )
 
 

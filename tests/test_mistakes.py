@@ -20,6 +20,7 @@ from demix_jax.evidence.values import Numbers
 from demix_jax.explanation import cell_doubt
 
 NUM_ROWS, NUM_EACH = 1_500, 90
+MADE = MISTAKES[:4]  # copies have tests of their own
 
 
 def make_table(seed: int, num_rows: int = NUM_ROWS) -> pd.DataFrame:
@@ -45,7 +46,7 @@ def make_table(seed: int, num_rows: int = NUM_ROWS) -> pd.DataFrame:
 def spoil(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """The table with each mistake made in some rows, and which."""
     rng = np.random.default_rng(seed)
-    rows = dict(zip(MISTAKES, rng.permutation(len(table))[: 4 * NUM_EACH].reshape(4, -1), strict=True))
+    rows = dict(zip(MADE, rng.permutation(len(table))[: 4 * NUM_EACH].reshape(4, -1), strict=True))
     spoiled = table.astype({"age": float, "level": float})
     usual = {name: table[name].mode()[0] for name in table.columns}
     for row in rows["filled"]:
@@ -71,8 +72,8 @@ def test_each_mistake_is_told_from_right_rows_and_the_others(spoiled):
     wrong = np.concatenate(list(rows.values()))
     right = np.setdiff1d(np.arange(NUM_ROWS), wrong)
     p = evidence.mistakes.probability
-    assert p.shape == (NUM_ROWS, 4) and p.dtype == np.float32 and (p >= 0).all() and (p <= 1).all()
-    for m, name in enumerate(MISTAKES):
+    assert p.shape == (NUM_ROWS, len(MISTAKES)) and p.dtype == np.float32 and (p >= 0).all() and (p <= 1).all()
+    for m, name in enumerate(MADE):
         both = np.concatenate([rows[name], right])
         assert roc_auc_score(np.isin(both, rows[name]), p[both, m]) > 0.9, name
     flagged = evidence.mistakes.any > 0.5
@@ -216,7 +217,8 @@ def test_cells_that_seem_filled_bear_each_other_out_and_those_of_a_mistake_come_
     np.testing.assert_allclose(doubt[1], [2.2, 2.1, 4.0, 0.5])
     p = np.array([[0.9, 0, 0, 0], [0, 0, 0, 0.9], [0.1, 0.8, 0, 0], [0, 0, 0.9, 0.1]], np.float32)
     pair, column, stray = np.array([[0, 1]] * 4), np.array([1] * 4), np.eye(4, dtype=bool)[[1, 3, 1, 1]]
-    told = Mistakes(p, p.max(axis=1), pair, column, np.full(4, np.flatnonzero(FACTORS == 0.1)[0]), stray)
+    factor, original = np.full(4, np.flatnonzero(FACTORS == 0.1)[0]), np.full(4, -1)
+    told = Mistakes(p, p.max(axis=1), pair, column, factor, stray, original)
     doubt = cell_doubt(SimpleNamespace(cells=evidence.cells, mistakes=told), dataset, certain)
     np.testing.assert_allclose(doubt[0], [2.2, 3.0, 2.4, 0.0])
     np.testing.assert_allclose(doubt[1], [2.2, 2.1, 4.0, 5.0])

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.evidence.cells import FILL_ODDS, ColumnModels, code_log_probs
+from demix_jax.evidence.cells import FILL_ODDS, CellEvidence, ColumnModels, code_log_probs
 from demix_jax.evidence.folds import Folds
+from demix_jax.evidence.out_of_fold import OutOfFold
 from demix_jax.evidence.usual import Commonest
 from demix_jax.evidence.values import Numbers, Texts
 
@@ -18,6 +19,7 @@ SCORED = ("filled", "exchanged", "rescaled", "texts exchanged")
 FACTORS = np.array([10.0, 100.0, 1000.0, 0.1, 0.01, 0.001, -1.0])  # that a number may have been multiplied by
 WAYS = 1 << 20  # more than there are columns
 
+_LEAST_P = 1e-4  # of a label; less says no more
 _NEVER = -30.0  # score of a row in which the mistake cannot have been made
 _ELEMENTS = 1 << 20  # of an array with a value for each two columns
 
@@ -26,13 +28,22 @@ class ScoredRows(NamedTuple):
     """n rows and what is known of their cells.
 
     dataset: the rows. labels, folds: i32[n] and whose models describe each, as for `score_cells`. filled: f32[n, Q],
-    see `CellEvidence`.
+    see `CellEvidence`. doubt: f32[n], nats that speak against each row as a whole.
     """
 
     dataset: Dataset
     labels: np.ndarray
     folds: Folds
     filled: np.ndarray
+    doubt: np.ndarray
+
+    @classmethod
+    def of(
+        cls, dataset: Dataset, labels: np.ndarray, folds: Folds, cells: CellEvidence, trees: OutOfFold
+    ) -> ScoredRows:
+        """From what is known of the rows' cells and what trees say of their labels."""
+        doubt = cells.surprise.sum(axis=1) - np.log(np.maximum(trees.p_given, _LEAST_P))
+        return cls(dataset, labels, folds, cells.filled, doubt)
 
 
 class Scores(NamedTuple):
@@ -62,7 +73,7 @@ def mistake_scores(
     numbers: Numbers, texts: Texts, rows: ScoredRows, columns: ColumnModels, commonest: Commonest
 ) -> Scores:
     """Of n rows, by how common values are in the columns, and by models of these and what is commonest in each."""
-    dataset, labels, folds, filled = rows
+    dataset, labels, folds, filled = rows[:4]
     num_rows, num_common = len(dataset), int(np.sum(commonest.share > 0))
     score = np.full((num_rows, len(SCORED)), _NEVER, np.float32)
     exchanged, rescaled, factor = (np.zeros(shape, np.int32) for shape in ((num_rows, 2), num_rows, num_rows))

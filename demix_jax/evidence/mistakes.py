@@ -4,7 +4,8 @@ Each mistake is a hypothesis about a row as a whole. Its score is a log likeliho
 been before the mistake, against the row as it is. In how many rows of a table it was made, and how probable it is by
 its score, is told by rows of the same table in which it was made on purpose.
 
-One more needs no score: a number with more decimals than its column ever has was not entered as the others were.
+Two more are told in other ways: a number with more decimals than its column ever has was not entered as the others
+were; and a row that holds most of what another row holds is a copy, see `demix_jax.evidence.copies`.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from demix_jax.evidence.cells import ColumnModels, score_cells
+from demix_jax.evidence.copies import Copies
 from demix_jax.evidence.likelihood import CHANCE_ROWS, CHANCE_SHARE, Likelihood
 from demix_jax.evidence.made_mistakes import each_made
 from demix_jax.evidence.mistake_scores import FACTORS, SCORED, ScoredRows, Scores, mistake_scores
 from demix_jax.evidence.usual import Commonest
 from demix_jax.evidence.values import Numbers, Texts
 
-MISTAKES = ("filled", "exchanged", "rescaled", "stray decimals")
+MISTAKES = ("filled", "exchanged", "rescaled", "stray decimals", "copied")
 
 _STRAY = 0.9  # probability of an error where decimals are stray; of 34 clean tables, one has 2 % of such rows
 _NUM_MADE = 512  # rows in which each mistake is made
@@ -35,12 +37,13 @@ _MOST = 0.5  # of a feature error's probability; a mistake that has more explain
 class Mistakes(NamedTuple):
     """What is known of N rows.
 
-    probability: f32[N, 4], of each of MISTAKES.
+    probability: f32[N, 5], of each of MISTAKES.
     any: f32[N], that one was made; of other units, only the wrong sign counts, where many numbers of a column have it.
       Every wild number looks as if it had another unit, and is found anyway; here it only gets its name.
     exchanged: i32[N, 2], the two columns, of numbers or of texts, that were likeliest exchanged.
     rescaled: i32[N], the column whose number was likeliest multiplied by a factor; factor: i32[N], index in FACTORS.
     stray: bool[N, Q], numbers with more decimals than their column has.
+    original: i32[N], number of the row whose copy it may be; −1 where there is none.
     """
 
     probability: np.ndarray
@@ -49,6 +52,7 @@ class Mistakes(NamedTuple):
     rescaled: np.ndarray
     factor: np.ndarray
     stray: np.ndarray
+    original: np.ndarray
 
     def likely(self, probability: np.ndarray) -> np.ndarray:
         """i[N]: number of the mistake that a feature error, of `probability` f32[N], probably is; −1 where none is."""
@@ -56,7 +60,7 @@ class Mistakes(NamedTuple):
         return np.where(self.probability.max(axis=1) > _MOST * probability, best, -1)
 
     def names(self, probability: np.ndarray) -> np.ndarray:
-        """object[N]: "filled", "exchanged", "times 1000" and the like, or ""; see `likely`."""
+        """object[N]: "filled", "exchanged", "times 1000", "copied" and the like, or ""; see `likely`."""
         likely = self.likely(probability)
         names = np.array([*MISTAKES, ""], dtype=object)[likely]
         rescaled = likely == MISTAKES.index("rescaled")
@@ -81,15 +85,20 @@ class MistakeModel(NamedTuple):
       be.
     often: the same of one way, an exchange of two certain columns or one factor in a certain column, where a table has
       many rows that look like it: (number of the scored mistake, way, likelihood), ways as in `Scores`.
+    copies: what tells copies of other rows.
     """
 
     numbers: Numbers
     texts: Texts
     anyhow: tuple[Likelihood | None, ...]
     often: tuple[tuple[int, int, Likelihood], ...]
+    copies: Copies
 
-    def judge(self, found: Scores) -> Mistakes:
-        """How probable mistakes are in n rows by their scores."""
+    def judge(self, found: Scores, rows: ScoredRows, own: np.ndarray | None = None) -> Mistakes:
+        """How probable mistakes are in n rows, by their scores and by what they share with rows of the table.
+
+        own: i[n], their numbers if they are rows of the table.
+        """
         anyhow = np.zeros(found.score.shape, np.float32)
         often = np.zeros(found.score.shape, np.float32)
         for m, known in enumerate(self.anyhow):
@@ -105,9 +114,10 @@ class MistakeModel(NamedTuple):
         told[:, MISTAKES.index("rescaled")] = np.where(FACTORS[found.factor] == -1, often[:, 2], 0.0)
         stray = np.where(found.stray.any(axis=1), np.float32(_STRAY), np.float32(0.0))[:, None]
         left = stray * (1 - scored.max(axis=1, keepdims=True))  # another mistake may be where the decimals come from
-        any_of = 1 - np.prod(1 - np.concatenate([told, stray], axis=1), axis=1)
-        probability = np.concatenate([scored, left], axis=1)
-        return Mistakes(probability, any_of, exchanged, found.rescaled, found.factor, found.stray)
+        copied, original = self.copies.probability(rows.dataset, rows.doubt, own)
+        any_of = 1 - np.prod(1 - np.column_stack([told, stray, copied]), axis=1)
+        probability = np.column_stack([scored, left, copied])
+        return Mistakes(probability, any_of, exchanged, found.rescaled, found.factor, found.stray, original)
 
 
 def fit_mistakes(
@@ -120,7 +130,7 @@ def fit_mistakes(
       clear: bool[R], rows that nothing speaks against. num_train: the first rows, in which mistakes are looked for.
       seed: of the rows in which they are made.
     """
-    dataset, labels, folds, _ = rows
+    dataset, labels, folds = rows.dataset, rows.labels, rows.folds
     numbers, texts = Numbers.fit(dataset), Texts.fit(dataset)
     found = mistake_scores(numbers, texts, rows, columns, commonest)
     rng = np.random.default_rng([seed, 5])
@@ -137,7 +147,8 @@ def fit_mistakes(
         filled = np.zeros(made.codes.shape, np.float32)
         if m == SCORED.index("filled"):
             filled = score_cells(columns, made.codes, *plan, commonest, made.robust_z).filled
-        attempts.append(mistake_scores(numbers, texts, ScoredRows(made, *plan, filled), columns, commonest))
+        of_made = ScoredRows(made, *plan, filled, rows.doubt[right[changed]])
+        attempts.append(mistake_scores(numbers, texts, of_made, columns, commonest))
     before = Scores(*(of_rows[right] for of_rows in found))
     anyhow: list[Likelihood | None] = []
     of_ways: list[tuple[int, int, Likelihood]] = []
@@ -150,13 +161,14 @@ def fit_mistakes(
         if of_made is not None and np.median(of_made.by_way(m, way)) > _LIKELY:
             one, other, last = (of.by_way(m, way) for of in (of_train, before, of_made))
             of_ways.append((m, way, Likelihood.fit(one, other, last, _LEVELS[2])))
-    model = MistakeModel(numbers, texts, tuple(anyhow), tuple(of_ways))
-    return model, model.judge(found)
+    copies = Copies.fit(dataset, rows.doubt, clear[:num_train], right, rng)
+    model = MistakeModel(numbers, texts, tuple(anyhow), tuple(of_ways), copies)
+    return model, model.judge(found, rows, np.arange(len(dataset)))
 
 
 def find_mistakes(model: MistakeModel, rows: ScoredRows, columns: ColumnModels, commonest: Commonest) -> Mistakes:
     """What `model` says of n rows; `columns` and `commonest` as for `fit_mistakes`."""
-    return model.judge(mistake_scores(model.numbers, model.texts, rows, columns, commonest))
+    return model.judge(mistake_scores(model.numbers, model.texts, rows, columns, commonest), rows)
 
 
 def _frequent_ways(found: Scores, m: int) -> list[int]:

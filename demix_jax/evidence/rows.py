@@ -185,7 +185,7 @@ def gather_evidence(
     clear, known_mistakes, made = ~(wild | doubtful), None, None
     if mistakes:
         with steps("look for mistakes", num_rows) as advance:
-            scored = ScoredRows(dataset, labels, folds, cells.filled)
+            scored = ScoredRows.of(dataset, labels, folds, cells, predictions)
             looked_for = {"num_train": num_train or num_rows, "seed": seed}
             known_mistakes, made = fit_mistakes(scored, columns, commonest, clear, **looked_for)
             advance(num_rows)
@@ -240,7 +240,7 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
         trees = models.noisy.judged_from_outside(trees, dataset, fold)
     made = None
     if models.mistakes is not None:
-        scored = ScoredRows(dataset, labels, folds, cells.filled)
+        scored = ScoredRows.of(dataset, labels, folds, cells, trees)
         made = find_mistakes(models.mistakes, scored, models.columns, models.commonest)
     return evidence._replace(
         folds=folds,

@@ -152,6 +152,9 @@ def _mistake(diagnosis: Diagnosis, row: int, names: list[str]) -> Html:
     mistake = named if isinstance(named, str) else ""
     if mistake == "exchanged" and len(names) > 1:
         return join([_strong(names[0]), " and ", _strong(names[1]), " seem exchanged. "])
+    original = diagnosis.evidence.original
+    if mistake == "copied" and original is not None and original[row] >= 0:
+        return join(["Most values are those of row ", _strong(row_number(diagnosis, int(original[row]))), ". "])
     if mistake == "filled":
         return Html("Several values seem filled in with what is commonest in their columns. ")
     if mistake.startswith("times ") and names:
