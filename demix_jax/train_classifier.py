@@ -38,7 +38,8 @@ def train_classifier(
 
     Args:
       tables: name -> (frame, label column).
-      worlds_per_table: corrupted versions of each table, each with errors of its own rates and kinds.
+      worlds_per_table: corrupted versions of each table, each with errors of its own rates and kinds; every other one
+        with feature errors of all kinds.
       num_synthetic: tables drawn from random causal models besides.
       num_rows: rows drawn from a table for a world, at most.
       seed: of everything.
@@ -82,15 +83,17 @@ class _Plan:
     table: str
     synthetic_seed: int | None
     seed: int
+    every_kind: bool
 
 
 def _plans(tables: Mapping[str, Any], worlds_per_table: int, num_synthetic: int, seed: int) -> Iterator[_Plan]:
     for t, name in enumerate(sorted(tables)):
-        for seeds in np.random.SeedSequence([seed, 0, t]).spawn(worlds_per_table):
-            yield _Plan(name, None, int(seeds.generate_state(1)[0]))
+        for w, seeds in enumerate(np.random.SeedSequence([seed, 0, t]).spawn(worlds_per_table)):
+            yield _Plan(name, None, int(seeds.generate_state(1)[0]), w % 2 == 1)
     for s in range(num_synthetic):
-        for seeds in np.random.SeedSequence([seed, 1, s]).spawn(_WORLDS_PER_SYNTHETIC_TABLE):
-            yield _Plan(f"synthetic {seed}-{s}", seed * 1_000_000 + s, int(seeds.generate_state(1)[0]))
+        for w, seeds in enumerate(np.random.SeedSequence([seed, 1, s]).spawn(_WORLDS_PER_SYNTHETIC_TABLE)):
+            world_seed = int(seeds.generate_state(1)[0])
+            yield _Plan(f"synthetic {seed}-{s}", seed * 1_000_000 + s, world_seed, w % 2 == 1)
 
 
 def _world(plan: _Plan, tables: Mapping[str, Any], num_rows: int, folder: Path | None) -> World:
@@ -101,7 +104,7 @@ def _world(plan: _Plan, tables: Mapping[str, Any], num_rows: int, folder: Path |
         table, label = tables[plan.table]
     else:
         table, label = synthetic_table(plan.synthetic_seed, num_rows), LABEL
-    world = make_world(table, label, name=plan.table, seed=plan.seed, num_rows=num_rows)
+    world = make_world(table, label, name=plan.table, seed=plan.seed, every_kind=plan.every_kind, num_rows=num_rows)
     if path is not None:
         save_world(world, path)
     return world

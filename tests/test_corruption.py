@@ -451,6 +451,36 @@ def test_constant_permute_and_missing(numbers):
     assert changed["t"][1].isna().all() and got.table["t"].dtype == numbers["t"].dtype
 
 
+def test_stale_limit_and_round(numbers):
+    changed, _ = hit_by(numbers, "stale")
+    for column in ("a", "t"):
+        old, new = changed[column]
+        assert (new.to_numpy() == numbers[column].to_numpy()[old.index - 1]).all()
+    old, new = hit_by(numbers, "limit")[0]["a"]
+    low, high = numbers["a"].quantile([0.02, 0.98]).round(1)
+    assert set(new.round(1)) == {low, high} and (new[old > numbers["a"].median()].round(1) == high).all()
+    old, new = hit_by(numbers, "round")[0]["d"]
+    assert (new == [float(f"{value:.1g}") for value in old]).all() and not hit_by(numbers, "round")[0]["t"][0].size
+
+
+def test_slipped_digits(numbers):
+    old, new = hit_by(numbers, "digit")[0]["d"]
+    for before, after in zip(old.abs().astype(str), new.abs().astype(str), strict=True):
+        assert abs(len(before) - len(after)) <= 1 or before.endswith("0") or "0" in before
+        assert set(after) <= set(before) | {"0"}
+
+
+def test_units_offsets_and_what_stands_for_missing(numbers):
+    old, new = hit_by(numbers, "offset")[0]["a"]
+    assert (new - old).round(1).nunique() <= 3, "all of a column are off by the same, but for rows drawn again"
+    old, new = hit_by(numbers, "unit")[0]["d"]
+    slope = np.polyfit(old, new, 1)[0]
+    assert 0 < slope and abs(slope - 1) > 0.2
+    changed, _ = hit_by(numbers, "sentinel")
+    assert changed["d"][1].isin([-1, -9, -99, -999, 0, 99, 999, 9999]).all()
+    assert changed["t"][1].isin(["unknown", "?", "other", "not known"]).all()
+
+
 def test_typos(numbers):
     changed, _ = hit_by(numbers, "typo")
     old, new = changed["t"]

@@ -37,8 +37,8 @@ def made(monkeypatch):
     """Replaces the making of worlds, which takes seconds each, and records what was asked for."""
     asked = []
 
-    def fake_world(table, label, *, name, seed, num_rows):
-        asked.append((name, label, seed, len(table), num_rows))
+    def fake_world(table, label, *, name, seed, every_kind, num_rows):
+        asked.append((name, label, seed, len(table), num_rows, every_kind))
         return fabricated_world(seed % 1_000, table=name, num_rows=60)
 
     monkeypatch.setattr(module, "make_world", fake_world)
@@ -73,9 +73,10 @@ def test_worlds_of_every_table_and_of_synthetic_ones(made):
     classifier = train(progress=display)
     names = [name for name, *_ in made]
     assert {name: names.count(name) for name in names} == {"a": 2, "b": 2, "synthetic 1-0": 2, "synthetic 1-1": 2}
-    assert len({seed for _, _, seed, _, _ in made}) == 8, "each world has errors of its own"
-    assert {rows for name, _, _, rows, _ in made if name == "a"} == {90}
-    assert {limit for *_, limit in made} == {70}
+    assert len({seed for _, _, seed, *_ in made}) == 8, "each world has errors of its own"
+    assert {rows for name, _, _, rows, *_ in made if name == "a"} == {90}
+    assert {limit for *_, limit, _ in made} == {70}
+    assert [every_kind for *_, every_kind in made] == [False, True] * 4
     assert classifier.card["tables"] == sorted(set(names)) and classifier.card["num_worlds"] == 8
     assert display.stages == [("make worlds", 8), ("train classifier", 6)] and display.counts == [8, 6]
 

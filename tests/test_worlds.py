@@ -8,11 +8,12 @@ import pytest
 
 from demix_jax.checks import InputError
 from demix_jax.classifier.examples import View
-from demix_jax.corruption import Injected
+from demix_jax.corruption import FEATURE_KINDS, Injected
 from demix_jax.data import TableEncoder, check_table, infer_task
 from demix_jax.describe import SET_SIZE
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.signals import SIGNALS
+from demix_jax.probes import PROBE_KINDS
 from demix_jax.vectors import CHANNELS
 from demix_jax.worlds import (
     LABEL,
@@ -80,6 +81,14 @@ def test_injections_cover_clean_tables_and_every_type():
         assert 0.1 < np.mean(rates == 0) < 0.45 and rates.max() <= 0.35
     assert {d["label_kind"] for d in drawn} > {"uniform"}
     assert {d["shortcut_kind"] for d in drawn} == {"one-sided", "two-sided"}
+
+
+def test_worlds_of_every_kind_mostly_have_one_alone():
+    drawn = [random_injection(np.random.default_rng(i), every_kind=True)["feature_kinds"] for i in range(300)]
+    assert {kind for kinds in drawn for kind in kinds} == set(FEATURE_KINDS)
+    assert 0.5 < np.mean([len(kinds) == 1 for kinds in drawn]) < 0.7
+    usual = {kind for i in range(300) for kind in random_injection(np.random.default_rng(i))["feature_kinds"]}
+    assert usual == set(PROBE_KINDS)
 
 
 def test_where_no_shortcut_can_be_made_there_is_none(monkeypatch):
