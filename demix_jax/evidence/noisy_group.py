@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FLOOR = 1e-4  # probabilities below it say no more
 _MAX_ROWS = 6_000  # that the search looks at
 _NUM_FOLDS = 4
-_MAX_CLASSES = 20
+_MAX_WEIGHTS = 40_000  # of the model without interactions
 _LEAST_SHARE, _LEAST_ROWS = 0.04, 50  # of a group and of what is outside it
 _CLEAR = 3.3  # standard errors
 _NUM_CANDIDATES = 3
@@ -71,9 +71,9 @@ def find_noisy_group(
       dataset: encoded rows, the first `num_train` of them training rows. folds: of all rows.
       trees: out-of-fold predictions with all columns. seed: of learners.
     Returns:
-      NoisyGroup; None if there is none, for a predicted number, and with more than 20 classes.
+      NoisyGroup; None if there is none, for a predicted number, and for a table with very many columns and classes.
     """
-    if dataset.task != "classification" or dataset.num_classes > _MAX_CLASSES:
+    if dataset.task != "classification" or sum(dataset.num_codes) * dataset.num_classes > _MAX_WEIGHTS:
         return None
     chosen = np.linspace(0, num_train - 1, min(num_train, _MAX_ROWS)).astype(int)
     part = dataset.take(chosen)
