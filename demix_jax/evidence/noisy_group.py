@@ -13,6 +13,7 @@ import numpy as np
 
 from demix_jax.evidence.folds import Folds
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees
+from demix_jax.evidence.shortcuts import LEAST_SHARE
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
@@ -21,7 +22,7 @@ _FLOOR = 1e-4  # probabilities below it say no more
 _MAX_ROWS = 6_000  # that the search looks at
 _NUM_FOLDS = 4
 _MAX_WEIGHTS = 40_000  # of the model without interactions
-_LEAST_SHARE, _LEAST_ROWS = 0.04, 50  # of a group and of what is outside it
+_LEAST_ROWS = 50  # of a group and of what is outside it, and as a share LEAST_SHARE
 _CLEAR = 3.3  # standard errors
 _NUM_CANDIDATES = 3
 _LEAST_RATE = 0.1
@@ -125,7 +126,7 @@ def _candidates(codes: np.ndarray, num_codes: tuple[int, ...], excess: np.ndarra
     For each column it is the best set of codes; what a search among these finds by chance is subtracted.
     """
     num_rows, total = len(excess), excess.sum()
-    least = max(_LEAST_SHARE * num_rows, _LEAST_ROWS)
+    least = max(LEAST_SHARE * num_rows, _LEAST_ROWS)
     found = []
     for q, num in enumerate(num_codes):
         count = np.bincount(codes[:, q], minlength=num)
