@@ -118,6 +118,7 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
         "seconds": {"encode": 0.4, "train task models": 6.2, "influence": 3.1},
         "versions": {"demix_jax": "0.1.0", "jax": "0.10.2"},
         "notes": [],
+        "noisy_group": None,
     }
     evidence = SimpleNamespace(
         expected_label=expected,
@@ -126,6 +127,7 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
         columns=columns,
         shortcuts=shortcuts,
         shortcut_broken=broken,
+        original=np.full(num_rows, -1),
     )
     return SimpleNamespace(
         table=table,

@@ -193,6 +193,15 @@ def test_names_need_not_be_strings(diagnosis):
     assert len(Page(render(numbered)).tags) == len(Page(render(diagnosis)).tags)
 
 
+def test_a_copy_is_told_with_the_row_that_it_was_made_of():
+    diagnosis = make_diagnosis()
+    row = int(most_certain(diagnosis, "feature_error")[0])
+    diagnosis.table["mistake"] = ""
+    diagnosis.table.loc[row, "mistake"] = "copied"
+    diagnosis.evidence.original[row] = 17
+    assert "Most values are those of row 17." in Page(render(diagnosis)).text
+
+
 def test_a_clean_table_gives_a_calm_page():
     diagnosis = make_diagnosis()
     diagnosis.table[["label_error", "feature_error", "spurious_correlation"]] = 0

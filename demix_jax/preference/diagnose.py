@@ -140,7 +140,7 @@ def diagnose(
     )
     said = _notes(pairs, encoded, max_prompt, max_answer)
     table = diagnosis.table.assign(note=said)
-    told = {"notes": _counted(said), "max_prompt": max_prompt, "max_answer": max_answer}
+    told = {"notes": [*diagnosis.summary["notes"], *_counted(said)], "max_prompt": max_prompt, "max_answer": max_answer}
     return dataclasses.replace(diagnosis, table=table, summary=diagnosis.summary | told)
 
 
@@ -190,6 +190,7 @@ def diagnose_read(
         "objective": type(network.objective).__name__,
         "adapted_layers": network.num_adapted,
         "rank": network.rank,
+        "notes": [],
     }
     verdict = judge(classifier, dataset, description, steps)
     steps.done()
