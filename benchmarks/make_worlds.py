@@ -29,7 +29,7 @@ from demix_jax.worlds import LABEL, make_world, save_world, synthetic_table
 BUNDLED = ("breast_cancer", "diabetes", "wine")  # small tables that come with scikit-learn
 _NUM_ROWS = 4_000
 _PER_TABLE, _PER_BUNDLED, _PER_LISTED, _PER_SYNTHETIC = 24, 6, 2, 2
-_EVERY_KIND, _EVERY_KIND_OF_NAMED = 2, 3  # more of each table with feature errors of every kind; of named tables, times
+_EVERY_KIND, _EVERY_KIND_OF_NAMED = 2, 6  # more of each table, and of each named one, with feature errors of every kind
 _LISTED = Path(__file__).with_name("real_tables.csv")
 
 
@@ -65,7 +65,7 @@ def plan(num_synthetic: int) -> list[Planned]:
             worlds += [Planned(name, load, seed) for seed in _seeds([0, 2, t], _PER_LISTED)]
     tables = {world.table: world.load for world in worlds}
     for t, (name, load) in enumerate(tables.items()):
-        count = _EVERY_KIND * (_EVERY_KIND_OF_NAMED if name in NAMES else 1)
+        count = _EVERY_KIND_OF_NAMED if name in NAMES else _EVERY_KIND
         worlds += [Planned(name, load, seed, every_kind=True) for seed in _seeds([0, 3, t], count)]
     return worlds
 

@@ -125,13 +125,7 @@ def wrong_features(clean, label, candidates, count, rng) -> tuple[pd.DataFrame, 
         if wrong.sum() == count:
             break
         kind = kinds[rng.integers(len(kinds))]
-        if kind == "stale duplicate":
-            changes = _stale_duplicate(clean, list(columns), rng)
-        elif kind == "missing":
-            changes = _missing_where_high(ranks, row, rng)
-        else:
-            changes = _row_errors(kind, columns, numbers, texts, usual, row, rng)
-        for name, value in changes:
+        for name, value in _row_errors(kind, clean, columns, numbers, texts, usual, ranks, row, rng):
             wrong[row] |= not _same(columns[name][row], value)
             columns[name][row] = value
     result = clean.copy()
@@ -140,7 +134,7 @@ def wrong_features(clean, label, candidates, count, rng) -> tuple[pd.DataFrame, 
     return result, wrong
 
 
-def _row_errors(kind, columns, numbers, texts, usual, row, rng) -> list[tuple]:
+def _row_errors(kind, clean, columns, numbers, texts, usual, ranks, row, rng) -> list[tuple]:
     """(column, new value) of the cells of one row that an error of this kind changes."""
     if kind == "swap":
         first, second = rng.permutation(numbers)[:2]
@@ -152,6 +146,10 @@ def _row_errors(kind, columns, numbers, texts, usual, row, rng) -> list[tuple]:
     if kind == "typo":
         names = rng.permutation(texts)[: int(rng.integers(1, 4))]
         return [(name, _mistyped(columns[name][row], rng)) for name in names]
+    if kind == "stale duplicate":
+        return _stale_duplicate(clean, list(columns), rng)
+    if kind == "missing":
+        return _missing_where_high(ranks, row, rng)
     names = rng.permutation(list(columns))[: max(1, round(0.4 * len(columns)))]
     return [(name, usual[name]) for name in names]
 

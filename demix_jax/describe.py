@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from demix_jax.evidence.folds import Folds, fold_blocks
-from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, probability_of_given
+from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, log_floored, probability_of_given
 from demix_jax.evidence.rows import RowEvidence
 from demix_jax.evidence.shortcuts import TargetScale, rule_evidence
 from demix_jax.evidence.signals import (
@@ -17,7 +17,6 @@ from demix_jax.evidence.signals import (
     Norms,
     feature_signals,
     label_signals,
-    log_floored,
     mean_by_label,
     shortcut_signals,
     vector_signals,

@@ -8,7 +8,7 @@ import numpy as np
 
 from demix_jax.evidence.cells import FILL_ODDS, CellEvidence, ColumnModels, code_log_probs
 from demix_jax.evidence.folds import Folds
-from demix_jax.evidence.out_of_fold import OutOfFold
+from demix_jax.evidence.out_of_fold import OutOfFold, log_floored
 from demix_jax.evidence.usual import Commonest
 from demix_jax.evidence.values import Numbers, Texts
 
@@ -19,7 +19,6 @@ SCORED = ("filled", "exchanged", "rescaled", "texts exchanged")
 FACTORS = np.array([10.0, 100.0, 1000.0, 0.1, 0.01, 0.001, -1.0])  # that a number may have been multiplied by
 WAYS = 1 << 20  # more than there are columns
 
-_LEAST_P = 1e-4  # of a label; less says no more
 _NEVER = -30.0  # score of a row in which the mistake cannot have been made
 _ELEMENTS = 1 << 20  # of an array with a value for each two columns
 
@@ -42,7 +41,7 @@ class ScoredRows(NamedTuple):
         cls, dataset: Dataset, labels: np.ndarray, folds: Folds, cells: CellEvidence, trees: OutOfFold
     ) -> ScoredRows:
         """From what is known of the rows' cells and what trees say of their labels."""
-        doubt = cells.surprise.sum(axis=1) - np.log(np.maximum(trees.p_given, _LEAST_P))
+        doubt = cells.surprise.sum(axis=1) - log_floored(trees.p_given)
         return cls(dataset, labels, folds, cells.filled, doubt)
 
 
@@ -73,7 +72,7 @@ def mistake_scores(
     numbers: Numbers, texts: Texts, rows: ScoredRows, columns: ColumnModels, commonest: Commonest
 ) -> Scores:
     """Of n rows, by how common values are in the columns, and by models of these and what is commonest in each."""
-    dataset, labels, folds, filled = rows[:4]
+    dataset, labels, folds, filled, _ = rows
     num_rows, num_common = len(dataset), int(np.sum(commonest.share > 0))
     score = np.full((num_rows, len(SCORED)), _NEVER, np.float32)
     exchanged, rescaled, factor = (np.zeros(shape, np.int32) for shape in ((num_rows, 2), num_rows, num_rows))

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from demix_jax.evidence.folds import Folds
-from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees
+from demix_jax.evidence.out_of_fold import LEAST_P, FoldTrees, OutOfFold, fit_trees, log_floored
 from demix_jax.evidence.shortcuts import LEAST_SHARE
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
 
-_FLOOR = 1e-4  # probabilities below it say no more
 _MAX_ROWS = 6_000  # that the search looks at
 _NUM_FOLDS = 4
 _MAX_WEIGHTS = 40_000  # of the model without interactions
@@ -86,7 +85,7 @@ def find_noisy_group(
         rates, share, log_likelihood = _changed_labels(outside.prediction[within], dataset.y[within])
         rates_beyond, share_beyond, _ = _changed_labels(outside.prediction[beyond], dataset.y[beyond])
         rate, rate_beyond = float(rates @ share), float(rates_beyond @ share_beyond)
-        gain = log_likelihood - np.log(np.maximum(trees.p_given[within], _FLOOR))
+        gain = log_likelihood - log_floored(trees.p_given[within])
         error = gain.std() / np.sqrt(len(gain))
         if (
             rate >= max(_LEAST_RATE, rate_beyond + _LEAST_EXCESS)
@@ -108,14 +107,14 @@ def _excess(dataset: Dataset, seed: int) -> np.ndarray:
     starts = np.concatenate([[0], np.cumsum(dataset.num_codes)])
     where = (dataset.codes + starts[:-1]).ravel(), np.arange(num_rows + 1) * num_columns
     one_hot = csr_matrix((np.ones(len(where[0])), *where), shape=(num_rows, starts[-1]))
-    p = np.full((num_rows, dataset.num_classes), _FLOOR)
+    p = np.full((num_rows, dataset.num_classes), LEAST_P)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # nearly converged is as good
         for train, rest in KFold(_NUM_FOLDS, shuffle=True, random_state=seed).split(one_hot):
             if len(np.unique(dataset.y[train])) > 1:
                 model = LogisticRegression(C=0.3, max_iter=60).fit(one_hot[train], dataset.y[train])
                 p[np.ix_(rest, model.classes_)] = model.predict_proba(one_hot[rest])
-    p = np.maximum(p, _FLOOR)
+    p = np.maximum(p, LEAST_P)
     p /= p.sum(axis=1, keepdims=True)
     return np.sum(p * np.log(p), axis=1) - np.log(p[np.arange(num_rows), dataset.y])
 
@@ -155,7 +154,7 @@ def _changed_labels(p: np.ndarray, y: np.ndarray, num_steps: int = 100) -> tuple
       log-likelihood of the labels. By expectation maximisation.
     """
     rows, num_classes = np.arange(len(y)), p.shape[1]
-    p = np.maximum(p, _FLOOR)
+    p = np.maximum(p, LEAST_P)
     p = p / p.sum(axis=1, keepdims=True)
     rates = np.full(num_classes, 0.2)
     joint, before = p, p.sum(axis=0)

@@ -65,8 +65,8 @@ class RowEvidence(NamedTuple):
     folds: the cross-fitting plan of task models, without suspects. labels: i32[R], classes or target bins. sides: the
     same with finer bins, for rules.
     trees, trusted, without: out-of-fold predictions of the trees in `models`; the first ones for a noisy group by what
-    holds outside it. rules: one per column, then one
-    per Cross in `crossed`. order: i[R], number of the rule of the likeliest shortcut first.
+    holds outside it. rules: one per column, then one per Cross in `crossed`. order: i[R], number of the rule of the
+    likeliest shortcut first.
     screened: f32[N, Q], surprise of each cell by the models `screen`.
     cells: how each cell fits the rest of its row, how much it supports the label, and whether it seems filled in.
     models: what tells the same of other rows, see `more_evidence`.
@@ -248,7 +248,7 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
         sides=strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS, among=models.y),
         trees=trees,
         trusted=models.trusted.predict(dataset, fold),
-        without=[trees.predict(dataset, fold) for trees in models.without],
+        without=[fitted.predict(dataset, fold) for fitted in models.without],
         screened=cell_surprise(models.screen, dataset.codes, labels, folds),
         cells=cells,
         mistakes=made,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from demix_jax.evidence.cells import CellEvidence, standing_out
-from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, margin
+from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, log_floored, margin
 from demix_jax.evidence.shortcuts import ColumnRule, TargetScale, chance_of_following, rule_evidence
 from demix_jax.evidence.usual import Usual
 
@@ -95,7 +95,6 @@ VECTOR_SIGNALS = (
     "neighbour_fit",
 )
 SIGNALS = LABEL_SIGNALS + FEATURE_SIGNALS + SHORTCUT_SIGNALS + VECTOR_SIGNALS
-_FLOOR = 1e-4  # probabilities below it say no more
 
 
 class Norms(NamedTuple):
@@ -302,11 +301,6 @@ def _entropy(out_of_fold: OutOfFold, task: str) -> np.ndarray:
     if task != "classification":
         return np.zeros(len(out_of_fold.prediction))
     return -np.sum(out_of_fold.prediction * np.log(out_of_fold.prediction + 1e-9), axis=1)
-
-
-def log_floored(p: np.ndarray) -> np.ndarray:
-    """log p, from log 1e-4 on."""
-    return np.log(np.maximum(p, _FLOOR))
 
 
 def mean_by_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
