@@ -149,7 +149,8 @@ def gather_evidence(
       num_train: N, or None when every row is a training row and validation samples are taken from the
         other folds.
       roles: numbers of the columns that tell of users and of items, say. The likeliest shortcut is then one of these
-        columns, or of one of each role together, if there are any; None: all columns are alike, each for itself.
+        columns, or of one of each role together, if there are any; None: all columns are alike, each for itself, and a
+        group of rows with wrong labels is looked for.
       mistakes: whether to look for known mistakes, as in a table of records whose cells somebody entered.
       seed: of folds and learners. steps: times and shows the work.
     Returns:
@@ -165,7 +166,9 @@ def gather_evidence(
     folds = _plan(np.random.default_rng(seed), labels, num_train or num_rows)
     with steps("cross-fit trees", num_rows) as advance:
         trees, predictions = fit_trees(dataset, folds, seed=seed, on_fold=advance)
-        noisy = find_noisy_group(dataset, folds, predictions, num_train=num_train or num_rows, seed=seed)
+        noisy = None
+        if roles is None:  # a shortcut of a user and an item together would look like such a group
+            noisy = find_noisy_group(dataset, folds, predictions, num_train=num_train or num_rows, seed=seed)
         if noisy is not None:
             predictions = noisy.judged_from_outside(predictions, dataset, folds.fold)
         doubtful = suspects(dataset.y, labels, predictions, task=dataset.task)
