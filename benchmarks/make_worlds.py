@@ -24,26 +24,26 @@ import pandas as pd
 
 from demix_jax.data import NAMES, load_named
 from demix_jax.progress import ProgressDisplay
-from demix_jax.worlds import LABEL, make_world, save_world, synthetic_table
+from demix_jax.worlds import LABEL, USUAL, WIDE, WIDEST, Variety, make_world, save_world, synthetic_table
 
 BUNDLED = ("breast_cancer", "diabetes", "wine")  # small tables that come with scikit-learn
 _NUM_ROWS = 4_000
 _PER_TABLE, _PER_BUNDLED, _PER_LISTED, _PER_SYNTHETIC = 24, 6, 2, 2
-_EVERY_KIND, _EVERY_KIND_OF_NAMED = 2, 6  # more of each table, and of each named one, with feature errors of every kind
+# More of each table, and of each named one, by the number that their seeds are drawn from.
+_MORE = {3: (WIDE, 2, 6), 4: (WIDEST, 1, 4)}
 _LISTED = Path(__file__).with_name("real_tables.csv")
 
 
 class Planned(NamedTuple):
     """A world to be made.
 
-    table: its name. load: gives (frame, label). seed: of the world. every_kind: whether its feature errors are of all
-    kinds, or of those that probes have.
+    table: its name. load: gives (frame, label). seed: of the world. variety: of its errors.
     """
 
     table: str
     load: Callable[[], tuple[pd.DataFrame, str]]
     seed: int
-    every_kind: bool = False
+    variety: Variety = USUAL
 
     @property
     def file_name(self) -> str:
@@ -64,9 +64,10 @@ def plan(num_synthetic: int) -> list[Planned]:
             name, load = f"{row['package']} {row['item']}", partial(_load_listed, **row)
             worlds += [Planned(name, load, seed) for seed in _seeds([0, 2, t], _PER_LISTED)]
     tables = {world.table: world.load for world in worlds}
-    for t, (name, load) in enumerate(tables.items()):
-        count = _EVERY_KIND_OF_NAMED if name in NAMES else _EVERY_KIND
-        worlds += [Planned(name, load, seed, every_kind=True) for seed in _seeds([0, 3, t], count)]
+    for number, (variety, usual, of_named) in _MORE.items():
+        for t, (name, load) in enumerate(tables.items()):
+            count = of_named if name in NAMES else usual
+            worlds += [Planned(name, load, seed, variety) for seed in _seeds([0, number, t], count)]
     return worlds
 
 
@@ -114,10 +115,8 @@ def main() -> int:
             try:
                 if not path.is_file():
                     frame, label = world.load()
-                    made = make_world(
-                        frame, label, name=world.table, seed=world.seed, every_kind=world.every_kind, num_rows=_NUM_ROWS
-                    )
-                    save_world(made, path)
+                    options = {"name": world.table, "seed": world.seed, "variety": world.variety}
+                    save_world(make_world(frame, label, **options, num_rows=_NUM_ROWS), path)
             except Exception:  # one world that cannot be made must not end a run of hours
                 traceback.print_exc()
                 failed += 1

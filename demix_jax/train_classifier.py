@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +13,13 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, World, fit_classifier
-from demix_jax.worlds import LABEL, load_world, make_world, save_world, synthetic_table
+from demix_jax.worlds import LABEL, USUAL, WIDE, WIDEST, Variety, load_world, make_world, save_world, synthetic_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _WORLDS_PER_SYNTHETIC_TABLE = 2
+_VARIETIES = (USUAL, WIDE, USUAL, WIDEST)  # of a table's worlds, over and over
 _WORLDS_BETWEEN_CLEARING = 10  # tables of ever new shapes leave compiled code behind, until memory maps run out
 
 
@@ -39,7 +41,7 @@ def train_classifier(
     Args:
       tables: name -> (frame, label column).
       worlds_per_table: corrupted versions of each table, each with errors of its own rates and kinds; every other one
-        with feature errors of all kinds.
+        with feature errors of all kinds, and every fourth with a shortcut of two columns.
       num_synthetic: tables drawn from random causal models besides.
       num_rows: rows drawn from a table for a world, at most.
       seed: of everything.
@@ -83,17 +85,22 @@ class _Plan:
     table: str
     synthetic_seed: int | None
     seed: int
-    every_kind: bool
+    variety: Variety
 
 
 def _plans(tables: Mapping[str, Any], worlds_per_table: int, num_synthetic: int, seed: int) -> Iterator[_Plan]:
     for t, name in enumerate(sorted(tables)):
-        for w, seeds in enumerate(np.random.SeedSequence([seed, 0, t]).spawn(worlds_per_table)):
-            yield _Plan(name, None, int(seeds.generate_state(1)[0]), w % 2 == 1)
+        for world_seed, variety in _worlds_of_table([seed, 0, t], worlds_per_table):
+            yield _Plan(name, None, world_seed, variety)
     for s in range(num_synthetic):
-        for w, seeds in enumerate(np.random.SeedSequence([seed, 1, s]).spawn(_WORLDS_PER_SYNTHETIC_TABLE)):
-            world_seed = int(seeds.generate_state(1)[0])
-            yield _Plan(f"synthetic {seed}-{s}", seed * 1_000_000 + s, world_seed, w % 2 == 1)
+        for world_seed, variety in _worlds_of_table([seed, 1, s], _WORLDS_PER_SYNTHETIC_TABLE):
+            yield _Plan(f"synthetic {seed}-{s}", seed * 1_000_000 + s, world_seed, variety)
+
+
+def _worlds_of_table(entropy: list[int], count: int) -> Iterator[tuple[int, Variety]]:
+    """Seed and variety of each."""
+    seeds = np.random.SeedSequence(entropy).spawn(count)
+    return zip((int(of_one.generate_state(1)[0]) for of_one in seeds), itertools.cycle(_VARIETIES), strict=False)
 
 
 def _world(plan: _Plan, tables: Mapping[str, Any], num_rows: int, folder: Path | None) -> World:
@@ -104,7 +111,7 @@ def _world(plan: _Plan, tables: Mapping[str, Any], num_rows: int, folder: Path |
         table, label = tables[plan.table]
     else:
         table, label = synthetic_table(plan.synthetic_seed, num_rows), LABEL
-    world = make_world(table, label, name=plan.table, seed=plan.seed, every_kind=plan.every_kind, num_rows=num_rows)
+    world = make_world(table, label, name=plan.table, seed=plan.seed, variety=plan.variety, num_rows=num_rows)
     if path is not None:
         save_world(world, path)
     return world

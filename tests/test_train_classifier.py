@@ -11,7 +11,7 @@ from fabricated_worlds import TINY, fabricated_world
 from demix_jax.checks import InputError
 from demix_jax.classifier import Interventions, TrainingOptions, load_classifier
 from demix_jax.train_classifier import train_classifier
-from demix_jax.worlds import LABEL, synthetic_table
+from demix_jax.worlds import LABEL, USUAL, WIDE, synthetic_table
 
 module = sys.modules["demix_jax.train_classifier"]  # the package has a function of this name
 
@@ -37,8 +37,8 @@ def made(monkeypatch):
     """Replaces the making of worlds, which takes seconds each, and records what was asked for."""
     asked = []
 
-    def fake_world(table, label, *, name, seed, every_kind, num_rows):
-        asked.append((name, label, seed, len(table), num_rows, every_kind))
+    def fake_world(table, label, *, name, seed, variety, num_rows):
+        asked.append((name, label, seed, len(table), num_rows, variety))
         return fabricated_world(seed % 1_000, table=name, num_rows=60)
 
     monkeypatch.setattr(module, "make_world", fake_world)
@@ -76,7 +76,7 @@ def test_worlds_of_every_table_and_of_synthetic_ones(made):
     assert len({seed for _, _, seed, *_ in made}) == 8, "each world has errors of its own"
     assert {rows for name, _, _, rows, *_ in made if name == "a"} == {90}
     assert {limit for *_, limit, _ in made} == {70}
-    assert [every_kind for *_, every_kind in made] == [False, True] * 4
+    assert [variety for *_, variety in made] == [USUAL, WIDE] * 4
     assert classifier.card["tables"] == sorted(set(names)) and classifier.card["num_worlds"] == 8
     assert display.stages == [("make worlds", 8), ("train classifier", 6)] and display.counts == [8, 6]
 

@@ -17,6 +17,8 @@ from demix_jax.probes import PROBE_KINDS
 from demix_jax.vectors import CHANNELS
 from demix_jax.worlds import (
     LABEL,
+    WIDE,
+    WIDEST,
     inject_at_random,
     load_world,
     make_world,
@@ -84,11 +86,18 @@ def test_injections_cover_clean_tables_and_every_type():
 
 
 def test_worlds_of_every_kind_mostly_have_one_alone():
-    drawn = [random_injection(np.random.default_rng(i), every_kind=True)["feature_kinds"] for i in range(300)]
+    drawn = [random_injection(np.random.default_rng(i), WIDE)["feature_kinds"] for i in range(300)]
     assert {kind for kinds in drawn for kind in kinds} == set(FEATURE_KINDS)
     assert 0.5 < np.mean([len(kinds) == 1 for kinds in drawn]) < 0.7
     usual = {kind for i in range(300) for kind in random_injection(np.random.default_rng(i))["feature_kinds"]}
     assert usual == set(PROBE_KINDS)
+
+
+def test_shortcuts_are_of_two_columns_where_that_is_asked_for():
+    table = synthetic_table(3, 800)
+    for variety, num_columns in ((WIDE, {1}), (WIDEST, {2})):
+        made = [inject_at_random(table, LABEL, seed=seed, variety=variety).shortcut for seed in range(12)]
+        assert {len(shortcut.rule.group.conditions) for shortcut in made if shortcut} == num_columns
 
 
 def test_where_no_shortcut_can_be_made_there_is_none(monkeypatch):
@@ -101,9 +110,7 @@ def test_where_no_shortcut_can_be_made_there_is_none(monkeypatch):
         return Injected(table, pd.DataFrame(), None)
 
     monkeypatch.setattr(module, "inject_errors", refuse_shortcuts)
-    monkeypatch.setattr(
-        module, "random_injection", lambda rng, *, every_kind: {"spurious": 0.2, "label_kind": "uniform"}
-    )
+    monkeypatch.setattr(module, "random_injection", lambda rng, variety: {"spurious": 0.2, "label_kind": "uniform"})
     inject_at_random(pd.DataFrame({"a": [1]}), "a", seed=0)
     assert asked == [0.2] * 4 + [0.0]
 

@@ -1,10 +1,24 @@
 """Worlds with known errors, from real tables and from random causal models, to train the error classifier on."""
 
 from demix_jax.worlds.synthetic import LABEL, synthetic_table
-from demix_jax.worlds.world import inject_at_random, load_world, make_world, random_injection, save_world
+from demix_jax.worlds.world import (
+    USUAL,
+    WIDE,
+    WIDEST,
+    Variety,
+    inject_at_random,
+    load_world,
+    make_world,
+    random_injection,
+    save_world,
+)
 
 __all__ = [
     "LABEL",
+    "USUAL",
+    "WIDE",
+    "WIDEST",
+    "Variety",
     "inject_at_random",
     "load_world",
     "make_world",

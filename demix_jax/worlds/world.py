@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,15 +29,29 @@ if TYPE_CHECKING:
 ROWS_KEPT = 1_024  # rows of a world that the classifier may be trained on
 
 
-def random_injection(rng: np.random.Generator, *, every_kind: bool = False) -> dict[str, Any]:
+class Variety(NamedTuple):
+    """Of what kinds the errors of a world are.
+
+    every_kind: feature errors are drawn from all FEATURE_KINDS, mostly one kind alone, as where one thing went wrong;
+      else half of the worlds have the kinds of the DeMix paper, and the others some of those that probes have.
+    two_columns: two columns together mark off the shortcut's group; else one does.
+    """
+
+    every_kind: bool = False
+    two_columns: bool = False
+
+
+USUAL = Variety()
+WIDE = Variety(every_kind=True)
+WIDEST = Variety(every_kind=True, two_columns=True)
+
+
+def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> dict[str, Any]:
     """Arguments of `inject_errors` drawn from the range of errors that the classifier should know.
 
     One world in five is clean; others miss some error type; the rest spread over rates, kinds and shortcuts.
-
-    Args:
-      every_kind: draw from all FEATURE_KINDS, mostly one kind alone, as where one thing went wrong; else half of the
-        worlds have the kinds of the DeMix paper, and the others some of those that probes have.
     """
+    every_kind, two_columns = variety
     label_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     feature_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     spurious = rng.uniform(0.05, 0.3) if rng.random() < 0.8 else 0.0
@@ -54,17 +68,18 @@ def random_injection(rng: np.random.Generator, *, every_kind: bool = False) -> d
         "label_kind": str(rng.choice(LABEL_KINDS if rng.random() < 0.4 else ("uniform", "near"))),
         "feature_kinds": tuple(kinds if every_kind or rng.random() >= 0.5 else DEFAULT_FEATURE_KINDS),
         "shortcut_kind": "one-sided" if rng.random() < 0.2 else "two-sided",
+        "group_kinds": ("and", "xor") if two_columns else ("value", "set", "threshold"),
         "cell_share": rng.uniform(0.05, 0.7),
         "one_kind_per_row": bool(rng.random() < 0.5),
     }
 
 
 def inject_at_random(
-    table: pd.DataFrame, label: str, *, seed: int, every_kind: bool = False, num_tries: int = 4
+    table: pd.DataFrame, label: str, *, seed: int, variety: Variety = USUAL, num_tries: int = 4
 ) -> Injected:
     """Inject random errors; where the table allows no shortcut of the drawn share, there is none."""
     rng = np.random.default_rng(seed)
-    options: dict[str, Any] = random_injection(rng, every_kind=every_kind)
+    options: dict[str, Any] = random_injection(rng, variety)
     for attempt in range(num_tries + 1):
         try:
             if attempt == num_tries:
@@ -72,7 +87,7 @@ def inject_at_random(
             columns = _random_columns(rng, table, label)
             return inject_errors(table, label=label, feature_columns=columns, seed=int(rng.integers(2**31)), **options)
         except InputError:
-            drawn = random_injection(rng, every_kind=every_kind)
+            drawn = random_injection(rng, variety)
             options = drawn if attempt % 2 else {**options, "label_kind": "uniform", "shortcut_kind": "two-sided"}
     raise InputError("No errors can be injected into this table; give one with more rows or columns.")
 
@@ -86,14 +101,14 @@ def _random_columns(rng: np.random.Generator, table: pd.DataFrame, label: str) -
 
 
 def make_world(
-    table: pd.DataFrame, label: str, *, name: str, seed: int, every_kind: bool = False, num_rows: int = 4_000
+    table: pd.DataFrame, label: str, *, name: str, seed: int, variety: Variety = USUAL, num_rows: int = 4_000
 ) -> World:
     """Inject random errors into a random part of a table and describe it by two task models.
 
     Args:
       table: clean rows. label: its label column. name: what the table is called.
       seed: decides the part of the rows, the errors and the task models.
-      every_kind: see `random_injection`.
+      variety: of errors.
       num_rows: rows drawn before injection, at most.
     Returns:
       World with two views and at most ROWS_KEPT rows.
@@ -102,7 +117,7 @@ def make_world(
 
     rng = np.random.default_rng([seed, 2])
     part = table.iloc[rng.permutation(len(table))[:num_rows]].reset_index(drop=True)
-    injected = inject_at_random(part, label, seed=seed, every_kind=every_kind)
+    injected = inject_at_random(part, label, seed=seed, variety=variety)
     chosen = _round_number_of_rows(rng, len(injected.table))
     corrupted, truth = injected.table.iloc[chosen].reset_index(drop=True), injected.truth.iloc[chosen]
     encoder = TableEncoder.fit(corrupted, label)
