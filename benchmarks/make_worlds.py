@@ -115,8 +115,8 @@ def main() -> int:
             try:
                 if not path.is_file():
                     frame, label = world.load()
-                    options = {"name": world.table, "seed": world.seed, "variety": world.variety}
-                    save_world(make_world(frame, label, **options, num_rows=_NUM_ROWS), path)
+                    of_world = {"name": world.table, "seed": world.seed, "variety": world.variety}
+                    save_world(make_world(frame, label, **of_world, num_rows=_NUM_ROWS), path)
             except Exception:  # one world that cannot be made must not end a run of hours
                 traceback.print_exc()
                 failed += 1
