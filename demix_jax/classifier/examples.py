@@ -83,7 +83,10 @@ class Batch(NamedTuple):
 
 
 class _Variant(NamedTuple):
-    """Rows of a world at one mix of error rates, with the signals of every view, and of probes, as ranked within it."""
+    """Rows of a world at one mix of error rates, with the signals of every view, and of probes, as ranked within it.
+
+    signals, probes: f16[n, 2F] and f16[P, 2F] each; there are many worlds, and their noise is larger than the rounding.
+    """
 
     rows: np.ndarray
     signals: list[np.ndarray]
@@ -191,7 +194,8 @@ class ExampleSampler:
         signals, probes = [], []
         for view in world.views:
             of_rows = view.signals[rows]
-            signals.append(signal_inputs(of_rows, mean, scale))
+            signals.append(signal_inputs(of_rows, mean, scale).astype(np.float16))
             if view.probes is not None:
-                probes.append(signal_inputs(view.probes.signals, mean, scale, np.sort(of_rows, axis=0)))
+                of_probes = signal_inputs(view.probes.signals, mean, scale, np.sort(of_rows, axis=0))
+                probes.append(of_probes.astype(np.float16))
         return _Variant(rows, signals, probes or None)
