@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.evidence.likelihood import Likelihood
+from demix_jax.evidence.likelihood import NEVER, Likelihood
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
@@ -19,7 +19,6 @@ _MADE_SHARES = (0.7, 0.95)  # of the cells of a copy that is made on purpose
 _LEVELS = (0.5, 0.65, 0.8)
 _ENRICHED = 2.0  # standard errors
 _ELEMENTS = 1 << 21  # of an array with a value for each cell
-_NOTHING = -30.0  # score of a row without any like it
 _BITS = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F))  # odd numbers that mix two values
 
 
@@ -102,7 +101,7 @@ class Copies(NamedTuple):
 
     def _likest(self, values: np.ndarray, own: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """f64[n], log likelihood ratio of values f64[n, Q] as a copy of the likest row, and i32[n], its number."""
-        score, best = np.full(len(values), _NOTHING), np.zeros(len(values), np.int32)
+        score, best = np.full(len(values), NEVER), np.zeros(len(values), np.int32)
         size = max(1, _ELEMENTS // max(values.shape[1], 1))
         for start in range(0, len(values), size):
             part = slice(start, start + size)
@@ -115,7 +114,7 @@ class Copies(NamedTuple):
             if len(known):
                 at = np.searchsorted(known, values[:, q]).clip(0, len(known) - 1)
                 gain[:, q] = np.where(known[at] == values[:, q], gains[at], 0.0)
-        score, best = np.full(len(values), _NOTHING), np.zeros(len(values), np.int32)
+        score, best = np.full(len(values), NEVER), np.zeros(len(values), np.int32)
         for pair, order, ascending in zip(self.keys, self.order, self.sorted_keys, strict=True):
             key = _keys(values, pair)
             first, stop = (np.searchsorted(ascending, key, side=side) for side in ("left", "right"))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+NEVER = -30.0  # score of a row in which the mistake cannot have been made
 CHANCE_SHARE, CHANCE_ROWS = 0.006, 4  # of all rows, and in any table: of so many others a mistake may be thought
 _NUM_PASSES = 3
 _CLEAR = 3.0  # nats

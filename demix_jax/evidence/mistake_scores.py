@@ -8,6 +8,7 @@ import numpy as np
 
 from demix_jax.evidence.cells import FILL_ODDS, CellEvidence, ColumnModels, code_log_probs
 from demix_jax.evidence.folds import Folds
+from demix_jax.evidence.likelihood import NEVER
 from demix_jax.evidence.out_of_fold import OutOfFold, log_floored
 from demix_jax.evidence.usual import Commonest
 from demix_jax.evidence.values import Numbers, Texts
@@ -19,7 +20,6 @@ SCORED = ("filled", "exchanged", "rescaled", "texts exchanged")
 FACTORS = np.array([10.0, 100.0, 1000.0, 0.1, 0.01, 0.001, -1.0])  # that a number may have been multiplied by
 WAYS = 1 << 20  # more than there are columns
 
-_NEVER = -30.0  # score of a row in which the mistake cannot have been made
 _ELEMENTS = 1 << 20  # of an array with a value for each two columns
 
 
@@ -65,7 +65,7 @@ class Scores(NamedTuple):
 
     def by_way(self, m: int, way: int) -> np.ndarray:
         """f32[n]: scores of scored mistake number m, where it was made in this way."""
-        return np.where(self.ways(m) == way, self.score[:, m], _NEVER)
+        return np.where(self.ways(m) == way, self.score[:, m], NEVER)
 
 
 def mistake_scores(
@@ -74,7 +74,7 @@ def mistake_scores(
     """Of n rows, by how common values are in the columns, and by models of these and what is commonest in each."""
     dataset, labels, folds, filled, _ = rows
     num_rows, num_common = len(dataset), int(np.sum(commonest.share > 0))
-    score = np.full((num_rows, len(SCORED)), _NEVER, np.float32)
+    score = np.full((num_rows, len(SCORED)), NEVER, np.float32)
     exchanged, rescaled, factor = (np.zeros(shape, np.int32) for shape in ((num_rows, 2), num_rows, num_rows))
     score[:, 3], of_texts = _text_scores(texts, dataset)
     found = Scores(score, exchanged, of_texts, rescaled, factor, numbers.stray(dataset.numbers))
@@ -106,7 +106,7 @@ def _text_scores(texts: Texts, dataset: Dataset) -> tuple[np.ndarray, np.ndarray
 
     By how common the texts are in either column alone: that says enough of a text in a column where it is foreign.
     """
-    score, pair = np.full(len(dataset), _NEVER, np.float32), np.zeros((len(dataset), 2), np.int32)
+    score, pair = np.full(len(dataset), NEVER, np.float32), np.zeros((len(dataset), 2), np.int32)
     if not texts.apart.any():
         return score, pair
     size = max(1, _ELEMENTS // len(texts.columns) ** 2)
@@ -130,7 +130,7 @@ def _likeliest_pair(there: np.ndarray, possible: np.ndarray) -> tuple[np.ndarray
     num_rows, num_columns = there.shape[:2]
     own = np.diagonal(there, axis1=1, axis2=2)
     own = own[:, :, None] + own[:, None]
-    ratio = np.full(own.shape, _NEVER, np.float32)
+    ratio = np.full(own.shape, NEVER, np.float32)
     np.subtract(there + there.swapaxes(1, 2), own, out=ratio, where=possible & np.isfinite(own), casting="same_kind")
     best = ratio.reshape(num_rows, -1).argmax(axis=1)
     pair = np.stack(np.unravel_index(best, (num_columns, num_columns)), axis=1)
@@ -145,7 +145,7 @@ def _rescale_scores(
         before = values[:, :, None] / np.append(1.0, FACTORS)
     density = numbers.log_density(log_p, before)
     possible = np.isfinite(values) & (values != 0) & numbers.many
-    ratio = np.full((*values.shape, len(FACTORS)), _NEVER, np.float32)
+    ratio = np.full((*values.shape, len(FACTORS)), NEVER, np.float32)
     np.subtract(density[:, :, 1:], density[:, :, :1], out=ratio, where=possible[:, :, None])
     best = ratio.reshape(len(values), -1).argmax(axis=1)
     column, factor = np.unravel_index(best, ratio.shape[1:])
