@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 
 import numpy as np
@@ -10,6 +11,7 @@ from fabricated_worlds import TINY, fabricated_world
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import Interventions, TrainingOptions, load_classifier
+from demix_jax.cli.training import train_classifier as command
 from demix_jax.train_classifier import train_classifier
 from demix_jax.worlds import LABEL, USUAL, WIDE, synthetic_table
 
@@ -130,3 +132,11 @@ def test_from_tables_to_a_file_that_predicts(tmp_path):
     world = fabricated_world(0)
     probability = loaded.predict(*world.views[0][:2], world.facts)
     assert probability.shape == (200, 3) and np.isfinite(probability).all()
+
+
+def test_the_command_has_the_defaults_of_the_options():
+    defaults = {name: given.default for name, given in inspect.signature(command).parameters.items()}
+    options, of_function = TrainingOptions(), inspect.signature(train_classifier).parameters
+    assert (defaults["steps"], defaults["members"]) == (options.num_steps, options.num_members)
+    for name, of_command in (("worlds_per_table",) * 2, ("num_synthetic", "synthetic"), ("num_rows", "rows")):
+        assert of_function[name].default == defaults[of_command]

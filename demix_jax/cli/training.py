@@ -21,7 +21,7 @@ def train_classifier(
     synthetic: Annotated[int, typer.Option(min=0, help="Synthetic tables besides.")] = 100,
     worlds_per_table: Annotated[int, typer.Option(min=1, help="Corrupted versions of each table.")] = 20,
     rows: Annotated[int, typer.Option(min=200, help="Rows drawn from a table for a version, at most.")] = 4000,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of each network.")] = 1400,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of each network.")] = 1600,
     members: Annotated[int, typer.Option(min=1, help="Networks in the ensemble.")] = 4,
     worlds: Annotated[
         Path | None, typer.Option(help="Folder that keeps the corrupted versions, to go on after an interruption.")
