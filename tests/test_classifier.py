@@ -153,6 +153,7 @@ def drawn(interventions, count=12, **options):
 
 
 NOTHING = Interventions(mask_validation=False, swap_models=False, change_rates=False)
+ROUNDING = 2e-3  # of signals up to 4 in 16 bits; their noise is 50 times as large
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,9 @@ def test_batches_hold_what_belongs_together(interventions):
             for view in range(2):
                 sign = 1 - 2 * batch.vectors[view, w, 0, 0, 2]
                 level = batch.signals[view, w, :, 0] - np.clip(sign * rows / 200.0, -4, 4)
-                np.testing.assert_allclose(level, level[0], atol=1e-5, err_msg="noise is on the table, not on its rows")
+                np.testing.assert_allclose(
+                    level, level[0], atol=ROUNDING, err_msg="noise is on the table, not on its rows"
+                )
         assert batch.mask.any(axis=-1).all()
 
 
@@ -208,7 +211,7 @@ def test_the_level_of_each_signal_is_moved_for_a_whole_table_at_once():
         plain = np.clip(sign * rows.astype(float) / 200.0, -4, 4)
         moved = batch.signals[..., : len(SIGNALS)] - plain[..., None]
         level = moved.mean(axis=2, keepdims=True)
-        np.testing.assert_allclose(moved, np.broadcast_to(level, moved.shape), atol=1e-4)
+        np.testing.assert_allclose(moved, np.broadcast_to(level, moved.shape), atol=ROUNDING)
         spread = [
             level[..., np.isin(SIGNALS, names)].std() for names in (SHORTCUT_SIGNALS, FEATURE_SIGNALS, LABEL_SIGNALS)
         ]
