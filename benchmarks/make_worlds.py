@@ -24,7 +24,18 @@ import pandas as pd
 
 from demix_jax.data import NAMES, load_named
 from demix_jax.progress import ProgressDisplay
-from demix_jax.worlds import LABEL, USUAL, WIDE, WIDEST, Variety, make_world, save_world, synthetic_table
+from demix_jax.worlds import (
+    LABEL,
+    USUAL,
+    WIDE,
+    WIDEST,
+    Variety,
+    make_world,
+    save_world,
+    synthetic_table,
+    world_file_name,
+    world_seeds,
+)
 
 BUNDLED = ("breast_cancer", "diabetes", "wine")  # small tables that come with scikit-learn
 _NUM_ROWS = 4_000
@@ -47,7 +58,7 @@ class Planned(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        return f"{self.table.replace(' ', '-')}-{self.seed}.npz"
+        return world_file_name(self.table, self.seed)
 
 
 def plan(num_synthetic: int) -> list[Planned]:
@@ -55,24 +66,20 @@ def plan(num_synthetic: int) -> list[Planned]:
     worlds = []
     for names, load, count in ((NAMES, load_named, _PER_TABLE), (BUNDLED, _load_bundled, _PER_BUNDLED)):
         for t, name in enumerate(sorted(names)):
-            worlds += [Planned(name, partial(load, name), seed) for seed in _seeds([0, 0, t], count)]
+            worlds += [Planned(name, partial(load, name), seed) for seed in world_seeds([0, 0, t], count)]
     for s in range(num_synthetic):
         load = partial(_load_synthetic, s)
-        worlds += [Planned(f"synthetic 0-{s}", load, seed) for seed in _seeds([0, 1, s], _PER_SYNTHETIC)]
+        worlds += [Planned(f"synthetic 0-{s}", load, seed) for seed in world_seeds([0, 1, s], _PER_SYNTHETIC)]
     with _LISTED.open(encoding="utf-8") as file:
         for t, row in enumerate(csv.DictReader(file)):
             name, load = f"{row['package']} {row['item']}", partial(_load_listed, **row)
-            worlds += [Planned(name, load, seed) for seed in _seeds([0, 2, t], _PER_LISTED)]
+            worlds += [Planned(name, load, seed) for seed in world_seeds([0, 2, t], _PER_LISTED)]
     tables = {world.table: world.load for world in worlds}
     for number, (variety, usual, of_named) in _MORE.items():
         for t, (name, load) in enumerate(tables.items()):
             count = of_named if name in NAMES else usual
-            worlds += [Planned(name, load, seed, variety) for seed in _seeds([0, number, t], count)]
+            worlds += [Planned(name, load, seed, variety) for seed in world_seeds([0, number, t], count)]
     return worlds
-
-
-def _seeds(entropy: list[int], count: int) -> list[int]:
-    return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(entropy).spawn(count)]
 
 
 def _load_bundled(name: str) -> tuple[pd.DataFrame, str]:

@@ -9,11 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, World, fit_classifier
-from demix_jax.worlds import LABEL, USUAL, WIDE, WIDEST, Variety, load_world, make_world, save_world, synthetic_table
+from demix_jax.worlds import (
+    LABEL,
+    USUAL,
+    WIDE,
+    WIDEST,
+    Variety,
+    load_world,
+    make_world,
+    save_world,
+    synthetic_table,
+    world_file_name,
+    world_seeds,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,12 +110,11 @@ def _plans(tables: Mapping[str, Any], worlds_per_table: int, num_synthetic: int,
 
 def _worlds_of_table(entropy: list[int], count: int) -> Iterator[tuple[int, Variety]]:
     """Seed and variety of each."""
-    seeds = np.random.SeedSequence(entropy).spawn(count)
-    return zip((int(of_one.generate_state(1)[0]) for of_one in seeds), itertools.cycle(_VARIETIES), strict=False)
+    return zip(world_seeds(entropy, count), itertools.cycle(_VARIETIES), strict=False)
 
 
 def _world(plan: _Plan, tables: Mapping[str, Any], num_rows: int, folder: Path | None) -> World:
-    path = None if folder is None else folder / f"{plan.table.replace(' ', '-')}-{plan.seed}.npz"
+    path = None if folder is None else folder / world_file_name(plan.table, plan.seed)
     if path is not None and path.is_file():
         return load_world(path)
     if plan.synthetic_seed is None:

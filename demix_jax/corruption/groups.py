@@ -9,7 +9,8 @@ import numpy as np
 if TYPE_CHECKING:
     import pandas as pd
 
-GROUP_KINDS = ("value", "set", "threshold", "and", "xor")
+OF_ONE_COLUMN, OF_TWO_COLUMNS = ("value", "set", "threshold"), ("and", "xor")
+GROUP_KINDS = OF_ONE_COLUMN + OF_TWO_COLUMNS
 
 _MAX_SET = 20  # sets are drawn from columns with no more values than this: a rule should fit on a line
 _MAX_VALUES = 50  # a column with more distinct values than this is no place for a rule that a person could read
@@ -107,9 +108,9 @@ def candidate_groups(
         return share[0] <= mask.mean() <= share[1]
 
     found = []
-    if set(kinds) & {"value", "set", "threshold"}:
+    if set(kinds) & set(OF_ONE_COLUMN):
         found += [Group((condition,)) for condition, mask in zip(single, masks, strict=True) if in_range(mask)]
-    for join in ("and", "xor"):
+    for join in OF_TWO_COLUMNS:
         if join not in kinds or len(single) < 2:
             continue
         for first, second in rng.integers(0, len(single), (60, 2)):
@@ -123,7 +124,7 @@ def candidate_groups(
 
 def _conditions(series: pd.Series, kinds: tuple[str, ...], rng: np.random.Generator) -> list[Condition]:
     """The conditions that one column offers: single values, sets of values and thresholds."""
-    column, pairs_asked = series.name, bool({"and", "xor"} & set(kinds))
+    column, pairs_asked = series.name, bool(set(kinds) & set(OF_TWO_COLUMNS))
     try:
         counts = series.value_counts()
     except TypeError:  # lists, dicts: nothing to build a rule on

@@ -14,7 +14,7 @@ from demix_jax.corruption.features import (
     corrupt_features,
     usable_columns,
 )
-from demix_jax.corruption.groups import GROUP_KINDS, is_number, series_of, to_floats
+from demix_jax.corruption.groups import GROUP_KINDS, OF_ONE_COLUMN, is_number, series_of, to_floats
 from demix_jax.corruption.labels import LABEL_KINDS, corrupt_labels
 from demix_jax.corruption.shortcuts import (
     SHORTCUT_KINDS,
@@ -58,7 +58,7 @@ def inject_errors(
     label_kind: str = "uniform",
     feature_kinds: tuple[str, ...] = DEFAULT_FEATURE_KINDS,
     shortcut_kind: str = "two-sided",
-    group_kinds: tuple[str, ...] = ("value", "set", "threshold"),
+    group_kinds: tuple[str, ...] = OF_ONE_COLUMN,
     cell_share: float = 0.4,
     feature_columns: tuple[str, ...] | None = None,
     one_kind_per_row: bool = False,

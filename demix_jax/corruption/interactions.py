@@ -8,7 +8,7 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, FEATURE_KINDS, corrupt_features, usable_columns
-from demix_jax.corruption.groups import series_of
+from demix_jax.corruption.groups import OF_ONE_COLUMN, series_of
 from demix_jax.corruption.inject import check_choice, check_rates, generator, given_rule, truth_table
 from demix_jax.corruption.shortcuts import Shortcut, ShortcutRule, construct_shortcut, find_shortcut
 
@@ -76,8 +76,7 @@ def inject_interaction_errors(
     stay, broken, made = np.arange(len(samples)), np.zeros(len(samples), bool), None
     if spurious > 0:
         if shortcut is None:
-            kinds = ("value", "set", "threshold")
-            rule = find_shortcut(samples.table, label, names, True, spurious, "two-sided", kinds, rng_rule)
+            rule = find_shortcut(samples.table, label, names, True, spurious, "two-sided", OF_ONE_COLUMN, rng_rule)
         else:
             rule = given_rule(shortcut, samples.table, label)
         stay, broken, made = construct_shortcut(samples.table, rule, spurious, rng_rows)

@@ -8,7 +8,7 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.corruption.columns import num_decimals
-from demix_jax.corruption.groups import candidate_groups, is_number, series_of, to_floats
+from demix_jax.corruption.groups import OF_ONE_COLUMN, candidate_groups, is_number, series_of, to_floats
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -161,7 +161,7 @@ def _subgroup(table: pd.DataFrame, label: str, count: int, rng: np.random.Genera
     """bool[N]: a random group with at least a quarter more rows than are to be changed."""
     columns = [column for column in table.columns if column != label]
     least = max(1.25 * count / len(table), 0.05)
-    groups = candidate_groups(table, columns, ("value", "set", "threshold"), (least, 0.9), rng)
+    groups = candidate_groups(table, columns, OF_ONE_COLUMN, (least, 0.9), rng)
     for index in rng.permutation(len(groups)):
         mask = groups[index].mask(table)
         if mask.sum() >= count:

@@ -101,7 +101,7 @@ class Copies(NamedTuple):
 
     def _likest(self, values: np.ndarray, own: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """f64[n], log likelihood ratio of values f64[n, Q] as a copy of the likest row, and i32[n], its number."""
-        score, best = np.full(len(values), NEVER), np.zeros(len(values), np.int32)
+        score, best = np.empty(len(values)), np.empty(len(values), np.int32)
         size = max(1, _ELEMENTS // max(values.shape[1], 1))
         for start in range(0, len(values), size):
             part = slice(start, start + size)

@@ -11,6 +11,8 @@ from demix_jax.worlds.world import (
     make_world,
     random_injection,
     save_world,
+    world_file_name,
+    world_seeds,
 )
 
 __all__ = [
@@ -25,4 +27,6 @@ __all__ = [
     "random_injection",
     "save_world",
     "synthetic_table",
+    "world_file_name",
+    "world_seeds",
 ]

@@ -13,6 +13,7 @@ from demix_jax.classifier.examples import View, World
 from demix_jax.classifier.inputs import Probes, table_facts
 from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
 from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, usable_columns
+from demix_jax.corruption.groups import OF_ONE_COLUMN, OF_TWO_COLUMNS
 from demix_jax.describe import describe
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import gather_evidence
@@ -68,7 +69,7 @@ def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> dict
         "label_kind": str(rng.choice(LABEL_KINDS if rng.random() < 0.4 else ("uniform", "near"))),
         "feature_kinds": tuple(kinds if every_kind or rng.random() >= 0.5 else DEFAULT_FEATURE_KINDS),
         "shortcut_kind": "one-sided" if rng.random() < 0.2 else "two-sided",
-        "group_kinds": ("and", "xor") if two_columns else ("value", "set", "threshold"),
+        "group_kinds": OF_TWO_COLUMNS if two_columns else OF_ONE_COLUMN,
         "cell_share": rng.uniform(0.05, 0.7),
         "one_kind_per_row": bool(rng.random() < 0.5),
     }
@@ -160,6 +161,16 @@ def _two_models(rng: np.random.Generator) -> list[tuple[str, int]]:
     second = "ft-transformer" if rng.random() < 0.08 else "mlp-small"
     pair = [("mlp", 40), (second, int(rng.integers(4, 30)))]
     return pair if rng.random() < 0.5 else pair[::-1]
+
+
+def world_seeds(entropy: list[int], count: int) -> list[int]:
+    """Seeds of a table's worlds; the first ones do not depend on how many there are."""
+    return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(entropy).spawn(count)]
+
+
+def world_file_name(table: str, seed: int) -> str:
+    """Name of the file of a table's world in a folder of many."""
+    return f"{table.replace(' ', '-')}-{seed}.npz"
 
 
 def save_world(world: World, path: str | Path) -> None:
