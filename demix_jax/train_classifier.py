@@ -15,12 +15,11 @@ from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, 
 from demix_jax.worlds import (
     LABEL,
     USUAL,
-    WIDE,
-    WIDEST,
     Variety,
     load_world,
     make_world,
     save_world,
+    synthetic_panel,
     synthetic_table,
     world_file_name,
     world_seeds,
@@ -30,7 +29,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WORLDS_PER_SYNTHETIC_TABLE = 2
-_VARIETIES = (USUAL, WIDE, USUAL, WIDEST)  # of a table's worlds, over and over
+_EVERY_PANEL = 3  # every so many synthetic tables one is a panel
+# Of a table's worlds, over and over.
+_VARIETIES = (
+    USUAL,
+    Variety(every_kind=True, every_probe=True),
+    USUAL,
+    Variety(every_kind=True, two_columns=True),
+    USUAL,
+    Variety(two_columns=True, every_probe=True),
+)
 _WORLDS_BETWEEN_CLEARING = 10  # tables of ever new shapes leave compiled code behind, until memory maps run out
 
 
@@ -52,8 +60,9 @@ def train_classifier(
     Args:
       tables: name -> (frame, label column).
       worlds_per_table: corrupted versions of each table, each with errors of its own rates and kinds; every other one
-        with feature errors of all kinds, and every fourth with a shortcut of two columns.
-      num_synthetic: tables drawn from random causal models besides.
+        has feature errors of all kinds, a shortcut of two columns or both.
+      num_synthetic: tables drawn at random besides, two of three from causal models and the third of rows that were
+        measured several times.
       num_rows: rows drawn from a table for a world, at most.
       seed: of everything.
       interventions, options, config: how the classifier is trained; None for the defaults.
@@ -120,7 +129,8 @@ def _world(plan: _Plan, tables: Mapping[str, Any], num_rows: int, folder: Path |
     if plan.synthetic_seed is None:
         table, label = tables[plan.table]
     else:
-        table, label = synthetic_table(plan.synthetic_seed, num_rows), LABEL
+        draw = synthetic_panel if plan.synthetic_seed % _EVERY_PANEL == _EVERY_PANEL - 1 else synthetic_table
+        table, label = draw(plan.synthetic_seed, num_rows), LABEL
     world = make_world(table, label, name=plan.table, seed=plan.seed, variety=plan.variety, num_rows=num_rows)
     if path is not None:
         save_world(world, path)

@@ -512,7 +512,7 @@ def test_one_kind_per_row(numbers):
 
 def test_cell_share(numbers):
     kinds = ("outlier", "swap_category")
-    for share in (0.0, 0.4, 1.0):
+    for share in (0.0, 0.4, 1.0, (0.0, 1.0)):
         got = inject_errors(
             numbers,
             label="y",
@@ -524,8 +524,9 @@ def test_cell_share(numbers):
             spurious=0,
         )
         hit = got.truth["corrupted_columns"][got.truth["feature_error"] == 1].str.split(";").str.len()
-        want = {0.0: 1.0, 0.4: 5 * 0.4 + 0.6**5, 1.0: 5.0}[share]  # at least one
-        assert abs(hit.mean() - want) < 0.15
+        want = {0.0: 1.0, 0.4: 5 * 0.4 + 0.6**5, 1.0: 5.0, (0.0, 1.0): 5 * 0.5 + 1 / 6}[share]  # at least one
+        assert abs(hit.mean() - want) < 0.2
+        assert not isinstance(share, tuple) or np.mean(hit == 1) > 0.2 < np.mean(hit == 5) * 2
 
 
 def test_dtypes_are_kept_and_csv_reads_back(people):
@@ -613,6 +614,9 @@ def test_odd_columns_do_not_matter():
         ({"label_errors": 0.6, "feature_errors": 0.6}, "add up to at most 1"),
         ({"spurious": 0.7}, r"\[0, 0.5\], got 0.7"),
         ({"cell_share": 2.0}, "cell_share must lie"),
+        ({"cell_share": (0.1, 2.0)}, r"cell_share must lie in \[0, 1\], got 2.0"),
+        ({"cell_share": (0.4, 0.1)}, "must rise, got 0.4 to 0.1"),
+        ({"cell_share": (0.1, 0.2, 0.3)}, "two that are the ends of a range"),
         ({"feature_columns": ("nowhere",)}, "feature_columns was given nowhere"),
         ({"label_kind": "odd"}, "label_kind was given odd; choose among uniform"),
         ({"feature_kinds": ("scale", "odd")}, "feature_kinds was given odd"),

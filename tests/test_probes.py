@@ -6,9 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from demix_jax import probes as module
+from demix_jax.corruption import FEATURE_KINDS
 from demix_jax.data import TableEncoder
 from demix_jax.evidence.rows import gather_evidence
 from demix_jax.probes import alter_rows
+from demix_jax.probes import inject_errors as inject
 
 
 def known_table(num_rows=300):
@@ -43,6 +46,25 @@ def test_the_same_seed_alters_the_same_rows(gathered):
     first, again, other = (altered_by(gathered, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.dataset.codes, again.dataset.codes)
     assert first.dataset.codes.shape != other.dataset.codes.shape or (first.dataset.codes != other.dataset.codes).any()
+
+
+def test_probes_have_every_kind_of_feature_error_in_one_cell_or_many_unless_only_some_are_asked_for(
+    gathered, monkeypatch
+):
+    table, encoder, evidence = gathered
+    made = []
+
+    def recorded(*args, **options):
+        made.append((options["feature_kinds"], inject(*args, **options).truth))
+        return inject(*args, **options)
+
+    monkeypatch.setattr(module, "inject_errors", recorded)
+    for every_kind in (True, False):
+        alter_rows(table, "y", encoder.transform, evidence, task="classification", every_kind=every_kind, seed=0)
+    (every, truth), (some, _) = made
+    assert every == FEATURE_KINDS and set(some) < set(every)
+    num_cells = truth["corrupted_columns"][truth["feature_error"] == 1].str.count(";") + 1
+    assert {1, 2, 3} <= set(num_cells)
 
 
 def test_a_table_whose_clear_rows_have_one_label_has_no_probes(gathered):

@@ -13,7 +13,7 @@ from demix_jax.checks import InputError
 from demix_jax.classifier import Interventions, TrainingOptions, load_classifier
 from demix_jax.cli.training import train_classifier as command
 from demix_jax.train_classifier import train_classifier
-from demix_jax.worlds import LABEL, USUAL, WIDE, synthetic_table
+from demix_jax.worlds import LABEL, USUAL, Variety, synthetic_table
 
 module = sys.modules["demix_jax.train_classifier"]  # the package has a function of this name
 
@@ -78,7 +78,7 @@ def test_worlds_of_every_table_and_of_synthetic_ones(made):
     assert len({seed for _, _, seed, *_ in made}) == 8, "each world has errors of its own"
     assert {rows for name, _, _, rows, *_ in made if name == "a"} == {90}
     assert {limit for *_, limit, _ in made} == {70}
-    assert [variety for *_, variety in made] == [USUAL, WIDE] * 4
+    assert [variety for *_, variety in made] == [USUAL, Variety(every_kind=True, every_probe=True)] * 4
     assert classifier.card["tables"] == sorted(set(names)) and classifier.card["num_worlds"] == 8
     assert display.stages == [("make worlds", 8), ("train classifier", 6)] and display.counts == [8, 6]
 

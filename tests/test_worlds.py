@@ -13,24 +13,25 @@ from demix_jax.data import TableEncoder, check_table, infer_task
 from demix_jax.describe import SET_SIZE
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.signals import SIGNALS
-from demix_jax.probes import PROBE_KINDS
+from demix_jax.probes import SOME_KINDS
 from demix_jax.vectors import CHANNELS
 from demix_jax.worlds import (
     LABEL,
-    WIDE,
-    WIDEST,
+    Variety,
     inject_at_random,
     load_world,
     make_world,
     random_injection,
     save_world,
+    synthetic_panel,
     synthetic_table,
 )
 from demix_jax.worlds import world as module
 
 
-def test_equal_seeds_give_equal_tables_and_other_seeds_others():
-    first, again, other = (synthetic_table(seed, 100) for seed in (3, 3, 4))
+@pytest.mark.parametrize("draw", [synthetic_table, synthetic_panel])
+def test_equal_seeds_give_equal_tables_and_other_seeds_others(draw):
+    first, again, other = (draw(seed, 100) for seed in (3, 3, 4))
     pd.testing.assert_frame_equal(first, again)
     assert not first.equals(other)
 
@@ -53,6 +54,21 @@ def test_tables_can_be_diagnosed_and_are_of_every_kind():
     assert tasks == {"classification", "regression"}
     assert {"number", "category"} <= kinds and missing
     assert 2 in classes and max(classes) > 2
+
+
+def test_panels_change_slowly_but_some_of_their_rows_jump():
+    tasks, correlations, jumps = set(), [], []
+    for seed in range(12):
+        frame = synthetic_panel(seed, 500)
+        check_table(frame, LABEL)
+        tasks.add(infer_task(frame[LABEL]))
+        names = [name for name in frame if name.endswith(("_0", "_1")) and not name.startswith("paid")]
+        for first, second in zip(names[::2], names[1::2], strict=True):
+            change = (frame[second].rank() - frame[first].rank()).abs() / len(frame)
+            correlations.append(frame[first].corr(frame[second], method="spearman"))
+            jumps.append(np.mean(change > 0.4))
+    assert tasks == {"classification", "regression"}
+    assert np.median(correlations) > 0.5 and 0 < np.median(jumps) < 0.2
 
 
 def test_labels_follow_from_the_columns():
@@ -86,16 +102,17 @@ def test_injections_cover_clean_tables_and_every_type():
 
 
 def test_worlds_of_every_kind_mostly_have_one_alone():
-    drawn = [random_injection(np.random.default_rng(i), WIDE)["feature_kinds"] for i in range(300)]
+    drawn = [random_injection(np.random.default_rng(i), Variety(every_kind=True))["feature_kinds"] for i in range(300)]
     assert {kind for kinds in drawn for kind in kinds} == set(FEATURE_KINDS)
     assert 0.5 < np.mean([len(kinds) == 1 for kinds in drawn]) < 0.7
     usual = {kind for i in range(300) for kind in random_injection(np.random.default_rng(i))["feature_kinds"]}
-    assert usual == set(PROBE_KINDS)
+    assert usual == set(SOME_KINDS)
 
 
 def test_shortcuts_are_of_two_columns_where_that_is_asked_for():
     table = synthetic_table(3, 800)
-    for variety, num_columns in ((WIDE, {1}), (WIDEST, {2})):
+    for two_columns, num_columns in ((False, {1}), (True, {2})):
+        variety = Variety(every_kind=True, two_columns=two_columns)
         made = [inject_at_random(table, LABEL, seed=seed, variety=variety).shortcut for seed in range(12)]
         assert {len(shortcut.rule.group.conditions) for shortcut in made if shortcut} == num_columns
 

@@ -205,7 +205,7 @@ def corrupt_features(
     candidates: np.ndarray,
     count: int,
     kinds: tuple[str, ...],
-    cell_share: float,
+    cell_share: float | tuple[float, float],
     rng: np.random.Generator,
     *,
     one_kind_per_row: bool = False,
@@ -218,7 +218,8 @@ def corrupt_features(
       candidates: i64[n] rows that may be hit, in the order in which they are taken.
       count: how many rows; fewer are hit if no more can change.
       kinds: some of FEATURE_KINDS; a cell's kind is drawn among those that suit its column.
-      cell_share: each cell of a chosen row is hit with this probability, at least one is.
+      cell_share: each cell of a chosen row is hit with this probability, at least one is; two numbers are the ends of a
+        range from which each row's is drawn.
       one_kind_per_row: a kind is drawn per row, and another only for a cell that it does not suit.
     Returns:
       The table with errors and bool[N, Q], the cells whose value differs from before.
@@ -296,10 +297,11 @@ def _can_change(column: Column, kinds: list[str]) -> np.ndarray:
     return can
 
 
-def _drawn_cells(can: np.ndarray, cell_share: float, rng: np.random.Generator) -> np.ndarray:
+def _drawn_cells(can: np.ndarray, cell_share: float | tuple[float, float], rng: np.random.Generator) -> np.ndarray:
     """bool[n, Q]: cells to hit, each with probability `cell_share` where possible, at least one a row."""
+    share = cell_share if np.ndim(cell_share) == 0 else rng.uniform(*np.asarray(cell_share), (len(can), 1))
     draw = np.where(can, rng.random(can.shape), 2.0)
-    hit = draw < cell_share
+    hit = draw < share
     hit[np.arange(len(can)), draw.argmin(1)] = True
     return hit & can
 

@@ -59,7 +59,7 @@ def inject_errors(
     feature_kinds: tuple[str, ...] = DEFAULT_FEATURE_KINDS,
     shortcut_kind: str = "two-sided",
     group_kinds: tuple[str, ...] = OF_ONE_COLUMN,
-    cell_share: float = 0.4,
+    cell_share: float | tuple[float, float] = 0.4,
     feature_columns: tuple[str, ...] | None = None,
     one_kind_per_row: bool = False,
     seed: int | jax.Array,
@@ -88,7 +88,8 @@ def inject_errors(
         missing; "unit": another unit of measurement.
       shortcut_kind: one of SHORTCUT_KINDS, for a rule that is found.
       group_kinds: some of GROUP_KINDS, for a rule that is found.
-      cell_share: in a row with feature errors, each cell is hit with this probability; at least one is.
+      cell_share: in a row with feature errors, each cell is hit with this probability; at least one is. Two numbers
+        are the ends of a range from which each row's is drawn.
       feature_columns: those that feature errors hit; None: all but the label and identifiers.
       one_kind_per_row: the wrong cells of a row have one of `feature_kinds` in common, where it suits their columns;
         else every cell has its own.
@@ -198,12 +199,19 @@ def _check_table(table: pd.DataFrame, label: str) -> None:
         raise InputError(f'the label column "{label}" has {empty} missing values; drop those rows first.')
 
 
-def check_rates(label_errors: float, feature_errors: float, spurious: float, cell_share: float) -> None:
+def check_rates(
+    label_errors: float, feature_errors: float, spurious: float, cell_share: float | tuple[float, float]
+) -> None:
     """Raise InputError unless these are shares, of one table."""
-    rates = {"label_errors": label_errors, "feature_errors": feature_errors, "cell_share": cell_share}
-    for name, rate in rates.items():
+    if np.shape(cell_share) not in ((), (2,)):
+        raise InputError(f"cell_share is a share, or two that are the ends of a range; got {cell_share}.")
+    lowest, highest = np.broadcast_to(np.asarray(cell_share), 2)
+    rates = [("label_errors", label_errors), ("feature_errors", feature_errors)]
+    for name, rate in [*rates, ("cell_share", lowest), ("cell_share", highest)]:
         if not 0.0 <= rate <= 1.0:
             raise InputError(f"{name} must lie in [0, 1], got {rate}.")
+    if lowest > highest:
+        raise InputError(f"cell_share is a range and must rise, got {lowest:g} to {highest:g}.")
     if not 0.0 <= spurious <= 0.5:
         raise InputError(f"spurious is the share of a minority and must lie in [0, 0.5], got {spurious}.")
     if label_errors + feature_errors > 1.0 + 1e-9:

@@ -42,7 +42,7 @@ def inject_interaction_errors(
     shortcut: ShortcutRule | str | None = None,
     entity_share: float = 0.5,
     feature_kinds: tuple[str, ...] = DEFAULT_FEATURE_KINDS,
-    cell_share: float = 0.4,
+    cell_share: float | tuple[float, float] = 0.4,
     seed: int | jax.Array,
 ) -> InjectedInteractions:
     """Corrupts clean click samples in known ways.

@@ -1,10 +1,8 @@
 """Worlds with known errors, from real tables and from random causal models, to train the error classifier on."""
 
-from demix_jax.worlds.synthetic import LABEL, synthetic_table
+from demix_jax.worlds.synthetic import LABEL, synthetic_panel, synthetic_table
 from demix_jax.worlds.world import (
     USUAL,
-    WIDE,
-    WIDEST,
     Variety,
     inject_at_random,
     load_world,
@@ -18,14 +16,13 @@ from demix_jax.worlds.world import (
 __all__ = [
     "LABEL",
     "USUAL",
-    "WIDE",
-    "WIDEST",
     "Variety",
     "inject_at_random",
     "load_world",
     "make_world",
     "random_injection",
     "save_world",
+    "synthetic_panel",
     "synthetic_table",
     "world_file_name",
     "world_seeds",

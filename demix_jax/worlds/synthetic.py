@@ -43,6 +43,92 @@ def synthetic_table(seed: int, num_rows: int) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def synthetic_panel(seed: int, num_rows: int) -> pd.DataFrame:
+    """A table whose rows were measured several times, drawn at random, with column `LABEL` to predict.
+
+    One to three quantities, as amounts, counts or codes of a state, each at three to seven times, and what may be paid
+    of an amount; beside them columns as in `synthetic_table`. Most rows change slowly, but by nature some jump, fall to
+    nothing or are far larger than others, and the label is a matter of chance for a part of the rows: so clean tables
+    look that a diagnosis must leave alone.
+
+    Args:
+      seed: decides everything about the table; equal seeds give equal tables.
+      num_rows: N.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng([seed, 1])
+    latent = _latent_variables(rng, num_rows, int(rng.integers(3, 9)))
+    columns: dict[str, np.ndarray] = {}
+    last = []
+    for s in range(int(rng.integers(1, 4))):
+        levels = _levels_over_time(rng, latent, int(rng.integers(3, 8)))
+        last.append(levels[:, -1])
+        kind = rng.integers(3)
+        if kind == 0:
+            amounts = _amounts(rng, levels)
+            columns |= {f"amount{s}_{t}": amounts[:, t] for t in range(amounts.shape[1])}
+            if rng.random() < 0.6:
+                columns |= {f"paid{s}_{t}": _part_of(rng, amounts[:, t]) for t in range(amounts.shape[1])}
+        elif kind == 1:
+            counts = rng.poisson(np.exp(np.clip(rng.uniform(0.5, 1.2) * levels + rng.uniform(0, 2.5), None, 7)))
+            columns |= {f"count{s}_{t}": counts[:, t] for t in range(counts.shape[1])}
+        else:
+            states = np.clip(np.floor(rng.uniform(1.0, 2.0) * (levels - rng.uniform(0, 1.5))), -2, 8).astype(int)
+            columns |= {f"state{s}_{t}": states[:, t] for t in range(states.shape[1])}
+    for q in range(latent.shape[1]):
+        as_category = rng.random() < 0.5
+        columns[f"x{q}"] = _as_category(rng, latent[:, q], f"c{q}_") if as_category else _as_number(rng, latent[:, q])
+    columns[LABEL] = _label_by_chance(rng, np.column_stack([latent, *last]), num_decisive=len(last))
+    return pd.DataFrame(columns)
+
+
+def _levels_over_time(rng: np.random.Generator, latent: np.ndarray, length: int) -> np.ndarray:
+    """f[N, length], standardised: slow changes, and jumps that are more frequent in some rows than in others."""
+    num_rows = len(latent)
+    usual = _random_function(rng, latent[:, :2]) + rng.uniform(0.3, 1.5) * _noise(rng, num_rows)
+    step, back = rng.uniform(0.02, 0.4), rng.uniform(0.0, 0.4)
+    jumps = np.clip(rng.uniform(0.01, 0.12) * np.exp(rng.normal(size=num_rows)), 0, 0.6)
+    levels = np.empty((num_rows, length))
+    levels[:, 0] = usual
+    for t in range(1, length):
+        slow = levels[:, t - 1] + back * (usual - levels[:, t - 1]) + step * rng.standard_t(3, num_rows)
+        levels[:, t] = np.where(rng.random(num_rows) < jumps, rng.permutation(usual), slow)
+    return np.clip((levels - levels.mean()) / (levels.std() + 1e-9), -8, 8)
+
+
+def _amounts(rng: np.random.Generator, levels: np.ndarray) -> np.ndarray:
+    """Sums of money for f[N, T]: skewed, with many of nothing, and some below."""
+    amounts = np.exp(rng.uniform(0.5, 1.6) * levels) * 10 ** rng.uniform(1, 4)
+    nothing = levels < np.quantile(levels, rng.uniform(0.0, 0.4))
+    below = rng.random(levels.shape) < rng.choice([0.0, 0.02])
+    return np.round(np.where(below, -0.1 * amounts, np.where(nothing, 0.0, amounts)))
+
+
+def _part_of(rng: np.random.Generator, amount: np.ndarray) -> np.ndarray:
+    """What is paid of f[N]: a small part, all, nothing or, of few rows, many times as much as usual."""
+    part = np.where(rng.random(len(amount)) < rng.uniform(0.1, 0.4), 1.0, rng.beta(1, 8, len(amount)))
+    part = np.where(rng.random(len(amount)) < rng.uniform(0.05, 0.3), 0.0, part)
+    return np.round(np.maximum(amount, 0) * part * np.exp(0.3 * rng.standard_t(2.5, len(amount)).clip(-20, 12)))
+
+
+def _label_by_chance(rng: np.random.Generator, causes: np.ndarray, num_decisive: int) -> np.ndarray:
+    """Label of f[N, A], mostly by the last `num_decisive` columns; no class is certain, nor is a number."""
+    score = _random_function(rng, causes) + rng.uniform(0.5, 2.0) * _random_function(rng, causes[:, -num_decisive:])
+    score /= score.std() + 1e-9
+    kind = rng.random()
+    if kind < 0.2:
+        return np.round((score + rng.uniform(0.1, 0.7) * rng.standard_t(3, len(score))) * 10 ** rng.uniform(0, 3), 2)
+    if kind < 0.85:
+        least, most = rng.uniform(0.01, 0.15), rng.uniform(0.6, 0.98)
+        steepness, middle = 10 ** rng.uniform(0, 1.2), np.quantile(score, rng.uniform(0.4, 0.9))
+        chance = least + (most - least) / (1 + np.exp(-steepness * (score - middle)))
+        return np.where(rng.random(len(score)) < chance, "yes", "no")
+    edges = np.quantile(score, np.sort(rng.uniform(0.1, 0.9, int(rng.integers(2, 5)))))
+    classes = np.searchsorted(edges, score + rng.uniform(0.05, 0.5) * rng.standard_t(3, len(score)))
+    return np.array([f"k{i}" for i in classes])
+
+
 def _latent_variables(rng: np.random.Generator, num_rows: int, num_columns: int) -> np.ndarray:
     """f[N, Q] standardised variables; each has up to four earlier ones as causes."""
     noise_level = rng.uniform(0.2, 1.2)

@@ -20,7 +20,7 @@ from demix_jax.evidence.rows import gather_evidence
 from demix_jax.fold_models import train_fold_models
 from demix_jax.keys import training_key
 from demix_jax.models import make_task_model
-from demix_jax.probes import PROBE_KINDS, alter_rows, describe_probes
+from demix_jax.probes import SOME_KINDS, alter_rows, describe_probes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,20 +31,21 @@ ROWS_KEPT = 1_024  # rows of a world that the classifier may be trained on
 
 
 class Variety(NamedTuple):
-    """Of what kinds the errors of a world are.
+    """Of what kinds the errors of a world and of its probes are.
 
     every_kind: feature errors are drawn from all FEATURE_KINDS, mostly one kind alone, as where one thing went wrong;
-      else half of the worlds have the kinds of the DeMix paper, and the others some of those that probes have.
+      else half of the worlds have the kinds of the DeMix paper, and the others some of SOME_KINDS.
     two_columns: two columns together mark off the shortcut's group; else one does.
+    every_probe: probes have feature errors of all FEATURE_KINDS, as in a diagnosis; else of SOME_KINDS only, so that
+      networks learn not to take what no probe has for right.
     """
 
     every_kind: bool = False
     two_columns: bool = False
+    every_probe: bool = False
 
 
 USUAL = Variety()
-WIDE = Variety(every_kind=True)
-WIDEST = Variety(every_kind=True, two_columns=True)
 
 
 def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> dict[str, Any]:
@@ -52,24 +53,23 @@ def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> dict
 
     One world in five is clean; others miss some error type; the rest spread over rates, kinds and shortcuts.
     """
-    every_kind, two_columns = variety
     label_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     feature_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     spurious = rng.uniform(0.05, 0.3) if rng.random() < 0.8 else 0.0
     if rng.random() < 0.2:
         label_errors = feature_errors = spurious = 0.0
-    if every_kind:
+    if variety.every_kind:
         kinds = [str(kind) for kind in rng.permutation(FEATURE_KINDS)[: int(rng.choice((1, 1, 1, 2, 5)))]]
     else:
-        kinds = [str(kind) for kind in rng.permutation(PROBE_KINDS)[: int(rng.integers(1, 5))]]
+        kinds = [str(kind) for kind in rng.permutation(SOME_KINDS)[: int(rng.integers(1, 5))]]
     return {
         "label_errors": label_errors,
         "feature_errors": feature_errors,
         "spurious": spurious,
         "label_kind": str(rng.choice(LABEL_KINDS if rng.random() < 0.4 else ("uniform", "near"))),
-        "feature_kinds": tuple(kinds if every_kind or rng.random() >= 0.5 else DEFAULT_FEATURE_KINDS),
+        "feature_kinds": tuple(kinds if variety.every_kind or rng.random() >= 0.5 else DEFAULT_FEATURE_KINDS),
         "shortcut_kind": "one-sided" if rng.random() < 0.2 else "two-sided",
-        "group_kinds": OF_TWO_COLUMNS if two_columns else OF_ONE_COLUMN,
+        "group_kinds": OF_TWO_COLUMNS if variety.two_columns else OF_ONE_COLUMN,
         "cell_share": rng.uniform(0.05, 0.7),
         "one_kind_per_row": bool(rng.random() < 0.5),
     }
@@ -128,7 +128,9 @@ def make_world(
 
     dataset = encode(corrupted)
     evidence = gather_evidence(dataset, mistakes=False, seed=seed)
-    altered = alter_rows(corrupted, label, encode, evidence, task=dataset.task, seed=seed)
+    altered = alter_rows(
+        corrupted, label, encode, evidence, task=dataset.task, every_kind=variety.every_probe, seed=seed
+    )
     kept = np.sort(rng.permutation(len(dataset.y))[:ROWS_KEPT])
     views = []
     for model, max_epochs in _two_models(rng):
