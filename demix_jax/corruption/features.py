@@ -299,7 +299,9 @@ def _can_change(column: Column, kinds: list[str]) -> np.ndarray:
 
 def _drawn_cells(can: np.ndarray, cell_share: float | tuple[float, float], rng: np.random.Generator) -> np.ndarray:
     """bool[n, Q]: cells to hit, each with probability `cell_share` where possible, at least one a row."""
-    share = cell_share if np.ndim(cell_share) == 0 else rng.uniform(*np.asarray(cell_share), (len(can), 1))
+    share = np.asarray(cell_share)
+    if share.ndim:
+        share = rng.uniform(share[0], share[1], (len(can), 1))
     draw = np.where(can, rng.random(can.shape), 2.0)
     hit = draw < share
     hit[np.arange(len(can)), draw.argmin(1)] = True
