@@ -113,12 +113,8 @@ def main() -> int:
     """Make the worlds of one shard; 0 if all could be made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("worlds"))
-    parser.add_argument(
-        "--synthetic",
-        type=int,
-        default=90,
-        help="tables from random causal models; half as many panels besides",
-    )
+    of_synthetic = "tables from random causal models; half as many panels, of repeated measures, come besides"
+    parser.add_argument("--synthetic", type=int, default=90, help=of_synthetic)
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--only", type=Path, help="list of file names; other worlds are not made")

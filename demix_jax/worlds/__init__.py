@@ -1,4 +1,4 @@
-"""Worlds with known errors, from real tables and from random causal models, to train the error classifier on."""
+"""Worlds with known errors, from real tables and from random ones, to train the error classifier on."""
 
 from demix_jax.worlds.synthetic import LABEL, synthetic_panel, synthetic_table
 from demix_jax.worlds.world import (

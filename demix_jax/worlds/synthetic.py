@@ -1,4 +1,4 @@
-"""Random tables from random structural causal models: worlds to learn error patterns from."""
+"""Random tables, of structural causal models and of repeated measures: worlds to learn error patterns from."""
 
 from __future__ import annotations
 
