@@ -41,7 +41,7 @@ from demix_jax.data import TableEncoder
 from demix_jax.data.recommendation import read_recommendation_data
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.out_of_fold import OutOfFold
-from demix_jax.worlds import USUAL
+from demix_jax.worlds import USUAL, Variety
 
 
 def small_table(num_rows=300, *, regression=False):
@@ -223,10 +223,14 @@ def test_worlds_have_files_of_their_own():
     assert len(worlds) == len({world.file_name for world in worlds})
     assert Counter(world.table for world in worlds)["panel 0-0"] == 2
     count = Counter(world.variety for world in worlds if not world.table.startswith("panel"))
-    assert count.pop(USUAL) == 6 * 24 + 3 * 6 + 3 * 2 + num_listed * 2
-    most, *others = sorted(count.values(), reverse=True)
-    assert most == 6 * 6 + (3 + 3 + num_listed) * 2
-    assert others == [6 * 4 + (3 + 3 + num_listed)] * 3
+    others = 6 * 4 + (3 + 3 + num_listed)
+    assert count == {
+        USUAL: 6 * 24 + 3 * 6 + 3 * 2 + num_listed * 2,
+        Variety(every_kind=True): 6 * 6 + (3 + 3 + num_listed) * 2,
+        Variety(every_kind=True, two_columns=True): others,
+        Variety(every_kind=True, every_probe=True): others,
+        Variety(two_columns=True, every_probe=True): others,
+    }
 
 
 @pytest.mark.parametrize(("regime", "tables"), [("unseen", ["adult", "bank"]), ("known", ["bank"])])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,20 +68,25 @@ def synthetic_panel(seed: int, num_rows: int) -> pd.DataFrame:
         kind = rng.integers(3)
         if kind == 0:
             amounts = _amounts(rng, levels)
-            columns |= {f"amount{s}_{t}": amounts[:, t] for t in range(amounts.shape[1])}
+            columns |= _at_times(f"amount{s}", amounts.T)
             if rng.random() < 0.6:
-                columns |= {f"paid{s}_{t}": _part_of(rng, amounts[:, t]) for t in range(amounts.shape[1])}
+                columns |= _at_times(f"paid{s}", [_part_of(rng, amount) for amount in amounts.T])
         elif kind == 1:
             counts = rng.poisson(np.exp(np.clip(rng.uniform(0.5, 1.2) * levels + rng.uniform(0, 2.5), None, 7)))
-            columns |= {f"count{s}_{t}": counts[:, t] for t in range(counts.shape[1])}
+            columns |= _at_times(f"count{s}", counts.T)
         else:
             states = np.clip(np.floor(rng.uniform(1.0, 2.0) * (levels - rng.uniform(0, 1.5))), -2, 8).astype(int)
-            columns |= {f"state{s}_{t}": states[:, t] for t in range(states.shape[1])}
+            columns |= _at_times(f"state{s}", states.T)
     for q in range(latent.shape[1]):
         as_category = rng.random() < 0.5
         columns[f"x{q}"] = _as_category(rng, latent[:, q], f"c{q}_") if as_category else _as_number(rng, latent[:, q])
     columns[LABEL] = _label_by_chance(rng, np.column_stack([latent, *last]), num_decisive=len(last))
     return pd.DataFrame(columns)
+
+
+def _at_times(name: str, values: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
+    """A quantity's columns, one for each time."""
+    return {f"{name}_{t}": column for t, column in enumerate(values)}
 
 
 def _levels_over_time(rng: np.random.Generator, latent: np.ndarray, length: int) -> np.ndarray:
