@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demix_jax.classifier.decision import f1_threshold, thresholds
+from demix_jax.classifier.decision import Bounds, decide, f1_threshold, promised_f1
 
 
 def expected_f1(probability, threshold):
@@ -48,8 +48,35 @@ def test_threshold_is_half_the_best_f1():  # Lipton et al. 2014, theorem 1
     assert threshold == pytest.approx(expected_f1(probability, threshold) / 2, abs=2e-3)
 
 
+def test_promised_f1_is_the_best_expected_one():
+    probability = np.random.default_rng(2).beta(0.4, 1.5, 500)
+    assert promised_f1(probability) == pytest.approx(max(expected_f1(probability, t) for t in probability))
+    assert promised_f1(np.zeros(20)) == 0
+
+
 def test_no_row_below_the_floor_is_flagged():
     probability = np.column_stack([np.full(50, 0.04), np.linspace(0, 0.2, 50), np.linspace(0, 1, 50)])
-    got = thresholds(probability, np.array([0.3, 0.3, 0.3]))
-    assert (probability >= got).sum(axis=0).tolist()[:2] == [0, 0]
-    assert got[2] == pytest.approx(max(0.3, 0.8 * f1_threshold(probability[:, 2])))
+    got = decide(probability, Bounds(np.full(3, 0.3), np.zeros(3)))
+    assert (probability >= got.threshold).sum(axis=0).tolist()[:2] == [0, 0]
+    assert got.threshold[2] == pytest.approx(max(0.3, 0.8 * f1_threshold(probability[:, 2])))
+    assert not got.held_back.any()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from([0.01, 0.2, 0.21, 0.3, 0.5, 0.97]), min_size=1, max_size=90))
+def test_in_doubt_few_rows_are_flagged_the_most_probable_ones(values):
+    probability = np.repeat(np.array(values, np.float32)[:, None], 3, axis=1)
+    floor, promised = np.full(3, 0.1), promised_f1(probability[:, 0])
+    got = decide(probability, Bounds(floor, np.array([0.0, promised, promised + 1e-6])))
+    at_ease, in_doubt = (np.flatnonzero(probability[:, t] >= got.threshold[t]) for t in (1, 2))
+    assert got.threshold[0] == got.threshold[1] and got.held_back.tolist() == [
+        False,
+        False,
+        len(at_ease) > len(in_doubt),
+    ]
+    most = int(0.05 * len(values))
+    assert len(in_doubt) <= most and set(in_doubt) <= set(at_ease)
+    left = np.setdiff1d(at_ease, in_doubt)
+    if len(left):  # whoever is left out is less probable, and with those as probable they would be too many
+        assert not len(in_doubt) or probability[left, 2].max() < probability[in_doubt, 2].min()
+        assert len(in_doubt) + (probability[left, 2] == probability[left, 2].max()).sum() > most

@@ -12,7 +12,7 @@ from fabricated_worlds import untrained_classifier
 from sklearn.metrics import roc_auc_score
 
 from demix_jax.checks import InputError
-from demix_jax.classifier.decision import thresholds
+from demix_jax.classifier.decision import Bounds, decide
 from demix_jax.diagnose import Diagnosis, diagnose
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.signals import SIGNALS
@@ -103,9 +103,9 @@ def test_the_table_of_a_diagnosis(diagnosis, spoiled):
     assert (flags[:, :2].any(axis=0) & ~flags[:, :2].all(axis=0)).all(), "too plain a case"
 
 
-def test_thresholds_are_the_best_above_the_floor(diagnosis, classifier):
+def test_thresholds_are_the_best_within_bounds(diagnosis, classifier):
     p = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy()
-    want = thresholds(p, classifier.floor[1])
+    want = decide(p, Bounds(classifier.floor[1], classifier.doubt[1])).threshold
     np.testing.assert_allclose([diagnosis.summary["thresholds"][name] for name in ERROR_TYPES], want, rtol=1e-6)
 
 

@@ -1,4 +1,4 @@
-"""From logits to probabilities and to what is too improbable to flag, by worlds that a network has not seen."""
+"""From logits to probabilities and to what holds flags back, by worlds that a network has not seen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from demix_jax.classifier.decision import Bounds, promised_f1
 from demix_jax.classifier.inputs import PROBED
 from demix_jax.classifier.mixture import Mixture
 from demix_jax.error_types import ERROR_TYPES
@@ -19,8 +20,10 @@ _SUREST = 10.0  # log-odds; no calibration on held-out rows can tell more
 _FEWEST_WORLDS = 20  # held out; from fewer, what differs between tables cannot be told
 # Of the rows of held-out worlds without a type, so many may be as probable as its floor, in the order of ERROR_TYPES.
 # Whether a table has a shortcut at all is hard to tell: at 0.05, the F1 of shortcuts fell by 0.1.
-_CLEAN_SHARES = (0.08, 0.05, 0.15)
-_FEWEST_CLEAN = 10  # such worlds; from fewer, a floor is _FLOOR
+_CLEAN_SHARES = (0.08, 0.07, 0.18)
+# So many held-out worlds without a type may promise as high an F1 as the bound of doubt, and have more rows flagged.
+_CLEAN_WORLDS = (0.15, 0.12, 0.45)
+_FEWEST_CLEAN = 10  # such worlds; from fewer, a floor is _FLOOR, and no table is in doubt
 _FLOOR = 0.25
 _NUM_BINS = 15  # of probabilities, whose mean is compared to the share of wrong rows
 _SCALES, _SHIFTS = np.arange(0.7, 2.21, 0.1), np.arange(-1.0, 1.01, 0.1)
@@ -67,13 +70,13 @@ class Calibration(NamedTuple):
 
     plain, probed: f32[3, 6], what the log-odds gain per unit of `TableLevel.inputs`, of a table without probes and of
       one that has some.
-    floor: f32[2, 3], no row less probable than that is flagged, however the rest of its table looks; of tables without
-      and with probes.
+    floor, doubt: f32[2, 3], see `Bounds`; of tables without and with probes.
     """
 
     plain: np.ndarray
     probed: np.ndarray
     floor: np.ndarray
+    doubt: np.ndarray
 
     def probability(self, logits: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
         """f32[N, 3] of logits f32[G, N, 3], by the mean log-odds of G networks, which make `levels` of the table."""
@@ -82,9 +85,10 @@ class Calibration(NamedTuple):
         log_odds = np.einsum("ntk,tk->nt", inputs, coefficients)
         return _probability(log_odds).astype(np.float32)
 
-    def floors(self, levels: Sequence[TableLevel]) -> np.ndarray:
-        """f32[3] of a table of which networks make `levels`."""
-        return self.floor[int(levels[0].has_probes)]
+    def bounds(self, levels: Sequence[TableLevel]) -> Bounds:
+        """Of a table of which networks make `levels`."""
+        probed = int(levels[0].has_probes)
+        return Bounds(self.floor[probed], self.doubt[probed])
 
 
 def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Calibration:
@@ -97,7 +101,7 @@ def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Ca
     error of a world with errors is lowest. (Without them too little is known of a table: of MovieLens, labels were
     doubted too much, and a network repaired by that was worse.) A type's floor is the probability that a small share
     (`_CLEAN_SHARES`) of the rows of worlds without this type reach: so much of a clean table may be flagged, on
-    average.
+    average. Its bound of doubt is the promised F1 that a share of these worlds (`_CLEAN_WORLDS`) reach.
 
     Args:
       held_out: networks, each alone in its classifier, with worlds that it has not seen.
@@ -106,19 +110,20 @@ def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Ca
     """
     every = [(member, world) for member, worlds in held_out for world in worlds]
     with_probes = [(member, world) for member, world in every if world.views[0].probes is not None]
-    (plain, plain_floor), (probed, probed_floor) = _fit(every, probed=False), _fit(with_probes, probed=True)
-    return Calibration(plain, probed, np.stack([plain_floor, probed_floor]))
+    (plain, plain_bounds), (probed, probed_bounds) = _fit(every, probed=False), _fit(with_probes, probed=True)
+    both = zip(plain_bounds, probed_bounds, strict=True)
+    return Calibration(plain, probed, *(np.stack(bound) for bound in both))
 
 
-def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """f32[3, 6] coefficients and f32[3] floors."""
+def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[np.ndarray, Bounds]:
+    """f32[3, 6] coefficients and the bounds."""
     from sklearn.linear_model import LogisticRegression
 
     coefficients = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
     coefficients[:, 1] = 1.0
-    floor = np.full(len(ERROR_TYPES), _FLOOR, np.float32)
+    bounds = Bounds(np.full(len(ERROR_TYPES), _FLOOR, np.float32), np.zeros(len(ERROR_TYPES), np.float32))
     if not pairs:
-        return coefficients, floor
+        return coefficients, bounds
     inputs = []
     for member, world in pairs:
         vectors, signals, probes = world.views[0]
@@ -150,8 +155,11 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
             without = clean[number]
             log_odds = of_rows[without, t] @ coefficients[t]
             high = np.quantile(log_odds, 1 - _CLEAN_SHARES[t], weights=weight[without], method="inverted_cdf")
-            floor[t] = _probability(high)
-    return coefficients, floor
+            bounds.floor[t] = _probability(high)
+            p, ends = _probability(log_odds), np.cumsum(sizes[clean])[:-1]
+            promised = [promised_f1(of_world) for of_world in np.split(p, ends)]
+            bounds.doubt[t] = np.quantile(promised, 1 - _CLEAN_WORLDS[t])
+    return coefficients, bounds
 
 
 def _least_error(log_odds: np.ndarray, truth: np.ndarray, number: np.ndarray) -> tuple[float, float]:

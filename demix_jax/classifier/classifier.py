@@ -17,7 +17,7 @@ import numpy as np
 from demix_jax.cache import map_parts
 from demix_jax.checks import InputError
 from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel
-from demix_jax.classifier.decision import thresholds
+from demix_jax.classifier.decision import Decision, decide
 from demix_jax.classifier.inputs import PROBED, Probes, signal_inputs
 from demix_jax.classifier.model import Context, ContextInputs, ErrorNetwork, NetworkConfig
 from demix_jax.error_types import ERROR_TYPES
@@ -32,8 +32,8 @@ _NUM_ELEMENTS = 48  # validation samples of a vector that are looked at: with 12
 _CONTEXT_PROBES = 128  # of either kind
 _BLOCK = 512
 _ROWS_IN_CACHE = 128
-_OWN_ARRAYS = ("signal_mean", "signal_scale", "plain", "probed", "floor")
-_FORMAT, _VERSION = "demix_jax error classifier", 4
+_OWN_ARRAYS = ("signal_mean", "signal_scale", "plain", "probed", "floor", "doubt")
+_FORMAT, _VERSION = "demix_jax error classifier", 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ErrorClassifier:
       config: sizes of the networks.
       params: parameters of G networks, stacked on a leading axis.
       signal_mean, signal_scale: f32[F], standardisation of the signals.
-      plain, probed, floor: calibration of the networks' logits, see `Calibration`.
+      plain, probed, floor, doubt: calibration of the networks' logits, see `Calibration`.
       card: what it was trained on and how.
     """
 
@@ -55,6 +55,7 @@ class ErrorClassifier:
     plain: np.ndarray
     probed: np.ndarray
     floor: np.ndarray
+    doubt: np.ndarray
     card: dict
     name: str = "default"
 
@@ -64,7 +65,8 @@ class ErrorClassifier:
         params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
         as_is = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
         as_is[:, 1] = 1.0
-        return cls(config, params, mean, scale, as_is, as_is, np.zeros((2, len(ERROR_TYPES)), np.float32), {})
+        none = np.zeros((2, len(ERROR_TYPES)), np.float32)
+        return cls(config, params, mean, scale, as_is, as_is, none, none, {})
 
     def of_table(self, signals: np.ndarray, facts: np.ndarray, probes: Probes | None = None) -> TableClassifier:
         """What classifies rows of the table with these signals f32[N, F], or f32[R, F] of a sample of its rows.
@@ -133,7 +135,7 @@ class ErrorClassifier:
         table = self.of_table(signals, facts, probes)
         logits, levels = table.read(vectors, signals, probes, on_block=on_block)
         probability = either(self.calibration.probability(logits, levels), mistaken)
-        return Verdict(probability, thresholds(probability, self.calibration.floors(levels)), table, levels)
+        return Verdict(probability, decide(probability, self.calibration.bounds(levels)), table, levels)
 
     @property
     def num_networks(self) -> int:
@@ -142,8 +144,8 @@ class ErrorClassifier:
 
     @property
     def calibration(self) -> Calibration:
-        """From the logits of the G networks to one probability, and its floor."""
-        return Calibration(self.plain, self.probed, self.floor)
+        """From the logits of the G networks to one probability, and the bounds of flags."""
+        return Calibration(self.plain, self.probed, self.floor, self.doubt)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all."""
@@ -227,14 +229,19 @@ class TableClassifier:
 class Verdict(NamedTuple):
     """What a classifier says of N rows of a table, all or a sample, and what it says of others by these.
 
-    probability: f32[N, 3] in the order of ERROR_TYPES. threshold: f64[3], rows at least as probable are flagged.
-    table: knows the table. levels: what each network makes of it.
+    probability: f32[N, 3] in the order of ERROR_TYPES. decision: who of them is flagged. table: knows the table.
+    levels: what each network makes of it.
     """
 
     probability: np.ndarray
-    threshold: np.ndarray
+    decision: Decision
     table: TableClassifier
     levels: list[TableLevel]
+
+    @property
+    def threshold(self) -> np.ndarray:
+        """f64[3], rows at least as probable are flagged."""
+        return self.decision.threshold
 
     def of_more(self, vectors: np.ndarray, signals: np.ndarray, mistaken: np.ndarray | None = None) -> np.ndarray:
         """Probabilities f32[n, 3] of n further rows, vectors f16[n, S, C] and signals f32[n, F]; see `judge`."""

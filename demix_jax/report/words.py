@@ -132,6 +132,6 @@ def unusual(nats: float) -> str:
     )
 
 
-def listed(parts: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+def listed(parts: list[str], last: str = "and") -> str:
+    """ "a", "a and b", "a, b and c", or with another word before the last one."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}" if parts else ""
