@@ -29,7 +29,7 @@ from demix_jax.classifier import (
 )
 from demix_jax.classifier import classifier as module
 from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel, calibrate
-from demix_jax.classifier.decision import promised_f1
+from demix_jax.classifier.decision import presence_inputs
 from demix_jax.classifier.examples import ExampleSampler
 from demix_jax.classifier.inputs import NUM_TABLE_FACTS, signal_inputs
 from demix_jax.classifier.mixture import Mixture
@@ -276,7 +276,7 @@ def test_every_step_is_told_and_the_card_says_what_was_done(trained):
     assert card["tables"] == [f"table {i}" for i in range(4)] and card["num_worlds"] == 4 and card["num_rows"] == 800
     assert card["options"]["num_steps"] == 60 and card["interventions"]["swap_models"] is True
     assert classifier.floor.shape == (2, 3) and ((classifier.floor > 0) & (classifier.floor < 1)).all()
-    assert classifier.doubt.shape == (2, 3) and ((classifier.doubt >= 0) & (classifier.doubt < 1)).all()
+    assert classifier.presence.shape == (2, 3, 3) and np.isfinite(classifier.presence).all()
     assert classifier.plain.shape == classifier.probed.shape == (3, NUM_INPUTS) and (classifier.plain[:, 1] > 0).all()
 
 
@@ -290,7 +290,9 @@ def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_memb
 
     def fake_calibrate(held_out):
         calibrated_on.extend({world.table for world in worlds} for _, worlds in held_out)
-        return Calibration(*np.zeros((2, 3, NUM_INPUTS), np.float32), *np.zeros((2, 2, 3), np.float32))
+        return Calibration(
+            *np.zeros((2, 3, NUM_INPUTS), np.float32), np.zeros((2, 3), np.float32), np.zeros((2, 3, 3), np.float32)
+        )
 
     monkeypatch.setattr("demix_jax.classifier.train._train_member", fake_member)
     monkeypatch.setattr("demix_jax.classifier.train.calibrate", fake_calibrate)
@@ -306,7 +308,7 @@ def test_networks_are_calibrated_anew_on_tables_they_never_saw(monkeypatch):
     options = TrainingOptions(num_members=2, num_steps=3)
     trained = fit_classifier(worlds, seed=3, config=TINY, options=options)
     again = recalibrate(trained, worlds)
-    for name in ("plain", "probed", "floor", "doubt"):
+    for name in ("plain", "probed", "floor", "presence"):
         np.testing.assert_array_equal(getattr(again, name), getattr(trained, name))
     others = [fabricated_world(s, table=f"t{s % 5}", num_rows=60) for s in range(20, 30)]
     anew = recalibrate(trained, [*others, fabricated_world(1, table="unknown", num_rows=60)])
@@ -339,13 +341,13 @@ def test_calibration_recovers_a_known_logistic():
         truth = rng.random((size, 3)) < expit(slope * z + offset)
         worlds.append(World((View(z, z),), truth, np.zeros(4), f"{size}"))
 
-    plain, probed, floor, doubt = calibrate([(Known(), worlds)])
+    plain, probed, floor, presence = calibrate([(Known(), worlds)])
     np.testing.assert_allclose(plain[:, 1], slope, rtol=0.1)
     np.testing.assert_allclose(plain[:, 0], offset, atol=0.15)
     assert not plain[:, 2:].any()  # two tables cannot tell
     np.testing.assert_array_equal(probed, np.eye(NUM_INPUTS)[[1] * 3])  # no probes
     np.testing.assert_array_equal(floor, np.full((2, 3), 0.25))  # no world without a type
-    assert not doubt.any()
+    np.testing.assert_array_equal(presence, np.broadcast_to([10, 0, 0], (2, 3, 3)))
 
 
 def test_calibration_undoes_rates_that_were_drawn_together():
@@ -416,21 +418,23 @@ def test_a_small_share_of_clean_worlds_reaches_the_floor():
             assert len(clean) >= 10 and np.mean(clean) == pytest.approx((0.08, 0.07, 0.18)[t], abs=0.002)
 
 
-def test_few_clean_worlds_promise_more_than_the_bound_of_doubt():
+def test_calibration_tells_tables_with_errors_from_clean_ones():
     rng = np.random.default_rng(0)
-    worlds = []
-    for number in range(80):
-        truth = (rng.random((400, 3)) < 0.2) & (number % 2 > 0)
-        z = rng.normal(0, 1, (400, 3)) + 2 * truth + rng.normal(0, 0.3, 3)
-        worlds.append(World((View(z, z),), truth, np.zeros(4), "t"))
-    found = calibrate([(Known(), worlds)])
-    promised = []
-    for world in worlds[::2]:
-        logits, levels = Known().read(*world.views[0][:2], None)
+
+    def world(number):
+        truth = (rng.random((400, 3)) < 0.1) & (number % 4 == 0)  # a quarter have some
+        z = rng.normal(-2, 1, (400, 3)) + 2.5 * truth + rng.normal(0, 0.3, 3)
+        return World((View(z, z),), truth, np.zeros(4), "t")
+
+    found = calibrate([(Known(), [world(number) for number in range(120)])])
+    present, doubted = [], []
+    for other in map(world, range(200, 400)):
+        logits, levels = Known().read(*other.views[0][:2], None)
         p = found.probability(logits, levels)
-        promised.append([promised_f1(p[:, t]) for t in range(3)])
-    above = (np.array(promised) > found.bounds(levels).doubt).mean(axis=0)
-    np.testing.assert_allclose(above, (0.15, 0.12, 0.45), atol=0.026)
+        present.append(other.truth.any())
+        doubted.append([found.bounds(levels).presence[t] @ presence_inputs(p[:, t]) < 0 for t in range(3)])
+    present, doubted = np.array(present), np.array(doubted)
+    assert doubted[~present].mean() > 0.85 and doubted[present].mean() < 0.15
 
 
 def test_calibration_leaves_a_type_that_never_occurs_as_it_is():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demix_jax.classifier.decision import Bounds, decide, f1_threshold, promised_f1
+from demix_jax.classifier.decision import Bounds, decide, f1_threshold, presence_inputs, promised_f1
 
 
 def expected_f1(probability, threshold):
@@ -56,18 +56,30 @@ def test_promised_f1_is_the_best_expected_one():
 
 def test_no_row_below_the_floor_is_flagged():
     probability = np.column_stack([np.full(50, 0.04), np.linspace(0, 0.2, 50), np.linspace(0, 1, 50)])
-    got = decide(probability, Bounds(np.full(3, 0.3), np.zeros(3)))
+    got = decide(probability, Bounds(np.full(3, 0.3), np.zeros((3, 3))))
     assert (probability >= got.threshold).sum(axis=0).tolist()[:2] == [0, 0]
     assert got.threshold[2] == pytest.approx(max(0.3, 0.8 * f1_threshold(probability[:, 2])))
     assert not got.held_back.any()
+
+
+def test_presence_is_told_by_what_is_promised_and_by_the_other_rows():
+    low, high = np.repeat([0.01, 0.9], [90, 10]), np.repeat([0.2, 0.9], [90, 10])
+    one, promised, mean = presence_inputs(low)
+    best = 2 * 9 / (10 + 9.9)
+    assert one == 1 and promised == pytest.approx(np.log(best / (1 - best)))
+    assert mean == pytest.approx(0.9 * np.log(0.01 / 0.99) + 0.1 * np.log(9))
+    stand_out = np.tile([-2.0, 1.0, -1.0], (3, 1))
+    for p, doubted in ((low, False), (high, True)):
+        got = decide(np.repeat(p[:, None], 3, axis=1), Bounds(np.zeros(3), stand_out))
+        assert got.held_back.tolist() == [doubted] * 3
+    assert np.isfinite(presence_inputs(np.zeros(5))).all() and np.isfinite(presence_inputs(np.ones(5))).all()
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from([0.01, 0.2, 0.21, 0.3, 0.5, 0.97]), min_size=1, max_size=90))
 def test_in_doubt_few_rows_are_flagged_the_most_probable_ones(values):
     probability = np.repeat(np.array(values, np.float32)[:, None], 3, axis=1)
-    floor, promised = np.full(3, 0.1), promised_f1(probability[:, 0])
-    got = decide(probability, Bounds(floor, np.array([0.0, promised, promised + 1e-6])))
+    got = decide(probability, Bounds(np.full(3, 0.1), np.outer([5.0, 0.0, -5.0], [1, 0, 0])))
     at_ease, in_doubt = (np.flatnonzero(probability[:, t] >= got.threshold[t]) for t in (1, 2))
     assert got.threshold[0] == got.threshold[1] and got.held_back.tolist() == [
         False,

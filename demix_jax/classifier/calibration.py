@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.classifier.decision import Bounds, promised_f1
+from demix_jax.classifier.decision import SUREST, Bounds, presence_inputs
 from demix_jax.classifier.inputs import PROBED
 from demix_jax.classifier.mixture import Mixture
 from demix_jax.error_types import ERROR_TYPES
@@ -16,15 +16,13 @@ if TYPE_CHECKING:
     from demix_jax.classifier.classifier import ErrorClassifier
     from demix_jax.classifier.examples import World
 
-_SUREST = 10.0  # log-odds; no calibration on held-out rows can tell more
 _FEWEST_WORLDS = 20  # held out; from fewer, what differs between tables cannot be told
 # Of the rows of held-out worlds without a type, so many may be as probable as its floor, in the order of ERROR_TYPES.
 # Whether a table has a shortcut at all is hard to tell: at 0.05, the F1 of shortcuts fell by 0.1.
 _CLEAN_SHARES = (0.08, 0.07, 0.18)
-# So many held-out worlds without a type may promise as high an F1 as the bound of doubt, and have more rows flagged.
-_CLEAN_WORLDS = (0.15, 0.12, 0.45)
-_FEWEST_CLEAN = 10  # such worlds; from fewer, a floor is _FLOOR, and no table is in doubt
+_FEWEST_CLEAN = 10  # such worlds; from fewer, a floor is _FLOOR, and whether a table is clean is not asked
 _FLOOR = 0.25
+_PRESENT = (10.0, 0.0, 0.0)
 _NUM_BINS = 15  # of probabilities, whose mean is compared to the share of wrong rows
 _SCALES, _SHIFTS = np.arange(0.7, 2.21, 0.1), np.arange(-1.0, 1.01, 0.1)
 NUM_INPUTS = 6
@@ -70,13 +68,13 @@ class Calibration(NamedTuple):
 
     plain, probed: f32[3, 6], what the log-odds gain per unit of `TableLevel.inputs`, of a table without probes and of
       one that has some.
-    floor, doubt: f32[2, 3], see `Bounds`; of tables without and with probes.
+    floor, presence: f32[2, 3], f32[2, 3, 3], see `Bounds`; of tables without and with probes.
     """
 
     plain: np.ndarray
     probed: np.ndarray
     floor: np.ndarray
-    doubt: np.ndarray
+    presence: np.ndarray
 
     def probability(self, logits: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
         """f32[N, 3] of logits f32[G, N, 3], by the mean log-odds of G networks, which make `levels` of the table."""
@@ -88,7 +86,7 @@ class Calibration(NamedTuple):
     def bounds(self, levels: Sequence[TableLevel]) -> Bounds:
         """Of a table of which networks make `levels`."""
         probed = int(levels[0].has_probes)
-        return Bounds(self.floor[probed], self.doubt[probed])
+        return Bounds(self.floor[probed], self.presence[probed])
 
 
 def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Calibration:
@@ -101,7 +99,8 @@ def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Ca
     error of a world with errors is lowest. (Without them too little is known of a table: of MovieLens, labels were
     doubted too much, and a network repaired by that was worse.) A type's floor is the probability that a small share
     (`_CLEAN_SHARES`) of the rows of worlds without this type reach: so much of a clean table may be flagged, on
-    average. Its bound of doubt is the promised F1 that a share of these worlds (`_CLEAN_WORLDS`) reach.
+    average. Whether a table has any error of a type is told by the probabilities of its rows, as if half of the tables
+    had some.
 
     Args:
       held_out: networks, each alone in its classifier, with worlds that it has not seen.
@@ -121,7 +120,8 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
 
     coefficients = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
     coefficients[:, 1] = 1.0
-    bounds = Bounds(np.full(len(ERROR_TYPES), _FLOOR, np.float32), np.zeros(len(ERROR_TYPES), np.float32))
+    floor, present = np.full(len(ERROR_TYPES), _FLOOR), np.tile(_PRESENT, (len(ERROR_TYPES), 1))
+    bounds = Bounds(floor.astype(np.float32), present.astype(np.float32))
     if not pairs:
         return coefficients, bounds
     inputs = []
@@ -152,14 +152,22 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
                 coefficients[t, 0] += shift
         clean = np.array([not world.truth[:, t].any() for _, world in pairs])
         if clean.sum() >= _FEWEST_CLEAN:
-            without = clean[number]
-            log_odds = of_rows[without, t] @ coefficients[t]
-            high = np.quantile(log_odds, 1 - _CLEAN_SHARES[t], weights=weight[without], method="inverted_cdf")
-            bounds.floor[t] = _probability(high)
-            p, ends = _probability(log_odds), np.cumsum(sizes[clean])[:-1]
-            promised = [promised_f1(of_world) for of_world in np.split(p, ends)]
-            bounds.doubt[t] = np.quantile(promised, 1 - _CLEAN_WORLDS[t])
+            log_odds = np.split(of_rows[:, t] @ coefficients[t], np.cumsum(sizes)[:-1])
+            bounds.floor[t] = _floor(
+                [z for z, without in zip(log_odds, clean, strict=True) if without], _CLEAN_SHARES[t]
+            )
+            if not clean.all():
+                told = np.stack([presence_inputs(_probability(z)) for z in log_odds])
+                even = LogisticRegression(C=100.0, class_weight="balanced", fit_intercept=False, max_iter=1_000)
+                bounds.presence[t] = even.fit(told, ~clean).coef_[0]
     return coefficients, bounds
+
+
+def _floor(log_odds: list[np.ndarray], share: float) -> float:
+    """The probability that this share of the rows of worlds reach, each of equal weight; log_odds: f64[n] of each."""
+    weight = np.concatenate([np.full(len(z), 1 / len(z)) for z in log_odds])
+    high = np.quantile(np.concatenate(log_odds), 1 - share, weights=weight, method="inverted_cdf")
+    return float(_probability(high))
 
 
 def _least_error(log_odds: np.ndarray, truth: np.ndarray, number: np.ndarray) -> tuple[float, float]:
@@ -180,4 +188,4 @@ def _least_error(log_odds: np.ndarray, truth: np.ndarray, number: np.ndarray) ->
 
 
 def _probability(log_odds: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(log_odds, -_SUREST, _SUREST)))
+    return 1 / (1 + np.exp(-np.clip(log_odds, -SUREST, SUREST)))

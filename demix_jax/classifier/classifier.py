@@ -32,7 +32,7 @@ _NUM_ELEMENTS = 48  # validation samples of a vector that are looked at: with 12
 _CONTEXT_PROBES = 128  # of either kind
 _BLOCK = 512
 _ROWS_IN_CACHE = 128
-_OWN_ARRAYS = ("signal_mean", "signal_scale", "plain", "probed", "floor", "doubt")
+_OWN_ARRAYS = ("signal_mean", "signal_scale", "plain", "probed", "floor", "presence")
 _FORMAT, _VERSION = "demix_jax error classifier", 5
 
 
@@ -44,7 +44,7 @@ class ErrorClassifier:
       config: sizes of the networks.
       params: parameters of G networks, stacked on a leading axis.
       signal_mean, signal_scale: f32[F], standardisation of the signals.
-      plain, probed, floor, doubt: calibration of the networks' logits, see `Calibration`.
+      plain, probed, floor, presence: calibration of the networks' logits, see `Calibration`.
       card: what it was trained on and how.
     """
 
@@ -55,7 +55,7 @@ class ErrorClassifier:
     plain: np.ndarray
     probed: np.ndarray
     floor: np.ndarray
-    doubt: np.ndarray
+    presence: np.ndarray
     card: dict
     name: str = "default"
 
@@ -65,8 +65,8 @@ class ErrorClassifier:
         params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
         as_is = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
         as_is[:, 1] = 1.0
-        none = np.zeros((2, len(ERROR_TYPES)), np.float32)
-        return cls(config, params, mean, scale, as_is, as_is, none, none, {})
+        floor, presence = np.zeros((2, len(ERROR_TYPES)), np.float32), np.zeros((2, len(ERROR_TYPES), 3), np.float32)
+        return cls(config, params, mean, scale, as_is, as_is, floor, presence, {})
 
     def of_table(self, signals: np.ndarray, facts: np.ndarray, probes: Probes | None = None) -> TableClassifier:
         """What classifies rows of the table with these signals f32[N, F], or f32[R, F] of a sample of its rows.
@@ -145,7 +145,7 @@ class ErrorClassifier:
     @property
     def calibration(self) -> Calibration:
         """From the logits of the G networks to one probability, and the bounds of flags."""
-        return Calibration(self.plain, self.probed, self.floor, self.doubt)
+        return Calibration(self.plain, self.probed, self.floor, self.presence)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all."""
