@@ -16,15 +16,7 @@ from demix_jax.classifier import ErrorClassifier, Probes, Verdict, load_classifi
 from demix_jax.describe import Description, describe
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.rows import RowEvidence, gather_evidence
-from demix_jax.explanation import (
-    Evidence,
-    Tally,
-    diagnosis_table,
-    explain,
-    held_back_note,
-    noisy_group,
-    noisy_group_note,
-)
+from demix_jax.explanation import Evidence, Tally, diagnosis_table, explain, noisy_group, noisy_group_note
 from demix_jax.fold_models import NetworkFolds, train_fold_models
 from demix_jax.keys import training_key
 from demix_jax.models import MODELS, make_task_model
@@ -220,9 +212,7 @@ def conclude(
     """
     flags = verdict.probability >= verdict.threshold
     noisy = noisy_group(encoder, dataset.take(slice(len(train))), description.evidence)
-    notes = [] if noisy is None else [noisy_group_note(noisy)]
-    if verdict.decision.held_back.any():
-        notes.append(held_back_note(verdict.decision))
+    notes = settings["notes"] if noisy is None else [noisy_group_note(noisy), *settings["notes"]]
     explained = explain(encoder, dataset, description, verdict.probability)
     return Diagnosis(
         table=diagnosis_table(
@@ -244,7 +234,7 @@ def conclude(
         label=encoder.label,
         summary=_summary(train, valid, encoder, dataset, description, verdict, steps)
         | settings
-        | {"noisy_group": noisy, "notes": [*notes, *settings["notes"]]},
+        | {"noisy_group": noisy, "notes": notes},
     )
 
 
@@ -287,6 +277,7 @@ def _summary(train, valid, encoder, dataset, description, verdict: Verdict, step
         },
         "fingerprint": fingerprint(train),
         "thresholds": {name: float(verdict.threshold[t]) for t, name in enumerate(ERROR_TYPES)},
+        "held_back": [name for t, name in enumerate(ERROR_TYPES) if verdict.decision.held_back[t]],
         "validation": _validation_metric(dataset, description),
         "columns": {str(column.name): column.kind for column in encoder.columns},
         "seconds": steps.rounded(),

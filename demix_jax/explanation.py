@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from demix_jax.classifier.decision import MOST_IN_DOUBT, Decision
 from demix_jax.describe import Description
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.cells import standing_out
@@ -164,17 +163,6 @@ def noisy_group_note(noisy: dict[str, Any]) -> str:
     return (
         f"About {chance(noisy['rate'])} of the labels seem wrong where {noisy['group']} ({chance(noisy['share'])} of "
         "the rows), far more than elsewhere; see where the labels of this group come from."
-    )
-
-
-def held_back_note(decision: Decision) -> str:
-    """For which types few rows are flagged because of doubt, as a sentence; there must be one."""
-    from demix_jax.report.words import PLURAL, listed
-
-    types = [PLURAL[name] for name, held_back in zip(ERROR_TYPES, decision.held_back, strict=True) if held_back]
-    return (
-        f"There may be no {listed(types, 'or')} here: tables without any often look like this one. Only the most "
-        f"probable {100 * MOST_IN_DOUBT:.0f} % of the rows are flagged as such."
     )
 
 

@@ -113,6 +113,7 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
         "counts": counts,
         "rates": {name: n / num_rows for name, n in counts.items()},
         "thresholds": dict.fromkeys(ERROR_TYPES, 0.4),
+        "held_back": [],
         "validation": {"r2": 0.61} if task == "regression" else {"accuracy": 0.842, "macro_f1": 0.795},
         "columns": kinds,
         "seconds": {"encode": 0.4, "train task models": 6.2, "influence": 3.1},

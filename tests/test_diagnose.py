@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 
@@ -107,6 +108,20 @@ def test_thresholds_are_the_best_within_bounds(diagnosis, classifier):
     p = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy()
     want = decide(p, Bounds(classifier.floor[1], classifier.presence[1])).threshold
     np.testing.assert_allclose([diagnosis.summary["thresholds"][name] for name in ERROR_TYPES], want, rtol=1e-6)
+
+
+def test_where_a_table_may_be_clean_few_rows_are_flagged(diagnosis, spoiled, classifier):
+    doubted = diagnosis.table["label_error"].mean() > 0.05
+    assert doubted, "too plain a case"
+    presence = classifier.presence.copy()
+    presence[:, 0] = [-10, 0, 0]  # labels are taken for right
+    got = run(spoiled[0], dataclasses.replace(classifier, presence=presence))
+    assert got.table["label_error"].sum() <= 0.05 * ROWS
+    assert set(got.table.index[got.table["label_error"] == 1]) <= set(
+        got.table.index[diagnosis.table["label_error"] == 1]
+    )
+    pd.testing.assert_frame_equal(got.table[list(ERROR_TYPES[1:])], diagnosis.table[list(ERROR_TYPES[1:])])
+    assert got.summary["held_back"] == ["label_error"] and diagnosis.summary["held_back"] == []
 
 
 def test_suggestions_and_suspects_only_where_flagged(diagnosis):

@@ -14,7 +14,8 @@ from demix_jax.report import headline, render, write_html
 from demix_jax.report.charts import influence_profiles
 from demix_jax.report.findings import condition, most_certain, suspects, witnesses
 from demix_jax.report.html import Html, element, escape
-from demix_jax.report.words import cell, chance, percent, unusual
+from demix_jax.report.terminal import print_types
+from demix_jax.report.words import ROWS, cell, chance, percent, unusual
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "col"}
 
@@ -69,6 +70,16 @@ def test_headline_counts_wrong_rows_once_and_keeps_the_valuable_ones_apart(diagn
     assert first == "80 of 600 rows (13.3 %) look wrong"
     assert second.startswith("30 rows (5.0 %) break a shortcut") and "valuable, not wrong" in second
     assert first in page.text and "Such a row is valuable, not wrong: keep it and give it weight." in page.text
+
+
+def test_page_and_terminal_say_of_which_types_there_may_be_none(capsys):
+    diagnosis = make_diagnosis()
+    assert "There may be no" not in Page(render(diagnosis)).text
+    diagnosis.summary["held_back"] = ["label_error", "spurious_correlation"]
+    print_types(diagnosis, ROWS)
+    doubt = "There may be no label errors or rows that break a shortcut here"
+    for told in (Page(render(diagnosis)).text, capsys.readouterr().out):
+        assert doubt in told and "Only the most probable 5 % of the rows are flagged as such." in told
 
 
 def test_page_is_self_contained_and_well_formed(diagnosis, page, tmp_path):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from demix_jax.classifier.decision import MOST_IN_DOUBT
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.report.charts import probability_figure, profile_figure
 from demix_jax.report.findings import Witness, flagged, most_certain, totals, witnesses
@@ -48,12 +49,23 @@ def headline(diagnosis: Diagnosis, noun: str = "row") -> tuple[str, str]:
     return first, second if broken else f"No {noun} was found to break a shortcut."
 
 
+def held_back(diagnosis: Diagnosis, words: Words) -> list[str]:
+    """For which types few were flagged, since there may be none at all, as a sentence; none if for no type."""
+    types = [words.plural[name] for name in diagnosis.summary["held_back"]]
+    if not types:
+        return []
+    return [
+        f"There may be no {listed(types, 'or')} here: data without any often look like this. Only the most probable "
+        f"{100 * MOST_IN_DOUBT:.0f} % of the {words.noun}s are flagged as such."
+    ]
+
+
 def opening(
     diagnosis: Diagnosis, words: Words, *, eyebrow: str, facts: Iterable[tuple[str, str]], notes: Iterable[str]
 ) -> Html:
     """The page's head: what was found, a card for each type, facts as (name, value), and notes."""
     first, second = headline(diagnosis, words.noun)
-    said = [element("li", note) for note in notes]
+    said = [element("li", note) for note in (*held_back(diagnosis, words), *notes)]
     return element(
         "header",
         element("p", eyebrow, class_="eyebrow"),

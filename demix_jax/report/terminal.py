@@ -12,7 +12,7 @@ from rich.table import Table
 
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.report.findings import totals
-from demix_jax.report.parts import headline
+from demix_jax.report.parts import headline, held_back
 from demix_jax.report.words import ROWS, Words, percent
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def say(*lines: str) -> None:
 
 
 def print_types(diagnosis: Diagnosis, words: Words) -> None:
-    """What was found, in two sentences and as a table of the error types."""
+    """What was found, in two sentences and as a table of the error types, and what is in doubt."""
     first, second = headline(diagnosis, words.noun)
     say(f"{first}.", second, "")
     console = make_console()
@@ -48,6 +48,7 @@ def print_types(diagnosis: Diagnosis, words: Words) -> None:
         shown = "–" if mean is None else f"{mean:.2f}"
         table.add_row(words.names[name], f"{count:,}", percent(count / found.rows), shown, words.advice[name])
     console.print(table)
+    say(*(f"Note: {note}" for note in held_back(diagnosis, words)))
 
 
 def print_diagnosis(diagnosis: Diagnosis, train: Path, out: Path) -> None:
