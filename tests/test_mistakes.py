@@ -141,6 +141,17 @@ def test_what_no_score_can_tell_is_not_told():
     assert (evidence.mistakes.any > 0.2).mean() < 0.01
 
 
+@pytest.mark.parametrize("num_categories", [1, 2])
+def test_a_row_is_not_filled_since_its_only_category_is_the_commonest(num_categories):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(1_500, 4)), columns=list("abcd"))
+    for name in ("city", "sort")[:num_categories]:
+        table[name] = rng.choice(["x", "y", "z"], len(table))
+    table["y"] = np.where(table["a"] + (table["city"] == "x") + rng.logistic(size=len(table)) > 0, "yes", "no")
+    evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
+    assert (evidence.mistakes.any > 0.2).mean() < 0.01
+
+
 @pytest.mark.filterwarnings("error")
 def test_further_rows_are_judged_like_the_tables_own(spoiled):
     _, _, dataset, evidence = spoiled

@@ -10,6 +10,9 @@ NEVER = -30.0  # score of a row in which the mistake cannot have been made
 CHANCE_SHARE, CHANCE_ROWS = 0.006, 4  # of all rows, and in any table: of so many others a mistake may be thought
 _NUM_PASSES = 3
 _CLEAR = 3.0  # nats
+# Nats that half of the rows in which a mistake was made must reach. A row of one category that is the commonest has less:
+# by that alone, a third of the rows of clean tables with few columns of categories were said to be filled.
+_TOLD = 2.0
 _MOST_BEFORE = 0.25  # of rows that seem right, which may score like those in which a mistake was made
 
 
@@ -26,7 +29,8 @@ class Likelihood(NamedTuple):
         The rows are a mixture of such ones and of others. Where they are cut so that a part of those made stays, at
         most as many of them can be such ones: the lowest such share, less what may pass by chance. The ratio of
         densities rises with the score; it is found again after what probably is such a row was taken out of the others.
-        Where rows score as high before it was made, it cannot be told, and no row is taken for such a one.
+        Where rows score as high before it was made, or most score low after it, it cannot be told, and no row is taken
+        for such a one.
 
         Args:
           levels: the parts of those made that are tried.
@@ -43,7 +47,7 @@ class Likelihood(NamedTuple):
         if half < _CLEAR:  # others may pass; the more of those made stay, the more of them
             share = min(share, 2 * np.mean(rows >= few) / 0.25 - np.mean(rows >= half) / 0.5)
         chance = CHANCE_SHARE + CHANCE_ROWS / count
-        if share <= chance or np.mean(before >= cuts.min()) > _MOST_BEFORE:
+        if share <= chance or half < _TOLD or np.mean(before >= cuts.min()) > _MOST_BEFORE:
             return cls(np.zeros(1), np.zeros(1))
         share -= chance * chance / share
         # One imagined row at the top: with few rows no score is proof.
