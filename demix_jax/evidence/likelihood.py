@@ -10,8 +10,8 @@ NEVER = -30.0  # score of a row in which the mistake cannot have been made
 CHANCE_SHARE, CHANCE_ROWS = 0.006, 4  # of all rows, and in any table: of so many others a mistake may be thought
 _NUM_PASSES = 3
 _CLEAR = 3.0  # nats
-# Nats that half of the rows in which a mistake was made must reach. A row of one category that is the commonest has less:
-# by that alone, a third of the rows of clean tables with few columns of categories were said to be filled.
+# Nats that half of the rows in which a mistake was made must reach. One category that is the commonest says less: by
+# that alone, a third of the rows of clean tables with few columns of categories were said to be filled.
 _TOLD = 2.0
 _MOST_BEFORE = 0.25  # of rows that seem right, which may score like those in which a mistake was made
 
