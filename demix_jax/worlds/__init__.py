@@ -1,6 +1,6 @@
 """Worlds with known errors, from real tables and from random ones, to train the error classifier on."""
 
-from demix_jax.worlds.synthetic import LABEL, synthetic_panel, synthetic_table
+from demix_jax.worlds.synthetic import LABEL, synthetic_panel, synthetic_plain, synthetic_table
 from demix_jax.worlds.world import (
     USUAL,
     Variety,
@@ -23,6 +23,7 @@ __all__ = [
     "random_injection",
     "save_world",
     "synthetic_panel",
+    "synthetic_plain",
     "synthetic_table",
     "world_file_name",
     "world_seeds",

@@ -1,4 +1,4 @@
-"""Random tables, of structural causal models and of repeated measures: worlds to learn error patterns from."""
+"""Random tables, of causal models, of columns by themselves and of repeated measures: to learn error patterns from."""
 
 from __future__ import annotations
 
@@ -41,6 +41,38 @@ def synthetic_table(seed: int, num_rows: int) -> pd.DataFrame:
             column = pd.Series(column).mask(rng.random(num_rows) < rng.uniform(0.01, 0.2))
         columns[f"x{q}"] = column
     columns[LABEL] = label
+    return pd.DataFrame(columns)
+
+
+def synthetic_plain(seed: int, num_rows: int) -> pd.DataFrame:
+    """A table of columns that have little or nothing to do with each other, with column `LABEL` to predict.
+
+    One to a dozen numbers and up to four categories, alike in all rows but for chance; a few of them tell the label,
+    which is a class or a number, hardly at all or nearly for certain. Nothing is wrong in such a table, though no row
+    bears out another.
+
+    Args:
+      seed: decides everything about the table; equal seeds give equal tables.
+      num_rows: N, at most; there may be as few as 300.
+    """
+    import pandas as pd
+
+    rng = np.random.default_rng([seed, 2])
+    num_rows = min(num_rows, int(rng.choice([300, 600, 1_200, 2_500, 4_000])))
+    common = rng.choice([0.0, 0.0, 0.3])
+    latent = rng.normal(size=(num_rows, int(rng.integers(1, 13))))
+    latent = common * rng.normal(size=(num_rows, 1)) + np.sqrt(1 - common**2) * latent
+    columns: dict[str, np.ndarray] = {f"x{q}": _as_number(rng, latent[:, q]) for q in range(latent.shape[1])}
+    causes = [latent[:, q] for q in rng.permutation(latent.shape[1])[: int(rng.integers(1, 5))]]
+    for q in range(int(rng.integers(0, 5))):
+        index = rng.integers(int(rng.integers(2, 8)), size=num_rows)
+        columns[f"c{q}"] = np.array([f"c{q}_{i}" for i in index], dtype=object)
+        if rng.random() < 0.5:
+            causes.append((index == 0) - 0.5)
+    score = np.column_stack(causes) @ rng.normal(size=len(causes))
+    told = rng.choice([0.0, 0.2, 0.4, 0.8, 1.5, 3.0, 8.0])
+    score = told * (score - score.mean()) / (score.std() + 1e-9) + 0.6 * rng.logistic(size=num_rows)
+    columns[LABEL] = np.round(score, 3) if rng.random() < 0.25 else _ordered_classes(rng, score)
     return pd.DataFrame(columns)
 
 
@@ -171,6 +203,14 @@ def _random_function(rng: np.random.Generator, causes: np.ndarray) -> np.ndarray
     mix = rng.uniform()
     value = mix * linear / (linear.std() + 1e-9) + (1 - mix) * bent / (bent.std() + 1e-9)
     return value / (value.std() + 1e-9)
+
+
+def _ordered_classes(rng: np.random.Generator, score: np.ndarray) -> np.ndarray:
+    """Two classes of a score, of which one is often rare, or three to five."""
+    if rng.random() < 0.7:
+        return np.where(score > np.quantile(score, rng.uniform(0.4, 0.93)), "yes", "no")
+    edges = np.quantile(score, np.sort(rng.uniform(0.1, 0.9, int(rng.integers(2, 5)))))
+    return np.array([f"k{i}" for i in np.searchsorted(edges, score)])
 
 
 def _label(rng: np.random.Generator, latent: np.ndarray) -> np.ndarray:

@@ -38,11 +38,16 @@ class Variety(NamedTuple):
     two_columns: two columns together mark off the shortcut's group; else one does.
     every_probe: probes have feature errors of all FEATURE_KINDS, as in a diagnosis; else of SOME_KINDS only, so that
       networks learn not to take what no probe has for right.
+    often_clean: three worlds in five have no errors; else one in five.
+    chance_labels: hardly anything tells the labels, as most of the table's were exchanged beforehand; none is wrong by
+      that.
     """
 
     every_kind: bool = False
     two_columns: bool = False
     every_probe: bool = False
+    often_clean: bool = False
+    chance_labels: bool = False
 
 
 USUAL = Variety()
@@ -51,12 +56,12 @@ USUAL = Variety()
 def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> dict[str, Any]:
     """Arguments of `inject_errors` drawn from the range of errors that the classifier should know.
 
-    One world in five is clean; others miss some error type; the rest spread over rates, kinds and shortcuts.
+    Some worlds are clean, see `Variety`; others miss some error type; the rest spread over rates, kinds and shortcuts.
     """
     label_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     feature_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     spurious = rng.uniform(0.05, 0.3) if rng.random() < 0.8 else 0.0
-    if rng.random() < 0.2:
+    if rng.random() < (0.6 if variety.often_clean else 0.2):
         label_errors = feature_errors = spurious = 0.0
     if variety.every_kind:
         kinds = [str(kind) for kind in rng.permutation(FEATURE_KINDS)[: int(rng.choice((1, 1, 1, 2, 5)))]]
@@ -118,6 +123,8 @@ def make_world(
 
     rng = np.random.default_rng([seed, 2])
     part = table.iloc[rng.permutation(len(table))[:num_rows]].reset_index(drop=True)
+    if variety.chance_labels:
+        part = _with_chance_labels(np.random.default_rng([seed, 3]), part, label)
     injected = inject_at_random(part, label, seed=seed, variety=variety)
     chosen = _round_number_of_rows(rng, len(injected.table))
     corrupted, truth = injected.table.iloc[chosen].reset_index(drop=True), injected.truth.iloc[chosen]
@@ -144,6 +151,14 @@ def make_world(
         views.append(View(description.vectors[kept], description.signals[kept], probes))
     facts = table_facts(len(dataset.y), dataset.num_classes, len(dataset.columns), dataset.task)
     return World(tuple(views), truth[list(ERROR_TYPES)].to_numpy(bool)[kept], facts, name)
+
+
+def _with_chance_labels(rng: np.random.Generator, table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The table with the labels of four fifths of its rows, or more, exchanged among these."""
+    hit = np.flatnonzero(rng.random(len(table)) < rng.uniform(0.8, 1.0))
+    order = np.arange(len(table))
+    order[hit] = rng.permutation(hit)
+    return table.assign(**{label: table[label].take(order).to_numpy()})
 
 
 def _round_number_of_rows(rng: np.random.Generator, num_rows: int) -> np.ndarray:
