@@ -120,8 +120,8 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
 
     coefficients = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
     coefficients[:, 1] = 1.0
-    floor, present = np.full(len(ERROR_TYPES), _FLOOR), np.tile(_PRESENT, (len(ERROR_TYPES), 1))
-    bounds = Bounds(floor.astype(np.float32), present.astype(np.float32))
+    count = len(ERROR_TYPES)
+    bounds = Bounds(np.full(count, _FLOOR, np.float32), np.tile(np.array(_PRESENT, np.float32), (count, 1)))
     if not pairs:
         return coefficients, bounds
     inputs = []

@@ -162,9 +162,8 @@ def _label_by_chance(rng: np.random.Generator, causes: np.ndarray, num_decisive:
         steepness, middle = 10 ** rng.uniform(0, 1.2), np.quantile(score, rng.uniform(0.4, 0.9))
         chance = least + (most - least) / (1 + np.exp(-steepness * (score - middle)))
         return np.where(rng.random(len(score)) < chance, "yes", "no")
-    edges = np.quantile(score, np.sort(rng.uniform(0.1, 0.9, int(rng.integers(2, 5)))))
-    classes = np.searchsorted(edges, score + rng.uniform(0.05, 0.5) * rng.standard_t(3, len(score)))
-    return np.array([f"k{i}" for i in classes])
+    edges = _edges(rng, score, int(rng.integers(2, 5)))
+    return _class_names(np.searchsorted(edges, score + rng.uniform(0.05, 0.5) * rng.standard_t(3, len(score))))
 
 
 def _latent_variables(rng: np.random.Generator, num_rows: int, num_columns: int) -> np.ndarray:
@@ -209,8 +208,16 @@ def _ordered_classes(rng: np.random.Generator, score: np.ndarray) -> np.ndarray:
     """Two classes of a score, of which one is often rare, or three to five."""
     if rng.random() < 0.7:
         return np.where(score > np.quantile(score, rng.uniform(0.4, 0.93)), "yes", "no")
-    edges = np.quantile(score, np.sort(rng.uniform(0.1, 0.9, int(rng.integers(2, 5)))))
-    return np.array([f"k{i}" for i in np.searchsorted(edges, score)])
+    return _class_names(np.searchsorted(_edges(rng, score, int(rng.integers(2, 5))), score))
+
+
+def _edges(rng: np.random.Generator, score: np.ndarray, count: int) -> np.ndarray:
+    """f64[count], ascending: where a score is cut into ordered classes."""
+    return np.quantile(score, np.sort(rng.uniform(0.1, 0.9, count)))
+
+
+def _class_names(index: np.ndarray) -> np.ndarray:
+    return np.array([f"k{i}" for i in index])
 
 
 def _label(rng: np.random.Generator, latent: np.ndarray) -> np.ndarray:
@@ -228,11 +235,10 @@ def _label(rng: np.random.Generator, latent: np.ndarray) -> np.ndarray:
         return np.where(score > np.quantile(score, rng.uniform(0.35, 0.85)), "yes", "no")
     num_classes = int(rng.integers(3, 7))
     if rng.random() < 0.5:  # ordered classes
-        edges = np.quantile(score, np.sort(rng.uniform(0.1, 0.9, num_classes - 1)))
-        return np.array([f"k{i}" for i in np.searchsorted(edges, score)])
+        return _class_names(np.searchsorted(_edges(rng, score, num_classes - 1), score))
     logits = latent @ rng.normal(0, 1.5, (num_columns, num_classes)) / np.sqrt(num_columns) / noise
     logits += rng.normal(0, 0.7, num_classes)
-    return np.array([f"k{i}" for i in np.argmax(logits + rng.gumbel(size=logits.shape), axis=1)])
+    return _class_names(np.argmax(logits + rng.gumbel(size=logits.shape), axis=1))
 
 
 def _as_category(rng: np.random.Generator, latent: np.ndarray, prefix: str) -> np.ndarray:
