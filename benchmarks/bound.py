@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from demix_jax.classifier.decision import f1_threshold
+from demix_jax.classifier.decision import best_f1
 
 _NUM_FOLDS = 5
 
@@ -31,5 +31,5 @@ def bound_flags(signals: np.ndarray, truth: np.ndarray, *, seed: int) -> np.ndar
             max_iter=100, learning_rate=0.07, max_leaf_nodes=8, max_features=0.3, random_state=seed
         )
         p = cross_val_predict(learner, signals, wrong, cv=folds, method="predict_proba")[:, 1]
-        flags[:, t] = p >= f1_threshold(p)
+        flags[:, t] = p >= best_f1(p).threshold
     return flags

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.peers import neighbour_disagreement, outlier_scores
-from demix_jax.classifier.decision import f1_threshold
+from demix_jax.classifier.decision import best_f1
 from demix_jax.data import TableEncoder, load_named
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.folds import make_folds, strata_of
@@ -90,4 +90,4 @@ class CheapTrees:
         """
         signals = cheap_signals(dataset, trees, outliers, neighbours)
         p = np.stack([model.predict_proba(signals)[:, 1] for model in self._models], axis=1)
-        return p >= [f1_threshold(p[:, t]) for t in range(p.shape[1])]
+        return p >= [best_f1(p[:, t]).threshold for t in range(p.shape[1])]

@@ -23,7 +23,7 @@ import numpy as np
 import optax
 from safetensors.numpy import load_file, save_file
 
-from demix_jax.classifier.decision import f1_threshold
+from demix_jax.classifier.decision import best_f1
 from demix_jax.classifier.examples import World
 from demix_jax.classifier.layers import ISAB, PMA
 from demix_jax.classifier.train import alignment_loss, contrastive_loss
@@ -121,7 +121,7 @@ def paper_flags(params: Any, dataset: Dataset, diagnosis: Diagnosis) -> np.ndarr
         )
         logits = _logits(params, np.stack(channels, axis=-1).astype(np.float32))
         probability[rows] = np.asarray(jax.nn.sigmoid(logits))[: len(rows)]
-    return probability >= [f1_threshold(probability[:, t]) for t in range(len(ERROR_TYPES))]
+    return probability >= [best_f1(probability[:, t]).threshold for t in range(len(ERROR_TYPES))]
 
 
 @jax.jit

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 
@@ -81,12 +81,12 @@ def train_classifier(
             "is held out to calibrate on."
         )
     options = options or TrainingOptions()
-    plans = list(_plans(tables, worlds_per_table, num_synthetic, seed))
+    plans = list(_plans(tables, worlds_per_table, num_synthetic, num_rows, seed))
     if progress is not None:
         progress.stage("make worlds", len(plans))
     worlds = []
     for count, plan in enumerate(plans, start=1):
-        worlds.append(_world(plan, tables, num_rows, None if worlds_dir is None else Path(worlds_dir)))
+        worlds.append(_world(plan, num_rows, None if worlds_dir is None else Path(worlds_dir)))
         if count % _WORLDS_BETWEEN_CLEARING == 0:
             jax.clear_caches()
         if progress is not None:
@@ -103,21 +103,30 @@ def train_classifier(
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Plan:
+class _Plan(NamedTuple):
+    """A world to be made: of a table by this name, which `load` gives with its label column."""
+
     table: str
-    synthetic_seed: int | None
+    load: Callable[[], tuple[pd.DataFrame, str]]
     seed: int
     variety: Variety
 
 
-def _plans(tables: Mapping[str, Any], worlds_per_table: int, num_synthetic: int, seed: int) -> Iterator[_Plan]:
+def _plans(
+    tables: Mapping[str, tuple[pd.DataFrame, str]], worlds_per_table: int, num_synthetic: int, num_rows: int, seed: int
+) -> Iterator[_Plan]:
     for t, name in enumerate(sorted(tables)):
         for world_seed, variety in _worlds_of_table([seed, 0, t], worlds_per_table):
-            yield _Plan(name, None, world_seed, variety)
+            yield _Plan(name, partial(tables.__getitem__, name), world_seed, variety)
     for s in range(num_synthetic):
+        number = seed * 1_000_000 + s
+        load = partial(_load_synthetic, _SYNTHETIC[number % len(_SYNTHETIC)], number, num_rows)
         for world_seed, variety in _worlds_of_table([seed, 1, s], _WORLDS_PER_SYNTHETIC_TABLE):
-            yield _Plan(f"synthetic {seed}-{s}", seed * 1_000_000 + s, world_seed, variety)
+            yield _Plan(f"synthetic {seed}-{s}", load, world_seed, variety)
+
+
+def _load_synthetic(draw: Callable[[int, int], pd.DataFrame], number: int, num_rows: int) -> tuple[pd.DataFrame, str]:
+    return draw(number, num_rows), LABEL
 
 
 def _worlds_of_table(entropy: list[int], count: int) -> Iterator[tuple[int, Variety]]:
@@ -125,16 +134,11 @@ def _worlds_of_table(entropy: list[int], count: int) -> Iterator[tuple[int, Vari
     return zip(world_seeds(entropy, count), itertools.cycle(_VARIETIES), strict=False)
 
 
-def _world(plan: _Plan, tables: Mapping[str, Any], num_rows: int, folder: Path | None) -> World:
+def _world(plan: _Plan, num_rows: int, folder: Path | None) -> World:
     path = None if folder is None else folder / world_file_name(plan.table, plan.seed)
     if path is not None and path.is_file():
         return load_world(path)
-    if plan.synthetic_seed is None:
-        table, label = tables[plan.table]
-    else:
-        draw = _SYNTHETIC[plan.synthetic_seed % len(_SYNTHETIC)]
-        table, label = draw(plan.synthetic_seed, num_rows), LABEL
-    world = make_world(table, label, name=plan.table, seed=plan.seed, variety=plan.variety, num_rows=num_rows)
+    world = make_world(*plan.load(), name=plan.table, seed=plan.seed, variety=plan.variety, num_rows=num_rows)
     if path is not None:
         save_world(world, path)
     return world

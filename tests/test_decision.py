@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demix_jax.classifier.decision import Bounds, decide, f1_threshold, presence_inputs, promised_f1
+from demix_jax.classifier.decision import Bounds, best_f1, decide, presence_inputs
 
 
 def expected_f1(probability, threshold):
@@ -20,13 +20,13 @@ def expected_f1(probability, threshold):
 def test_no_other_threshold_promises_more(values):
     probability = np.array(values)
     best = max(expected_f1(probability, threshold) for threshold in probability)
-    assert expected_f1(probability, f1_threshold(probability)) == pytest.approx(best, rel=1e-9)
+    assert expected_f1(probability, best_f1(probability).threshold) == pytest.approx(best, rel=1e-9)
 
 
 def test_hand_computed():
     # flagging 1, 2, 3 rows: 1.6/2.2, 2.6/3.2, 2.8... : 2·0.8/(1+1.4), 2·1.3/(2+1.4), 2·1.4/(3+1.4)
     assert 2 * 1.3 / 3.4 > max(2 * 0.8 / 2.4, 2 * 1.4 / 4.4)
-    assert f1_threshold(np.array([0.1, 0.8, 0.5])) == pytest.approx(0.5)
+    assert best_f1(np.array([0.1, 0.8, 0.5])) == pytest.approx((0.5, 2 * 1.3 / 3.4))
 
 
 def test_best_for_labels_drawn_from_the_probabilities():
@@ -38,41 +38,43 @@ def test_best_for_labels_drawn_from_the_probabilities():
         flagged = probability >= threshold
         return np.mean(2 * (truth & flagged).sum(axis=1) / (flagged.sum() + truth.sum(axis=1)))
 
-    chosen = mean_f1(f1_threshold(probability))
+    chosen = mean_f1(best_f1(probability).threshold)
     assert chosen > max(mean_f1(t) for t in np.linspace(0.05, 0.95, 19)) - 0.003
 
 
 def test_threshold_is_half_the_best_f1():  # Lipton et al. 2014, theorem 1
     probability = np.random.default_rng(1).beta(0.4, 1.5, 50_000)
-    threshold = f1_threshold(probability)
-    assert threshold == pytest.approx(expected_f1(probability, threshold) / 2, abs=2e-3)
+    threshold, promised = best_f1(probability)
+    assert threshold == pytest.approx(promised / 2, abs=2e-3)
 
 
 def test_promised_f1_is_the_best_expected_one():
     probability = np.random.default_rng(2).beta(0.4, 1.5, 500)
-    assert promised_f1(probability) == pytest.approx(max(expected_f1(probability, t) for t in probability))
-    assert promised_f1(np.zeros(20)) == 0
+    assert best_f1(probability).promised == pytest.approx(max(expected_f1(probability, t) for t in probability))
+    assert best_f1(np.zeros(20)).promised == 0
 
 
 def test_no_row_below_the_floor_is_flagged():
     probability = np.column_stack([np.full(50, 0.04), np.linspace(0, 0.2, 50), np.linspace(0, 1, 50)])
     got = decide(probability, Bounds(np.full(3, 0.3), np.zeros((3, 3))))
     assert (probability >= got.threshold).sum(axis=0).tolist()[:2] == [0, 0]
-    assert got.threshold[2] == pytest.approx(max(0.3, 0.8 * f1_threshold(probability[:, 2])))
+    assert got.threshold[2] == pytest.approx(max(0.3, 0.8 * best_f1(probability[:, 2]).threshold))
     assert not got.held_back.any()
 
 
 def test_presence_is_told_by_what_is_promised_and_by_the_other_rows():
     low, high = np.repeat([0.01, 0.9], [90, 10]), np.repeat([0.2, 0.9], [90, 10])
-    one, promised, mean = presence_inputs(low)
     best = 2 * 9 / (10 + 9.9)
+    assert best_f1(low) == pytest.approx((0.9, best))
+    one, promised, mean = presence_inputs(low, best)
     assert one == 1 and promised == pytest.approx(np.log(best / (1 - best)))
     assert mean == pytest.approx(0.9 * np.log(0.01 / 0.99) + 0.1 * np.log(9))
     stand_out = np.tile([-2.0, 1.0, -1.0], (3, 1))
     for p, doubted in ((low, False), (high, True)):
         got = decide(np.repeat(p[:, None], 3, axis=1), Bounds(np.zeros(3), stand_out))
         assert got.held_back.tolist() == [doubted] * 3
-    assert np.isfinite(presence_inputs(np.zeros(5))).all() and np.isfinite(presence_inputs(np.ones(5))).all()
+    for p in (np.zeros(5), np.ones(5)):
+        assert np.isfinite(presence_inputs(p, best_f1(p).promised)).all()
 
 
 @settings(max_examples=100, deadline=None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.classifier.decision import SUREST, Bounds, presence_inputs
+from demix_jax.classifier.decision import SUREST, Bounds, best_f1, presence_inputs
 from demix_jax.classifier.inputs import PROBED
 from demix_jax.classifier.mixture import Mixture
 from demix_jax.error_types import ERROR_TYPES
@@ -157,7 +157,7 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
                 [z for z, without in zip(log_odds, clean, strict=True) if without], _CLEAN_SHARES[t]
             )
             if not clean.all():
-                told = np.stack([presence_inputs(_probability(z)) for z in log_odds])
+                told = np.stack([presence_inputs(p, best_f1(p).promised) for p in map(_probability, log_odds)])
                 even = LogisticRegression(C=100.0, class_weight="balanced", fit_intercept=False, max_iter=1_000)
                 bounds.presence[t] = even.fit(told, ~clean).coef_[0]
     return coefficients, bounds

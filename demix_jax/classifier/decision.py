@@ -36,34 +36,35 @@ class Decision(NamedTuple):
     held_back: np.ndarray
 
 
-def f1_threshold(probability: np.ndarray) -> float:
-    """Threshold at which flagging rows has the largest expected F1, if the probabilities are calibrated.
+class BestF1(NamedTuple):
+    """Flagging the rows at least as probable as `threshold` has the largest expected F1, `promised`."""
 
-    Flagging the k most probable rows has expected F1 of about 2 Σ p over them / (k + Σ p over all rows).
+    threshold: float
+    promised: float
+
+
+def best_f1(probability: np.ndarray) -> BestF1:
+    """Where flagging rows has the largest expected F1, if the probabilities are calibrated.
+
+    Flagging the k most probable rows has expected F1 of about 2 Σ p over them / (k + Σ p over all rows). The best is
+    low if few rows are probable, or nothing tells wrong rows from others.
 
     Args:
       probability: f[N].
-    Returns:
-      The lowest probability to flag, in [0, 1].
     Source: Lipton, Elkan & Naryanaswamy 2014, "Optimal Thresholding of Classifiers to Maximize F1 Measure".
     """
-    ranked = np.sort(probability)[::-1]
+    ranked = np.sort(probability.astype(float))[::-1]
     expected = 2 * np.cumsum(ranked) / (np.arange(1, len(ranked) + 1) + ranked.sum() + 1e-12)
-    return float(ranked[int(np.argmax(expected))])
+    best = int(np.argmax(expected))
+    return BestF1(float(ranked[best]), float(expected[best]))
 
 
-def promised_f1(probability: np.ndarray) -> float:
-    """Expected F1 at `f1_threshold` of f[N]: low if few rows are probable, or nothing tells wrong rows from others."""
-    flagged = probability >= f1_threshold(probability)
-    return float(2 * probability[flagged].sum() / (flagged.sum() + probability.sum() + 1e-12))
-
-
-def presence_inputs(probability: np.ndarray) -> np.ndarray:
-    """f64[3] of what tells from p f[N] whether any row is wrong: 1, log-odds of `promised_f1`, mean log-odds of p.
+def presence_inputs(probability: np.ndarray, promised: float) -> np.ndarray:
+    """f64[3] of what tells whether any row is wrong: 1, log-odds of the promised best F1, mean log-odds of p f[N].
 
     Where some are, more is promised, and all rows are somewhat more probable.
     """
-    return np.array([1.0, _log_odds(np.array(promised_f1(probability))), _log_odds(probability).mean()])
+    return np.array([1.0, _log_odds(np.array(promised)), _log_odds(probability).mean()])
 
 
 def decide(probability: np.ndarray, bounds: Bounds) -> Decision:
@@ -76,8 +77,9 @@ def decide(probability: np.ndarray, bounds: Bounds) -> Decision:
     threshold, held_back = np.empty((2, probability.shape[1]))
     for t, (floor, presence) in enumerate(zip(*bounds, strict=True)):
         of_type = probability[:, t]
-        wanted = threshold[t] = max(_LENIENCE * f1_threshold(of_type), floor)
-        if presence @ presence_inputs(of_type) < _log_odds(np.array(_ENOUGH[t])):
+        best = best_f1(of_type)
+        wanted = threshold[t] = max(_LENIENCE * best.threshold, floor)
+        if presence @ presence_inputs(of_type, best.promised) < _log_odds(np.array(_ENOUGH[t])):
             threshold[t] = max(wanted, _lowest_of_top(of_type, MOST_IN_DOUBT))
         held_back[t] = threshold[t] > wanted
     return Decision(threshold, held_back.astype(bool))
