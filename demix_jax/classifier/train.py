@@ -76,8 +76,16 @@ def fit_classifier(
     members, unseen = [], []
     for fold in held_out:
         inside = [world for world in worlds if world.table not in fold]
-        sampler = ExampleSampler(rng, inside, mean, scale, interventions)
-        params = _train_member(network, options, interventions, sampler, int(rng.integers(2**31)), on_step)
+        params = _train_member(
+            network,
+            options,
+            interventions,
+            ExampleSampler(
+                rng, inside, mean, scale, interventions
+            ),  # named here, it would outlive the next one's making
+            int(rng.integers(2**31)),
+            on_step,
+        )
         member = ErrorClassifier.single(config, params, mean, scale)
         members.append(params)
         unseen.append((member, [world for world in worlds if world.table in fold]))
