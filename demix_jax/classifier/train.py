@@ -76,16 +76,9 @@ def fit_classifier(
     members, unseen = [], []
     for fold in held_out:
         inside = [world for world in worlds if world.table not in fold]
-        params = _train_member(
-            network,
-            options,
-            interventions,
-            ExampleSampler(
-                rng, inside, mean, scale, interventions
-            ),  # named here, it would outlive the next one's making
-            int(rng.integers(2**31)),
-            on_step,
-        )
+        sampler = ExampleSampler(rng, inside, mean, scale, interventions)
+        params = _train_member(network, options, interventions, sampler, int(rng.integers(2**31)), on_step)
+        del sampler  # it is most of what training holds, and the next one is made before the name is bound anew
         member = ErrorClassifier.single(config, params, mean, scale)
         members.append(params)
         unseen.append((member, [world for world in worlds if world.table in fold]))
