@@ -58,8 +58,14 @@ def test_no_row_below_the_floor_is_flagged():
     probability = np.column_stack([np.full(50, 0.04), np.linspace(0, 0.2, 50), np.linspace(0, 1, 50)])
     got = decide(probability, Bounds(np.full(3, 0.3), np.zeros((3, 3))))
     assert (probability >= got.threshold).sum(axis=0).tolist()[:2] == [0, 0]
-    assert got.threshold[2] == pytest.approx(max(0.3, 0.8 * best_f1(probability[:, 2]).threshold))
+    assert got.threshold[2] == pytest.approx(max(0.3, best_f1(probability[:, 2]).threshold))
     assert not got.held_back.any()
+
+
+def test_wrong_labels_and_features_are_flagged_from_somewhat_below_the_best_threshold():
+    p = np.random.default_rng(3).beta(0.4, 1.5, 500)
+    got = decide(np.repeat(p[:, None], 3, axis=1), Bounds(np.zeros(3), np.zeros((3, 3))))
+    np.testing.assert_allclose(got.threshold / best_f1(p).threshold, [0.8, 0.8, 1.0])
 
 
 def test_presence_is_told_by_what_is_promised_and_by_the_other_rows():
