@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from demix_jax import Diagnosis
 from demix_jax.data import TableEncoder
 from demix_jax.evidence.out_of_fold import tree_features
 from demix_jax.models import make_task_model, train_task_model
@@ -20,7 +19,7 @@ WEIGHT = "sample_weight"
 
 def scores_after_repair(
     corrupted: pd.DataFrame,
-    diagnosis: Diagnosis,
+    diagnosis: pd.DataFrame,
     truth: pd.DataFrame,
     clean: pd.DataFrame,
     test: pd.DataFrame,
@@ -31,14 +30,13 @@ def scores_after_repair(
     """Test metrics of both learners by state of the training table: {state: {learner: {metric: value}}}.
 
     Args:
-      corrupted: N rows. diagnosis: of these rows. truth: flags of them, as `repair` takes them.
+      corrupted: N rows. diagnosis, truth: flags of these rows, as `repair` takes them.
       clean: the rows before any of them was corrupted or left out. test: clean rows, of the original mix.
       seed: of repairs and learners.
     """
-    repaired = repair(diagnosis.train, diagnosis, label=label, seed=seed).table
     tables = {
         "corrupted": corrupted,
-        "repaired": repaired[[*corrupted.columns, WEIGHT]],  # without what names the samples of a log
+        "repaired": repair(corrupted, diagnosis, label=label, seed=seed).table,
         "repaired by truth": repair(corrupted, truth, label=label, seed=seed).table,
         "never corrupted": clean,
     }

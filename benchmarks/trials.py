@@ -121,7 +121,7 @@ def run_trial(
         seconds["peers"] = time.perf_counter() - started
     if trial.suite != "clean" and trial.clean_share == repair_at:
         started = time.perf_counter()
-        tables = (corrupted, diagnosis, truth, case.clean, case.test)
+        tables = (corrupted, diagnosis.table, truth, case.clean, case.test)
         result["test"] = scores_after_repair(*tables, label, seed=trial.seed)
         seconds["repair"] = time.perf_counter() - started
     return result | {"seconds": {name: round(value, 2) for name, value in seconds.items()}}
