@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -167,21 +166,6 @@ def test_minority_gains_weight_by_its_probability(shortcut):
     first = changes["row"].to_numpy(int) < 750
     assert gain[first].min() == pytest.approx(gain[first].max()) and gain[first].min() > 0
     np.testing.assert_allclose(gain[~first], gain[first].min() / 3)
-
-
-def test_rows_that_come_near_to_being_flagged_gain_weight_too(shortcut):
-    table, minority = shortcut
-    flagged, near, cleared = np.array_split(np.flatnonzero(minority), 3)
-    flags = flags_of(1_500, spurious_correlation=flagged)
-    flags["p_spurious_correlation"] = 0.27
-    for rows, p in ((flagged, 0.9), (near, 0.3), (cleared, 0.8)):  # the last ones as if somebody knew better
-        flags.loc[rows, "p_spurious_correlation"] = p
-    summary = {"thresholds": {"spurious_correlation": 0.35}, "held_back": []}
-    for held_back, expected in (([], [*flagged, *near]), (["spurious_correlation"], flagged)):
-        diagnosis = SimpleNamespace(table=flags, summary=summary | {"held_back": held_back})
-        changes = repair(table, diagnosis, label="y").changes.cells
-        assert set(changes["row"]) == set(expected)
-    assert set(repair(table, flags, label="y").changes.cells["row"]) == set(flagged)
 
 
 def test_drop_keeps_the_index_of_what_stays(dirty):

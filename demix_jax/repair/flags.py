@@ -18,13 +18,11 @@ if TYPE_CHECKING:
 
 
 _LIKELY = 0.5
-_NEARLY = 0.8  # of the threshold: a minority row without weight is missed more than a little of it harms another
 
 
 class Flags(NamedTuple):
     """rows: bool[N, 3] to act on, in the order of ERROR_TYPES. task: the one that was diagnosed, "auto" if unknown.
 
-    Among `rows` are some that are not flagged, but nearly as likely of the minority.
     p_wrong, p_minority: f64[N], probability that the label is wrong, 0 where none is given, and that the row is of the
       minority, 1 where none is given.
     doubtful: how many rows flagged for a label error are not among `rows`, as their label is more likely right than
@@ -85,22 +83,9 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
     doubtful = rows[:, 0] & (p_wrong < _LIKELY)
     rows[:, 0] &= ~doubtful
     task, identifiers = str(summary.get("task") or "auto"), tuple(summary.get("identifiers") or ())
-    rows[:, 2] |= _nearly_minority(p_minority, summary)
     mistakes = told_mistakes(flags, rows[:, 1])
     p_wrong, p_minority = np.nan_to_num(p_wrong), np.nan_to_num(p_minority, nan=1.0)
     return Flags(rows, p_wrong, p_minority, task, int(doubtful.sum()), identifiers, mistakes)
-
-
-def _nearly_minority(probability: np.ndarray, summary: dict[str, Any]) -> np.ndarray:
-    """bool[N]: rows somewhat below the threshold that the diagnosis had for shortcuts, where that was the best for F1.
-
-    Not those above it: whoever has taken their flag away knows better. None, where the diagnosis has no summary.
-    """
-    name = ERROR_TYPES[2]
-    threshold = (summary.get("thresholds") or {}).get(name, np.inf)
-    if name in (summary.get("held_back") or ()):
-        return np.zeros(len(probability), bool)
-    return (probability >= _NEARLY * threshold) & (probability < threshold)
 
 
 def _probability(flags: pd.DataFrame, name: str) -> np.ndarray:

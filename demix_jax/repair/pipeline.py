@@ -63,9 +63,8 @@ def repair(
     Rows flagged for label errors, where a wrong label is more likely than a right one, get the label that models of
     clean rows and the given label make most probable; every row, flagged or not, weighs as much as its label is
     certain. In rows flagged for feature errors the cells that contradict the rest of the row are found and replaced.
-    Rows flagged for a spurious correlation are right, and rare: they gain weight, and so do rows that
-    come near to being flagged (within a fifth of the threshold in the diagnosis's summary). Each step is judged by task
-    models on held-out rows and left out if the table does better without it.
+    Rows flagged for a spurious correlation are right, and rare: they gain weight. Each step is judged by task models on
+    held-out rows and left out if the table does better without it.
 
     Args:
       train: table of N rows, or the path of one; not modified. A column sample_weight holds weights that the
