@@ -15,10 +15,8 @@ import argparse
 import csv
 import sys
 import traceback
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,15 +24,14 @@ import pandas as pd
 from demix_jax.data import NAMES, load_named
 from demix_jax.progress import ProgressDisplay
 from demix_jax.worlds import (
-    LABEL,
-    USUAL,
+    PlannedWorld,
     Variety,
+    load_synthetic,
     make_world,
     save_world,
     synthetic_panel,
     synthetic_plain,
     synthetic_table,
-    world_file_name,
     world_seeds,
 )
 
@@ -58,49 +55,33 @@ _EVERY_BY_CHANCE = 3  # every so many tables have a world of it
 _LISTED = Path(__file__).with_name("real_tables.csv")
 
 
-class Planned(NamedTuple):
-    """A world to be made.
-
-    table: its name. load: gives (frame, label). seed: of the world. variety: of its errors.
-    """
-
-    table: str
-    load: Callable[[], tuple[pd.DataFrame, str]]
-    seed: int
-    variety: Variety = USUAL
-
-    @property
-    def file_name(self) -> str:
-        return world_file_name(self.table, self.seed)
-
-
-def plan(num_synthetic: int) -> list[Planned]:
+def plan(num_synthetic: int) -> list[PlannedWorld]:
     """Every world."""
     worlds = []
     for names, load, count in ((NAMES, load_named, _PER_TABLE), (BUNDLED, _load_bundled, _PER_BUNDLED)):
         for t, name in enumerate(sorted(names)):
-            worlds += [Planned(name, partial(load, name), seed) for seed in world_seeds([0, 0, t], count)]
+            worlds += [PlannedWorld(name, partial(load, name), seed) for seed in world_seeds([0, 0, t], count)]
     for s in range(num_synthetic):
-        load = partial(_load_synthetic, synthetic_table, s)
-        worlds += [Planned(f"synthetic 0-{s}", load, seed) for seed in world_seeds([0, 1, s], _PER_SYNTHETIC)]
+        load = partial(load_synthetic, synthetic_table, s, _NUM_ROWS)
+        worlds += [PlannedWorld(f"synthetic 0-{s}", load, seed) for seed in world_seeds([0, 1, s], _PER_SYNTHETIC)]
     with _LISTED.open(encoding="utf-8") as file:
         for t, row in enumerate(csv.DictReader(file)):
             name, load = f"{row['package']} {row['item']}", partial(_load_listed, **row)
-            worlds += [Planned(name, load, seed) for seed in world_seeds([0, 2, t], _PER_LISTED)]
+            worlds += [PlannedWorld(name, load, seed) for seed in world_seeds([0, 2, t], _PER_LISTED)]
     tables = {world.table: world.load for world in worlds}
     for number, (variety, usual, of_named) in _MORE.items():
         for t, (name, load) in enumerate(tables.items()):
             count = of_named if name in NAMES else usual
-            worlds += [Planned(name, load, seed, variety) for seed in world_seeds([0, number, t], count)]
+            worlds += [PlannedWorld(name, load, seed, variety) for seed in world_seeds([0, number, t], count)]
     for number, name, draw, varieties in (
         (7, "panel", synthetic_panel, _OF_PANELS),
         (8, "plain", synthetic_plain, _OF_PLAIN),
     ):
         for s in range(num_synthetic // 2):
-            load, seeds = partial(_load_synthetic, draw, s), world_seeds([0, number, s], len(varieties))
-            worlds += [Planned(f"{name} 0-{s}", load, *world) for world in zip(seeds, varieties, strict=True)]
+            load, seeds = partial(load_synthetic, draw, s, _NUM_ROWS), world_seeds([0, number, s], len(varieties))
+            worlds += [PlannedWorld(f"{name} 0-{s}", load, *world) for world in zip(seeds, varieties, strict=True)]
     for t, (name, load) in enumerate(list(tables.items())[::_EVERY_BY_CHANCE]):
-        worlds.append(Planned(name, load, *world_seeds([0, 9, t], 1), _BY_CHANCE))
+        worlds.append(PlannedWorld(name, load, *world_seeds([0, 9, t], 1), _BY_CHANCE))
     return worlds
 
 
@@ -108,10 +89,6 @@ def _load_bundled(name: str) -> tuple[pd.DataFrame, str]:
     import sklearn.datasets
 
     return getattr(sklearn.datasets, f"load_{name}")(as_frame=True).frame, "target"
-
-
-def _load_synthetic(draw: Callable[[int, int], pd.DataFrame], number: int) -> tuple[pd.DataFrame, str]:
-    return draw(number, _NUM_ROWS), LABEL
 
 
 def _load_listed(package: str, item: str, label: str, dropped: str) -> tuple[pd.DataFrame, str]:

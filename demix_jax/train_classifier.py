@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, World, fit_classifier
 from demix_jax.worlds import (
-    LABEL,
     USUAL,
+    PlannedWorld,
     Variety,
+    load_synthetic,
     load_world,
     make_world,
     save_world,
     synthetic_panel,
     synthetic_plain,
     synthetic_table,
-    world_file_name,
     world_seeds,
 )
 
@@ -103,30 +103,17 @@ def train_classifier(
     )
 
 
-class _Plan(NamedTuple):
-    """A world to be made: of a table by this name, which `load` gives with its label column."""
-
-    table: str
-    load: Callable[[], tuple[pd.DataFrame, str]]
-    seed: int
-    variety: Variety
-
-
 def _plans(
     tables: Mapping[str, tuple[pd.DataFrame, str]], worlds_per_table: int, num_synthetic: int, num_rows: int, seed: int
-) -> Iterator[_Plan]:
+) -> Iterator[PlannedWorld]:
     for t, name in enumerate(sorted(tables)):
         for world_seed, variety in _worlds_of_table([seed, 0, t], worlds_per_table):
-            yield _Plan(name, partial(tables.__getitem__, name), world_seed, variety)
+            yield PlannedWorld(name, partial(tables.__getitem__, name), world_seed, variety)
     for s in range(num_synthetic):
         number = seed * 1_000_000 + s
-        load = partial(_load_synthetic, _SYNTHETIC[number % len(_SYNTHETIC)], number, num_rows)
+        load = partial(load_synthetic, _SYNTHETIC[number % len(_SYNTHETIC)], number, num_rows)
         for world_seed, variety in _worlds_of_table([seed, 1, s], _WORLDS_PER_SYNTHETIC_TABLE):
-            yield _Plan(f"synthetic {seed}-{s}", load, world_seed, variety)
-
-
-def _load_synthetic(draw: Callable[[int, int], pd.DataFrame], number: int, num_rows: int) -> tuple[pd.DataFrame, str]:
-    return draw(number, num_rows), LABEL
+            yield PlannedWorld(f"synthetic {seed}-{s}", load, world_seed, variety)
 
 
 def _worlds_of_table(entropy: list[int], count: int) -> Iterator[tuple[int, Variety]]:
@@ -134,8 +121,8 @@ def _worlds_of_table(entropy: list[int], count: int) -> Iterator[tuple[int, Vari
     return zip(world_seeds(entropy, count), itertools.cycle(_VARIETIES), strict=False)
 
 
-def _world(plan: _Plan, num_rows: int, folder: Path | None) -> World:
-    path = None if folder is None else folder / world_file_name(plan.table, plan.seed)
+def _world(plan: PlannedWorld, num_rows: int, folder: Path | None) -> World:
+    path = None if folder is None else folder / plan.file_name
     if path is not None and path.is_file():
         return load_world(path)
     world = make_world(*plan.load(), name=plan.table, seed=plan.seed, variety=plan.variety, num_rows=num_rows)

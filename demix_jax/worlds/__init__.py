@@ -1,5 +1,6 @@
 """Worlds with known errors, from real tables and from random ones, to train the error classifier on."""
 
+from demix_jax.worlds.planned import PlannedWorld, load_synthetic
 from demix_jax.worlds.synthetic import LABEL, synthetic_panel, synthetic_plain, synthetic_table
 from demix_jax.worlds.world import (
     USUAL,
@@ -9,15 +10,16 @@ from demix_jax.worlds.world import (
     make_world,
     random_injection,
     save_world,
-    world_file_name,
     world_seeds,
 )
 
 __all__ = [
     "LABEL",
     "USUAL",
+    "PlannedWorld",
     "Variety",
     "inject_at_random",
+    "load_synthetic",
     "load_world",
     "make_world",
     "random_injection",
@@ -25,6 +27,5 @@ __all__ = [
     "synthetic_panel",
     "synthetic_plain",
     "synthetic_table",
-    "world_file_name",
     "world_seeds",
 ]

@@ -185,11 +185,6 @@ def world_seeds(entropy: list[int], count: int) -> list[int]:
     return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(entropy).spawn(count)]
 
 
-def world_file_name(table: str, seed: int) -> str:
-    """Name of the file of a table's world in a folder of many."""
-    return f"{table.replace(' ', '-')}-{seed}.npz"
-
-
 def save_world(world: World, path: str | Path) -> None:
     """Write a world as one .npz file, whole or not at all."""
     from demix_jax.files import atomic_paths
