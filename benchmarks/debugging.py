@@ -18,8 +18,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also runs as a plain script
 
-import jax
-
 from benchmarks.cheap_trees import CheapTrees, make_tasks
 from benchmarks.paper_recipe import load_params, save_params, train_paper_recipe
 from benchmarks.peers import BEST_PER_TYPE
@@ -43,7 +41,6 @@ QUICK = {
     "steps": 300,
     "members": 2,
 }
-_TRIALS_PER_CACHE = 8
 _CHEAP_TASKS = 4  # corrupted versions of each other table
 
 
@@ -85,9 +82,7 @@ def _run(trials, classifiers, path: Path, options, peers: dict[str, Any], progre
     cheap = _cheap_trees(missing, options, progress)
     progress.stage(f"trials ({len(done)} were done)", len(missing))
     failed = []
-    for number, trial in enumerate(missing):
-        if number % _TRIALS_PER_CACHE == 0:
-            jax.clear_caches()  # every table has shapes of its own; hundreds of compiled programs fill the memory
+    for trial in missing:
         try:
             classifier, trees = classifiers[trial.table], cheap.get(trial.table)
             result = run_trial(trial, classifier, repair_at=options.repair_at, cheap=trees, **peers)

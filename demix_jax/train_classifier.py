@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
-
 from demix_jax.checks import InputError
 from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, World, fit_classifier
 from demix_jax.worlds import (
@@ -41,7 +39,6 @@ _VARIETIES = (
     Variety(two_columns=True, every_probe=True),
     Variety(every_kind=True, every_probe=True, often_clean=True, chance_labels=True),
 )
-_WORLDS_BETWEEN_CLEARING = 10  # tables of ever new shapes leave compiled code behind, until memory maps run out
 
 
 def train_classifier(
@@ -85,10 +82,8 @@ def train_classifier(
     if progress is not None:
         progress.stage("make worlds", len(plans))
     worlds = []
-    for count, plan in enumerate(plans, start=1):
+    for plan in plans:
         worlds.append(_world(plan, num_rows, None if worlds_dir is None else Path(worlds_dir)))
-        if count % _WORLDS_BETWEEN_CLEARING == 0:
-            jax.clear_caches()
         if progress is not None:
             progress.advance()
     if progress is not None:

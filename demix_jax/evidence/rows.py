@@ -26,6 +26,7 @@ from demix_jax.evidence.shortcuts import ColumnRule, column_rules, likely_shortc
 from demix_jax.evidence.signals import NUM_WITHOUT
 from demix_jax.evidence.usual import Commonest
 from demix_jax.keys import training_key
+from demix_jax.programs import make_room
 from demix_jax.progress import Steps
 
 if TYPE_CHECKING:
@@ -160,6 +161,7 @@ def gather_evidence(
     """
     from demix_jax.data.bins import NUM_SPECIAL
 
+    make_room()
     num_rows = len(dataset.y)
     steps = steps or Steps()
     labels = strata_of(dataset.y, dataset.task)

@@ -1,0 +1,38 @@
+"""Many tables in one process: compiled programs are dropped before memory maps run out."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from demix_jax.programs import make_room
+
+
+@pytest.fixture
+def compiled():
+    function = jax.jit(lambda x: x + 1)
+    function(jnp.zeros(3))
+    assert function._cache_size() == 1
+    return function
+
+
+def files(folder, *, used, most):
+    maps, most_maps = folder / "maps", folder / "max_map_count"
+    maps.write_text("7f00-7f01 r-xp\n" * used)
+    most_maps.write_text(f"{most}\n")
+    return maps, most_maps
+
+
+def test_programs_are_dropped_when_half_of_the_maps_are_used(tmp_path, compiled):
+    assert make_room(*files(tmp_path, used=51, most=100))
+    assert compiled._cache_size() == 0
+    assert compiled(jnp.zeros(3)).tolist() == [1, 1, 1]  # compiled again
+
+
+def test_programs_are_kept_while_there_is_room(tmp_path, compiled):
+    assert not make_room(*files(tmp_path, used=50, most=100))
+    assert compiled._cache_size() == 1
+
+
+def test_a_system_without_such_files_has_room(tmp_path, compiled):
+    assert not make_room(tmp_path / "none", tmp_path / "none either")
+    assert compiled._cache_size() == 1
