@@ -1,0 +1,100 @@
+"""The ablation: what is left out is left out everywhere, runs go on, differences are those of the same worlds."""
+
+import functools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fabricated_worlds import TINY, fabricated_world
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks import ablation
+from benchmarks.ablation import EVERYTHING, VARIANTS, summary
+from demix_jax import InputError
+from demix_jax.classifier import fit_classifier
+from demix_jax.error_types import ERROR_TYPES
+from demix_jax.evidence.signals import SIGNALS, VECTOR_SIGNALS
+from demix_jax.worlds import save_world
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Worlds of a public table and of four others; classifiers are tiny."""
+    for seed, table in enumerate(["adult", "adult", "a", "b", "c", "d"]):
+        save_world(fabricated_world(seed, table=table, num_rows=80), tmp_path / "worlds" / f"{seed}.npz")
+    monkeypatch.setattr(ablation, "fit_classifier", functools.partial(fit_classifier, config=TINY))
+    return tmp_path
+
+
+def run(folder, *names, **more):
+    options = {"worlds": folder / "worlds", "trials": folder / "out" / "done.jsonl", "results": folder / "results"}
+    options |= {"steps": 2, "members": 1, "seeds": 2} | more
+    arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
+    return ablation.main([*arguments, "--variants", *names])
+
+
+def test_it_trains_judges_and_writes_and_does_nothing_twice(folder, monkeypatch):
+    names = (EVERYTHING, "without influence vectors", "without probes")
+    assert run(folder, *names) == 0
+    written = json.loads((folder / "results" / "ablation.json").read_text())
+    assert [one["variant"] for one in written["results"]] == list(names)
+    assert (written["train_worlds"], written["test_worlds"]) == (4, 2)
+    assert written["results"][0]["gain"] == 0
+    text = (folder / "results" / "ablation.md").read_text()
+    assert all(name in text for name in names)
+    monkeypatch.setattr(ablation, "fit_classifier", None)
+    assert run(folder, *names) == 0
+    assert json.loads((folder / "results" / "ablation.json").read_text())["results"] == written["results"]
+
+
+@pytest.mark.parametrize(
+    ("name", "vectors_left", "signals_left"),
+    [("without influence vectors", False, ~np.isin(SIGNALS, VECTOR_SIGNALS)),
+     ("influence vectors alone", True, np.isin(SIGNALS, VECTOR_SIGNALS))],
+)  # fmt: skip
+def test_what_is_left_out_is_left_out_of_rows_and_probes(name, vectors_left, signals_left):
+    world = fabricated_world(0)
+    changed = VARIANTS[name].change(world)
+    for before, after in zip(world.views, changed.views, strict=True):
+        for had, has in ((before, after), (before.probes, after.probes)):
+            assert has.vectors.shape == had.vectors.shape
+            np.testing.assert_array_equal(has.vectors, had.vectors if vectors_left else 0 * had.vectors)
+            np.testing.assert_array_equal(has.signals, np.where(signals_left, had.signals, 0))
+
+
+def test_every_intervention_is_left_out_once_and_all_together():
+    used = [[*vars(variant.interventions).values()] for variant in VARIANTS.values()]
+    assert sorted(used.count([i != k for i in range(3)]) for k in range(3)) == [1, 1, 1]
+    assert used.count([False] * 3) == 1
+
+
+def test_a_difference_is_the_mean_over_worlds_of_what_a_world_loses():
+    def line(variant, seed, *f1):
+        scores = [
+            {"f1": dict.fromkeys(ERROR_TYPES, value), "auroc": dict.fromkeys(ERROR_TYPES), "ece": 0.0,
+             "flagged": dict.fromkeys(ERROR_TYPES), "other_model": 0.0, "other_samples": 0.0} for value in f1
+        ]  # fmt: skip
+        return {"variant": variant, "seed": seed, "scores": scores}
+
+    done = [line(EVERYTHING, 0, 0.5, 0.7, 0.9), line(EVERYTHING, 1, 0.7, 0.9, 0.9)]
+    done += [line("less", 0, 0.4, 0.6, 0.9), line("less", 1, 0.6, 0.6, 0.9)]
+    result = summary("less", done)
+    losses = np.array([-0.1, -0.2, 0.0])
+    assert result["gain"] == pytest.approx(losses.mean())
+    assert result["standard_error"] == pytest.approx(losses.std(ddof=1) / np.sqrt(3))
+    assert result["macro_f1"] == pytest.approx(np.mean([0.4, 0.6, 0.9, 0.6, 0.6, 0.9]))
+    assert result["auroc"] == dict.fromkeys(ERROR_TYPES)
+
+
+def test_worlds_of_one_kind_of_table_are_not_enough(tmp_path):
+    save_world(fabricated_world(0, table="adult", num_rows=80), tmp_path / "worlds" / "0.npz")
+    with pytest.raises(InputError, match="worlds of the public tables"):
+        run(tmp_path, EVERYTHING)
+
+
+def test_the_whole_is_needed_to_compare_with(tmp_path):
+    with pytest.raises(InputError, match="everything"):
+        run(tmp_path, "without probes")
