@@ -22,14 +22,14 @@ def files(folder, *, used, most):
     return maps, most_maps
 
 
-def test_programs_are_dropped_when_half_of_the_maps_are_used(tmp_path, compiled):
-    assert make_room(*files(tmp_path, used=51, most=100))
+def test_programs_are_dropped_when_three_quarters_of_the_maps_are_used(tmp_path, compiled):
+    assert make_room(*files(tmp_path, used=76, most=100))
     assert compiled._cache_size() == 0
     assert compiled(jnp.zeros(3)).tolist() == [1, 1, 1]  # compiled again
 
 
 def test_programs_are_kept_while_there_is_room(tmp_path, compiled):
-    assert not make_room(*files(tmp_path, used=50, most=100))
+    assert not make_room(*files(tmp_path, used=75, most=100))
     assert compiled._cache_size() == 1
 
 
