@@ -3,9 +3,9 @@
     python -m benchmarks.make_worlds --out worlds
     python -m benchmarks.ablation --worlds worlds
 
-Small classifiers are trained with everything and with one thing left out, on the worlds of all tables but the six
-public ones, and judge the worlds of those. Finished trainings are lines of out/ablation.jsonl, and a run that was
-interrupted goes on after them. Writes results/ablation.md and .json.
+Small networks are trained with everything and with one thing left out; each judges the worlds of the tables that it
+was trained without, so that every world is judged once. Finished trainings are lines of out/ablation.jsonl, and a run
+that was interrupted goes on after them. Writes results/ablation.md and .json.
 """
 
 from __future__ import annotations
@@ -25,14 +25,16 @@ from benchmarks.records import append_line, markdown_table, provenance, read_lin
 from benchmarks.scores import diagnosis_scores
 from benchmarks.summary import mean
 from demix_jax import InputError
-from demix_jax.classifier import ErrorClassifier, Interventions, TrainingOptions, World, fit_classifier
-from demix_jax.data import NAMES
+from demix_jax.classifier import ErrorClassifier, Interventions, TrainingOptions, View, World, fit_classifier
+from demix_jax.classifier.train import held_out_tables
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.signals import SIGNALS, VECTOR_SIGNALS
 from demix_jax.files import write_json, write_text
 from demix_jax.progress import ProgressDisplay
 from demix_jax.worlds import load_world
 
+RANKED = ("average_precision", "auroc")
+_EVEN = 0.5
 _OF_VECTORS = np.isin(SIGNALS, VECTOR_SIGNALS)
 
 
@@ -86,41 +88,36 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     files = sorted(options.worlds.glob("*.npz"))
     worlds = [load_world(path) for path in files]
-    test = [world for world in worlds if world.table in NAMES]
-    train = [world for world in worlds if world.table not in NAMES]
-    if not test or len({world.table for world in train}) < 2:
+    if len({world.table for world in worlds}) < options.networks:
         raise InputError(
-            f"{options.worlds} needs worlds of the public tables, to test on, and of two tables besides, to train on; "
-            "make them with `python -m benchmarks.make_worlds`, or name another folder with --worlds."
+            f"{options.worlds} holds worlds of fewer than {options.networks} tables; make more with "
+            "`python -m benchmarks.make_worlds`, or name another folder with --worlds."
         )
-    runs = [(name, seed) for seed in range(options.seeds) for name in options.variants]
-    training = TrainingOptions(num_members=options.members, num_steps=options.steps)
-    size = {"train_worlds": len(train), "test_worlds": len(test), "steps": options.steps, "members": options.members}
+    size = {"networks": options.networks, "steps": options.steps, "num_worlds": len(worlds)}
     size |= {"worlds": hashlib.sha256("\n".join(path.name for path in files).encode()).hexdigest()[:12]}
+    training = TrainingOptions(num_members=options.networks, num_steps=options.steps)
     with ProgressDisplay() as progress:
-        for name, seed in runs:
-            if _find(options.trials, {"variant": name, "seed": seed} | size):
+        for name in options.variants:
+            if _find(options.trials, {"variant": name} | size):
                 continue
             variant = VARIANTS[name]
-            progress.stage(f"{name}, seed {seed}", training.num_steps * training.num_members)
+            changed = [variant.change(world) for world in worlds]
+            progress.stage(name, training.num_steps * training.num_members)
+            interventions = variant.interventions
             classifier = fit_classifier(
-                [variant.change(world) for world in train],
-                seed=seed,
-                interventions=variant.interventions,
-                options=training,
-                on_step=progress.advance,
+                changed, seed=0, interventions=interventions, options=training, on_step=progress.advance
             )
-            progress.stage("judge the other tables' worlds", len(test))
+            progress.stage("judge worlds of other tables", len(worlds))
+            networks = {table: alone for alone, tables in held_out_tables(classifier) for table in tables}
             scores = []
-            for world in test:
-                scores.append(world_scores(classifier, variant.change(world)))
+            for world in changed:
+                scores.append(world_scores(networks[world.table], world))
                 progress.advance()
-            append_line(options.trials, {"variant": name, "seed": seed} | size | {"scores": scores})
+            append_line(options.trials, {"variant": name} | size | {"scores": scores})
         progress.done()
-    done = [_find(options.trials, {"variant": name, "seed": seed} | size) for name, seed in runs]
-    results = [summary(name, done) for name in options.variants]
-    tables = {"train_tables": len({world.table for world in train}), "test_tables": len({w.table for w in test})}
-    record = provenance("ablation") | size | tables | {"seeds": options.seeds}
+    done = {name: _find(options.trials, {"variant": name} | size)["scores"] for name in options.variants}
+    results = [summary(name, done) for name in done]
+    record = provenance("ablation") | size | {"num_tables": len({world.table for world in worlds})}
     write_json(options.results / "ablation.json", record | {"results": results})
     text = markdown(results, record)
     write_text(options.results / "ablation.md", text)
@@ -128,69 +125,56 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def world_scores(classifier: ErrorClassifier, world: World) -> dict:
+def world_scores(network: ErrorClassifier, world: World) -> dict:
     """Scores of one world, averaged over its views.
 
+    Args:
+      network: a single one, not calibrated.
     Returns:
-      {"auroc", "f1", "flagged": {type: value}, "ece", "other_model", "other_samples"}. auroc and f1 of a type that does
-      not occur are None, and so is flagged, the share of rows flagged, of one that does. The last two are how much
-      probabilities differ on average from those by another task model and by other validation samples.
+      {"average_precision", "auroc": {type: value}, "other_model", "other_samples"}; None for a type that no row or
+      every row has. The last two are how much probabilities differ on average from those by another task model, and by
+      the other half of the validation samples.
     """
-    verdicts, apart = [], []
-    for view in world.views:
-        judged = classifier.judge(view.vectors, view.signals, world.facts, view.probes)
-        verdicts.append(judged)
-        middle = view.vectors.shape[1] // 2
-        halves = (view.vectors[:, :middle], view.vectors[:, middle:])
-        first, second = (classifier.predict(half, view.signals, world.facts, view.probes) for half in halves)
-        apart.append(np.abs(first - second).mean())
-    each = [diagnosis_scores(world.truth, v.probability >= v.threshold, v.probability) for v in verdicts]
-    occurs = dict(zip(ERROR_TYPES, world.truth.any(axis=0), strict=True))
 
-    def average(kind: str, measure: str) -> float | None:
-        return mean(scores["types"][kind][measure] for scores in each)
+    def judged(view: View, part: slice = slice(None)) -> np.ndarray:
+        logits = network.logits(view.vectors[:, part], view.signals, world.facts, view.probes)[0]
+        return 1 / (1 + np.exp(-logits))
 
-    probability = np.stack([verdict.probability for verdict in verdicts])
-    return {
-        "auroc": {kind: average(kind, "auroc") for kind in ERROR_TYPES},
-        "f1": {kind: average(kind, "f1") if occurs[kind] else None for kind in ERROR_TYPES},
-        "flagged": {kind: None if occurs[kind] else average(kind, "flagged") for kind in ERROR_TYPES},
-        "ece": mean(scores["ece"] for scores in each),
-        "other_model": float(np.abs(probability - probability[::-1]).mean()),
-        "other_samples": float(np.mean(apart)),
+    middle = world.views[0].vectors.shape[1] // 2
+    whole = np.stack([judged(view) for view in world.views])
+    halves = [(judged(view, slice(middle)), judged(view, slice(middle, None))) for view in world.views]
+    each = [diagnosis_scores(world.truth, p >= _EVEN, p)["types"] for p in whole]
+    ranked = {
+        measure: {kind: mean(scores[kind][measure] for scores in each) for kind in ERROR_TYPES} for measure in RANKED
+    }
+    return ranked | {
+        "other_model": float(np.abs(whole - whole[::-1]).mean()),
+        "other_samples": float(np.mean([np.abs(first - second).mean() for first, second in halves])),
     }
 
 
-def summary(name: str, done: list[dict]) -> dict:
-    """Means of a variant over seeds and worlds, and by how much its macro-F1 differs from that of everything.
+def summary(name: str, done: dict[str, list[dict]]) -> dict:
+    """Means of a variant over worlds, and by how much its average precision differs from that by everything.
 
     Args:
-      done: lines of all variants. The standard error is over the worlds, each averaged over types and seeds.
+      done: {variant: scores of every world}. The standard error is over worlds, each averaged over types.
     """
-    scores = _by_world(name, done)
+    scores = done[name]
     result: dict = {"variant": name}
-    for measure in ("f1", "auroc", "flagged"):
-        result[measure] = {kind: mean(one[measure][kind] for each in scores for one in each) for kind in ERROR_TYPES}
-    for measure in ("ece", "other_model", "other_samples"):
-        result[measure] = mean(one[measure] for each in scores for one in each)
-    result["macro_f1"] = mean(result["f1"].values())
-    gains = [
-        own - whole
-        for own, whole in zip(map(_macro_f1, scores), map(_macro_f1, _by_world(EVERYTHING, done)), strict=True)
-        if own is not None and whole is not None
-    ]
-    result["gain"] = float(np.mean(gains))
-    result["standard_error"] = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else 0.0
+    for measure in RANKED:
+        result[measure] = {kind: mean(one[measure][kind] for one in scores) for kind in ERROR_TYPES}
+    for measure in ("other_model", "other_samples"):
+        result[measure] = mean(one[measure] for one in scores)
+    pairs = zip(map(_mean_precision, scores), map(_mean_precision, done[EVERYTHING]), strict=True)
+    gains = [own - whole for own, whole in pairs if own is not None and whole is not None]
+    result["mean"] = mean(result["average_precision"].values())
+    result["gain"] = mean(gains)
+    result["standard_error"] = float(np.std(gains, ddof=1) / np.sqrt(len(gains))) if len(gains) > 1 else None
     return result
 
 
-def _by_world(name: str, done: list[dict]) -> list[tuple[dict, ...]]:
-    """For each world its scores by every seed."""
-    return list(zip(*(line["scores"] for line in done if line["variant"] == name), strict=True))
-
-
-def _macro_f1(of_seeds: tuple[dict, ...]) -> float | None:
-    return mean(value for one in of_seeds for value in one["f1"].values())
+def _mean_precision(scores: dict) -> float | None:
+    return mean(scores["average_precision"].values())
 
 
 def _find(path: Path, wanted: dict) -> dict | None:
@@ -201,18 +185,17 @@ def _find(path: Path, wanted: dict) -> dict | None:
 def markdown(results: list[dict], record: dict) -> str:
     """The write-up."""
     short = ("label", "feature", "shortcut")
-    head = ["classifier", "macro-F1", "difference", *(f"F1 {kind}" for kind in short)]
-    head += [*(f"AUROC {kind}" for kind in short), "ECE", "flagged", "other task model", "other samples"]
+    head = ["networks", "average precision", "difference", *short, *(f"AUROC {kind}" for kind in short)]
+    head += ["other task model", "other samples"]
     rows = []
     for one in results:
+        apart = "" if one["variant"] == EVERYTHING else f"{one['gain']:+.3f} ± {_number(one['standard_error'])}"
         rows.append(
             [
                 one["variant"],
-                _number(one["macro_f1"]),
-                "" if one["variant"] == EVERYTHING else f"{one['gain']:+.3f} ± {one['standard_error']:.3f}",
-                *(_number(one[measure][kind]) for measure in ("f1", "auroc") for kind in ERROR_TYPES),
-                _number(one["ece"]),
-                " / ".join(map(_number, one["flagged"].values())),
+                _number(one["mean"]),
+                apart,
+                *(_number(one[measure][kind]) for measure in RANKED for kind in ERROR_TYPES),
                 _number(one["other_model"]),
                 _number(one["other_samples"]),
             ]
@@ -221,14 +204,13 @@ def markdown(results: list[dict], record: dict) -> str:
         "\n\n".join(
             [
                 "# What each part of the classifier is worth on unseen tables",
-                f"{record['members']} networks of {record['steps']} steps each, {record['seeds']} seed(s), trained on "
-                f"{record['train_worlds']} worlds of {record['train_tables']} tables, judge {record['test_worlds']} "
-                f"worlds of {record['test_tables']} others (the public ones). These classifiers are small: their "
-                "differences count, not their scores.",
-                "F1 and AUROC are means over the worlds in which the type occurs. Difference: of a world's mean F1 "
-                "from that by everything, ± its standard error over worlds. Flagged: the share of rows, by type, in "
-                "worlds without that type. Last columns: how far a probability moves on average when another task "
-                "model, or the other half of the validation samples, describes the row.",
+                f"{record['num_worlds']} worlds of {record['num_tables']} tables in {record['networks']} parts. For each, "
+                f"a network is trained on the others, {record['steps']} steps long, and judges the worlds of that "
+                "part. The networks that ship saw more worlds and for longer: differences count here, not scores.",
+                "Average precision and AUROC are means over the worlds in which the type occurs, the first also over "
+                "types. Difference: of a world's mean average precision from that by everything, ± the standard error "
+                "over worlds. Last columns: how far a probability moves on average when another task model, or the "
+                "other half of the validation samples, describes the row.",
                 markdown_table(head, rows),
                 f"*{record['date']}, commit {record['commit']}; {record['machine']}. `{record['command']}`*",
             ]
@@ -247,11 +229,14 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--worlds", type=Path, default=Path("worlds"), help="folder of .npz files that make_worlds made")
     add("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS), help="what to train")
     add("--steps", type=int, default=300, help="training steps of each network")
-    add("--members", type=int, default=2, help="networks of a classifier")
-    add("--seeds", type=int, default=2)
+    add("--networks", type=int, default=3, help="how many, and into how many parts the tables are split")
     add("--trials", type=Path, default=Path("out") / "ablation.jsonl", help="file of finished trainings")
     add("--results", type=Path, default=Path("benchmarks") / "results", help="folder to write to")
     options = parser.parse_args(arguments)
+    if options.networks < 2:
+        raise InputError(
+            f"--networks is {options.networks}; give at least 2, since each judges what others learn from."
+        )
     if EVERYTHING not in options.variants:
         raise InputError(f'--variants needs "{EVERYTHING}", which the others are compared to.')
     return options

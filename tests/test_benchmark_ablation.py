@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricated_worlds import TINY, fabricated_world
+from fabricated_worlds import TINY, fabricated_world, untrained_classifier
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -15,6 +15,7 @@ from benchmarks import ablation
 from benchmarks.ablation import EVERYTHING, VARIANTS, summary
 from demix_jax import InputError
 from demix_jax.classifier import fit_classifier
+from demix_jax.classifier.train import held_out_tables
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.evidence.signals import SIGNALS, VECTOR_SIGNALS
 from demix_jax.worlds import save_world
@@ -22,8 +23,8 @@ from demix_jax.worlds import save_world
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Worlds of a public table and of four others; classifiers are tiny."""
-    for seed, table in enumerate(["adult", "adult", "a", "b", "c", "d"]):
+    """Worlds of four tables; networks are tiny."""
+    for seed, table in enumerate(["a", "a", "b", "c", "d"]):
         save_world(fabricated_world(seed, table=table, num_rows=80), tmp_path / "worlds" / f"{seed}.npz")
     monkeypatch.setattr(ablation, "fit_classifier", functools.partial(fit_classifier, config=TINY))
     return tmp_path
@@ -31,7 +32,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(folder, *names, **more):
     options = {"worlds": folder / "worlds", "trials": folder / "out" / "done.jsonl", "results": folder / "results"}
-    options |= {"steps": 2, "members": 1, "seeds": 2} | more
+    options |= {"steps": 2, "networks": 2} | more
     arguments = [part for key, value in options.items() for part in (f"--{key}", str(value))]
     return ablation.main([*arguments, "--variants", *names])
 
@@ -41,13 +42,38 @@ def test_it_trains_judges_and_writes_and_does_nothing_twice(folder, monkeypatch)
     assert run(folder, *names) == 0
     written = json.loads((folder / "results" / "ablation.json").read_text())
     assert [one["variant"] for one in written["results"]] == list(names)
-    assert (written["train_worlds"], written["test_worlds"]) == (4, 2)
+    assert (written["num_worlds"], written["num_tables"]) == (5, 4)
     assert written["results"][0]["gain"] == 0
     text = (folder / "results" / "ablation.md").read_text()
     assert all(name in text for name in names)
     monkeypatch.setattr(ablation, "fit_classifier", None)
     assert run(folder, *names) == 0
     assert json.loads((folder / "results" / "ablation.json").read_text())["results"] == written["results"]
+
+
+def test_a_world_is_judged_by_the_network_that_has_not_seen_its_table(folder, monkeypatch):
+    judged = []
+
+    def scores(network, world):
+        judged.append((network.num_networks, float(np.sum(network.params["params"]["logits"]["bias"])), world.table))
+        return world_scores(network, world)
+
+    world_scores = ablation.world_scores
+    fitted = []
+
+    def fit(*worlds, **options):
+        fitted.append(fit_classifier(*worlds, config=TINY, **options))
+        return fitted[-1]
+
+    monkeypatch.setattr(ablation, "world_scores", scores)
+    monkeypatch.setattr(ablation, "fit_classifier", fit)
+    run(folder, EVERYTHING)
+    assert [table for _, _, table in judged] == ["a", "a", "b", "c", "d"]
+    unseen = {table: alone for alone, tables in held_out_tables(fitted[0]) for table in tables}
+    assert set(unseen) == set("abcd")
+    for num_networks, bias, table in judged:
+        assert num_networks == 1
+        assert bias == float(np.sum(unseen[table].params["params"]["logits"]["bias"]))
 
 
 @pytest.mark.parametrize(
@@ -72,27 +98,37 @@ def test_every_intervention_is_left_out_once_and_all_together():
 
 
 def test_a_difference_is_the_mean_over_worlds_of_what_a_world_loses():
-    def line(variant, seed, *f1):
-        scores = [
-            {"f1": dict.fromkeys(ERROR_TYPES, value), "auroc": dict.fromkeys(ERROR_TYPES), "ece": 0.0,
-             "flagged": dict.fromkeys(ERROR_TYPES), "other_model": 0.0, "other_samples": 0.0} for value in f1
+    def scores(*values):
+        return [
+            {"average_precision": dict.fromkeys(ERROR_TYPES, value), "auroc": dict.fromkeys(ERROR_TYPES),
+             "other_model": 0.0, "other_samples": 0.0} for value in values
         ]  # fmt: skip
-        return {"variant": variant, "seed": seed, "scores": scores}
 
-    done = [line(EVERYTHING, 0, 0.5, 0.7, 0.9), line(EVERYTHING, 1, 0.7, 0.9, 0.9)]
-    done += [line("less", 0, 0.4, 0.6, 0.9), line("less", 1, 0.6, 0.6, 0.9)]
+    clean = scores(None)
+    done = {EVERYTHING: scores(0.5, 0.7, 0.9) + clean, "less": scores(0.4, 0.5, 0.9) + clean}
     result = summary("less", done)
     losses = np.array([-0.1, -0.2, 0.0])
     assert result["gain"] == pytest.approx(losses.mean())
     assert result["standard_error"] == pytest.approx(losses.std(ddof=1) / np.sqrt(3))
-    assert result["macro_f1"] == pytest.approx(np.mean([0.4, 0.6, 0.9, 0.6, 0.6, 0.9]))
+    assert result["mean"] == pytest.approx(np.mean([0.4, 0.5, 0.9]))
     assert result["auroc"] == dict.fromkeys(ERROR_TYPES)
 
 
-def test_worlds_of_one_kind_of_table_are_not_enough(tmp_path):
-    save_world(fabricated_world(0, table="adult", num_rows=80), tmp_path / "worlds" / "0.npz")
-    with pytest.raises(InputError, match="worlds of the public tables"):
-        run(tmp_path, EVERYTHING)
+def test_a_world_without_errors_has_no_ranking(folder):
+    world = fabricated_world(0, num_rows=60)
+    world = world._replace(truth=np.zeros_like(world.truth))
+    scores = ablation.world_scores(untrained_classifier(), world)
+    assert scores["auroc"] == scores["average_precision"] == dict.fromkeys(ERROR_TYPES)
+    assert 0 < scores["other_model"] < 1 and 0 < scores["other_samples"] < 1
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [({"networks": 5}, "fewer than 5 tables"), ({"networks": 1}, "at least 2")],
+)
+def test_what_cannot_be_split_is_refused(folder, given, message):
+    with pytest.raises(InputError, match=message):
+        run(folder, EVERYTHING, **given)
 
 
 def test_the_whole_is_needed_to_compare_with(tmp_path):

@@ -104,15 +104,23 @@ def recalibrate(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassi
     Returns:
       ErrorClassifier; its card says by how many worlds it was calibrated.
     """
+    unseen = [
+        (alone, [world for world in worlds if world.table in tables]) for alone, tables in held_out_tables(classifier)
+    ]
+    card = classifier.card | {"calibrated_on": sum(len(of_network) for _, of_network in unseen)}
+    return dataclasses.replace(classifier, **calibrate(unseen)._asdict(), card=card)
+
+
+def held_out_tables(classifier: ErrorClassifier) -> list[tuple[ErrorClassifier, set[str]]]:
+    """Each network of a classifier from `fit_classifier` alone, not calibrated, and the tables it has not seen."""
     card = classifier.card
     folds = _table_folds(np.random.default_rng(card["seed"]), card["tables"], classifier.num_networks)
-    unseen = []
+    each = []
     for member, fold in enumerate(folds):
         params = jax.tree.map(lambda leaf, member=member: leaf[member], classifier.params)
         alone = ErrorClassifier.single(classifier.config, params, classifier.signal_mean, classifier.signal_scale)
-        unseen.append((alone, [world for world in worlds if world.table in fold]))
-    card = card | {"calibrated_on": sum(len(of_network) for _, of_network in unseen)}
-    return dataclasses.replace(classifier, **calibrate(unseen)._asdict(), card=card)
+        each.append((alone, fold))
+    return each
 
 
 def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> list[set[str]]:
