@@ -204,9 +204,9 @@ def markdown(results: list[dict], record: dict) -> str:
         "\n\n".join(
             [
                 "# What each part of the classifier is worth on unseen tables",
-                f"{record['num_worlds']} worlds of {record['num_tables']} tables in {record['networks']} parts. For each, "
-                f"a network is trained on the others, {record['steps']} steps long, and judges the worlds of that "
-                "part. The networks that ship saw more worlds and for longer: differences count here, not scores.",
+                f"{record['num_worlds']} worlds of {record['num_tables']} tables in {record['networks']} parts. For "
+                f"each part a network is trained on the others, {record['steps']} steps long, and judges its worlds. "
+                "The networks that ship saw more worlds and for longer: differences count here, not scores.",
                 "Average precision and AUROC are means over the worlds in which the type occurs, the first also over "
                 "types. Difference: of a world's mean average precision from that by everything, ± the standard error "
                 "over worlds. Last columns: how far a probability moves on average when another task model, or the "
