@@ -21,8 +21,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also runs as a plain script
 
-from benchmarks.records import append_line, markdown_table, provenance, read_lines
-from benchmarks.scores import diagnosis_scores
+from benchmarks.command import run_command
+from benchmarks.records import append_line, markdown_table, number_text, provenance, read_lines, run_line
+from benchmarks.scores import ranking_scores
 from benchmarks.summary import mean
 from demix_jax import InputError
 from demix_jax.classifier import ErrorClassifier, Interventions, TrainingOptions, View, World, fit_classifier
@@ -34,7 +35,6 @@ from demix_jax.progress import ProgressDisplay
 from demix_jax.worlds import load_world
 
 RANKED = ("average_precision", "auroc")
-_EVEN = 0.5
 _OF_VECTORS = np.isin(SIGNALS, VECTOR_SIGNALS)
 
 
@@ -96,26 +96,16 @@ def main(arguments: list[str] | None = None) -> int:
     size = {"networks": options.networks, "steps": options.steps, "num_worlds": len(worlds)}
     size |= {"worlds": hashlib.sha256("\n".join(path.name for path in files).encode()).hexdigest()[:12]}
     training = TrainingOptions(num_members=options.networks, num_steps=options.steps)
+    done = {}
     with ProgressDisplay() as progress:
         for name in options.variants:
-            if _find(options.trials, {"variant": name} | size):
-                continue
-            variant = VARIANTS[name]
-            changed = [variant.change(world) for world in worlds]
-            progress.stage(name, training.num_steps * training.num_members)
-            interventions = variant.interventions
-            classifier = fit_classifier(
-                changed, seed=0, interventions=interventions, options=training, on_step=progress.advance
-            )
-            progress.stage("judge worlds of other tables", len(worlds))
-            networks = {table: alone for alone, tables in held_out_tables(classifier) for table in tables}
-            scores = []
-            for world in changed:
-                scores.append(world_scores(networks[world.table], world))
-                progress.advance()
-            append_line(options.trials, {"variant": name} | size | {"scores": scores})
+            identity = {"variant": name} | size
+            line = _find(options.trials, identity)
+            if line is None:
+                line = identity | {"scores": _judged(name, worlds, training, progress)}
+                append_line(options.trials, line)
+            done[name] = line["scores"]
         progress.done()
-    done = {name: _find(options.trials, {"variant": name} | size)["scores"] for name in options.variants}
     results = [summary(name, done) for name in done]
     record = provenance("ablation") | size | {"num_tables": len({world.table for world in worlds})}
     write_json(options.results / "ablation.json", record | {"results": results})
@@ -123,6 +113,23 @@ def main(arguments: list[str] | None = None) -> int:
     write_text(options.results / "ablation.md", text)
     print(text)
     return 0
+
+
+def _judged(name: str, worlds: list[World], training: TrainingOptions, progress: ProgressDisplay) -> list[dict]:
+    """Scores of every world by the network of a variant that was trained without its table."""
+    variant = VARIANTS[name]
+    changed = [variant.change(world) for world in worlds]
+    progress.stage(name, training.num_steps * training.num_members)
+    classifier = fit_classifier(
+        changed, seed=0, interventions=variant.interventions, options=training, on_step=progress.advance
+    )
+    progress.stage("judge worlds of other tables", len(worlds))
+    networks = {table: alone for alone, tables in held_out_tables(classifier) for table in tables}
+    scores = []
+    for world in changed:
+        scores.append(world_scores(networks[world.table], world))
+        progress.advance()
+    return scores
 
 
 def world_scores(network: ErrorClassifier, world: World) -> dict:
@@ -143,9 +150,12 @@ def world_scores(network: ErrorClassifier, world: World) -> dict:
     middle = world.views[0].vectors.shape[1] // 2
     whole = np.stack([judged(view) for view in world.views])
     halves = [(judged(view, slice(middle)), judged(view, slice(middle, None))) for view in world.views]
-    each = [diagnosis_scores(world.truth, p >= _EVEN, p)["types"] for p in whole]
+    each = [[ranking_scores(world.truth[:, t], p[:, t]) for p in whole] for t in range(len(ERROR_TYPES))]
     ranked = {
-        measure: {kind: mean(scores[kind][measure] for scores in each) for kind in ERROR_TYPES} for measure in RANKED
+        measure: {
+            kind: mean(scores[measure] for scores in of_type) for kind, of_type in zip(ERROR_TYPES, each, strict=True)
+        }
+        for measure in RANKED
     }
     return ranked | {
         "other_model": float(np.abs(whole - whole[::-1]).mean()),
@@ -189,15 +199,15 @@ def markdown(results: list[dict], record: dict) -> str:
     head += ["other task model", "other samples"]
     rows = []
     for one in results:
-        apart = "" if one["variant"] == EVERYTHING else f"{one['gain']:+.3f} ± {_number(one['standard_error'])}"
+        apart = "" if one["variant"] == EVERYTHING else f"{one['gain']:+.3f} ± {number_text(one['standard_error'])}"
         rows.append(
             [
                 one["variant"],
-                _number(one["mean"]),
+                number_text(one["mean"]),
                 apart,
-                *(_number(one[measure][kind]) for measure in RANKED for kind in ERROR_TYPES),
-                _number(one["other_model"]),
-                _number(one["other_samples"]),
+                *(number_text(one[measure][kind]) for measure in RANKED for kind in ERROR_TYPES),
+                number_text(one["other_model"]),
+                number_text(one["other_samples"]),
             ]
         )
     return (
@@ -212,15 +222,11 @@ def markdown(results: list[dict], record: dict) -> str:
                 "over worlds. Last columns: how far a probability moves on average when another task model, or the "
                 "other half of the validation samples, describes the row.",
                 markdown_table(head, rows),
-                f"*{record['date']}, commit {record['commit']}; {record['machine']}. `{record['command']}`*",
+                run_line(record),
             ]
         )
         + "\n"
     )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -243,9 +249,4 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted; run the same command again to go on.")
+    run_command(main)

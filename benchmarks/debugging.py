@@ -19,6 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also runs as a plain script
 
 from benchmarks.cheap_trees import CheapTrees, make_tasks
+from benchmarks.command import run_command
 from benchmarks.paper_recipe import load_params, save_params, train_paper_recipe
 from benchmarks.peers import BEST_PER_TYPE
 from benchmarks.records import append_line, provenance, read_lines
@@ -208,9 +209,4 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted; run the same command again to go on.")
+    run_command(main)

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # so that it also 
 import jax
 import numpy as np
 
+from benchmarks.command import run_command
 from benchmarks.peers import outlier_scores, top
 from benchmarks.records import append_line, provenance, read_lines
 from benchmarks.scores import diagnosis_scores, flag_scores
@@ -322,9 +323,4 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Interrupted; run the same command again to go on.")
+    run_command(main)

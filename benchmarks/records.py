@@ -73,6 +73,11 @@ def markdown_table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def number_text(value: float | None) -> str:
+    """A score as such a table shows it; a dash where there is none."""
+    return "–" if value is None else f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
 def _version(name: str) -> str:
     try:
         return importlib.metadata.version(name)

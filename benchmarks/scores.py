@@ -29,20 +29,24 @@ def diagnosis_scores(truth: np.ndarray, flags: np.ndarray, probability: np.ndarr
 
     AUROC and average precision are None for a type that no row or every row has.
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     scores = flag_scores(truth, flags)
     for t, name in enumerate(ERROR_TYPES):
-        mixed = bool(truth[:, t].any() and not truth[:, t].all())
         bins = reliability(truth[:, t], probability[:, t])
-        scores["types"][name] |= {
-            "auroc": float(roc_auc_score(truth[:, t], probability[:, t])) if mixed else None,
-            "average_precision": float(average_precision_score(truth[:, t], probability[:, t])) if mixed else None,
-            "ece": expected_calibration_error(bins),
-            "reliability": bins,
-        }
+        scores["types"][name] |= ranking_scores(truth[:, t], probability[:, t])
+        scores["types"][name] |= {"ece": expected_calibration_error(bins), "reliability": bins}
     scores["ece"] = float(np.mean([scores["types"][name]["ece"] for name in ERROR_TYPES]))
     return scores
+
+
+def ranking_scores(truth: np.ndarray, probability: np.ndarray) -> dict[str, float | None]:
+    """auroc and average_precision of p f[N] for one type bool[N]; None if no row or every row has it."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    mixed = bool(truth.any() and not truth.all())
+    return {
+        "auroc": float(roc_auc_score(truth, probability)) if mixed else None,
+        "average_precision": float(average_precision_score(truth, probability)) if mixed else None,
+    }
 
 
 def reliability(truth: np.ndarray, probability: np.ndarray) -> dict[str, list]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.peers import NO_RATE
-from benchmarks.records import markdown_table
+from benchmarks.records import markdown_table, number_text
 from benchmarks.retraining import STATES
 from benchmarks.summary import reliability_bins
 from demix_jax.error_types import ERROR_TYPES
@@ -62,7 +62,7 @@ def _headline(results: dict) -> str:
         cells = [table]
         for share in shares:
             scores = entry["by_clean_share"].get(share)
-            cells += map(_number, _headline_scores(scores)) if scores else ["–"] * 5
+            cells += map(number_text, _headline_scores(scores)) if scores else ["–"] * 5
         rows.append(cells)
     pooled = ", ".join(f"{results['by_clean_share'][share]['pooled_ece']:.3f} (α = {share})" for share in shares)
     note = f"ECE is that of each table by itself; over the rows of all tables together it is {pooled}."
@@ -87,19 +87,19 @@ def _by_type(results: dict) -> str:
 
 def _type_cells(name: str, scores: dict) -> list[str]:
     measures = ("f1", "precision", "recall", "auroc", "average_precision", "ece", "flagged", "true")
-    return [_TYPE_NAMES[name], *(_number(scores["types"][name][measure]) for measure in measures)]
+    return [_TYPE_NAMES[name], *(number_text(scores["types"][name][measure]) for measure in measures)]
 
 
 def _peers(results: dict) -> str:
     overall = results["overall"]
     head = ["mean over tables and α", "told the true rate", "label", "feature", "shortcut", "macro-F1", "any"]
     own = [overall["types"][name]["f1"] for name in ERROR_TYPES]
-    rows = [["**this diagnosis**", "no", *map(_number, [*own, overall["macro_f1"], overall["any_f1"]])]]
+    rows = [["**this diagnosis**", "no", *map(number_text, [*own, overall["macro_f1"], overall["any_f1"]])]]
     told = {name: "no" if name in NO_RATE else "yes" for name in overall["peers"]}
     others = {**overall["peers"], "bound: trees on the same signals": overall["bound"]}
     for name, scores in others.items():
         values = [*(scores[t] for t in ERROR_TYPES), scores["macro_f1"], scores["any_f1"]]
-        rows.append([name, told.get(name, "other rows' truth"), *map(_number, values)])
+        rows.append([name, told.get(name, "other rows' truth"), *map(number_text, values)])
     note = (
         "F1 throughout. A single ranking (loss, isolation forest, neighbours' labels, gradient norm, scalar influence) "
         "is cut once per type, at that type's true rate."
@@ -116,7 +116,7 @@ def _after_repair(results: dict) -> str:
             decides = "r2" if "r2" in names else "auc"
             for name in names:
                 recovered = test["recovered"] if name == decides else None
-                rows.append([table, learner, name, *(_number(test[s][name]) for s in STATES), _percent(recovered)])
+                rows.append([table, learner, name, *(number_text(test[s][name]) for s in STATES), _percent(recovered)])
             shares += [test["recovered"]] if test["recovered"] is not None else []
     mean = f" Mean over tables and learners: {sum(shares) / len(shares):.0%}." if shares else ""
     note = (
@@ -129,10 +129,6 @@ def _after_repair(results: dict) -> str:
 def _clean(flagged: dict) -> str:
     rows = [[table, *(_percent(shares[name], 1) for name in ERROR_TYPES)] for table, shares in flagged.items()]
     return markdown_table(["table", *(_TYPE_NAMES[name] for name in ERROR_TYPES)], rows)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:,.1f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
 def _percent(value: float | None, digits: int = 0) -> str:

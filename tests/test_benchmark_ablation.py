@@ -114,7 +114,7 @@ def test_a_difference_is_the_mean_over_worlds_of_what_a_world_loses():
     assert result["auroc"] == dict.fromkeys(ERROR_TYPES)
 
 
-def test_a_world_without_errors_has_no_ranking(folder):
+def test_a_world_without_errors_has_no_ranking():
     world = fabricated_world(0, num_rows=60)
     world = world._replace(truth=np.zeros_like(world.truth))
     scores = ablation.world_scores(untrained_classifier(), world)
