@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from demix_jax.evidence.folds import Folds
+from demix_jax.threads import threads_for
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
@@ -67,13 +64,10 @@ class FoldTrees:
         """Predictions for the rows of `dataset`, each by the learner of its fold i32[N]."""
         features = tree_features(dataset)[0][:, self.keep]
         prediction = np.zeros((len(features), dataset.num_classes), np.float32)
-
-        def of_fold(f: int) -> tuple[np.ndarray, np.ndarray]:
-            rows = np.flatnonzero(fold == f)
-            return rows, self.learners[f].predict(features[rows])
-
-        for rows, predicted in _in_threads(of_fold, len(self.learners)):
-            prediction[rows] = predicted
+        with threads_for(features.size):
+            for f, learner in enumerate(self.learners):
+                rows = np.flatnonzero(fold == f)
+                prediction[rows] = learner.predict(features[rows])
         return OutOfFold(prediction, probability_of_given(dataset, prediction, self.residuals))
 
 
@@ -103,23 +97,21 @@ def fit_trees(
     """
     features, categorical = tree_features(dataset)
     keep = _features_without(dataset, drop_columns)
-
-    def fit_fold(f: int) -> tuple[_Learner, np.ndarray, np.ndarray]:
-        train, rows = folds.train[f], np.flatnonzero(folds.fold == f)
-        if leave_out is not None:
-            train = train[~leave_out[train]]
-        train = train[np.linspace(0, len(train) - 1, min(len(train), max_train)).astype(int)]
-        if len(keep):
-            learner = _fit(dataset, features[:, keep], categorical[keep], train, seed)
-        else:
-            learner = _Learner(None, _spread_of_labels(dataset))
-        return learner, rows, learner.predict(features[rows][:, keep])
-
+    features, categorical = features[:, keep], categorical[keep]
     prediction, learners = np.zeros((len(features), dataset.num_classes), np.float32), []
-    for learner, rows, predicted in _in_threads(fit_fold, len(folds.train)):
-        prediction[rows] = predicted
-        learners.append(learner)
-        on_fold(len(rows))
+    with threads_for(features.size):
+        for f, train in enumerate(folds.train):
+            if leave_out is not None:
+                train = train[~leave_out[train]]
+            train = train[np.linspace(0, len(train) - 1, min(len(train), max_train)).astype(int)]
+            if len(keep):
+                learner = _fit(dataset, features, categorical, train, seed)
+            else:
+                learner = _Learner(None, _spread_of_labels(dataset))
+            learners.append(learner)
+            rows = np.flatnonzero(folds.fold == f)
+            prediction[rows] = learner.predict(features[rows])
+            on_fold(len(rows))
     residuals = ResidualScale.fit(dataset.y, prediction[:, 0]) if dataset.task == "regression" else None
     trees = FoldTrees(learners, keep, residuals)
     return trees, OutOfFold(prediction, probability_of_given(dataset, prediction, residuals))
@@ -225,12 +217,11 @@ class _Learner(NamedTuple):
     def predict(self, features: np.ndarray) -> np.ndarray:
         """f32[n, K] for features f32[n, R]."""
         result = np.tile(self.always, (len(features), 1))
-        if self.model is None:
+        if self.model is None or not len(features):
             return result
         if not hasattr(self.model, "classes_"):
-            return self.model.predict(features)[:, None] if len(features) else result
-        if len(features):
-            result[:, self.model.classes_] = self.model.predict_proba(features)
+            return self.model.predict(features)[:, None]
+        result[:, self.model.classes_] = self.model.predict_proba(features)
         return result / result.sum(axis=1, keepdims=True)
 
 
@@ -252,12 +243,13 @@ def _fit(dataset: Dataset, features, categorical, train: np.ndarray, seed: int) 
     unseen = np.full(dataset.num_classes, 1e-6, np.float32)
     if dataset.task == "regression":
         model = HistGradientBoostingRegressor(loss="absolute_error", **options)
-        return _Learner(model.fit(features[train], dataset.y[train]), unseen)
-    present = np.unique(dataset.y[train])
-    if len(present) == 1:
-        unseen[present[0]] = 1.0
-        return _Learner(None, unseen / unseen.sum())
-    return _Learner(HistGradientBoostingClassifier(**options).fit(features[train], dataset.y[train]), unseen)
+    else:
+        present = np.unique(dataset.y[train])
+        if len(present) == 1:
+            unseen[present[0]] = 1.0
+            return _Learner(None, unseen / unseen.sum())
+        model = HistGradientBoostingClassifier(**options)
+    return _Learner(model.fit(features[train], dataset.y[train]), unseen)
 
 
 def _spread_of_labels(dataset: Dataset) -> np.ndarray:
@@ -265,25 +257,6 @@ def _spread_of_labels(dataset: Dataset) -> np.ndarray:
     if dataset.task == "regression":
         return np.array([np.median(dataset.y)], np.float32)
     return (np.bincount(dataset.y, minlength=dataset.num_classes) / len(dataset.y)).astype(np.float32)
-
-
-def _in_threads(work: Callable[[int], Any], count: int) -> Iterator[Any]:
-    """Results of work(0), work(1), …, each in one thread: a learner's own threads mostly wait for each other."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, "openmp"), _without_false_alarms():
-        with ThreadPoolExecutor(min(os.cpu_count() or 1, count)) as pool:
-            yield from pool.map(work, range(count))
-
-
-@contextmanager
-def _without_false_alarms() -> Iterator[None]:
-    """scikit-learn sets and resets the filters of warnings in each thread, and warns where another's are empty."""
-    with warnings.catch_warnings(record=True) as said:
-        yield
-    for one in said:
-        if "sklearn.utils.parallel.delayed" not in str(one.message):
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _features_without(dataset: Dataset, drop_columns: Sequence[int]) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from demix_jax.repair.cells import LevelColumn, NumberColumn, fit_levels, fit_number, has_few_values
-from demix_jax.repair.trees import one_thread
+from demix_jax.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,9 @@ from demix_jax.decimals import decimals_of
 from demix_jax.repair.columns import with_cells
 from demix_jax.repair.impute import find_wrong_cells
 from demix_jax.repair.relabel import MIN_CLASS_ROWS, new_classes, new_targets
-from demix_jax.repair.trees import TreeTable, one_thread, tree_table
+from demix_jax.repair.trees import TreeTable, tree_table
 from demix_jax.repair.undo import Mistaken, in_old_unit, known_cells, undo_mistakes
+from demix_jax.threads import one_thread
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -49,13 +48,6 @@ def tree_table(frame: pd.DataFrame, excluded: set[Any]) -> TreeTable:
         names.append(name)
     stacked = np.stack(features, axis=1) if features else np.zeros((len(frame), 0))
     return TreeTable(stacked, np.array(kinds) == "category", tuple(kinds), tuple(names))
-
-
-def one_thread() -> AbstractContextManager[Any]:
-    """Many small fits run faster on one thread than threads can be handed work, far faster on a busy machine."""
-    from threadpoolctl import threadpool_limits
-
-    return threadpool_limits(limits=1)
 
 
 def fit_classifier(x: np.ndarray, y: np.ndarray, categorical: np.ndarray, *, num_steps: int, seed: int) -> Any:
