@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from demix_jax.models.task_model import TaskModel
@@ -98,27 +99,35 @@ def train_task_model(
     if weights is None:
         weights = jnp.ones(len(y), dtype=jnp.float32)
     batch_size = max(1, min(batch_size, num_train // 8))
-    options = _Options(stop_by, max_epochs, patience, batch_size, learning_rate, weight_decay)
+    options = _Options(stop_by, batch_size, learning_rate, weight_decay)
     keys = key if key.ndim else jax.random.split(key, num_folds)
-    return _train_folds(model, options, keys, x, y, weights, train_index, valid_index)
+    until = _Until(np.int32(max_epochs), np.int32(patience))
+    return _train_folds(model, options, until, keys, x, y, weights, train_index, valid_index)
 
 
 class _Options(NamedTuple):
+    """What a program is compiled for."""
+
     stop_by: Criterion
-    max_epochs: int
-    patience: int
     batch_size: int
     learning_rate: float
     weight_decay: float
 
 
+class _Until(NamedTuple):
+    """How long to train; no part of the program."""
+
+    max_epochs: np.int32
+    patience: np.int32
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _train_folds(model, options, keys, x, y, weights, train_index, valid_index):
-    run = functools.partial(_train_fold, model, options)
+def _train_folds(model, options, until, keys, x, y, weights, train_index, valid_index):
+    run = functools.partial(_train_fold, model, options, until)
     return jax.vmap(run, in_axes=(0, None, None, None, 0, 0))(keys, x, y, weights, train_index, valid_index)
 
 
-def _train_fold(model, options, key, x, y, weights, train_index, valid_index):
+def _train_fold(model, options, until, key, x, y, weights, train_index, valid_index):
     optimizer = optax.adamw(options.learning_rate, weight_decay=options.weight_decay)
     batch_size = options.batch_size
     batch_loss = jax.vmap(model.loss, in_axes=(None, 0))
@@ -162,7 +171,7 @@ def _train_fold(model, options, key, x, y, weights, train_index, valid_index):
         )
 
     def unfinished(state: _Progress) -> jax.Array:
-        return (state.epoch < options.max_epochs) & (state.since_best < options.patience)
+        return (state.epoch < until.max_epochs) & (state.since_best < until.patience)
 
     key_init, key_loop = jax.random.split(key)
     params = model.init(key_init, jax.tree.map(lambda leaf: leaf[0], x))
