@@ -69,5 +69,6 @@ def untrained_classifier() -> ErrorClassifier:
     network = ErrorNetwork(TINY)
     context = ContextInputs(both, both, both, np.float32(1), world.facts)
     params = jax.jit(network.init)(jax.random.key(0), vectors.astype(np.float32), mask, both, context)
-    single = ErrorClassifier.single(TINY, params, mean, scale)
-    return dataclasses.replace(single, plain=8 * single.plain, probed=8 * single.probed, card={"tables": ["table 0"]})
+    params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
+    single = ErrorClassifier.uncalibrated(TINY, params, mean, scale, {"tables": ["table 0"]})
+    return dataclasses.replace(single, plain=8 * single.plain, probed=8 * single.probed)

@@ -603,9 +603,9 @@ def test_wrong_files_are_refused_in_one_sentence(trained, tmp_path):
 
 def test_an_uncalibrated_network_predicts_its_own_probability(trained):
     classifier, _ = trained
-    params = jax.tree.map(lambda leaf: leaf[0], classifier.params)
+    params = jax.tree.map(lambda leaf: leaf[:1], classifier.params)
     mean, scale = np.zeros(len(SIGNALS), np.float32), np.ones(len(SIGNALS), np.float32)
-    single = ErrorClassifier.single(classifier.config, params, mean, scale)
+    single = ErrorClassifier.uncalibrated(classifier.config, params, mean, scale, {})
     world = fabricated_world(1)
     z = single.logits(*world.views[0][:2], world.facts)
     np.testing.assert_allclose(

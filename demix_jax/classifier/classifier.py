@@ -60,13 +60,14 @@ class ErrorClassifier:
     name: str = "default"
 
     @classmethod
-    def single(cls, config: NetworkConfig, params: PyTree, mean: np.ndarray, scale: np.ndarray) -> ErrorClassifier:
-        """One network without calibration."""
-        params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
+    def uncalibrated(
+        cls, config: NetworkConfig, params: PyTree, mean: np.ndarray, scale: np.ndarray, card: dict
+    ) -> ErrorClassifier:
+        """What networks say as it is; arguments as the attributes."""
         as_is = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
         as_is[:, 1] = 1.0
         floor, presence = np.zeros((2, len(ERROR_TYPES)), np.float32), np.zeros((2, len(ERROR_TYPES), 3), np.float32)
-        return cls(config, params, mean, scale, as_is, as_is, floor, presence, {})
+        return cls(config, params, mean, scale, as_is, as_is, floor, presence, card)
 
     def of_table(self, signals: np.ndarray, facts: np.ndarray, probes: Probes | None = None) -> TableClassifier:
         """What classifies rows of the table with these signals f32[N, F], or f32[R, F] of a sample of its rows.

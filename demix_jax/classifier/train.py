@@ -73,15 +73,12 @@ def fit_classifier(
     stacked = np.concatenate([view.signals for world in worlds for view in world.views])
     mean, scale = stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
     network = ErrorNetwork(config)
-    members, unseen = [], []
+    members = []
     for fold in held_out:
         inside = [world for world in worlds if world.table not in fold]
         sampler = ExampleSampler(rng, inside, mean, scale, interventions)
-        params = _train_member(network, options, interventions, sampler, int(rng.integers(2**31)), on_step)
+        members.append(_train_member(network, options, interventions, sampler, int(rng.integers(2**31)), on_step))
         del sampler  # it is most of what training holds, and the next one is made before the name is bound anew
-        member = ErrorClassifier.single(config, params, mean, scale)
-        members.append(params)
-        unseen.append((member, [world for world in worlds if world.table in fold]))
     card = {
         "tables": tables,
         "num_worlds": len(worlds),
@@ -92,7 +89,7 @@ def fit_classifier(
         "training_seconds": round(time.perf_counter() - started, 1),
     }
     params = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
-    return ErrorClassifier(config, params, mean, scale, *calibrate(unseen), card)
+    return _calibrated(ErrorClassifier.uncalibrated(config, params, mean, scale, card), worlds)
 
 
 def recalibrate(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassifier:
@@ -104,11 +101,17 @@ def recalibrate(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassi
     Returns:
       ErrorClassifier; its card says by how many worlds it was calibrated.
     """
+    known = [world for world in worlds if world.table in classifier.card["tables"]]
+    card = classifier.card | {"calibrated_on": len(known)}
+    return dataclasses.replace(_calibrated(classifier, known), card=card)
+
+
+def _calibrated(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassifier:
+    """With each network's calibration by the worlds of tables that it has not seen."""
     unseen = [
         (alone, [world for world in worlds if world.table in tables]) for alone, tables in held_out_tables(classifier)
     ]
-    card = classifier.card | {"calibrated_on": sum(len(of_network) for _, of_network in unseen)}
-    return dataclasses.replace(classifier, **calibrate(unseen)._asdict(), card=card)
+    return dataclasses.replace(classifier, **calibrate(unseen)._asdict())
 
 
 def held_out_tables(classifier: ErrorClassifier) -> list[tuple[ErrorClassifier, set[str]]]:
@@ -117,9 +120,9 @@ def held_out_tables(classifier: ErrorClassifier) -> list[tuple[ErrorClassifier, 
     folds = _table_folds(np.random.default_rng(card["seed"]), card["tables"], classifier.num_networks)
     each = []
     for member, fold in enumerate(folds):
-        params = jax.tree.map(lambda leaf, member=member: leaf[member], classifier.params)
-        alone = ErrorClassifier.single(classifier.config, params, classifier.signal_mean, classifier.signal_scale)
-        each.append((alone, fold))
+        params = jax.tree.map(lambda leaf, member=member: leaf[member : member + 1], classifier.params)
+        of_signals = (classifier.signal_mean, classifier.signal_scale)
+        each.append((ErrorClassifier.uncalibrated(classifier.config, params, *of_signals, {}), fold))
     return each
 
 
