@@ -1,0 +1,19 @@
+"""How many threads trees are fitted with."""
+
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from demix_jax.threads import threads_for
+
+
+@pytest.mark.parametrize(("num_values", "expected"), [(99_999, 1), (100_000, 2)])
+def test_a_fit_of_few_values_has_one_thread(num_values, expected):
+    from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: F401  its OpenMP library counts only once loaded
+
+    def num_threads():
+        return max(pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "openmp")
+
+    with threadpool_limits(2, "openmp"):
+        with threads_for(num_values):
+            assert num_threads() == expected
+        assert num_threads() == 2
