@@ -11,11 +11,13 @@ that was interrupted goes on after them. Writes results/ablation.md and .json.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -64,16 +66,20 @@ def _without_probes(world: World) -> World:
 
 
 class Variant(NamedTuple):
-    """interventions: used in training. change: made to every world, in training and in the test."""
+    """interventions, losses: of training. change: made to every world, in training and in the test."""
 
     interventions: Interventions = Interventions()
+    losses: Mapping[str, Any] = MappingProxyType({})
     change: Callable[[World], World] = lambda world: world
 
 
 EVERYTHING = "everything"
 VARIANTS = {
     EVERYTHING: Variant(),
-    "without validation subsets (contrastive loss)": Variant(Interventions(mask_validation=False)),
+    "without agreement of the views": Variant(losses={"agreement": 0.0}),
+    "without contrastive loss": Variant(losses={"contrastive": 0.0}),
+    "with the paper's contrastive loss, no agreement": Variant(losses={"agreement": 0.0, "contrast_rows": True}),
+    "without validation subsets": Variant(Interventions(mask_validation=False)),
     "without swapped task models (aligned means)": Variant(Interventions(swap_models=False)),
     "without changed error rates": Variant(Interventions(change_rates=False)),
     "without any of the three": Variant(Interventions(False, False, False)),
@@ -121,7 +127,11 @@ def _judged(name: str, worlds: list[World], training: TrainingOptions, progress:
     changed = [variant.change(world) for world in worlds]
     progress.stage(name, training.num_steps * training.num_members)
     classifier = fit_classifier(
-        changed, seed=0, interventions=variant.interventions, options=training, on_step=progress.advance
+        changed,
+        seed=0,
+        interventions=variant.interventions,
+        options=dataclasses.replace(training, **variant.losses),
+        on_step=progress.advance,
     )
     progress.stage("judge worlds of other tables", len(worlds))
     networks = {table: alone for alone, tables in held_out_tables(classifier) for table in tables}

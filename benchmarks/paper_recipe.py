@@ -72,7 +72,11 @@ def train_paper_recipe(
     def loss_of(params, first, second, truth):
         (embedding, logits), (other, other_logits) = network.apply(params, first), network.apply(params, second)
         loss = sum(optax.sigmoid_focal_loss(z, truth, gamma=_FOCUS).mean() for z in (logits, other_logits))
-        return loss + 0.1 * contrastive_loss(embedding, other) + 0.1 * alignment_loss(embedding, other, truth).mean()
+        return (
+            loss
+            + 0.1 * contrastive_loss(embedding, other, jnp.eye(len(embedding), dtype=bool))
+            + 0.1 * alignment_loss(embedding, other, truth).mean()
+        )
 
     @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(params, state, first, second, truth):

@@ -34,7 +34,7 @@ from demix_jax.classifier.examples import ExampleSampler
 from demix_jax.classifier.inputs import NUM_TABLE_FACTS, signal_inputs
 from demix_jax.classifier.mixture import Mixture
 from demix_jax.classifier.model import log_density
-from demix_jax.classifier.train import alignment_loss, asymmetric_loss, contrastive_loss
+from demix_jax.classifier.train import alignment_loss, asymmetric_loss, contrastive_loss, disagreement, same_types
 from demix_jax.evidence.signals import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS
 from demix_jax.vectors import CHANNELS
 
@@ -91,6 +91,14 @@ def test_focus_weighs_negatives_by_their_probability():
     np.testing.assert_allclose(got, [*(-(p**2) * np.log(1 - p)), -np.log(expit(2.0))], rtol=1e-5)
 
 
+def test_disagreement_is_the_jeffreys_divergence_of_two_coins():
+    first, second = np.array([0.3, -2.0]), np.array([1.2, -2.0])
+    p, q = expit(first), expit(second)
+    divergence = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    reverse = q * np.log(q / p) + (1 - q) * np.log((1 - q) / (1 - p))
+    np.testing.assert_allclose(disagreement(jnp.asarray(first), jnp.asarray(second)), divergence + reverse, atol=1e-6)
+
+
 def test_contrastive_loss_by_hand():
     rng = np.random.default_rng(0)
     first, second = rng.normal(size=(2, 6, 4))
@@ -98,15 +106,31 @@ def test_contrastive_loss_by_hand():
     similarity = a @ b.T / 0.2
     rows = np.diag(log_softmax(similarity, axis=1)).mean()
     columns = np.diag(log_softmax(similarity, axis=0)).mean()
-    got = contrastive_loss(jnp.asarray(first), jnp.asarray(second))
+    itself = np.eye(6, dtype=bool)
+    got = contrastive_loss(jnp.asarray(first), jnp.asarray(second), itself)
     assert float(got) == pytest.approx(-(rows + columns) / 2, rel=1e-4)
-    assert contrastive_loss(jnp.asarray(first), jnp.asarray(first)) < got
+    assert contrastive_loss(jnp.asarray(first), jnp.asarray(first), itself) < got
+
+
+def test_rows_of_the_same_types_are_drawn_together():
+    truth = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 1], [0, 1, 1]], np.float32)
+    alike = same_types(jnp.asarray(truth))
+    np.testing.assert_array_equal(alike, np.kron(np.eye(2), np.ones((2, 2))).astype(bool))
+    together = np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0], [-1.0, 0.0]])
+    apart = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0], [0.0, -1.0]])
+    itself = np.eye(4, dtype=bool)
+    loss = {(name, kind): float(contrastive_loss(jnp.asarray(rows), jnp.asarray(rows), jnp.asarray(positive)))
+            for name, rows in (("together", together), ("apart", apart))
+            for kind, positive in (("types", alike), ("rows", itself))}  # fmt: skip
+    assert loss["together", "types"] < loss["apart", "types"]
+    assert loss["together", "rows"] > loss["apart", "rows"]
 
 
 def test_an_embedding_of_zeros_leaves_the_gradient_of_the_contrastive_loss_finite():
     views = np.random.default_rng(0).normal(size=(2, 4, 3))
     views[0, 1] = 0
-    gradient = jax.grad(lambda first: contrastive_loss(first, jnp.asarray(views[1])))(jnp.asarray(views[0]))
+    itself = jnp.eye(4, dtype=bool)
+    gradient = jax.grad(lambda first: contrastive_loss(first, jnp.asarray(views[1]), itself))(jnp.asarray(views[0]))
     assert np.isfinite(gradient).all()
 
 

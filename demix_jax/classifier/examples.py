@@ -56,8 +56,7 @@ class World(NamedTuple):
 class Interventions:
     """What is varied while the true error types stay as they are, so that only invariants are learned.
 
-    mask_validation: each row is seen through two random subsets of its validation samples, and a contrastive
-      loss draws the two embeddings together.
+    mask_validation: each row is seen through two random subsets of its validation samples.
     swap_models: the two views come from different task models (architecture, seed, length of training), and
       class means of their embeddings are aligned.
     change_rates: rows are resampled so that the shares of the error types change.

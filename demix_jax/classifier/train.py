@@ -1,4 +1,4 @@
-"""Training of the error classifier: focal loss, a contrastive loss, aligned class means, held-out calibration."""
+"""Training of the error classifier: focal loss, agreement of two views, aligned class means, held-out calibration."""
 
 from __future__ import annotations
 
@@ -30,7 +30,11 @@ class TrainingOptions:
     num_members: networks in the ensemble; each is trained without a share of the tables and calibrated on it.
     num_steps, learning_rate, weight_decay: of AdamW with a cosine schedule.
     focus: exponent of the focal loss on negatives (Ridnik et al. 2021); positives are not down-weighted.
-    contrastive, alignment: weights of the two intervention losses; 0.1 each in the paper.
+    agreement: weight of the divergence between what is said of a row by its two views.
+    contrastive, alignment: weights of the paper's intervention losses, 0.1 each there.
+    contrast_rows: whether the contrastive loss tells every row from every other, as in the paper, rather than from rows
+      of other error types. That costs average precision (`benchmarks.ablation`): rows with the same errors are driven
+      apart.
     """
 
     num_members: int = flax.struct.field(pytree_node=False, default=4)
@@ -38,8 +42,10 @@ class TrainingOptions:
     learning_rate: float = flax.struct.field(pytree_node=False, default=1.5e-3)
     weight_decay: float = flax.struct.field(pytree_node=False, default=0.5)
     focus: float = flax.struct.field(pytree_node=False, default=1.0)
+    agreement: float = flax.struct.field(pytree_node=False, default=1.0)
     contrastive: float = flax.struct.field(pytree_node=False, default=0.1)
     alignment: float = flax.struct.field(pytree_node=False, default=0.1)
+    contrast_rows: bool = flax.struct.field(pytree_node=False, default=False)
 
 
 def fit_classifier(
@@ -173,8 +179,12 @@ def _batch_loss(params, network, options, interventions: Interventions, key, bat
     keys = jax.random.split(key, batch.mask.shape[:2])
     embedding, logits = over_views(batch.vectors, batch.mask, batch.signals, batch.context, keys)
     loss = asymmetric_loss(logits, truth[None], options.focus).mean()
+    if interventions.mask_validation or interventions.swap_models:
+        loss += options.agreement * disagreement(*logits).mean()
     if interventions.mask_validation:
-        loss += options.contrastive * jax.vmap(contrastive_loss)(embedding[0], embedding[1]).mean()
+        one_row = jnp.eye(truth.shape[1], dtype=bool)
+        alike = jnp.broadcast_to(one_row, (len(truth), *one_row.shape)) if options.contrast_rows else same_types(truth)
+        loss += options.contrastive * jax.vmap(contrastive_loss)(embedding[0], embedding[1], alike).mean()
     if interventions.swap_models:
         loss += options.alignment * jax.vmap(alignment_loss)(embedding[0], embedding[1], truth).mean()
     return loss
@@ -187,14 +197,27 @@ def asymmetric_loss(logits: jax.Array, truth: jax.Array, focus: float) -> jax.Ar
     return -(positive + negative)
 
 
-def contrastive_loss(first: jax.Array, second: jax.Array, temperature: float = 0.2) -> jax.Array:
-    """Two views f32[R, E] of the same R rows: each row should be nearest to itself. Source: Chen et al. 2020."""
+def disagreement(first: jax.Array, second: jax.Array) -> jax.Array:
+    """Jeffreys divergence f32[...] of the probabilities that two views give, from their logits f32[...]."""
+    return (jax.nn.sigmoid(first) - jax.nn.sigmoid(second)) * (first - second)
+
+
+def same_types(truth: jax.Array) -> jax.Array:
+    """bool[..., R, R]: which rows have the same error types, from f32[..., R, 3]."""
+    return (truth[..., :, None, :] == truth[..., None, :, :]).all(axis=-1)
+
+
+def contrastive_loss(first: jax.Array, second: jax.Array, alike: jax.Array, temperature: float = 0.2) -> jax.Array:
+    """Two views f32[R, E] of the same R rows: each row should be nearest to those that `alike` bool[R, R] marks.
+
+    Source: Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2; a row alike to itself only: Chen et al. 2020.
+    """
     # inside the root, so that an embedding of zeros has a derivative
     first, second = (v / jnp.sqrt(jnp.square(v).sum(axis=1, keepdims=True) + 1e-12) for v in (first, second))
     similarity = first @ second.T / temperature
-    target = jnp.arange(len(first))
-    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
-    return 0.5 * (cross_entropy(similarity, target).mean() + cross_entropy(similarity.T, target).mean())
+    share = alike / alike.sum(axis=1, keepdims=True)
+    both = (optax.softmax_cross_entropy(similarity, share), optax.softmax_cross_entropy(similarity.T, share))
+    return 0.5 * (both[0].mean() + both[1].mean())
 
 
 def alignment_loss(first: jax.Array, second: jax.Array, truth: jax.Array) -> jax.Array:
