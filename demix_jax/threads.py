@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 _FEW_VALUES = 100_000  # with them two threads are no faster than one
@@ -24,6 +24,4 @@ def threads_for(num_values: int) -> AbstractContextManager[Any]:
     Args:
       num_values: rows × features.
     """
-    from contextlib import nullcontext
-
     return one_thread() if num_values < _FEW_VALUES else nullcontext()
