@@ -1,4 +1,4 @@
-"""How long `diagnose` takes on Adult, step by step: the first time in a process, and once all is compiled.
+"""How long `diagnose` takes on parts of Adult, step by step: the first time in a process, and once all is compiled.
 
     python -m benchmarks.diagnose_speed
 
@@ -33,22 +33,24 @@ def measure(num_rows: int, seeds: tuple[int, ...] = (0, 1)) -> dict:
         start = time.perf_counter()
         found = diagnose(table, label=label, seed=seed)
         runs.append({"seconds": time.perf_counter() - start, "steps": found.summary["seconds"]})
-        print(f"seed {seed}: {runs[-1]['seconds']:.1f} s", flush=True)
+        print(f"{len(table):,} rows, seed {seed}: {runs[-1]['seconds']:.1f} s", flush=True)
     return {"table": _TABLE, "rows": len(table), "columns": table.shape[1] - 1, "runs": runs}
 
 
 def markdown(result: dict) -> str:
     """The report."""
-    first, second = result["runs"]
-    rows = [[name, f"{first['steps'][name]:.1f}", f"{second['steps'][name]:.1f}"] for name in first["steps"]]
-    rows.append(["**all**", f"**{first['seconds']:.1f}**", f"**{second['seconds']:.1f}**"])
+    parts = result["parts"]
+    runs = [run for part in parts for run in part["runs"]]
+    head = [f"{part['rows']:,} rows, {run}" for part in parts for run in ("first", "second")]
+    rows = [[step, *(f"{run['steps'][step]:.1f}" for run in runs)] for step in runs[0]["steps"]]
+    rows.append(["**all**", *(f"**{run['seconds']:.1f}**" for run in runs)])
     return "\n\n".join(
         [
             "# How long a diagnosis takes",
-            f"`diagnose` of {result['rows']:,} rows × {result['columns']} columns of {result['table']}, everything "
-            f"included, seconds. The first run of the process compiles{result['programs']}; the second, with another "
-            "seed, does not.",
-            markdown_table(["step", "first", "second"], rows),
+            f"`diagnose` of rows of {parts[0]['table']}, {parts[0]['columns']} columns, everything included, seconds. "
+            f"The first run compiles{result['programs']}; the second, with another seed, does not. All in one process, "
+            "from left to right.",
+            markdown_table(["step", *head], rows),
             f"{run_line(result['run'])}\n",
         ]
     )
@@ -57,12 +59,13 @@ def markdown(result: dict) -> str:
 def main() -> None:
     """Measure and write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=34_000)
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 34_000])
     parser.add_argument("--results", type=Path, default=_RESULTS)
     options = parser.parse_args()
     kept = " what no earlier run had kept" if os.environ.get("JAX_COMPILATION_CACHE_DIR") else ""
     flags = os.environ.get("XLA_FLAGS", "")
-    result = measure(options.rows) | {
+    result = {
+        "parts": [measure(num_rows) for num_rows in options.rows],
         "programs": kept + (f" with `XLA_FLAGS={flags}`" if flags else ""),
         "run": provenance("diagnose_speed"),
     }
