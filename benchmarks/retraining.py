@@ -11,6 +11,7 @@ from demix_jax.data import TableEncoder
 from demix_jax.evidence.out_of_fold import tree_features
 from demix_jax.models import make_task_model, train_task_model
 from demix_jax.repair import repair
+from demix_jax.threads import one_thread
 
 LEARNERS = ("trees", "mlp")
 STATES = ("corrupted", "repaired", "repaired by truth", "never corrupted")
@@ -63,11 +64,10 @@ def deciding_metric(metrics: dict[str, float]) -> float:
 
 def _trees(learn, judge, weight, seed) -> np.ndarray:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    from threadpoolctl import threadpool_limits
 
     x, categorical = tree_features(learn)
     options = {"categorical_features": categorical, "early_stopping": False, "random_state": seed}
-    with threadpool_limits(1, "openmp"):
+    with one_thread():
         if learn.task == "regression":
             model = HistGradientBoostingRegressor(**options).fit(x, learn.y, sample_weight=weight)
             return model.predict(tree_features(judge)[0])[:, None]

@@ -182,8 +182,9 @@ def _batch_loss(params, network, options, interventions: Interventions, key, bat
     if interventions.mask_validation or interventions.swap_models:
         loss += options.agreement * disagreement(*logits).mean()
     if interventions.mask_validation:
-        one_row = jnp.eye(truth.shape[1], dtype=bool)
-        alike = jnp.broadcast_to(one_row, (len(truth), *one_row.shape)) if options.contrast_rows else same_types(truth)
+        alike = same_types(truth)
+        if options.contrast_rows:
+            alike &= jnp.eye(truth.shape[1], dtype=bool)
         loss += options.contrastive * jax.vmap(contrastive_loss)(embedding[0], embedding[1], alike).mean()
     if interventions.swap_models:
         loss += options.alignment * jax.vmap(alignment_loss)(embedding[0], embedding[1], truth).mean()
