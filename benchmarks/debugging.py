@@ -30,6 +30,7 @@ from demix_jax import ErrorClassifier, InputError, load_classifier
 from demix_jax.classifier import TrainingOptions, fit_classifier
 from demix_jax.data import NAMES
 from demix_jax.files import atomic_paths, write_json, write_text
+from demix_jax.models import MODELS
 from demix_jax.progress import ProgressDisplay
 from demix_jax.worlds import load_world
 
@@ -48,9 +49,10 @@ _CHEAP_TASKS = 4  # corrupted versions of each other table
 def main(arguments: list[str] | None = None) -> int:
     """Run what is missing, then write results; 0 if every trial could be run."""
     options = _parse(arguments)
-    name = "debugging" + ("-known" if options.regime == "known" else "") + ("-quick" if options.quick else "")
+    name = "debugging" + ("-known" if options.regime == "known" else "")
+    name += ("" if options.model == "mlp" else f"-{options.model}") + ("-quick" if options.quick else "")
     trials_path = options.trials or Path("out") / f"{name}.jsonl"
-    trials = plan(options.tables, options.suites, options.alphas, options.seeds, options.rows)
+    trials = plan(options.tables, options.suites, options.alphas, options.seeds, options.rows, options.model)
     with ProgressDisplay() as progress:
         classifiers = {table: _classifier(table, options, progress) for table in options.tables}
         peers = {"recipe": _paper_recipe(options, progress)} if options.regime == "known" else {}
@@ -125,6 +127,8 @@ def _classifier(table: str, options, progress) -> ErrorClassifier:
     if table in LOGS:
         if known:
             raise InputError(f"No classifier is trained on {table}; leave it out of --tables with --regime known.")
+        if options.model != "mlp":
+            raise InputError(f"{table} is diagnosed by a click model; leave it out of --tables with --model.")
         return load_classifier("default")
     path = options.classifiers / ("with-all-tables.safetensors" if known else f"without-{table}.safetensors")
     if not path.is_file():
@@ -192,6 +196,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     add("--alphas", nargs="+", type=float, default=[0.5, 0.8], help="clean shares")
     add("--seeds", type=int, default=3)
     add("--rows", type=int, default=6_000, help="rows of a table before the shortcut leaves some out, at most")
+    add("--model", choices=MODELS, default="mlp", help="task model of the diagnosis")
     add("--repair-at", type=float, default=0.5, help="clean share at which models are retrained after repair")
     add("--steps", type=int, default=TrainingOptions().num_steps, help="training steps of each network")
     add("--members", type=int, default=TrainingOptions().num_members, help="networks of a classifier")

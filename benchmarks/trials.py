@@ -55,7 +55,8 @@ class Trial:
     """What one line of the results is about.
 
     suite: one of SUITES. table: name. clean_share: α; label errors and feature errors each fall on half of the
-    rest. seed: of rows, errors and the diagnosis. rows: drawn before the shortcut leaves some out, at most.
+    rest. seed: of rows, errors and the diagnosis. rows: drawn before the shortcut leaves some out, at most. model: task
+    model of a table's diagnosis; interaction logs have their own.
     """
 
     suite: str
@@ -63,9 +64,10 @@ class Trial:
     clean_share: float
     seed: int
     rows: int
+    model: str = "mlp"
 
 
-def plan(tables, suites, clean_shares, seeds, rows) -> list[Trial]:
+def plan(tables, suites, clean_shares, seeds, rows, model="mlp") -> list[Trial]:
     """All trials, seed by seed, so that an early stop leaves every table and suite with some."""
     trials = []
     for seed in range(seeds):
@@ -74,7 +76,7 @@ def plan(tables, suites, clean_shares, seeds, rows) -> list[Trial]:
                 if suite == "unseen kinds" and table in LOGS:  # made for tables
                     continue
                 shares = (1.0,) if suite == "clean" else clean_shares
-                trials += [Trial(suite, table, share, seed, rows) for share in shares]
+                trials += [Trial(suite, table, share, seed, rows, model) for share in shares]
     return trials
 
 
@@ -147,7 +149,7 @@ def _table_case(trial: Trial) -> Case:
     clean = frame.iloc[order[: trial.rows]].reset_index(drop=True)
     test = frame.iloc[order[trial.rows :][:_MAX_TEST_ROWS]].reset_index(drop=True)
     corrupted, truth, shortcut = corrupt(clean, label, trial)
-    run = functools.partial(diagnose, corrupted, label=label, seed=trial.seed)
+    run = functools.partial(diagnose, corrupted, label=label, model=trial.model, seed=trial.seed)
     return Case(corrupted, truth, shortcut, clean, test, label, lambda classifier: run(classifier=classifier))
 
 

@@ -43,12 +43,13 @@ def markdown(summary: dict, record: dict) -> str:
 def _settings(settings: dict) -> str:
     return (
         f"Up to {settings['rows']:,} rows of each table before the shortcut leaves some out; {settings['seeds']} "
-        "seed(s). α is the clean share; label errors and feature errors each fall on (1 − α)/2 of the rows, "
-        "disjointly, and 15 % of the rows break the shortcut. Everything is corrupted: rows are diagnosed by "
-        "cross-fitting, and no clean row is shown to the diagnosis. Macro-F1 is the mean F1 of the three types; 'any' "
-        "asks only whether a row has any of them. Best of peers: labels by out-of-fold loss and features by isolation "
-        "forest, both cut at the true rate, which they are told, and every row for shortcuts. Bound: trees that see "
-        "the signals of the diagnosis, and learn from the true types of the table's other rows."
+        f"seed(s). Tables are diagnosed by the task model {settings['model']}. α is the clean share; label errors and "
+        "feature errors each fall on (1 − α)/2 of the rows, disjointly, and 15 % of the rows break the shortcut. "
+        "Everything is corrupted: rows are diagnosed by cross-fitting, and no clean row is shown to the diagnosis. "
+        "Macro-F1 is the mean F1 of the three types; 'any' asks only whether a row has any of them. Best of peers: "
+        "labels by out-of-fold loss and features by isolation forest, both cut at the true rate, which they are told, "
+        "and every row for shortcuts. Bound: trees that see the signals of the diagnosis, and learn from the true "
+        "types of the table's other rows."
     )
 
 

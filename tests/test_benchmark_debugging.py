@@ -1,6 +1,7 @@
 """The debugging benchmark's scores, peers and injections, each against something independent, on tiny tables."""
 
 import argparse
+import dataclasses
 import json
 import math
 import sys
@@ -246,6 +247,12 @@ def test_a_classifier_of_the_other_regime_is_refused(tmp_path, monkeypatch, regi
         debugging._classifier("adult", options, None)
 
 
+def test_a_log_has_a_task_model_of_its_own():
+    options = argparse.Namespace(regime="unseen", model="ft-transformer")
+    with pytest.raises(InputError, match="click model"):
+        debugging._classifier("amazon", options, None)
+
+
 def test_lines_of_another_classifier_do_not_count(tmp_path):
     trial = Trial("paper", "adult", 0.5, 0, 100)
     options = argparse.Namespace(regime="unseen", repair_at=None)
@@ -253,6 +260,8 @@ def test_lines_of_another_classifier_do_not_count(tmp_path):
     append_line(tmp_path / "t.jsonl", debugging._identity(trial, old, options) | {"x": 1})
     assert debugging._finished([trial], new, tmp_path / "t.jsonl", options) == {}
     assert debugging._finished([trial], old, tmp_path / "t.jsonl", options)[trial]["x"] == 1
+    by_another_model = dataclasses.replace(trial, model="mlp-small")
+    assert debugging._finished([by_another_model], old, tmp_path / "t.jsonl", options) == {}
 
 
 def test_the_bound_is_what_signals_tell():
@@ -363,11 +372,11 @@ def test_results_say_which_regime(tmp_path):
         "machine": "m",
         "versions": {"jax": "1"},
         "command": "c",
-        "settings": {"rows": 100, "seeds": 1},
+        "settings": {"rows": 100, "seeds": 1, "model": "mlp-small"},
     }
     debugging.write_results(finished, record, tmp_path / "debugging")
     text = (tmp_path / "debugging.md").read_text()
-    assert "Regime: unseen table" in text and "| adult |" in text and "50%" in text
+    assert "Regime: unseen table" in text and "task model mlp-small" in text and "| adult |" in text and "50%" in text
     assert json.loads((tmp_path / "debugging.json").read_text())["summary"]["suites"]["paper"]["tables"].keys() == {
         "adult",
         "bank",
