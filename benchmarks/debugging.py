@@ -151,7 +151,8 @@ def _train(path: Path, without: str | None, options, progress) -> None:
         )
     training = TrainingOptions(num_steps=options.steps, num_members=options.members)
     progress.stage(f"train {path.stem} on {len(worlds)} worlds", training.num_steps * training.num_members)
-    fit_classifier(worlds, seed=0, options=training, on_step=progress.advance).save(path)
+    fit = {"seed": 0, "options": training, "networks_dir": options.classifiers, "on_step": progress.advance}
+    fit_classifier(worlds, **fit).save(path)
 
 
 def _cheap_trees(trials: list[Trial], options, progress) -> dict[str, CheapTrees]:

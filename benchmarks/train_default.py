@@ -3,6 +3,7 @@
 python -m benchmarks.make_worlds --out worlds
 python -m benchmarks.train_default --worlds worlds --out demix_jax/classifier/weights/default.safetensors
 
+Each network that is done is kept in the folder of the worlds; a run that was interrupted goes on behind it.
 With --calibrate FILE the networks of that file stay as they are and are calibrated anew, each by the worlds of tables
 that it was trained without.
 """
@@ -32,7 +33,8 @@ def main() -> None:
     options = TrainingOptions(num_steps=given.steps)
     with ProgressDisplay() as progress:
         progress.stage(f"train on {len(worlds)} worlds", options.num_steps * options.num_members)
-        fit_classifier(worlds, seed=0, options=options, on_step=progress.advance).save(given.out)
+        fit = {"seed": 0, "options": options, "networks_dir": given.worlds, "on_step": progress.advance}
+        fit_classifier(worlds, **fit).save(given.out)
         progress.done()
 
 

@@ -66,8 +66,8 @@ def train_classifier(
       num_rows: rows drawn from a table for a world, at most.
       seed: of everything.
       interventions, options, config: how the classifier is trained; None for the defaults.
-      worlds_dir: folder that keeps the worlds, so that an interrupted call goes on where it stopped; None keeps
-        them in memory.
+      worlds_dir: folder that keeps the worlds, and each network once it is trained, so that an interrupted call goes
+        on where it stopped; None keeps them in memory.
       progress: None, or a display with stage(name, total) and advance(n).
     Raises:
       InputError: fewer than two tables, real and synthetic together.
@@ -94,6 +94,7 @@ def train_classifier(
         interventions=interventions,
         options=options,
         config=config,
+        networks_dir=worlds_dir,
         on_step=(lambda steps: None) if progress is None else progress.advance,
     )
 

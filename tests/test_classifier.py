@@ -308,7 +308,7 @@ def test_every_step_is_told_and_the_card_says_what_was_done(trained):
 def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_members):
     trained_on, calibrated_on = [], []
 
-    def fake_member(network, options, interventions, sampler, seed, on_step):
+    def fake_network(network, options, interventions, sampler, rng, on_step):
         trained_on.append({world.table for world in sampler.worlds})
         return {"kernel": np.zeros(1)}
 
@@ -318,13 +318,40 @@ def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_memb
             *np.zeros((2, 3, NUM_INPUTS), np.float32), np.zeros((2, 3), np.float32), np.zeros((2, 3, 3), np.float32)
         )
 
-    monkeypatch.setattr("demix_jax.classifier.train._train_member", fake_member)
+    monkeypatch.setattr("demix_jax.classifier.train._train_network", fake_network)
     monkeypatch.setattr("demix_jax.classifier.train.calibrate", fake_calibrate)
     worlds = [fabricated_world(s, table=f"t{s % 3}", num_rows=60) for s in range(6)]
     fit_classifier(worlds, seed=0, config=TINY, options=TrainingOptions(num_members=num_members))
     assert len(trained_on) == num_members
     for inside, outside in zip(trained_on, calibrated_on, strict=True):
         assert inside and outside and not inside & outside and inside | outside == {"t0", "t1", "t2"}
+
+
+def test_training_goes_on_behind_the_last_network_that_was_kept(tmp_path):
+    class Interrupted(Exception):
+        pass
+
+    def interrupt_second(steps):
+        done.append(steps)
+        if sum(done) > 21:
+            raise Interrupted
+
+    def fit(**changed):
+        return fit_classifier(worlds, **({"seed": 5, "config": TINY, "options": options} | changed))
+
+    worlds = [fabricated_world(s, num_rows=60) for s in range(3)]
+    options = TrainingOptions(num_members=2, num_steps=21)
+    whole, done = fit(), []
+    with pytest.raises(Interrupted):
+        fit(networks_dir=tmp_path / "kept", on_step=interrupt_second)
+    (first,) = (tmp_path / "kept").iterdir()
+    written, done[:] = first.stat().st_mtime_ns, []
+    resumed = fit(networks_dir=tmp_path / "kept", on_step=done.append)
+    assert done == [21, 20, 1] and first.stat().st_mtime_ns == written
+    assert resumed.fingerprint == whole.fingerprint
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+    others = fit(networks_dir=tmp_path / "kept", options=TrainingOptions(num_members=2, num_steps=20))
+    assert others.fingerprint != whole.fingerprint and len(list((tmp_path / "kept").iterdir())) == 4
 
 
 def test_networks_are_calibrated_anew_on_tables_they_never_saw(monkeypatch):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import json
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import flax.struct
@@ -15,7 +19,7 @@ import numpy as np
 import optax
 
 from demix_jax.classifier.calibration import calibrate
-from demix_jax.classifier.classifier import ErrorClassifier
+from demix_jax.classifier.classifier import ErrorClassifier, load_classifier
 from demix_jax.classifier.examples import Batch, ExampleSampler, Interventions, World
 from demix_jax.classifier.model import ErrorNetwork, NetworkConfig
 from demix_jax.keys import training_key
@@ -55,6 +59,7 @@ def fit_classifier(
     config: NetworkConfig | None = None,
     interventions: Interventions | None = None,
     options: TrainingOptions | None = None,
+    networks_dir: str | os.PathLike | None = None,
     on_step: Callable[[int], None] = lambda steps: None,
 ) -> ErrorClassifier:
     """Train an ensemble of error networks on worlds with known errors, and calibrate each on tables held out.
@@ -62,6 +67,8 @@ def fit_classifier(
     Args:
       worlds: from two tables or more, since each member must be calibrated on a table that it has not seen.
       seed: of initial weights and batches.
+      networks_dir: folder that keeps each network once it is trained, so that a call that was interrupted goes on
+        behind the last one if it is given the same worlds and options again; None keeps none.
       on_step: called with the number of optimiser steps done since the last call.
     Returns:
       ErrorClassifier; its `card` says what it was trained on.
@@ -73,18 +80,8 @@ def fit_classifier(
     tables = sorted({world.table for world in worlds})
     if len(tables) < 2:
         raise ValueError(f"worlds come from {len(tables)} table; give at least 2, one to calibrate on.")
-    started = time.perf_counter()
-    rng = np.random.default_rng(seed)
-    held_out = _table_folds(rng, tables, min(options.num_members, len(tables)))
     stacked = np.concatenate([view.signals for world in worlds for view in world.views])
     mean, scale = stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
-    network = ErrorNetwork(config)
-    members = []
-    for fold in held_out:
-        inside = [world for world in worlds if world.table not in fold]
-        sampler = ExampleSampler(rng, inside, mean, scale, interventions)
-        members.append(_train_member(network, options, interventions, sampler, int(rng.integers(2**31)), on_step))
-        del sampler  # it is most of what training holds, and the next one is made before the name is bound anew
     card = {
         "tables": tables,
         "num_worlds": len(worlds),
@@ -92,10 +89,39 @@ def fit_classifier(
         "interventions": dataclasses.asdict(interventions),
         "options": dataclasses.asdict(options),
         "seed": seed,
-        "training_seconds": round(time.perf_counter() - started, 1),
     }
-    params = jax.tree.map(lambda *leaves: np.stack(leaves), *members)
+
+    def train(member: int, fold: set[str]) -> ErrorClassifier:
+        started = time.perf_counter()
+        rng = np.random.default_rng([seed, member])
+        inside = [world for world in worlds if world.table not in fold]
+        sampler = ExampleSampler(rng, inside, mean, scale, interventions)
+        params = _train_network(ErrorNetwork(config), options, interventions, sampler, rng, on_step)
+        params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
+        own = {"training_seconds": time.perf_counter() - started}
+        return ErrorClassifier.uncalibrated(config, params, mean, scale, own)
+
+    networks = []
+    for member, fold in enumerate(_table_folds(seed, tables, min(options.num_members, len(tables)))):
+        kept = None
+        if networks_dir is not None:
+            kept = Path(networks_dir) / f"network-{_digest(card, config, mean, scale)}-{member}.safetensors"
+        if kept is not None and kept.is_file():
+            networks.append(load_classifier(kept))
+            on_step(options.num_steps)
+            continue
+        networks.append(train(member, fold))
+        if kept is not None:
+            networks[-1].save(kept)
+    params = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(network.params for network in networks))
+    card["training_seconds"] = round(sum(network.card["training_seconds"] for network in networks), 1)
     return _calibrated(ErrorClassifier.uncalibrated(config, params, mean, scale, card), worlds)
+
+
+def _digest(card: dict, config: NetworkConfig, mean: np.ndarray, scale: np.ndarray) -> str:
+    """What tells a training from others: its card and sizes, and of its worlds the moments of the signals."""
+    known = json.dumps([card, dataclasses.asdict(config)]).encode()
+    return hashlib.sha256(known + mean.tobytes() + scale.tobytes()).hexdigest()[:16]
 
 
 def recalibrate(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassifier:
@@ -123,7 +149,7 @@ def _calibrated(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassi
 def held_out_tables(classifier: ErrorClassifier) -> list[tuple[ErrorClassifier, set[str]]]:
     """Each network of a classifier from `fit_classifier` alone, not calibrated, and the tables it has not seen."""
     card = classifier.card
-    folds = _table_folds(np.random.default_rng(card["seed"]), card["tables"], classifier.num_networks)
+    folds = _table_folds(card["seed"], card["tables"], classifier.num_networks)
     each = []
     for member, fold in enumerate(folds):
         params = jax.tree.map(lambda leaf, member=member: leaf[member : member + 1], classifier.params)
@@ -132,14 +158,14 @@ def held_out_tables(classifier: ErrorClassifier) -> list[tuple[ErrorClassifier, 
     return each
 
 
-def _table_folds(rng: np.random.Generator, tables: list[str], count: int) -> list[set[str]]:
+def _table_folds(seed: int, tables: list[str], count: int) -> list[set[str]]:
     """Tables held out by each of `count` networks; a single network goes without half of them."""
-    order = rng.permutation(len(tables))
+    order = np.random.default_rng(seed).permutation(len(tables))
     return [{tables[i] for i in order[f :: max(2, count)]} for f in range(count)]
 
 
-def _train_member(network, options, interventions, sampler, seed, on_step) -> PyTree:
-    key, key_init = jax.random.split(training_key(seed))
+def _train_network(network, options, interventions, sampler, rng, on_step) -> PyTree:
+    key, key_init = jax.random.split(training_key(int(rng.integers(2**31))))
     batch = sampler.draw()
     vectors, mask = batch.vectors[0, 0].astype(np.float32), batch.mask[0, :1]
     context = jax.tree.map(lambda part: part[0, 0], batch.context)
@@ -162,7 +188,7 @@ def _optimizer(options: TrainingOptions) -> optax.GradientTransformation:
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3, 4))
 def _step(network, options, interventions, params, opt_state, key, batch: Batch):
-    """One step of the optimiser; compiled once for all members."""
+    """One step of the optimiser; compiled once for all networks."""
     gradient = jax.grad(_batch_loss)(params, network, options, interventions, key, batch)
     updates, opt_state = _optimizer(options).update(gradient, opt_state, params)
     return optax.apply_updates(params, updates), opt_state

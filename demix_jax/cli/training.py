@@ -24,7 +24,8 @@ def train_classifier(
     steps: Annotated[int, typer.Option(min=1, help="Training steps of each network.")] = 1600,
     members: Annotated[int, typer.Option(min=1, help="Networks in the ensemble.")] = 4,
     worlds: Annotated[
-        Path | None, typer.Option(help="Folder that keeps the corrupted versions, to go on after an interruption.")
+        Path | None,
+        typer.Option(help="Folder that keeps versions and networks, to go on after an interruption."),
     ] = None,
     seed: Seed = 0,
 ) -> None:
