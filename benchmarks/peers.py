@@ -13,8 +13,7 @@ import numpy as np
 
 from demix_jax.evidence.folds import fold_blocks, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import OutOfFold, out_of_fold_predictions
-from demix_jax.fold_models import gradient_lengths
-from demix_jax.influence import tracin
+from demix_jax.influence import self_influence, tracin
 from demix_jax.models import make_task_model, train_task_model
 
 if TYPE_CHECKING:
@@ -192,7 +191,7 @@ def gradient_scores(dataset: Dataset, folds, *, seed: int) -> tuple[np.ndarray, 
     for f, rows, padded in fold_blocks(folds.fold, len(folds.train), 4_096):
         params = [jax.tree.map(lambda leaf, f=f: leaf[f], each) for each in checkpoints]
         batch = {"x": dataset.x[padded], "y": dataset.y[padded]}
-        norm[rows] = gradient_lengths(model.loss, params[-1], batch)[: len(rows)]
+        norm[rows] = np.sqrt(-np.asarray(self_influence(model.loss, params[-1], batch)))[: len(rows)]
         chosen = rng.permutation(folds.valid[f])[:256]
         stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *params)
         valid = {"x": dataset.x[chosen], "y": dataset.y[chosen]}

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.evidence.folds import Folds
-from demix_jax.gradients.per_example import Loss, PyTree
-from demix_jax.influence.matrix import influence_matrix, self_influence
+from demix_jax.gradients.per_example import PyTree
+from demix_jax.influence.matrix import cosine_influence
 from demix_jax.models import TaskModel, train_task_model
 
 _SAMPLES_AT_ONCE = 1_024  # a network over histories keeps hundreds of numbers for each of a sample's clicks
@@ -72,29 +72,6 @@ def train_fold_models(
     arrays = jax.tree.map(jnp.asarray, (x, y, folds.train, folds.valid))
     trained = train_task_model(key, model, *arrays, **options)
     return NetworkFolds(model, trained.params, x, y, np.asarray(trained.valid_loss))
-
-
-def cosine_influence(
-    loss: Loss, params: PyTree, batch: PyTree, valid: PyTree, *, select: str | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """How samples act on validation samples, and how strongly they pull at the parameters.
-
-    Args:
-      loss: maps (params, example) to a scalar.
-      batch, valid: pytrees of n and of S samples.
-      select: which leaves of the parameters count, as in `influence_matrix`.
-    Returns:
-      −cosine of the gradients f32[n, S], negative: raising the sample's weight lowers that loss; and the lengths f32[n]
-      of the gradients of `batch`.
-    """
-    matrix = influence_matrix(loss, params, batch, valid, normalize="cosine", select=select)
-    return np.asarray(matrix), gradient_lengths(loss, params, batch, select=select)
-
-
-def gradient_lengths(loss: Loss, params: PyTree, batch: PyTree, *, select: str | None = None) -> np.ndarray:
-    """f32[n]: the Euclidean length of each sample's gradient."""
-    squared = -np.asarray(self_influence(loss, params, batch, select=select))
-    return np.sqrt(np.maximum(squared, 0.0))
 
 
 @functools.partial(jax.jit, static_argnums=0)

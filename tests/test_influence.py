@@ -9,7 +9,7 @@ from demix_jax.checks import InputError
 from demix_jax.curvature import GaussNewton, Hessian
 from demix_jax.gradients.stream import spans
 from demix_jax.influence import blocks as engine
-from demix_jax.influence.matrix import influence_matrix, self_influence
+from demix_jax.influence.matrix import cosine_influence, influence_matrix, self_influence
 from demix_jax.influence.positions import position_influence
 from demix_jax.influence.top import top_influences
 from demix_jax.influence.tracin import tracin
@@ -77,6 +77,17 @@ def test_cosine_and_sign(problem, rows):
     assert got.dtype == jnp.float32
     own = influence_matrix(loss, params, train, train, normalize="cosine")
     np.testing.assert_allclose(np.diagonal(own), -1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("longest_block", [2_048, 16])
+def test_cosine_comes_with_the_lengths_of_the_rows(problem, rows, monkeypatch, longest_block):
+    monkeypatch.setattr("demix_jax.gradients.stream._LONGEST_BLOCK", longest_block)
+    matrix, lengths = cosine_influence(loss, *problem)
+    np.testing.assert_array_equal(matrix, influence_matrix(loss, *problem, normalize="cosine"))
+    np.testing.assert_allclose(lengths, np.linalg.norm(rows[0], axis=1), rtol=1e-5)
+    params, train, valid = problem
+    matrix, lengths = cosine_influence(lambda params, example: 0.0 * loss(params, example), params, train, valid)
+    assert not matrix.any() and not lengths.any()
 
 
 def test_a_step_on_a_helpful_sample_lowers_the_loss(problem):

@@ -169,12 +169,14 @@ class FactoredGradients:
     """Per-example gradients of N examples. blocks: Outer, Rows or Dense, which together cover the parameters used.
 
     losses: f[N]. leaves: (shape, dtype) of each leaf of the parameters, whose structure is `structure`.
+    lengths: f[N], Euclidean lengths that gradients had before `to_unit_length`; None: they were not scaled.
     """
 
     blocks: tuple[Block, ...]
     losses: jax.Array
     leaves: tuple = flax.struct.field(pytree_node=False)
     structure: Any = flax.struct.field(pytree_node=False)
+    lengths: jax.Array | None = None
 
     def to_dense(self) -> PyTree:
         """Pytree like the parameters, each leaf with a leading axis N: what `per_example_gradients` returns."""
@@ -204,7 +206,8 @@ class FactoredGradients:
         for block in self.blocks:
             magnitudes = jnp.maximum(magnitudes, block.magnitudes())
         in_order = self.scaled(reciprocal(magnitudes))
-        return in_order.scaled(reciprocal(jnp.sqrt(in_order.squared_norms())))
+        lengths = jnp.sqrt(in_order.squared_norms())
+        return replace(in_order.scaled(reciprocal(lengths)), lengths=magnitudes * lengths)
 
     @property
     def num_parameters(self) -> int:
@@ -222,7 +225,7 @@ class FactoredGradients:
             size = sum(layout.size for layout in block.layouts)
             blocks.append(Dense(full[:, start : start + size], block.layouts))
             start += size
-        return replace(self, blocks=tuple(blocks), losses=jnp.zeros(full.shape[0], jnp.float32))
+        return replace(self, blocks=tuple(blocks), losses=jnp.zeros(full.shape[0], jnp.float32), lengths=None)
 
     def squared_norms(self) -> jax.Array:
         """f32[N] (f64 for f64 parameters): squared Euclidean norm of each example's gradient."""
@@ -238,7 +241,7 @@ class FactoredGradients:
             Dense(jnp.concatenate([layout.pack(leaves) for layout in block.layouts], axis=1), block.layouts)
             for block in self.blocks
         )
-        return replace(self, blocks=blocks, losses=jnp.zeros(leaves[0].shape[0], jnp.float32))
+        return replace(self, blocks=blocks, losses=jnp.zeros(leaves[0].shape[0], jnp.float32), lengths=None)
 
 
 def _accumulating(*arrays: jax.Array) -> list[jax.Array]:

@@ -6,15 +6,17 @@ sample i. Negative: raising this sample's weight lowers that loss.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from demix_jax.curvature import Curvature, Directions
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.per_example import Loss, PyTree
+from demix_jax.gradients.stream import Span
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, fill_block
 from demix_jax.influence.grid import computed, grid_for
 from demix_jax.influence.sharded import check_mesh, sharded_matrix
@@ -66,11 +68,43 @@ def influence_matrix(
     )
     if mesh is not None:
         return sharded_matrix(blocks_of, mesh)
+    return _matrix(blocks_of)
+
+
+def cosine_influence(
+    loss: Loss, params: PyTree, train: PyTree, valid: PyTree, *, select: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """How samples act on validation samples, and how strongly they pull at the parameters.
+
+    Args:
+      loss, params, train, valid, select: as in `influence_matrix`.
+    Returns:
+      `influence_matrix(…, normalize="cosine")` f32[N, M], −cosine of the gradients; and the Euclidean lengths f32[N] of
+      those of `train`, of which the matrix alone says nothing.
+    """
+    blocks_of = InfluenceBlocks.make(loss, params, train, valid, IDENTITY, normalize="cosine", select=select)
+    parts = {}
+
+    def keep(span: Span, gradients: FactoredGradients) -> None:
+        parts[span] = gradients.lengths
+
+    matrix = np.asarray(_matrix(blocks_of, keep))
+    lengths = np.empty(blocks_of.num_train, matrix.dtype)
+    for span, part in parts.items():
+        lengths[span.start : span.stop] = part
+    return matrix, lengths
+
+
+def _matrix(
+    blocks_of: InfluenceBlocks, on_rows: Callable[[Span, FactoredGradients], None] = lambda span, gradients: None
+) -> jax.Array:
+    """All of the blocks; `on_rows` is called with the gradients of each block of rows."""
     matrix = jnp.zeros((blocks_of.num_train, blocks_of.num_valid), blocks_of.dtype)
     for columns in blocks_of.columns():
         directions = blocks_of.normalized_directions(columns)
         for span, gradients in blocks_of.row_blocks():
             matrix = fill_block(matrix, gradients, directions, span.start, columns.start)
+            on_rows(span, gradients)
     return matrix
 
 

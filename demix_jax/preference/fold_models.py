@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from demix_jax.evidence.folds import Folds
-from demix_jax.fold_models import cosine_influence
+from demix_jax.influence.matrix import cosine_influence
 from demix_jax.preference.model import ADAPTER, PreferenceModel
 from demix_jax.preference.order import Order
 
