@@ -123,12 +123,30 @@ class _Until(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _train_folds(model, options, until, keys, x, y, weights, train_index, valid_index):
-    run = functools.partial(_train_fold, model, options, until)
-    return jax.vmap(run, in_axes=(0, None, None, None, 0, 0))(keys, x, y, weights, train_index, valid_index)
-
-
-def _train_fold(model, options, until, key, x, y, weights, train_index, valid_index):
     optimizer = optax.adamw(options.learning_rate, weight_decay=options.weight_decay)
+    start = jax.vmap(functools.partial(_start, model, optimizer, jax.tree.map(lambda leaf: leaf[0], x)))(keys)
+    # All of the state has the axis of folds from the start: else tracing looks step by step for what gets it.
+    run = functools.partial(_train_fold, model, optimizer, options, until)
+    return jax.vmap(run, in_axes=(0, None, None, None, 0, 0))(start, x, y, weights, train_index, valid_index)
+
+
+def _start(model, optimizer, example, key) -> _Progress:
+    key_init, key_loop = jax.random.split(key)
+    params = model.init(key_init, example)
+    never = jnp.float32(jnp.inf)
+    return _Progress(
+        params,
+        optimizer.init(params),
+        key_loop,
+        jnp.int32(0),
+        jnp.int32(0),
+        best=never,
+        best_loss=never,
+        best_params=params,
+    )
+
+
+def _train_fold(model, optimizer, options, until, start, x, y, weights, train_index, valid_index):
     batch_size = options.batch_size
     batch_loss = jax.vmap(model.loss, in_axes=(None, 0))
 
@@ -173,17 +191,5 @@ def _train_fold(model, options, until, key, x, y, weights, train_index, valid_in
     def unfinished(state: _Progress) -> jax.Array:
         return (state.epoch < until.max_epochs) & (state.since_best < until.patience)
 
-    key_init, key_loop = jax.random.split(key)
-    params = model.init(key_init, jax.tree.map(lambda leaf: leaf[0], x))
-    start = _Progress(
-        params,
-        optimizer.init(params),
-        key_loop,
-        jnp.int32(0),
-        jnp.int32(0),
-        jnp.float32(jnp.inf),
-        jnp.float32(jnp.inf),
-        params,
-    )
     end = jax.lax.while_loop(unfinished, epoch, start)
     return TrainedModel(end.best_params, end.best_loss, end.epoch)
