@@ -101,11 +101,9 @@ def fit_classifier(
         own = {"training_seconds": time.perf_counter() - started}
         return ErrorClassifier.uncalibrated(config, params, mean, scale, own)
 
-    networks = []
+    networks, digest = [], _digest(card, config, mean, scale)
     for member, fold in enumerate(_table_folds(seed, tables, min(options.num_members, len(tables)))):
-        kept = None
-        if networks_dir is not None:
-            kept = Path(networks_dir) / f"network-{_digest(card, config, mean, scale)}-{member}.safetensors"
+        kept = None if networks_dir is None else Path(networks_dir) / f"network-{digest}-{member}.safetensors"
         if kept is not None and kept.is_file():
             networks.append(load_classifier(kept))
             on_step(options.num_steps)
