@@ -7,7 +7,7 @@ from typing import NamedTuple
 import flax.struct
 import numpy as np
 
-from demix_jax.classifier.inputs import PROBED, Probes, signal_inputs
+from demix_jax.classifier.inputs import PROBED, Probes, normal_scores, standardised
 from demix_jax.classifier.model import ContextInputs
 from demix_jax.evidence.signals import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS, VECTOR_SIGNALS
 
@@ -82,14 +82,15 @@ class Batch(NamedTuple):
 
 
 class _Variant(NamedTuple):
-    """Rows of a world at one mix of error rates, with the signals of every view, and of probes, as ranked within it.
+    """Rows of a world at one mix of error rates, and how the signals of every view, and of probes, rank among theirs.
 
-    signals, probes: f16[n, 2F] and f16[P, 2F] each; there are many worlds, and their noise is larger than the rounding.
+    scores, of_probes: normal scores f16[n, F] and f16[P, F] each; there are many worlds, and their noise is larger than
+    the rounding.
     """
 
     rows: np.ndarray
-    signals: list[np.ndarray]
-    probes: list[np.ndarray] | None
+    scores: list[np.ndarray]
+    of_probes: list[np.ndarray | None]
 
 
 class ExampleSampler:
@@ -123,7 +124,8 @@ class ExampleSampler:
         self.num_worlds, self.num_rows, self.set_size = num_worlds, num_rows, set_size
         self.num_context, self.num_probes = num_context, num_probes
         count = num_variants if interventions.change_rates else 1
-        self.variants = [[self._variant(world, mean, scale, natural=v == 0) for v in range(count)] for world in worlds]
+        self.mean, self.scale = mean, scale
+        self.variants = [[self._variant(world, natural=v == 0) for v in range(count)] for world in worlds]
         _, inverse, sizes = np.unique([w.table for w in worlds], return_inverse=True, return_counts=True)
         weight = 1 / np.sqrt(sizes[inverse])  # a table with many worlds counts more, but not in proportion
         self.weight = weight / weight.sum()
@@ -147,21 +149,27 @@ class ExampleSampler:
         stand_in = rng.integers(len(variant.rows), size=self.num_context)
         probes = self._probes(world.views[first].probes)
         for view in (first, second):
-            columns, mask = self._validation_subset(world.views[view].vectors.shape[1])
-            vectors.append(world.views[view].vectors[rows[:, None], columns])
+            described = world.views[view]
+            columns, mask = self._validation_subset(described.vectors.shape[1])
+            vectors.append(described.vectors[rows[:, None], columns])
             masks.append(mask)
             level = rng.normal(0, _LEVEL_NOISE).astype(np.float32)
-            signals.append(variant.signals[view][picked] + level)
-            of_rows = variant.signals[view][stand_in] + level
-            of_view = variant.probes
-            if probes is None or of_view is None:
+            signals.append(self._inputs(described.signals[rows], variant.scores[view][picked]) + level)
+            of_rows = self._inputs(described.signals[variant.rows[stand_in]], variant.scores[view][stand_in]) + level
+            scores = variant.of_probes[view]
+            if probes is None or described.probes is None or scores is None:
                 of_probes, has_probes = [np.zeros((self.num_probes, of_rows.shape[1]), np.float32)] * 2, 0.0
             else:
-                of_probes, has_probes = [of_view[view][kind] + level for kind in probes], 1.0
+                known = described.probes.signals
+                of_probes, has_probes = [self._inputs(known[kind], scores[kind]) + level for kind in probes], 1.0
             contexts.append((of_rows, *of_probes, np.float32(has_probes), world.facts))
         truth = world.truth[rows].astype(np.float32)
         context = tuple(np.stack(parts) for parts in zip(*contexts, strict=True))
         return np.stack(vectors), np.stack(masks), np.stack(signals), context, truth
+
+    def _inputs(self, signals: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """f32[n, 2F], as by `signal_inputs`, from signals f32[n, F] and their scores within the table f16[n, F]."""
+        return np.concatenate([standardised(signals, self.mean, self.scale), scores], axis=1, dtype=np.float32)
 
     def _probes(self, probes: Probes | None) -> list[np.ndarray] | None:
         """Numbers i[P] of probes with a label error and with a feature error; None where there are none to look at.
@@ -182,7 +190,7 @@ class ExampleSampler:
         kept = self.rng.integers(max(1, min(16, most)), most + 1)
         return columns, np.arange(self.set_size) < kept
 
-    def _variant(self, world: World, mean, scale, *, natural: bool) -> _Variant:
+    def _variant(self, world: World, *, natural: bool) -> _Variant:
         rows = np.arange(len(world.truth))
         if not natural:
             keep = np.exp(self.rng.normal(0, 1.0, world.truth.shape[1]))
@@ -190,11 +198,11 @@ class ExampleSampler:
             rows = rows[self.rng.random(len(rows)) < chance / chance.max()]
             if len(rows) < 50:
                 rows = np.arange(len(world.truth))
-        signals, probes = [], []
+        scores, of_probes = [], []
         for view in world.views:
             of_rows = view.signals[rows]
-            signals.append(signal_inputs(of_rows, mean, scale).astype(np.float16))
-            if view.probes is not None:
-                of_probes = signal_inputs(view.probes.signals, mean, scale, np.sort(of_rows, axis=0))
-                probes.append(of_probes.astype(np.float16))
-        return _Variant(rows, signals, probes or None)
+            among = np.sort(of_rows, axis=0)
+            scores.append(normal_scores(of_rows, among).astype(np.float16))
+            known = view.probes
+            of_probes.append(None if known is None else normal_scores(known.signals, among).astype(np.float16))
+        return _Variant(rows, scores, of_probes)

@@ -39,13 +39,21 @@ def signal_inputs(
     Returns:
       f32[N, 2F].
     """
+    relative = normal_scores(signals, np.sort(signals, axis=0) if among is None else among)
+    return np.concatenate([standardised(signals, mean, scale), relative], axis=1).astype(np.float32)
+
+
+def standardised(signals: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """f32[N, F], the first half of `signal_inputs`; arguments as there."""
+    return np.clip((signals - mean) / scale, -4, 4)
+
+
+def normal_scores(signals: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """f64[N, F], the second half of `signal_inputs`; arguments as there."""
     from scipy.special import ndtri
 
-    absolute = np.clip((signals - mean) / scale, -4, 4)
-    among = np.sort(signals, axis=0) if among is None else among
     ranks = np.clip((mean_ranks(signals, among) - 0.5) / len(among), 0.5 / len(among), 1 - 0.5 / len(among))
-    relative = np.clip(ndtri(ranks), -3, 3)
-    return np.concatenate([absolute, relative], axis=1).astype(np.float32)
+    return np.clip(ndtri(ranks), -3, 3)
 
 
 def table_facts(num_rows: int, num_classes: int, num_columns: int, task: str) -> np.ndarray:

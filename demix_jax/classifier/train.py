@@ -80,8 +80,7 @@ def fit_classifier(
     tables = sorted({world.table for world in worlds})
     if len(tables) < 2:
         raise ValueError(f"worlds come from {len(tables)} table; give at least 2, one to calibrate on.")
-    stacked = np.concatenate([view.signals for world in worlds for view in world.views])
-    mean, scale = stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
+    mean, scale = _mean_and_scale(worlds)
     card = {
         "tables": tables,
         "num_worlds": len(worlds),
@@ -114,6 +113,12 @@ def fit_classifier(
     params = jax.tree.map(lambda *leaves: np.concatenate(leaves), *(network.params for network in networks))
     card["training_seconds"] = round(sum(network.card["training_seconds"] for network in networks), 1)
     return _calibrated(ErrorClassifier.uncalibrated(config, params, mean, scale, card), worlds)
+
+
+def _mean_and_scale(worlds: list[World]) -> tuple[np.ndarray, np.ndarray]:
+    """f32[F] each, of the signals of all rows, which are held in one array no longer than this takes."""
+    stacked = np.concatenate([view.signals for world in worlds for view in world.views])
+    return stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
 
 
 def _digest(card: dict, config: NetworkConfig, mean: np.ndarray, scale: np.ndarray) -> str:
