@@ -96,7 +96,7 @@ def fit_classifier(
         inside = [world for world in worlds if world.table not in fold]
         sampler = ExampleSampler(rng, inside, mean, scale, interventions)
         params = _train_network(ErrorNetwork(config), options, interventions, sampler, rng, on_step)
-        params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
+        params = jax.tree.map(lambda leaf: leaf[None], params)
         own = {"training_seconds": time.perf_counter() - started}
         return ErrorClassifier.uncalibrated(config, params, mean, scale, own)
 
