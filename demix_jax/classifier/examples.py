@@ -7,7 +7,7 @@ from typing import NamedTuple
 import flax.struct
 import numpy as np
 
-from demix_jax.classifier.inputs import PROBED, Probes, normal_scores, standardised
+from demix_jax.classifier.inputs import PROBED, Probes, normal_scores, with_scores
 from demix_jax.classifier.model import ContextInputs
 from demix_jax.evidence.signals import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS, VECTOR_SIGNALS
 
@@ -84,13 +84,13 @@ class Batch(NamedTuple):
 class _Variant(NamedTuple):
     """Rows of a world at one mix of error rates, and how the signals of every view, and of probes, rank among theirs.
 
-    scores, of_probes: normal scores f16[n, F] and f16[P, F] each; there are many worlds, and their noise is larger than
-    the rounding.
+    scores, of_probes: normal scores f16[n, F] and f16[P, F] each, P = 0 where there are none; there are many worlds,
+    and their noise is larger than the rounding.
     """
 
     rows: np.ndarray
     scores: list[np.ndarray]
-    of_probes: list[np.ndarray | None]
+    of_probes: list[np.ndarray]
 
 
 class ExampleSampler:
@@ -156,11 +156,10 @@ class ExampleSampler:
             level = rng.normal(0, _LEVEL_NOISE).astype(np.float32)
             signals.append(self._inputs(described.signals[rows], variant.scores[view][picked]) + level)
             of_rows = self._inputs(described.signals[variant.rows[stand_in]], variant.scores[view][stand_in]) + level
-            scores = variant.of_probes[view]
-            if probes is None or described.probes is None or scores is None:
+            if probes is None or described.probes is None:
                 of_probes, has_probes = [np.zeros((self.num_probes, of_rows.shape[1]), np.float32)] * 2, 0.0
             else:
-                known = described.probes.signals
+                known, scores = described.probes.signals, variant.of_probes[view]
                 of_probes, has_probes = [self._inputs(known[kind], scores[kind]) + level for kind in probes], 1.0
             contexts.append((of_rows, *of_probes, np.float32(has_probes), world.facts))
         truth = world.truth[rows].astype(np.float32)
@@ -168,8 +167,7 @@ class ExampleSampler:
         return np.stack(vectors), np.stack(masks), np.stack(signals), context, truth
 
     def _inputs(self, signals: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """f32[n, 2F], as by `signal_inputs`, from signals f32[n, F] and their scores within the table f16[n, F]."""
-        return np.concatenate([standardised(signals, self.mean, self.scale), scores], axis=1, dtype=np.float32)
+        return with_scores(signals, self.mean, self.scale, scores)
 
     def _probes(self, probes: Probes | None) -> list[np.ndarray] | None:
         """Numbers i[P] of probes with a label error and with a feature error; None where there are none to look at.
@@ -203,6 +201,6 @@ class ExampleSampler:
             of_rows = view.signals[rows]
             among = np.sort(of_rows, axis=0)
             scores.append(normal_scores(of_rows, among).astype(np.float16))
-            known = view.probes
-            of_probes.append(None if known is None else normal_scores(known.signals, among).astype(np.float16))
+            of_view = view.signals[:0] if view.probes is None else view.probes.signals
+            of_probes.append(normal_scores(of_view, among).astype(np.float16))
         return _Variant(rows, scores, of_probes)

@@ -39,13 +39,14 @@ def signal_inputs(
     Returns:
       f32[N, 2F].
     """
-    relative = normal_scores(signals, np.sort(signals, axis=0) if among is None else among)
-    return np.concatenate([standardised(signals, mean, scale), relative], axis=1).astype(np.float32)
+    scores = normal_scores(signals, np.sort(signals, axis=0) if among is None else among)
+    return with_scores(signals, mean, scale, scores)
 
 
-def standardised(signals: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """f32[N, F], the first half of `signal_inputs`; arguments as there."""
-    return np.clip((signals - mean) / scale, -4, 4)
+def with_scores(signals: np.ndarray, mean: np.ndarray, scale: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """f32[N, 2F], as by `signal_inputs`, where the normal scores f[N, F] are known already."""
+    standardised = np.clip((signals - mean) / scale, -4, 4)
+    return np.concatenate([standardised, scores], axis=1, dtype=np.float32)
 
 
 def normal_scores(signals: np.ndarray, among: np.ndarray) -> np.ndarray:
