@@ -29,7 +29,7 @@ from demix_jax.classifier import (
 )
 from demix_jax.classifier import classifier as module
 from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel, calibrate
-from demix_jax.classifier.decision import best_f1, presence_inputs
+from demix_jax.classifier.decision import presence_inputs
 from demix_jax.classifier.examples import ExampleSampler
 from demix_jax.classifier.inputs import NUM_TABLE_FACTS, signal_inputs
 from demix_jax.classifier.mixture import Mixture
@@ -483,7 +483,7 @@ def test_calibration_tells_tables_with_errors_from_clean_ones():
         logits, levels = Known().read(*other.views[0][:2], None)
         p = found.probability(logits, levels)
         present.append(other.truth.any())
-        told = [presence_inputs(of_type, best_f1(of_type).promised) for of_type in p.T]
+        told = [presence_inputs(of_type) for of_type in p.T]
         doubted.append(np.sum(found.bounds(levels).presence * told, axis=1) < 0)
     present, doubted = np.array(present), np.array(doubted)
     assert doubted[~present].mean() > 0.85 and doubted[present].mean() < 0.15

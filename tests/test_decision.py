@@ -56,7 +56,7 @@ def test_promised_f1_is_the_best_expected_one():
 
 def test_no_row_below_the_floor_is_flagged():
     probability = np.column_stack([np.full(50, 0.04), np.linspace(0, 0.2, 50), np.linspace(0, 1, 50)])
-    got = decide(probability, Bounds(np.full(3, 0.3), np.zeros((3, 3))))
+    got = decide(probability, [probability], Bounds(np.full(3, 0.3), np.zeros((3, 3))))
     assert (probability >= got.threshold).sum(axis=0).tolist()[:2] == [0, 0]
     assert got.threshold[2] == pytest.approx(max(0.3, best_f1(probability[:, 2]).threshold))
     assert not got.held_back.any()
@@ -64,7 +64,8 @@ def test_no_row_below_the_floor_is_flagged():
 
 def test_wrong_labels_and_features_are_flagged_from_somewhat_below_the_best_threshold():
     p = np.random.default_rng(3).beta(0.4, 1.5, 500)
-    got = decide(np.repeat(p[:, None], 3, axis=1), Bounds(np.zeros(3), np.zeros((3, 3))))
+    p_of_types = np.repeat(p[:, None], 3, axis=1)
+    got = decide(p_of_types, [p_of_types], Bounds(np.zeros(3), np.zeros((3, 3))))
     np.testing.assert_allclose(got.threshold / best_f1(p).threshold, [0.8, 0.8, 1.0])
 
 
@@ -72,22 +73,34 @@ def test_presence_is_told_by_what_is_promised_and_by_the_other_rows():
     low, high = np.repeat([0.01, 0.9], [90, 10]), np.repeat([0.2, 0.9], [90, 10])
     best = 2 * 9 / (10 + 9.9)
     assert best_f1(low) == pytest.approx((0.9, best))
-    one, promised, mean = presence_inputs(low, best)
+    one, promised, mean = presence_inputs(low)
     assert one == 1 and promised == pytest.approx(np.log(best / (1 - best)))
     assert mean == pytest.approx(0.9 * np.log(0.01 / 0.99) + 0.1 * np.log(9))
     stand_out = np.tile([-2.0, 1.0, -1.0], (3, 1))
     for p, doubted in ((low, False), (high, True)):
-        got = decide(np.repeat(p[:, None], 3, axis=1), Bounds(np.zeros(3), stand_out))
+        p_of_types = np.repeat(p[:, None], 3, axis=1)
+        got = decide(p_of_types, [p_of_types], Bounds(np.zeros(3), stand_out))
         assert got.held_back.tolist() == [doubted] * 3
     for p in (np.zeros(5), np.ones(5)):
-        assert np.isfinite(presence_inputs(p, best_f1(p).promised)).all()
+        assert np.isfinite(presence_inputs(p)).all()
+
+
+def test_presence_is_the_mean_of_what_each_network_says():
+    low, high = (np.repeat([p, 0.9], [90, 10])[:, None].repeat(3, axis=1) for p in (0.01, 0.2))
+    told = [np.array([-2.0, 1.0, -1.0]) @ presence_inputs(p[:, 0]) for p in (low, high)]
+    for offset, doubted in ((-np.mean(told) - 1, True), (-np.mean(told) + 1, False)):
+        bounds = Bounds(np.zeros(3), np.tile([-2.0 + offset, 1.0, -1.0], (3, 1)))
+        for together in (low, high):  # which is what decides the threshold
+            got = decide(together, [low, high], bounds)
+            wanted = decide(together, [together], Bounds(np.zeros(3), np.zeros((3, 3)))).threshold
+            assert (got.threshold > wanted).tolist() == [doubted] * 3
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.sampled_from([0.01, 0.2, 0.21, 0.3, 0.5, 0.97]), min_size=1, max_size=90))
 def test_in_doubt_few_rows_are_flagged_the_most_probable_ones(values):
     probability = np.repeat(np.array(values, np.float32)[:, None], 3, axis=1)
-    got = decide(probability, Bounds(np.full(3, 0.1), np.outer([5.0, 0.0, -5.0], [1, 0, 0])))
+    got = decide(probability, [probability], Bounds(np.full(3, 0.1), np.outer([5.0, 0.0, -5.0], [1, 0, 0])))
     at_ease, in_doubt = (np.flatnonzero(probability[:, t] >= got.threshold[t]) for t in (1, 2))
     assert got.threshold[0] == got.threshold[1] and got.held_back.tolist() == [
         False,

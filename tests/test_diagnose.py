@@ -106,7 +106,7 @@ def test_the_table_of_a_diagnosis(diagnosis, spoiled):
 
 def test_thresholds_are_the_best_within_bounds(diagnosis, classifier):
     p = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy()
-    want = decide(p, Bounds(classifier.floor[1], classifier.presence[1])).threshold
+    want = decide(p, [p], Bounds(classifier.floor[1], classifier.presence[1])).threshold
     np.testing.assert_allclose([diagnosis.summary["thresholds"][name] for name in ERROR_TYPES], want, rtol=1e-6)
 
 

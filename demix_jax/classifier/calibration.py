@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.classifier.decision import SUREST, Bounds, best_f1, presence_inputs
+from demix_jax.classifier.decision import SUREST, Bounds, presence_inputs
 from demix_jax.classifier.inputs import PROBED
 from demix_jax.classifier.mixture import Mixture
 from demix_jax.error_types import ERROR_TYPES
@@ -76,12 +76,15 @@ class Calibration(NamedTuple):
     floor: np.ndarray
     presence: np.ndarray
 
-    def probability(self, logits: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
-        """f32[N, 3] of logits f32[G, N, 3], by the mean log-odds of G networks, which make `levels` of the table."""
+    def log_odds(self, logits: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
+        """f64[G, N, 3] of logits f32[G, N, 3] of G networks, which make `levels` of the table."""
         coefficients = self.probed if levels[0].has_probes else self.plain
-        inputs = np.mean([level.inputs(of_rows) for level, of_rows in zip(levels, logits, strict=True)], axis=0)
-        log_odds = np.einsum("ntk,tk->nt", inputs, coefficients)
-        return _probability(log_odds).astype(np.float32)
+        both = zip(levels, logits, strict=True)
+        return np.stack([np.einsum("ntk,tk->nt", level.inputs(of_rows), coefficients) for level, of_rows in both])
+
+    def probability(self, logits: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
+        """f32[N, 3], by the mean log-odds of the networks; arguments as for `log_odds`."""
+        return from_log_odds(self.log_odds(logits, levels).mean(axis=0)).astype(np.float32)
 
     def bounds(self, levels: Sequence[TableLevel]) -> Bounds:
         """Of a table of which networks make `levels`."""
@@ -157,7 +160,7 @@ def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[n
                 [z for z, without in zip(log_odds, clean, strict=True) if without], _CLEAN_SHARES[t]
             )
             if not clean.all():
-                told = np.stack([presence_inputs(p, best_f1(p).promised) for p in map(_probability, log_odds)])
+                told = np.stack([presence_inputs(p) for p in map(from_log_odds, log_odds)])
                 even = LogisticRegression(C=100.0, class_weight="balanced", fit_intercept=False, max_iter=1_000)
                 bounds.presence[t] = even.fit(told, ~clean).coef_[0]
     return coefficients, bounds
@@ -167,7 +170,7 @@ def _floor(log_odds: list[np.ndarray], share: float) -> float:
     """The probability that this share of the rows of worlds reach, each of equal weight; log_odds: f64[n] of each."""
     weight = np.concatenate([np.full(len(z), 1 / len(z)) for z in log_odds])
     high = np.quantile(np.concatenate(log_odds), 1 - share, weights=weight, method="inverted_cdf")
-    return float(_probability(high))
+    return float(from_log_odds(high))
 
 
 def _least_error(log_odds: np.ndarray, truth: np.ndarray, number: np.ndarray) -> tuple[float, float]:
@@ -178,7 +181,7 @@ def _least_error(log_odds: np.ndarray, truth: np.ndarray, number: np.ndarray) ->
     place, size = np.unique(number, return_inverse=True, return_counts=True)[1:]
 
     def error(scale: float, shift: float) -> float:
-        p = _probability(scale * log_odds + shift)
+        p = from_log_odds(scale * log_odds + shift)
         of_bin = place * _NUM_BINS + np.minimum((p * _NUM_BINS).astype(int), _NUM_BINS - 1)
         gap = np.abs(np.bincount(of_bin, p - truth, minlength=len(size) * _NUM_BINS))
         return float(np.mean(gap.reshape(-1, _NUM_BINS).sum(axis=1) / size))
@@ -187,5 +190,6 @@ def _least_error(log_odds: np.ndarray, truth: np.ndarray, number: np.ndarray) ->
     return min(tried)[1:]
 
 
-def _probability(log_odds: np.ndarray) -> np.ndarray:
+def from_log_odds(log_odds: np.ndarray) -> np.ndarray:
+    """Probabilities of the same shape; none is surer than `SUREST`."""
     return 1 / (1 + np.exp(-np.clip(log_odds, -SUREST, SUREST)))

@@ -16,7 +16,7 @@ import numpy as np
 
 from demix_jax.cache import map_parts
 from demix_jax.checks import InputError
-from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel
+from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel, from_log_odds
 from demix_jax.classifier.decision import Decision, decide
 from demix_jax.classifier.inputs import PROBED, Probes, signal_inputs
 from demix_jax.classifier.model import Context, ContextInputs, ErrorNetwork, NetworkConfig
@@ -135,8 +135,11 @@ class ErrorClassifier:
         """
         table = self.of_table(signals, facts, probes)
         logits, levels = table.read(vectors, signals, probes, on_block=on_block)
-        probability = either(self.calibration.probability(logits, levels), mistaken)
-        return Verdict(probability, decide(probability, self.calibration.bounds(levels)), table, levels)
+        log_odds = self.calibration.log_odds(logits, levels)
+        together, *of_networks = (
+            either(from_log_odds(z).astype(np.float32), mistaken) for z in (log_odds.mean(axis=0), *log_odds)
+        )
+        return Verdict(together, decide(together, of_networks, self.calibration.bounds(levels)), table, levels)
 
     @property
     def num_networks(self) -> int:

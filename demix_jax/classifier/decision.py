@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,27 +63,31 @@ def best_f1(probability: np.ndarray) -> BestF1:
     return BestF1(float(ranked[best]), float(expected[best]))
 
 
-def presence_inputs(probability: np.ndarray, promised: float) -> np.ndarray:
+def presence_inputs(probability: np.ndarray) -> np.ndarray:
     """f64[3] of what tells whether any row is wrong: 1, log-odds of the promised best F1, mean log-odds of p f[N].
 
     Where some are, more is promised, and all rows are somewhat more probable.
     """
-    return np.array([1.0, _log_odds(np.array(promised)), _log_odds(probability).mean()])
+    return np.array([1.0, _log_odds(np.array(best_f1(probability).promised)), _log_odds(probability).mean()])
 
 
-def decide(probability: np.ndarray, bounds: Bounds) -> Decision:
-    """Thresholds for p f[N, 3]: for wrong labels and features somewhat below the best for F1, but within bounds.
+def decide(probability: np.ndarray, of_networks: Sequence[np.ndarray], bounds: Bounds) -> Decision:
+    """Thresholds: for wrong labels and features somewhat below the best for F1, but within bounds.
 
     How common these are in a table is uncertain, and where there are more of them than it seemed too few are flagged.
     Without a floor, a clean table would have its least improbable rows flagged. Where it is doubtful whether any row is
-    wrong, no more than 5 of 100 rows are flagged, the most probable ones.
+    wrong, no more than 5 of 100 rows are flagged, the most probable ones. That is asked of each network by itself, as
+    it was learned: what several say together promises less than each, since they differ.
+
+    Args:
+      probability: f[N, 3], of the networks together. of_networks: the same of each by itself.
     """
     threshold, held_back = np.empty((2, probability.shape[1]))
     for t, (floor, presence) in enumerate(zip(*bounds, strict=True)):
         of_type = probability[:, t]
-        best = best_f1(of_type)
-        wanted = threshold[t] = max(_LENIENCE[t] * best.threshold, floor)
-        if presence @ presence_inputs(of_type, best.promised) < _log_odds(np.array(_ENOUGH[t])):
+        wanted = threshold[t] = max(_LENIENCE[t] * best_f1(of_type).threshold, floor)
+        present = np.mean([presence @ presence_inputs(by_one[:, t]) for by_one in of_networks])
+        if present < _log_odds(np.array(_ENOUGH[t])):
             threshold[t] = max(wanted, _lowest_of_top(of_type, MOST_IN_DOUBT))
         held_back[t] = threshold[t] > wanted
     return Decision(threshold, held_back.astype(bool))
