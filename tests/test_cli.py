@@ -219,9 +219,10 @@ def test_full_disk_is_said_in_a_sentence(tmp_path, capsys, calls, table, monkeyp
 def test_interrupt_while_writing_leaves_no_file(tmp_path, table, sent, code, words):
     """A second process is stopped for real in the middle of the second of two files."""
     script = textwrap.dedent("""
-        import sys, time
+        import signal, sys, time
         import demix_jax.cli.tables as tables
         from demix_jax.cli import main
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
         real = tables.write_table
         def slow(path, frame):
             real(path, frame)

@@ -51,8 +51,9 @@ def test_all_files_of_one_block_arrive_together(tmp_path):
 def test_interrupt_from_the_keyboard_leaves_nothing(tmp_path):
     """A second process is interrupted for real while it writes."""
     script = textwrap.dedent("""
-        import sys, time
+        import signal, sys, time
         from demix_jax.files import atomic_paths
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
         with atomic_paths(sys.argv[1]) as (name,):
             name.write_text("half")
             print("writing", flush=True)
