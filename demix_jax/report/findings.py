@@ -130,18 +130,20 @@ def _strong(text: object) -> Html:
     return element("strong", cell(text))
 
 
+def _chance(probability: float) -> Html:
+    return element("span", chance(probability), class_="unbroken")
+
+
 def _why_label(diagnosis: Diagnosis, row: int) -> Html:
     given = column(diagnosis.train, diagnosis.label).iloc[row]
     expected = diagnosis.evidence.expected_label[row]
-    p = chance(float(diagnosis.evidence.p_given_label[row]))
+    p = _chance(float(diagnosis.evidence.p_given_label[row]))
     if diagnosis.summary["task"] == "regression":
-        tail = f": models without the row miss by so much in {p} of rows."
-        return join(
-            ["The label is ", _strong(given), ", about ", _strong(f"{float(expected):.4g}"), " is expected", tail]
-        )
-    tail = join([": models without the row give ", _strong(given), f" a chance of {p}."])
+        lead = ["The label is ", _strong(given), ", about ", _strong(f"{float(expected):.4g}"), " is expected"]
+        return join([*lead, ": models without the row miss by so much in ", p, " of rows."])
+    tail = join([": models without the row give ", _strong(given), " a chance of ", p, "."])
     if cell(given) == cell(expected):
-        lead = ["Labelled ", _strong(given), f", which models without the row expect too ({p})"]
+        lead = ["Labelled ", _strong(given), ", which models without the row expect too (", p, ")"]
         return join([*lead, "; it is its influence that speaks against the label."])
     return join(["Labelled ", _strong(given), ", expected ", _strong(expected), tail])
 
@@ -186,11 +188,11 @@ def _why_spurious(diagnosis: Diagnosis, row: int) -> Html:
     shortcut = diagnosis.evidence.shortcuts[broken]
     labels = column(diagnosis.train, diagnosis.label)
     where, expected = condition(shortcut, row), shortcut.expected[row]
-    share = chance(float(shortcut.p_expected[row]))
+    share = _chance(float(shortcut.p_expected[row]))
     # The expected label may be several classes or a side of a number, which has no base rate of its own here.
     overall = float((labels.astype(str) == str(expected)).mean())
-    base = f" (of all rows, {chance(overall)})" if overall else ""
-    lead = ["Of the rows with ", element("strong", where), f", {share} have the label ", _strong(expected), base]
+    base = [" (of all rows, ", _chance(overall), ")"] if overall else None
+    lead = ["Of the rows with ", element("strong", where), ", ", share, " have the label ", _strong(expected), base]
     return join([*lead, "; this one has ", _strong(labels.iloc[row]), "."])
 
 
