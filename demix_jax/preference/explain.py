@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from demix_jax.preference.table import DIFFERENCE
 from demix_jax.report.findings import suspects
-from demix_jax.report.html import Html, element, join
+from demix_jax.report.html import Html, element, join, unbroken
 from demix_jax.report.words import Words, chance, count, unusual
 
 if TYPE_CHECKING:
@@ -90,7 +90,8 @@ def in_words(column: str, diagnosis: PairDiagnosis, row: int) -> str:
 
 def _why_swapped(diagnosis: PairDiagnosis, row: int) -> Html:
     p = float(diagnosis.measured.evidence.p_given_label[row])
-    lead = ["Models without the pair prefer the chosen answer with a chance of ", element("strong", chance(p))]
+    said = element("strong", unbroken(chance(p)))
+    lead = ["Models without the pair prefer the chosen answer with a chance of ", said]
     tail = "." if p < 0.5 else "; it is its influence that speaks against the preference."
     return join([*lead, tail])
 
@@ -113,9 +114,10 @@ def _why_spurious(diagnosis: PairDiagnosis, row: int) -> Html:
     if broken < 0:
         return Html("No single measure explains it; the pair's influence pattern is that of a minority.")
     shortcut = evidence.shortcuts[broken]
-    share = chance(float(shortcut.p_expected[row]))
+    share = unbroken(chance(float(shortcut.p_expected[row])))
     what = element("strong", in_words(shortcut.column, diagnosis, row))
-    return join(["Of the pairs that are alike in the ", what, f", {share} prefer the answer that is rejected here."])
+    lead = ["Of the pairs that are alike in the ", what, ", ", share]
+    return join([*lead, " prefer the answer that is rejected here."])
 
 
 def repair_command(diagnosis: PairDiagnosis, folder: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from demix_jax.error_types import ERROR_TYPES
-from demix_jax.report.html import Html, element, join
+from demix_jax.report.html import Html, element, join, unbroken
 from demix_jax.report.words import cell, chance, count, unusual
 
 if TYPE_CHECKING:
@@ -130,14 +130,10 @@ def _strong(text: object) -> Html:
     return element("strong", cell(text))
 
 
-def _chance(probability: float) -> Html:
-    return element("span", chance(probability), class_="unbroken")
-
-
 def _why_label(diagnosis: Diagnosis, row: int) -> Html:
     given = column(diagnosis.train, diagnosis.label).iloc[row]
     expected = diagnosis.evidence.expected_label[row]
-    p = _chance(float(diagnosis.evidence.p_given_label[row]))
+    p = unbroken(chance(float(diagnosis.evidence.p_given_label[row])))
     if diagnosis.summary["task"] == "regression":
         lead = ["The label is ", _strong(given), ", about ", _strong(f"{float(expected):.4g}"), " is expected"]
         return join([*lead, ": models without the row miss by so much in ", p, " of rows."])
@@ -188,10 +184,10 @@ def _why_spurious(diagnosis: Diagnosis, row: int) -> Html:
     shortcut = diagnosis.evidence.shortcuts[broken]
     labels = column(diagnosis.train, diagnosis.label)
     where, expected = condition(shortcut, row), shortcut.expected[row]
-    share = _chance(float(shortcut.p_expected[row]))
+    share = unbroken(chance(float(shortcut.p_expected[row])))
     # The expected label may be several classes or a side of a number, which has no base rate of its own here.
     overall = float((labels.astype(str) == str(expected)).mean())
-    base = [" (of all rows, ", _chance(overall), ")"] if overall else None
+    base = [" (of all rows, ", unbroken(chance(overall)), ")"] if overall else None
     lead = ["Of the rows with ", element("strong", where), ", ", share, " have the label ", _strong(expected), base]
     return join([*lead, "; this one has ", _strong(labels.iloc[row]), "."])
 

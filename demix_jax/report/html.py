@@ -38,6 +38,11 @@ def element(tag: str, *children: object, **attributes: object) -> Html:
     return Html(f"<{tag}{written}>{join(children)}</{tag}>")
 
 
+def unbroken(text: str) -> Html:
+    """Text within which no line ends, as between a number and its percent sign."""
+    return element("span", text, class_="unbroken")
+
+
 def join(children: Iterable[object]) -> Html:
     """Children one after the other, as `element` takes them."""
     return Html("".join(_flat(children)))
