@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from demix_jax.checks import InputError
-from demix_jax.curvature import GaussNewton, Hessian
+from demix_jax.curvature import CG, EKFAC, GaussNewton, Hessian, Identity
 from demix_jax.gradients.stream import spans
 from demix_jax.influence import blocks as engine
 from demix_jax.influence.matrix import cosine_influence, influence_matrix, self_influence
@@ -247,6 +247,55 @@ def test_equal_shapes_do_not_retrace(problem):
     assert len(traced) == count
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"curvature": "ekfac"}, "curvature is 'ekfac'; pass one such as EKFAC"),
+        ({"curvature": EKFAC}, "curvature is <class"),
+        ({"curvature": CG()}, r"curvature is CG\(.*Hessian\(solver=CG"),
+        ({"curvature": Hessian(solver="cg")}, "solver is 'cg'"),
+        ({"curvature": GaussNewton(damping="0.1")}, "damping is '0.1'"),
+        ({"curvature": GaussNewton(samples=2.5)}, "samples is 2.5"),
+        ({"memory": "2GB"}, "memory is '2GB'"),
+        ({"memory": 0}, "memory is 0"),
+        ({"select": "("}, r"select is '\('; pass a regular expression"),
+        ({"select": ["w1"]}, "select is"),
+    ],
+)
+def test_an_option_that_is_none_of_those_is_named(problem, options, message):
+    with pytest.raises(InputError, match=message):
+        influence_matrix(loss, *problem, **options)
+
+
+def test_a_loss_of_other_arguments_is_named(problem):
+    params, train, valid = problem
+    with pytest.raises(InputError, match=r"loss takes \(params, x, y\); it must take \(params, example\)"):
+        influence_matrix(lambda params, x, y: 0.0, params, train, valid)
+    with pytest.raises(InputError, match="loss is None"):
+        influence_matrix(None, params, train, valid)
+
+
+def test_influence_inside_jit_is_refused(problem):
+    params, train, valid = problem
+    with pytest.raises(InputError, match="inside jit"):
+        jax.jit(lambda params: influence_matrix(loss, params, train, valid))(params)
+
+
+@pytest.mark.parametrize(
+    "curvature",
+    [Identity(), GaussNewton(damping=0.1), EKFAC(damping=0.1), Hessian(damping=1.0)],
+    ids=lambda c: type(c).__name__,
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(jnp.bfloat16, 0.02), (jnp.float16, 0.003)])
+def test_a_loss_in_half_precision(problem, curvature, dtype, tolerance):
+    half = jax.tree.map(lambda x: x.astype(dtype) if x.dtype == np.float32 else x, problem)
+    same = jax.tree.map(lambda x: x.astype(np.float32) if x.dtype == dtype else x, half)
+    expected = influence_matrix(loss, *same, curvature=curvature)
+    with jax.numpy_dtype_promotion("strict"):
+        result = influence_matrix(loss, *half, curvature=curvature)
+    assert np.linalg.norm(result - expected) < tolerance * np.linalg.norm(expected)
+
+
 def test_bad_input_is_named(problem):
     params, train, valid = problem
     broken = {**train, "x": np.where(np.arange(NUM_TRAIN)[:, None] == 7, np.nan, train["x"])}
@@ -260,6 +309,8 @@ def test_bad_input_is_named(problem):
         influence_matrix(loss, params, {**train, "y": train["y"][:-1]}, valid)
     with pytest.raises(InputError, match="normalize is 'l2'"):
         influence_matrix(loss, params, train, valid, normalize="l2")
+    with pytest.raises(InputError, match="train leaf 'y' has dtype <U1"):
+        influence_matrix(loss, params, {**train, "y": np.full(NUM_TRAIN, "a")}, valid)
     with pytest.raises(InputError, match="params leaf 'n' has dtype int32"):
         influence_matrix(loss, {**params, "n": jnp.int32(1)}, train, valid)
     with pytest.raises(InputError, match="scalar"):

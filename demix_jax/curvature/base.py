@@ -101,9 +101,21 @@ class Curvature(Protocol):
         ...
 
 
+def check_curvature(curvature: Curvature) -> None:
+    """InputError unless `curvature` is a curvature, and not its class, its name or a solver."""
+    if isinstance(curvature, type) or not callable(getattr(curvature, "fit", None)):
+        raise InputError(f"curvature is {curvature!r}; pass one such as EKFAC(), Identity() or Hessian(solver=CG()).")
+
+
 def check_damping(damping: float | None) -> None:
     """InputError unless `damping` is None or a positive, finite number."""
     if damping is None:
         return
-    if not (0.0 < float(damping) < float("inf")):
-        raise InputError(f"damping is {damping}; pass a positive number, or None to take it from the curvature itself.")
+    try:
+        usable = bool(0.0 < damping < float("inf"))
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise InputError(
+            f"damping is {damping!r}; pass a positive number, or None to take it from the curvature itself."
+        )

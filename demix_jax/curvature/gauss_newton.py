@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache, partial
+from numbers import Integral
 from typing import Any
 
 import flax.struct
@@ -14,6 +15,7 @@ from demix_jax.checks import InputError
 from demix_jax.curvature.base import Fitted, Problem, check_damping
 from demix_jax.curvature.low_rank import check_size, fit_rows
 from demix_jax.curvature.outputs import Cut, cuts
+from demix_jax.gradients.factored import accumulating
 from demix_jax.gradients.per_example import PyTree, num_examples
 from demix_jax.gradients.plan import Plan, plan_for
 from demix_jax.gradients.stream import as_arrays
@@ -57,10 +59,10 @@ def curvature_samples(train: PyTree, samples: int | None) -> PyTree:
     """`samples` samples spread evenly over `train`, or all of them."""
     train = as_arrays(train)
     num = num_examples(train, "train")
-    if samples is None or samples == num:
+    if samples is None:
         return train
-    if not 1 <= samples:
-        raise InputError(f"samples is {samples}; pass a positive number of curvature samples, or None for all.")
+    if not isinstance(samples, Integral) or samples < 1:
+        raise InputError(f"samples is {samples!r}; pass a positive whole number of curvature samples, or None for all.")
     rows = np.arange(min(samples, num)) * num // min(samples, num)
     return jax.tree.map(lambda leaf: leaf[rows], train)
 
@@ -76,7 +78,7 @@ def _convex_outputs(problem: Problem, chosen: PyTree) -> tuple[Cut, jax.Array]:
         values, vectors = _output_curvature(cut, problem.params, chosen)
         values = np.asarray(values)
         largest = values.max()
-        if largest > 0 and values.min() >= -1e-4 * largest:
+        if largest > 0 and values.min() >= -max(1e-4, 2 * float(jnp.finfo(cut.dtype).eps)) * largest:
             kept = values.max(axis=0) > 1e-6 * largest
             roots = np.sqrt(np.maximum(values[:, kept], 0.0))
             return cut, jnp.asarray(vectors)[:, :, kept].transpose(0, 2, 1) * jnp.asarray(roots)[:, :, None]
@@ -91,8 +93,7 @@ def _output_curvature(cut: Cut, params: PyTree, batch: PyTree) -> tuple[jax.Arra
     """Eigenvalues f[n, C], rising, and eigenvectors f[n, C, C] of the loss's second derivative in its outputs."""
 
     def one(example):
-        outputs = cut.outputs(params, example)
-        outputs = outputs.astype(jnp.result_type(jnp.float32, outputs.dtype))
+        (outputs,) = accumulating(cut.outputs(params, example))
         hessian = jax.hessian(cut.head)(outputs, params, example)
         return 0.5 * (hessian + hessian.T)
 

@@ -75,8 +75,10 @@ class Hessian:
     samples: int | None = flax.struct.field(pytree_node=False, default=None)
 
     def fit(self, problem: Problem) -> FittedHessian:
-        """Nothing but λ is computed ahead; InputError for damping ≤ 0."""
+        """Nothing but λ is computed ahead; InputError for damping ≤ 0, or a solver that is none."""
         check_damping(self.damping)
+        if not isinstance(self.solver, (CG, LiSSA)):
+            raise InputError(f"solver is {self.solver!r}; pass CG() or LiSSA().")
         product = HessianProduct.make(problem, curvature_samples(problem.train, self.samples))
         return FittedHessian(product, chosen_damping(self.damping, product, "Hessian"), self.solver)
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.curvature.base import Problem
+from demix_jax.gradients.factored import sum_dtype
 from demix_jax.gradients.per_example import PyTree, num_examples
 from demix_jax.gradients.plan import Plan
 from demix_jax.gradients.stream import gradient_shape
@@ -42,7 +43,7 @@ class HessianProduct(NamedTuple):
         rows = np.minimum(np.arange(count * length), num - 1).reshape(count, length)
         weights = (np.arange(count * length) < num).reshape(count, length) / num
         chunks = jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], samples)
-        dtype = problem.plan.shape().losses.dtype
+        dtype = sum_dtype(problem.plan.shape().losses.dtype)
         return cls(problem.plan, problem.formed, problem.params, (chunks, jnp.asarray(weights, dtype)))
 
     @property
@@ -67,16 +68,19 @@ def hessian_product(plan: Plan, formed: tuple[bool, ...], params: PyTree, chunks
     template = gradient_shape(plan, formed)
 
     def mean_loss(values, samples, weights):
-        return jnp.sum(weights * jax.vmap(plan.loss, in_axes=(None, 0))(values, samples))
+        losses = jax.vmap(plan.loss, in_axes=(None, 0))(values, samples)
+        return jnp.sum(weights * losses.astype(weights.dtype))
 
     def product(vector):
         tangent = jax.tree.map(lambda leaf: leaf[0], template.with_full(vector[None]).to_dense())
 
         def add(total, chunk):
             gradient = partial(jax.grad(mean_loss), samples=chunk[0], weights=chunk[1])
-            return jax.tree.map(jnp.add, total, jax.jvp(gradient, (params,), (tangent,))[1]), None
+            product = jax.jvp(gradient, (params,), (tangent,))[1]
+            return jax.tree.map(lambda total, leaf: total + leaf.astype(total.dtype), total, product), None
 
-        total, _ = jax.lax.scan(add, jax.tree.map(jnp.zeros_like, params), chunks)
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, sum_dtype(leaf.dtype)), params)
+        total, _ = jax.lax.scan(add, nothing, chunks)
         return template.pack(jax.tree.map(lambda leaf: leaf[None], total)).full()[0]
 
     return product

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from demix_jax.checks import InputError
 from demix_jax.curvature.base import Directions, Problem, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples, row_problem
-from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer
+from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer, accumulating
 from demix_jax.gradients.ghost import accumulated_dtype, write_rows
 from demix_jax.gradients.per_example import PyTree, num_examples
 from demix_jax.gradients.stream import Gradients, block_length, num_bytes, spans, tail
@@ -177,7 +177,7 @@ def _covariance(block: Block) -> tuple[jax.Array | None, jax.Array]:
 
 def _side(vectors: jax.Array) -> jax.Array:
     """f[B, C, C] from f[N, B, T, C], or the diagonal f[B, C] when C is large."""
-    vectors = vectors.astype(jnp.result_type(jnp.float32, vectors.dtype))
+    (vectors,) = accumulating(vectors)
     if vectors.shape[3] > _LONGEST_SIDE:
         return jnp.sum(vectors * vectors, axis=(0, 2))
     return jnp.einsum("nbtc,nbtd->bcd", vectors, vectors, precision="highest")
@@ -215,7 +215,7 @@ def _rotated_squares(eigen: Eigen, block: Outer) -> tuple[jax.Array, jax.Array]:
     """Squares of a, f[N, B, C], and of δ, f[N, B, F], in the eigenbasis."""
     sides = []
     for vectors, basis in ((block.a, eigen.inputs), (block.delta, eigen.outputs)):
-        side = vectors[:, :, 0].astype(jnp.result_type(jnp.float32, vectors.dtype))
+        (side,) = accumulating(vectors[:, :, 0])
         if basis is not None:
             side = jnp.einsum("nbc,bcd->nbd", side, basis, precision="highest")
         sides.append(side * side)

@@ -19,11 +19,15 @@ from demix_jax.gradients.plan import Plan
 
 
 class Cut(NamedTuple):
-    """outputs(params, example) → f[C]; head(outputs, params, example) → f[], in which `params` is read no more."""
+    """outputs(params, example) → f[C]; head(outputs, params, example) → f[], in which `params` is read no more.
+
+    dtype: of the outputs. `head` takes them in f32, too, and keeps that up to where the loss computes in `dtype`.
+    """
 
     outputs: Callable
     head: Callable
     size: int
+    dtype: Any
 
 
 @lru_cache(maxsize=128)
@@ -67,10 +71,19 @@ def _cut(plan: Plan, live: list, number: int, var: Any) -> Cut:
             jaxprs.write(bound, eqn.outvars, jaxprs.evaluate_equation(eqn, jaxprs.read(bound, eqn.invars)))
         bound[var] = result.reshape(jaxprs.aval(var).shape)
         for eqn in live[number + 1 :]:
-            jaxprs.write(bound, eqn.outvars, jaxprs.evaluate_equation(eqn, jaxprs.read(bound, eqn.invars)))
+            jaxprs.write(bound, eqn.outvars, jaxprs.evaluate_equation(eqn, _operands(eqn, bound)))
         return jaxprs.read(bound, closed.jaxpr.outvars)[0]
 
-    return Cut(outputs, head, jaxprs.aval(var).size)
+    return Cut(outputs, head, jaxprs.aval(var).size, jaxprs.aval(var).dtype)
+
+
+def _operands(eqn: core.JaxprEqn, values: dict) -> list[Any]:
+    """What an equation reads: in the dtypes that the loss has there, unless only one is a floating-point number."""
+    operands, avals = jaxprs.read(values, eqn.invars), [jaxprs.aval(atom) for atom in eqn.invars]
+    if not jaxprs.has_body(eqn) and sum(jnp.issubdtype(aval.dtype, jnp.floating) for aval in avals) < 2:
+        return operands
+    both = zip(operands, avals, strict=True)
+    return [x.astype(aval.dtype) if getattr(x, "dtype", aval.dtype) != aval.dtype else x for x, aval in both]
 
 
 def _without(eqns: list, var: Any) -> list:

@@ -79,7 +79,7 @@ class Outer:
 
     def full(self) -> jax.Array:
         """f[N, B * C * F]."""
-        matrix = jnp.einsum("nbtc,nbtf->nbcf", *_accumulating(self.a, self.delta), precision="highest")
+        matrix = jnp.einsum("nbtc,nbtf->nbcf", *accumulating(self.a, self.delta), precision="highest")
         return matrix.reshape(matrix.shape[0], -1)
 
     def magnitudes(self) -> jax.Array:
@@ -87,10 +87,10 @@ class Outer:
         return jnp.max(jnp.abs(self.delta), axis=(1, 2, 3))
 
     def scaled(self, weights: jax.Array) -> Outer:
-        return replace(self, delta=_accumulating(self.delta)[0] * weights[:, None, None, None])
+        return replace(self, delta=accumulating(self.delta)[0] * weights[:, None, None, None])
 
     def squared_norms(self) -> jax.Array:
-        a, delta = _accumulating(self.a, self.delta)
+        a, delta = accumulating(self.a, self.delta)
         positions, inputs, outputs = a.shape[2], a.shape[3], delta.shape[3]
         if positions == 1:
             return jnp.sum(jnp.sum(a * a, axis=(2, 3)) * jnp.sum(delta * delta, axis=(2, 3)), axis=1)
@@ -121,7 +121,7 @@ class Rows:
     def full(self) -> jax.Array:
         """f[N, V * F]."""
         _, num_rows, width = self.layout.matrix
-        (rows,) = _accumulating(self.rows)
+        (rows,) = accumulating(self.rows)
         number = jnp.arange(rows.shape[0])[:, None]
         table = jnp.zeros((rows.shape[0], num_rows, width), rows.dtype).at[number, self.ids].add(rows)
         return table.reshape(rows.shape[0], -1)
@@ -131,10 +131,10 @@ class Rows:
         return jnp.max(jnp.abs(self.rows), axis=(1, 2))
 
     def scaled(self, weights: jax.Array) -> Rows:
-        return replace(self, rows=_accumulating(self.rows)[0] * weights[:, None, None])
+        return replace(self, rows=accumulating(self.rows)[0] * weights[:, None, None])
 
     def squared_norms(self) -> jax.Array:
-        (rows,) = _accumulating(self.rows)
+        (rows,) = accumulating(self.rows)
         same = self.ids[:, :, None] == self.ids[:, None, :]
         return jnp.sum(jnp.einsum("ntf,nsf->nts", rows, rows, precision="highest") * same, axis=(1, 2))
 
@@ -147,7 +147,7 @@ class Dense:
     layouts: tuple[Layout, ...] = flax.struct.field(pytree_node=False)
 
     def full(self) -> jax.Array:
-        return _accumulating(self.values)[0]
+        return accumulating(self.values)[0]
 
     def magnitudes(self) -> jax.Array:
         """f[N]: the largest entry."""
@@ -244,9 +244,15 @@ class FactoredGradients:
         return replace(self, blocks=blocks, losses=jnp.zeros(leaves[0].shape[0], jnp.float32), lengths=None)
 
 
-def _accumulating(*arrays: jax.Array) -> list[jax.Array]:
-    """`arrays` in the precision that sums are taken in: f32 at least."""
-    dtype = jnp.result_type(jnp.float32, *(array.dtype for array in arrays))
+def sum_dtype(*dtypes: Any) -> Any:
+    """The dtype that sums of these are taken in: f32 at least; also where JAX was told to promote none by itself."""
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.result_type(jnp.float32, *dtypes)
+
+
+def accumulating(*arrays: jax.Array) -> list[jax.Array]:
+    """`arrays` in the precision that sums are taken in."""
+    dtype = sum_dtype(*(array.dtype for array in arrays))
     return [array.astype(dtype) for array in arrays]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer, Rows
+from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer, Rows, accumulating, sum_dtype
 
 # A product of two small Gram matrices is bound by memory: writing, reading and adding them costs about as much as
 # this many multiply-adds per pair (measured on two x86 cores; of little weight elsewhere).
@@ -134,7 +134,7 @@ def accumulated_dtype(*gradients: FactoredGradients) -> Any:
     """The dtype of inner products: f32 at least."""
     leaves = [leaf for leaf in jax.tree.leaves([one.blocks for one in gradients])]
     floating = [leaf.dtype for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
-    return jnp.result_type(jnp.float32, *floating)
+    return sum_dtype(*floating)
 
 
 def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Array:
@@ -147,14 +147,14 @@ def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Ar
             and left_block.positions == right_block.positions == 1
         ):
             products = [
-                jnp.sum(jnp.multiply(*_common(*pair)), axis=(2, 3))
+                jnp.sum(jnp.multiply(*accumulating(*pair)), axis=(2, 3))
                 for pair in ((left_block.a, right_block.a), (left_block.delta, right_block.delta))
             ]
             total = total + jnp.sum(products[0] * products[1], axis=1)
         elif isinstance(left_block, Rows) and isinstance(right_block, Rows) and _is_sparser(left_block, right_block):
             total = total + _paired_rows(left_block, right_block)
         else:
-            total = total + jnp.sum(jnp.multiply(*_common(left_block.full(), right_block.full())), axis=1)
+            total = total + jnp.sum(jnp.multiply(*accumulating(left_block.full(), right_block.full())), axis=1)
     return total
 
 
@@ -192,7 +192,7 @@ def _is_sparser(left: Rows, right: Rows) -> bool:
 def _paired_rows(left: Rows, right: Rows) -> jax.Array:
     """f[N]: inner product of each gradient of `left` with the one of the same number of `right`."""
     same = left.ids[:, :, None] == right.ids[:, None, :]
-    products = jnp.einsum("itf,isf->its", *_common(left.rows, right.rows), precision="highest")
+    products = jnp.einsum("itf,isf->its", *accumulating(left.rows, right.rows), precision="highest")
     return jnp.sum(products * same, axis=(1, 2))
 
 
@@ -209,7 +209,7 @@ def _fetched_product(left: Rows, right: Rows) -> jax.Array:
             (left.ids, of_left), (left.rows, of_left), (right.ids, of_right), (right.rows, of_right),
         )
     )  # fmt: skip
-    left_rows, right_rows = _common(left_rows, right_rows)
+    left_rows, right_rows = accumulating(left_rows, right_rows)
     size = right_ids.shape[1] * right_ids.shape[2]
 
     def few(part):
@@ -253,23 +253,18 @@ def _ghost_product(left: Block, right: Block) -> jax.Array:
         if _is_fetched(left, right):
             return _fetched_product(left, right)
         same = left.ids[:, :, None, None] == right.ids[None, None, :, :]
-        products = jnp.einsum("itf,jsf->itjs", *_common(left.rows, right.rows), precision="highest")
+        products = jnp.einsum("itf,jsf->itjs", *accumulating(left.rows, right.rows), precision="highest")
         return jnp.sum(products * same, axis=(1, 3))
     assert isinstance(left, Outer) and isinstance(right, Outer)
     if left.a.shape[1:3] == right.a.shape[1:3] == (1, 1):
         gram_a = _matmul(left.a[:, 0, 0], right.a[:, 0, 0])
         return gram_a * _matmul(left.delta[:, 0, 0], right.delta[:, 0, 0])
-    gram_a = jnp.einsum("ibtc,jbsc->bitjs", *_common(left.a, right.a), precision="highest")
-    gram_delta = jnp.einsum("ibtf,jbsf->bitjs", *_common(left.delta, right.delta), precision="highest")
+    gram_a = jnp.einsum("ibtc,jbsc->bitjs", *accumulating(left.a, right.a), precision="highest")
+    gram_delta = jnp.einsum("ibtf,jbsf->bitjs", *accumulating(left.delta, right.delta), precision="highest")
     return jnp.sum(gram_a * gram_delta, axis=(0, 2, 4))
 
 
 def _matmul(left: jax.Array, right: jax.Array) -> jax.Array:
     """left @ right.T, summed in f32 at least."""
-    left, right = _common(left, right)
+    left, right = accumulating(left, right)
     return jnp.matmul(left, right.T, precision="highest")
-
-
-def _common(*arrays: jax.Array) -> list[jax.Array]:
-    dtype = jnp.result_type(jnp.float32, *(array.dtype for array in arrays))
-    return [array.astype(dtype) for array in arrays]

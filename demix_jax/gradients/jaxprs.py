@@ -86,6 +86,11 @@ def evaluate_run(eqns: Sequence[core.JaxprEqn], values: dict, wanted: Sequence[A
     return [results.get(var) for var in wanted]
 
 
+def has_body(eqn: core.JaxprEqn) -> bool:
+    """Whether an equation runs others: a loop, a branch, a custom derivative."""
+    return any(isinstance(leaf, (core.Jaxpr, core.ClosedJaxpr)) for leaf in jax.tree.leaves(list(eqn.params.values())))
+
+
 def scan_inputs(eqn: core.JaxprEqn) -> tuple[int, int]:
     """How many of a scan's inputs are constants and how many are carried; the others are sliced."""
     if "ft_in" in eqn.params:  # JAX 0.11

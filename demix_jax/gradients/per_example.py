@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -17,6 +19,8 @@ from demix_jax.gradients.plan import Plan, leaf_names, plan_for
 
 PyTree = Any
 Loss = Callable[[PyTree, PyTree], jax.Array]
+
+_NOT_NUMBERS = "OSUmM"  # kinds of NumPy's dtypes
 
 
 def per_example_gradients(loss: Loss, params: PyTree, batch: PyTree) -> PyTree:
@@ -70,11 +74,13 @@ def _dense(loss: Loss, params: PyTree, batch: PyTree) -> PyTree:
 
 def checked_plan(loss: Loss, params: PyTree, select: str | None = None, **batches: PyTree) -> Plan:
     """The plan for the last of `batches`, after checking all inputs; raises InputError with the argument's name."""
+    _check_callable(loss)
+    _check_pattern(select)
     names = leaf_names(params)
     if not names:
         raise InputError("params has no leaves; pass a pytree of floating-point arrays.")
     for name, leaf in zip(names, jax.tree.leaves(params), strict=True):
-        dtype = getattr(leaf, "dtype", None) or np.result_type(leaf)
+        dtype = _dtype(leaf)
         if not jnp.issubdtype(dtype, jnp.floating):
             raise InputError(
                 f"params leaf '{name}' has dtype {dtype}, which has no gradient; pass floating-point leaves only and "
@@ -87,6 +93,35 @@ def checked_plan(loss: Loss, params: PyTree, select: str | None = None, **batche
         plan = _checked_loss(loss, params, batch, select, names)
     assert plan is not None
     return plan
+
+
+def _check_callable(loss: Loss) -> None:
+    """InputError unless `loss` is a function that two arguments can be passed to."""
+    if not callable(loss):
+        raise InputError(f"loss is {loss!r}; pass a function of (params, example) that returns a scalar.")
+    try:
+        signature = inspect.signature(loss)
+    except ValueError:  # of what is not written in Python
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        raise InputError(
+            f"loss takes {signature}; it must take (params, example), where example is one sample of the batch. Wrap "
+            "it, as in `lambda params, example: loss(params, *example)` for a batch (x, y)."
+        ) from None
+
+
+def _check_pattern(select: str | None) -> None:
+    """InputError unless `select` is None or a regular expression."""
+    try:
+        re.compile(select or "")
+    except (TypeError, re.error) as error:
+        raise InputError(f"select is {select!r}; pass a regular expression, or None ({error}).") from None
+
+
+def _dtype(leaf: Any) -> Any:
+    return getattr(leaf, "dtype", None) or np.asarray(leaf).dtype
 
 
 def _checked_loss(loss: Loss, params: PyTree, batch: PyTree, select: str | None, names: list[str]) -> Plan:
@@ -104,7 +139,7 @@ def _checked_loss(loss: Loss, params: PyTree, batch: PyTree, select: str | None,
 
 
 def num_examples(batch: PyTree, argument: str) -> int:
-    """N, the length of the leading axis that all leaves of `batch` share; InputError if they do not."""
+    """N, the length of the leading axis that all leaves of `batch` share; InputError if they do not, or hold text."""
     leaves = jax.tree.leaves(batch)
     if not leaves:
         raise InputError(f"{argument} has no leaves; pass a pytree of arrays with a leading axis of samples.")
@@ -112,6 +147,11 @@ def num_examples(batch: PyTree, argument: str) -> int:
     for name, leaf in zip(leaf_names(batch), leaves, strict=True):
         if np.ndim(leaf) == 0:
             raise InputError(f"{argument} leaf '{name}' is a scalar; each leaf needs a leading axis of samples.")
+        if getattr(_dtype(leaf), "kind", "") in _NOT_NUMBERS:
+            raise InputError(
+                f"{argument} leaf '{name}' has dtype {_dtype(leaf)}; JAX computes with numbers only: encode it or "
+                "leave it out."
+            )
         lengths.append((name, np.shape(leaf)[0]))
     for name, length in lengths:
         if length != lengths[0][1]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import lru_cache, partial
+from numbers import Real
 from typing import Any, NamedTuple
 
 import jax
@@ -166,8 +167,13 @@ def block_length(bytes_each: int, num: int, memory: int, most: int = 2**20) -> i
     return min(2 ** int(math.log2(fitting)), 2 ** math.ceil(math.log2(max(1, num))))
 
 
-def default_memory() -> int:
-    return MEMORY_ON_CPU if jax.default_backend() == "cpu" else MEMORY_ON_ACCELERATOR
+def bytes_of(memory: float | None) -> int:
+    """What the argument `memory` stands for: itself, or the default where it is None; InputError unless positive."""
+    if memory is None:
+        return MEMORY_ON_CPU if jax.default_backend() == "cpu" else MEMORY_ON_ACCELERATOR
+    if not isinstance(memory, Real) or not 1 <= memory < math.inf:
+        raise InputError(f"memory is {memory!r}; pass a number of bytes to work in, or None for the default.")
+    return int(memory)
 
 
 def num_bytes(tree: PyTree) -> int:

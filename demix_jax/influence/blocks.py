@@ -18,10 +18,11 @@ from jax.sharding import Mesh
 
 from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature, Directions, Fitted, Identity, Problem
+from demix_jax.curvature.base import check_curvature
 from demix_jax.gradients.factored import FactoredGradients, reciprocal
 from demix_jax.gradients.ghost import accumulated_dtype, formed_blocks, rows_per_block, write_rows
 from demix_jax.gradients.per_example import Loss, PyTree, checked_plan, num_examples
-from demix_jax.gradients.stream import Gradients, Span, as_arrays, default_memory, num_bytes, spans
+from demix_jax.gradients.stream import Gradients, Span, as_arrays, bytes_of, num_bytes, spans
 
 IDENTITY = Identity()
 
@@ -81,7 +82,13 @@ class InfluenceBlocks(NamedTuple):
         """
         if normalize not in (None, "cosine"):
             raise InputError(f'normalize is {normalize!r}; pass None or "cosine".')
-        memory = default_memory() if memory is None else memory
+        check_curvature(curvature)
+        memory = bytes_of(memory)
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, train, valid))):
+            raise InputError(
+                "params or data are traced; influence is not to be computed inside jit, vmap or grad, as it compiles "
+                "block by block what it needs. Call it outside, or use `per_example_gradients` inside."
+            )
         train, valid = as_arrays(train), as_arrays(valid)
         num_train, num_valid = num_examples(train, "train"), num_examples(valid, "valid")
         train_plan = checked_plan(loss, params, select, train=train)

@@ -16,7 +16,7 @@ from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature
 from demix_jax.files import nearest_folder
 from demix_jax.gradients.per_example import Loss, PyTree, num_examples
-from demix_jax.gradients.stream import as_arrays, default_memory, num_bytes
+from demix_jax.gradients.stream import as_arrays, bytes_of, num_bytes
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks
 from demix_jax.influence.calibration import (
     drawn,
@@ -146,7 +146,7 @@ def _working_space(
     available: int | None,
 ) -> _Space:
     """With `memory`, or with the largest that fits if it is None; InputError if none does."""
-    tried = default_memory() if memory is None else memory
+    tried = bytes_of(memory)
     while True:
         blocks = make(tried)
         grid = Grid(shape, default_chunk_shape(shape, blocks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
@@ -51,8 +52,8 @@ def top_influences(
     blocks_of = InfluenceBlocks.make(
         loss, params, train, valid, curvature, normalize=normalize, select=select, memory=memory
     )
-    if not 1 <= k <= blocks_of.num_train:
-        raise InputError(f"k is {k}; pass a number from 1 to the {blocks_of.num_train} training samples.")
+    if not isinstance(k, Integral) or not 1 <= k <= blocks_of.num_train:
+        raise InputError(f"k is {k!r}; pass a whole number from 1 to the {blocks_of.num_train} training samples.")
     parts = []
     for columns in blocks_of.columns():
         directions, best = blocks_of.normalized_directions(columns), None

@@ -20,7 +20,7 @@ from demix_jax.checks import InputError
 from demix_jax.curvature import Curvature
 from demix_jax.files import check_writable, nearest_folder
 from demix_jax.gradients.per_example import Loss, PyTree
-from demix_jax.gradients.stream import default_memory
+from demix_jax.gradients.stream import bytes_of
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks
 from demix_jax.influence.grid import Chunk, computed_on_all_devices, grid_for
 from demix_jax.influence.manifest import DTYPES, Journal, Manifest, checksum, finished_chunks
@@ -80,7 +80,7 @@ def write_influence(
         raise InputError(f"dtype is {dtype!r}; pass one of {', '.join(DTYPES)}.")
     check_writable(path, folder=True)
     folder = Path(path)
-    memory = default_memory() if memory is None else memory
+    memory = bytes_of(memory)
     options = {"curvature": curvature, "normalize": normalize, "select": select, "memory": memory}
     source = Source.of(loss, params, train, valid, **options, dtype=dtype, chunk_shape=chunk_shape)
     begun = Manifest.load(folder)
