@@ -100,6 +100,11 @@ def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = F
             frame.to_csv(name, index=index)
 
 
+def suffix_to_write(path: Path) -> str:
+    """Of a table that is made of the one at `path`: .parquet if that is Parquet, .csv for any other."""
+    return ".parquet" if path.suffix.lower() in (".parquet", ".pq") else ".csv"
+
+
 def check_suffix(path: str | os.PathLike, allowed: tuple[str, ...] = TABLE_SUFFIXES) -> str:
     """The suffix of `path` in small letters, one of those allowed.
 

@@ -109,6 +109,15 @@ def test_diagnose_hands_over_its_options_and_says_what_was_found(tmp_path, capsy
     assert sorted(os.listdir(out)) == ["diagnosis.csv", "report.html", "summary.json"]
 
 
+@pytest.mark.parametrize(
+    ("name", "written"), [("a.tsv", "repaired.csv"), ("a.csv.gz", "repaired.csv"), ("a.parquet", "repaired.parquet")]
+)
+def test_the_file_that_repair_is_told_to_write_can_be_written(tmp_path, capsys, calls, table, name, written):
+    table.to_parquet(tmp_path / name) if name.endswith("parquet") else table.to_csv(tmp_path / name, index=False)
+    assert main(["diagnose", str(tmp_path / name), "--label", "income", "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.rstrip().endswith(f"--out {written}")
+
+
 def test_repair_writes_what_the_library_gives_and_says_what_changed(tmp_path, capsys, calls, table):
     (tmp_path / "diagnosis.csv").write_text("x")
     before = (tmp_path / "train.csv").read_bytes()
@@ -262,6 +271,19 @@ def test_help_and_version(capsys):
     assert all(command in text for command in ("diagnose", "repair", "inject", "train-classifier", "demo", "--version"))
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("demix-jax ")
+
+
+def test_output_of_any_encoding():
+    command = [sys.executable, "-c", "from demix_jax.cli import main; main(['diagnose', 'größe – 1.csv'])"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "ascii"})
+    assert done.stderr.startswith(b"demix-jax: ") and b"Traceback" not in done.stderr
+
+
+def test_a_device_that_is_not_there_is_named():
+    command = [sys.executable, "-m", "demix_jax", "diagnose", "x.csv", "--label", "y", "--out", "out"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "tpu"})
+    assert done.returncode == 2
+    assert done.stderr.startswith("demix-jax: JAX_PLATFORMS is tpu, which JAX cannot use here")
 
 
 def test_module_runs_and_starts_without_heavy_imports():

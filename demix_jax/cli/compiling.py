@@ -7,6 +7,7 @@ import os
 import platform
 from pathlib import Path
 
+from demix_jax.checks import InputError
 from demix_jax.files import cache_dir
 
 _TRITON_FLAG = "xla_gpu_enable_triton_gemm"
@@ -38,6 +39,23 @@ def prepare_compiling() -> None:
     for name, value in _KEPT.items():
         if name.upper() not in os.environ:
             jax.config.update(name, value)
+
+
+def check_platform() -> None:
+    """InputError where the environment asks for a device that JAX does not have."""
+    wanted = os.environ.get("JAX_PLATFORMS")
+    if not wanted:
+        return
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        said = str(error).split("\n")[0].rstrip(".")
+        raise InputError(
+            f"JAX_PLATFORMS is {wanted}, which JAX cannot use here{f' ({said})' if said else ''}; set it to cpu, or "
+            "install JAX for that device."
+        ) from error
 
 
 def _processor() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import signal
 import sys
 import threading
@@ -12,7 +13,7 @@ from typing import Annotated
 import typer
 
 from demix_jax.checks import InputError
-from demix_jax.cli.compiling import prepare_compiling
+from demix_jax.cli.compiling import check_platform, prepare_compiling
 from demix_jax.cli.diagnosing import diagnose
 from demix_jax.cli.planning import plan
 from demix_jax.cli.tables import demo, inject, repair
@@ -37,6 +38,7 @@ def root(
         print(context.get_help())
     else:
         prepare_compiling()
+        check_platform()
 
 
 app.command()(diagnose)
@@ -55,6 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
       arguments: what is typed after `demix-jax`; those of this process if None.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # of another encoding than UTF-8, which lacks some of what is printed
     with _cleaning_up_when_terminated():
         return _run(arguments)
 

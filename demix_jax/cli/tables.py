@@ -18,6 +18,7 @@ from demix_jax.files import (
     check_suffix,
     check_writable,
     same_file,
+    suffix_to_write,
     write_table,
 )
 
@@ -110,8 +111,7 @@ def inject(
     """Write a corrupted copy of TRAIN, and truth.csv that says what was done to each row."""
     pairs = _takes_pairs(task, label)
     check_writable(out, folder=True)
-    table_name = "corrupted.parquet" if train.suffix.lower() in (".parquet", ".pq") else "corrupted.csv"
-    corrupted, truth = out / ("corrupted.jsonl" if pairs else table_name), out / "truth.csv"
+    corrupted, truth = out / f"corrupted{'.jsonl' if pairs else suffix_to_write(train)}", out / "truth.csv"
     for path in (corrupted, truth):
         check_writable(path, folder=False)
         if same_file(path, train):

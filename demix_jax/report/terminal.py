@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demix_jax.error_types import ERROR_TYPES
+from demix_jax.files import suffix_to_write
 from demix_jax.report.findings import totals
 from demix_jax.report.parts import headline, held_back
 from demix_jax.report.words import ROWS, Words, percent
@@ -59,7 +60,7 @@ def print_diagnosis(diagnosis: Diagnosis, train: Path, out: Path) -> None:
       train: the diagnosed file. out: the folder that the diagnosis was saved to.
     """
     print_types(diagnosis, ROWS)
-    csv, target = shlex.quote(str(out / "diagnosis.csv")), "repaired" + (train.suffix or ".csv")
+    csv, target = shlex.quote(str(out / "diagnosis.csv")), f"repaired{suffix_to_write(train)}"
     command = f"demix-jax repair {shlex.quote(str(train))} --label {shlex.quote(str(diagnosis.label))}"
     say(
         *(f"Note: {note}" for note in diagnosis.summary["notes"]),
