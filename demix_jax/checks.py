@@ -1,8 +1,9 @@
-"""The error that a user's bad input raises, and the check of choices among words."""
+"""The error that a user's bad input raises, and the checks of choices among words and of seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 
 
 class InputError(ValueError):
@@ -14,3 +15,9 @@ def check_choices(given: Mapping[str, str], choices: Mapping[str, tuple[str, ...
     for name, allowed in choices.items():
         if given[name] not in allowed:
             raise InputError(f"{name} must be one of {', '.join(allowed)}, got {given[name]!r}.")
+
+
+def check_seed(seed: int) -> None:
+    """InputError unless `seed` is a whole number that every generator takes."""
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**32:
+        raise InputError(f"seed must be a whole number from 0 to 4294967295, got {seed!r}.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from demix_jax.checks import check_seed
 from demix_jax.error_types import ERROR_TYPES
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def run(*, seed: int = 0, out: str | os.PathLike | None = None, progress: Any = 
     from demix_jax.progress import Silent
     from demix_jax.repair import repair
 
+    check_seed(seed)
     started = time.perf_counter()
     progress = progress or Silent()
     table, label = adult_sample()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.checks import InputError, check_seed
 from demix_jax.classifier import ErrorClassifier, Probes, Verdict, load_classifier, table_facts
 from demix_jax.describe import Description, describe
 from demix_jax.error_types import ERROR_TYPES
@@ -113,7 +113,7 @@ def diagnose(
     """
     from demix_jax.data import as_table, check_table, table_notes
 
-    classifier = check_options(model, classifier)
+    classifier = check_options(model, classifier, seed)
     source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
     train = as_table(train)
     check_table(train, label, task=task)
@@ -129,8 +129,9 @@ def diagnose(
     return conclude(train, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
 
 
-def check_options(model: str, classifier: str | os.PathLike | ErrorClassifier) -> ErrorClassifier:
-    """The classifier, read if it is a file; raises InputError if there is no such classifier or task model."""
+def check_options(model: str, classifier: str | os.PathLike | ErrorClassifier, seed: int) -> ErrorClassifier:
+    """The classifier, read if it is a file; raises InputError if there is no such classifier, task model or seed."""
+    check_seed(seed)
     if model not in MODELS:
         raise InputError(f"model {model!r} is not known; choose one of {', '.join(MODELS)}.")
     return classifier if isinstance(classifier, ErrorClassifier) else load_classifier(classifier)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.checks import InputError, check_seed
 from demix_jax.classifier import ErrorClassifier, load_classifier
 from demix_jax.describe import describe
 from demix_jax.diagnose import Diagnosis, conclude, judge
@@ -63,6 +63,7 @@ def diagnose_interactions(
         )
     if model not in CLICK_MODELS:
         raise InputError(f"model {model!r} is not known; choose one of {', '.join(CLICK_MODELS)}.")
+    check_seed(seed)
     if not isinstance(classifier, ErrorClassifier):
         classifier = load_classifier(classifier)
     rows = samples.table.drop(columns=list(IDENTIFIERS))

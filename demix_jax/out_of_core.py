@@ -82,7 +82,7 @@ def diagnose_out_of_core(
     from demix_jax.fingerprint import TableFingerprint
     from demix_jax.report import render
 
-    classifier = check_options(model, classifier)
+    classifier = check_options(model, classifier, seed)
     if fit_rows < _LEAST_ROWS:
         raise InputError(f"fit_rows is {fit_rows}; give at least {_LEAST_ROWS:,} rows to fit the models on.")
     path, folder = Path(train).expanduser(), Path(out)

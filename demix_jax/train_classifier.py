@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from demix_jax.checks import InputError
+from demix_jax.checks import InputError, check_seed
 from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, World, fit_classifier
 from demix_jax.worlds import (
     USUAL,
@@ -72,6 +72,7 @@ def train_classifier(
     Raises:
       InputError: fewer than two tables, real and synthetic together.
     """
+    check_seed(seed)
     if len(tables) + num_synthetic < 2:
         raise InputError(
             f"{len(tables)} table(s) and {num_synthetic} synthetic ones were given; give at least 2 in all, since one "

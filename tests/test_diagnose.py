@@ -278,6 +278,8 @@ def test_files(diagnosis, tmp_path):
         ({"valid": table(5)}, "validation table has 5 rows; give at least 10"),
         ({"valid": table(20).assign(étiquette="peut-être")}, "values that the training table lacks: 'peut-être'"),
         ({"valid": table(20).assign(age=np.inf)}, "validation table has infinite values in age"),
+        ({"seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
+        ({"seed": 1.5}, "seed must be a whole number from 0 to 4294967295, got 1.5"),
         ({"valid": 3}, "The table is a int; give a pandas DataFrame or the path"),
         ({"valid": "absent.csv"}, "absent.csv does not exist"),
     ],

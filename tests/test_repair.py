@@ -210,6 +210,9 @@ def test_diagnosis_of_another_table_is_refused(dirty, tmp_path):
     (tmp_path / "summary.json").write_text(json.dumps({"fingerprint": fingerprint(clean)}))
     with pytest.raises(InputError, match="belongs to another table"):
         repair(table, tmp_path / "diagnosis.csv", label="y")
+    (tmp_path / "summary.json").write_text(json.dumps({"fingerprint": fingerprint(table), "label": "z"}))
+    with pytest.raises(InputError, match="diagnosis is of the label 'z', but label is 'y'"):
+        repair(table, tmp_path / "diagnosis.csv", label="y")
     with pytest.raises(InputError, match="different indexes"):
         read_flags(table.set_axis(table.index + 1), flags.set_axis(flags.index + 2))
 

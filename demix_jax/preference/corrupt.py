@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.checks import InputError, check_seed
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.preference.measures import form
 from demix_jax.preference.pairs import Pair, Pairs, make_pairs, notes
@@ -107,6 +107,7 @@ def inject_errors(
     import pandas as pd
 
     _check(label_errors, feature_errors, spurious, shortcut, damages)
+    check_seed(seed)
     rng = np.random.default_rng(seed)
     usable = [row for row, pair in enumerate(pairs.pairs) if not notes(pair)]
     stay, breaks = np.array(usable, np.int64), np.zeros(len(usable), bool)

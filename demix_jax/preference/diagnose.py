@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.checks import InputError, check_seed
 from demix_jax.classifier import ErrorClassifier, load_classifier
 from demix_jax.describe import describe
 from demix_jax.diagnose import Diagnosis, conclude, judge
@@ -122,6 +122,7 @@ def diagnose(
     Raises:
       InputError: pairs, model or an option cannot be used; the message says why and what to do.
     """
+    check_seed(seed)
     pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
     trusted = valid if valid is None or isinstance(valid, Pairs) else read_pairs(valid)
     _check_counts(pairs, trusted)

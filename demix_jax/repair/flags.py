@@ -48,16 +48,17 @@ class Flags(NamedTuple):
         )
 
 
-def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
+def read_flags(frame: pd.DataFrame, diagnosis: Any, label: Any = None) -> Flags:
     """Flags of N rows by error type.
 
     Args:
       frame: the diagnosed table, N rows.
       diagnosis: a Diagnosis, a table with one 0/1 column per error type and perhaps p_label_error and
         p_spurious_correlation, or the path of such a table or of the directory that holds diagnosis.csv.
+      label: the label column, to be the one that was diagnosed; None where there is none.
     Raises:
       InputError: no such file; columns absent or not 0/1; another number of rows, another index, or the
-        fingerprint of another table.
+        fingerprint of another table, or another label.
     """
     import pandas as pd
 
@@ -78,6 +79,11 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any) -> Flags:
             "pass what diagnose returned or the diagnosis.csv that it saved."
         )
     _check_rows(frame, flags)
+    diagnosed = summary.get("label")
+    if None not in (label, diagnosed) and str(label) != str(diagnosed):
+        raise InputError(
+            f"The diagnosis is of the label '{diagnosed}', but label is '{label}'; pass the label that was diagnosed."
+        )
     rows = np.stack([_as_bool(flags, name) for name in ERROR_TYPES], axis=1)
     p_wrong, p_minority = (_probability(flags, name) for name in ("p_label_error", "p_spurious_correlation"))
     doubtful = rows[:, 0] & (p_wrong < _LIKELY)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.checks import InputError, check_choices
+from demix_jax.checks import InputError, check_choices, check_seed
 from demix_jax.repair.choice import Options, Plan, choose_plan
 from demix_jax.repair.flags import Flags, read_flags
 from demix_jax.repair.relabel import certainty_of
@@ -86,7 +86,7 @@ def repair(
     options = Options(label_errors, feature_errors, spurious)
     _check_options(options, seed)
     frame = _read(train)
-    flags = read_flags(frame, diagnosis)
+    flags = read_flags(frame, diagnosis, label)
     given_weight, weight_note = _take_weights(frame)
     apart = [name for name in (*flags.identifiers, WEIGHT) if name in frame.columns]
     features = frame.drop(columns=apart) if apart else frame
@@ -130,8 +130,7 @@ def make_problem(
 
 def _check_options(options: Options, seed: int) -> None:
     check_choices(options._asdict(), _CHOICES)
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise InputError(f"seed must be a whole number from 0 to 4294967295, got {seed!r}.")
+    check_seed(seed)
 
 
 def _read(train: pd.DataFrame | str | Path) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from demix_jax.checks import InputError
+from demix_jax.checks import InputError, check_seed
 from demix_jax.data.recommendation.log import RecommendationData
 from demix_jax.data.recommendation.summaries import EventTimes, ItemFeatures, days_between
 
@@ -117,6 +117,7 @@ def make_samples(
       InputError: an option out of range, or too few interactions have a history.
     """
     _check_options(max_history, negatives, last_per_user, max_samples)
+    check_seed(seed)
     rng, notes, log = np.random.default_rng(seed), list(data.notes), data.log
     users, items = pd.Index(log["user"].unique()), pd.Index(log["item"].unique())
     user = users.get_indexer(pd.Index(log["user"]))
