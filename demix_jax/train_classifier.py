@@ -70,14 +70,20 @@ def train_classifier(
         on where it stopped; None keeps them in memory.
       progress: None, or a display with stage(name, total) and advance(n).
     Raises:
-      InputError: fewer than two tables, real and synthetic together.
+      InputError: fewer than two tables, real and synthetic together, or one that cannot be used.
     """
+    from demix_jax.data import check_table
+
     check_seed(seed)
+    if not isinstance(tables, Mapping):
+        raise InputError(f"tables is a {type(tables).__name__}; give a mapping from names to (frame, label column).")
     if len(tables) + num_synthetic < 2:
         raise InputError(
             f"{len(tables)} table(s) and {num_synthetic} synthetic ones were given; give at least 2 in all, since one "
             "is held out to calibrate on."
         )
+    for frame, label in tables.values():
+        check_table(frame, label)
     options = options or TrainingOptions()
     plans = list(_plans(tables, worlds_per_table, num_synthetic, num_rows, seed))
     if progress is not None:

@@ -625,6 +625,8 @@ def test_wrong_files_are_refused_in_one_sentence(trained, tmp_path):
         load_classifier(tmp_path / "absent.safetensors")
     with pytest.raises(InputError, match="There is no classifier file"):
         load_classifier(tmp_path)
+    with pytest.raises(InputError, match="classifier is a NoneType"):
+        load_classifier(None)
     text = tmp_path / "text.safetensors"
     text.write_text("age,income\n39,<=50K\n")
     with pytest.raises(InputError, match="is not a safetensors file"):

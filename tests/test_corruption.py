@@ -623,6 +623,8 @@ def test_odd_columns_do_not_matter():
         ({"feature_kinds": ()}, "feature_kinds was given nothing"),
         ({"shortcut_kind": "three-sided"}, "choose among two-sided, one-sided"),
         ({"group_kinds": ("or",)}, "group_kinds was given or"),
+        ({"label_errors": "10%"}, r"label_errors must lie in \[0, 1\], got 10%"),
+        ({"feature_kinds": "outlier"}, 'feature_kinds is "outlier"; give a tuple of names'),
         ({"task": "ranking"}, "task was given ranking"),
         ({"task": "regression"}, "needs numbers in the label column"),
         ({"seed": -1}, "seed is -1; give a whole number"),

@@ -116,6 +116,15 @@ def test_fewer_than_two_tables_are_refused_before_any_work(made):
     assert not made
 
 
+def test_tables_that_cannot_be_used_are_refused_before_any_work(made):
+    frame, label = TABLES["a"]
+    with pytest.raises(InputError, match="no column 'absent'"):
+        train({"a": (frame, label), "b": (frame, "absent")})
+    with pytest.raises(InputError, match="tables is a list; give a mapping"):
+        train([frame, frame])
+    assert not made
+
+
 def test_settings_reach_the_training(made, untrained):
     interventions = Interventions(swap_models=False)
     train(interventions=interventions, seed=7)

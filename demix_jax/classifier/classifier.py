@@ -273,6 +273,8 @@ def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
     """
     from safetensors import SafetensorError, safe_open
 
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f'The classifier is a {type(path).__name__}; give "default" or the path of a file.')
     name = "default" if str(path) == "default" else Path(path).name
     path = DEFAULT_WEIGHTS if name == "default" else Path(path)
     if not path.is_file():

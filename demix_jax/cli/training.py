@@ -38,14 +38,12 @@ def train_classifier(
     named = _named_tables(table or [])
 
     from demix_jax.classifier import TrainingOptions
-    from demix_jax.data import check_table, read_table
+    from demix_jax.data import read_table
     from demix_jax.progress import ProgressDisplay, duration
     from demix_jax.report.terminal import say
     from demix_jax.train_classifier import train_classifier as run
 
     tables = {name: (read_table(path), label) for name, (path, label) in named.items()}
-    for frame, label in tables.values():
-        check_table(frame, label)
     with ProgressDisplay() as progress:
         classifier = run(
             tables,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -109,11 +110,11 @@ def inject_errors(
     check_rates(label_errors, feature_errors, spurious, cell_share)
     check_choice("label_kind", (label_kind,), LABEL_KINDS)
     check_choice("shortcut_kind", (shortcut_kind,), SHORTCUT_KINDS)
-    check_choice("feature_kinds", tuple(feature_kinds), FEATURE_KINDS)
-    check_choice("group_kinds", tuple(group_kinds), GROUP_KINDS)
+    check_choice("feature_kinds", feature_kinds, FEATURE_KINDS)
+    check_choice("group_kinds", group_kinds, GROUP_KINDS)
     check_choice("task", (task,), ("auto", "classification", "regression"))
     if feature_columns is not None:
-        check_choice("feature_columns", tuple(feature_columns), tuple(name for name in table.columns if name != label))
+        check_choice("feature_columns", feature_columns, tuple(name for name in table.columns if name != label))
     classes = _holds_classes(table, label, task)
     # one stream per error type, so that a change to one leaves the draws of the others alone
     rng_rule, rng_rows, rng_order, rng_label, rng_feature = generator(seed).spawn(5)
@@ -208,11 +209,11 @@ def check_rates(
     lowest, highest = np.broadcast_to(np.asarray(cell_share), 2)
     rates = [("label_errors", label_errors), ("feature_errors", feature_errors)]
     for name, rate in [*rates, ("cell_share", lowest), ("cell_share", highest)]:
-        if not 0.0 <= rate <= 1.0:
+        if not _lies_in(rate, 0.0, 1.0):
             raise InputError(f"{name} must lie in [0, 1], got {rate}.")
     if lowest > highest:
         raise InputError(f"cell_share is a range and must rise, got {lowest:g} to {highest:g}.")
-    if not 0.0 <= spurious <= 0.5:
+    if not _lies_in(spurious, 0.0, 0.5):
         raise InputError(f"spurious is the share of a minority and must lie in [0, 0.5], got {spurious}.")
     if label_errors + feature_errors > 1.0 + 1e-9:
         raise InputError(
@@ -221,8 +222,17 @@ def check_rates(
         )
 
 
-def check_choice(name: str, given: tuple[str, ...], known: tuple[str, ...]) -> None:
-    """Raise InputError unless `given` holds something, and nothing but what is `known`."""
+def _lies_in(value: Any, lowest: float, highest: float) -> bool:
+    try:
+        return bool(lowest <= value <= highest)
+    except (TypeError, ValueError):  # no number
+        return False
+
+
+def check_choice(name: str, given: Sequence[str], known: Sequence[str]) -> None:
+    """Raise InputError unless `given` is a sequence that holds something, and nothing but what is `known`."""
+    if isinstance(given, str):
+        raise InputError(f'{name} is "{given}"; give a tuple of names, such as ("{known[0]}",).')
     unknown = [str(kind) for kind in given if kind not in known]
     if unknown or not given:
         what = ", ".join(unknown) if unknown else "nothing"

@@ -63,7 +63,7 @@ def inject_interaction_errors(
       InputError: a rate, kind or rule that cannot be used.
     """
     check_rates(label_errors, feature_errors, spurious, cell_share)
-    check_choice("feature_kinds", tuple(feature_kinds), FEATURE_KINDS)
+    check_choice("feature_kinds", feature_kinds, FEATURE_KINDS)
     if not 0.0 <= entity_share <= 1.0:
         raise InputError(f"entity_share must lie in [0, 1], got {entity_share}.")
     label = samples.table.columns[-1]
