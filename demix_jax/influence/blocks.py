@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import Mesh
 
 from demix_jax.checks import InputError
@@ -84,7 +85,7 @@ class InfluenceBlocks(NamedTuple):
             raise InputError(f'normalize is {normalize!r}; pass None or "cosine".')
         check_curvature(curvature)
         memory = bytes_of(memory)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((params, train, valid))):
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((params, train, valid))):
             raise InputError(
                 "params or data are traced; influence is not to be computed inside jit, vmap or grad, as it compiles "
                 "block by block what it needs. Call it outside, or use `per_example_gradients` inside."
