@@ -286,6 +286,16 @@ def test_a_device_that_is_not_there_is_named():
     assert done.stderr.startswith("demix-jax: JAX_PLATFORMS is tpu, which JAX cannot use here")
 
 
+@pytest.mark.parametrize(
+    "arguments", [["diagnose", "--help"], ["inject", "train.csv", "--label", "income", "--out", "o"]]
+)
+def test_what_computes_nothing_needs_no_device(tmp_path, table, arguments):
+    command = [sys.executable, "-m", "demix_jax", *arguments]
+    env = os.environ | {"JAX_PLATFORMS": "tpu", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
+
+
 def test_module_runs_and_starts_without_heavy_imports():
     command = [sys.executable, "-m", "demix_jax", "--help"]
     assert subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.startswith(b"Usage: demix-jax")

@@ -42,7 +42,7 @@ def prepare_compiling() -> None:
 
 
 def check_platform() -> None:
-    """InputError where the environment asks for a device that JAX does not have."""
+    """InputError where the environment asks for a device that JAX does not have; for commands that compute by it."""
     wanted = os.environ.get("JAX_PLATFORMS")
     if not wanted:
         return

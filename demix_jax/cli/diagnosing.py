@@ -11,6 +11,7 @@ import typer
 
 from demix_jax.checks import InputError
 from demix_jax.cli.arguments import Seed, check_given
+from demix_jax.cli.compiling import check_platform
 from demix_jax.files import DIAGNOSIS_FILES, SAMPLES_FILE, check_writable, same_file, write_table
 
 _MANY_CELLS = 10_000_000  # rows times columns, from which on a table is diagnosed out of core
@@ -97,6 +98,7 @@ def diagnose(
     from demix_jax.data.table import num_cells
     from demix_jax.progress import ProgressDisplay
 
+    check_platform()
     load_classifier(classifier)
     options: dict[str, Any] = {"classifier": classifier, "seed": seed} | ({} if model is None else {"model": model})
     with ProgressDisplay() as progress:

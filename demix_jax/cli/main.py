@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from demix_jax.checks import InputError
-from demix_jax.cli.compiling import check_platform, prepare_compiling
+from demix_jax.cli.compiling import prepare_compiling
 from demix_jax.cli.diagnosing import diagnose
 from demix_jax.cli.planning import plan
 from demix_jax.cli.tables import demo, inject, repair
@@ -38,7 +38,6 @@ def root(
         print(context.get_help())
     else:
         prepare_compiling()
-        check_platform()
 
 
 app.command()(diagnose)

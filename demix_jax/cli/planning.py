@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from demix_jax.checks import InputError
+from demix_jax.cli.compiling import check_platform
 
 
 def plan(
@@ -33,6 +34,7 @@ def plan(
     from demix_jax.plan import CURVATURES, plan_perceptron, sentences, width_for
     from demix_jax.report.terminal import say
 
+    check_platform()
     if parameters is None:
         hidden = _numbers("--widths", widths)
     else:

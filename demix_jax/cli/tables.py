@@ -9,6 +9,7 @@ import typer
 
 from demix_jax.checks import InputError
 from demix_jax.cli.arguments import Label, Seed, Train, check_given
+from demix_jax.cli.compiling import check_platform
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.files import (
     DIAGNOSIS_FILES,
@@ -83,6 +84,7 @@ def repair(
     else:
         from demix_jax.repair import repair as repair_table
 
+        check_platform()
         repaired = repair_table(train, diagnosis, label=cast(str, label), seed=seed, **options)
         write_table(out, repaired.table)
         said = repaired.changes.sentences
@@ -193,6 +195,7 @@ def demo(
     from demix_jax.progress import ProgressDisplay
     from demix_jax.report.terminal import make_console
 
+    check_platform()
     with ProgressDisplay() as progress:
         result = run(seed=seed, out=out, progress=progress)
     print_result(result, make_console())

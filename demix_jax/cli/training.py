@@ -9,6 +9,7 @@ import typer
 
 from demix_jax.checks import InputError
 from demix_jax.cli.arguments import Seed
+from demix_jax.cli.compiling import check_platform
 from demix_jax.files import check_writable
 
 
@@ -36,6 +37,7 @@ def train_classifier(
     if worlds is not None:
         check_writable(worlds, folder=True)
     named = _named_tables(table or [])
+    check_platform()
 
     from demix_jax.classifier import TrainingOptions
     from demix_jax.data import read_table
