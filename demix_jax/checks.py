@@ -1,9 +1,10 @@
-"""The error that a user's bad input raises, and the checks of choices among words and of seeds."""
+"""The error that a user's bad input raises, and the checks of words, shares and seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral
+from typing import Any
 
 
 class InputError(ValueError):
@@ -15,6 +16,14 @@ def check_choices(given: Mapping[str, str], choices: Mapping[str, tuple[str, ...
     for name, allowed in choices.items():
         if given[name] not in allowed:
             raise InputError(f"{name} must be one of {', '.join(allowed)}, got {given[name]!r}.")
+
+
+def lies_in(value: Any, lowest: float, highest: float) -> bool:
+    """Whether `value` is a number of this range, its ends included."""
+    try:
+        return bool(lowest <= value <= highest)
+    except (TypeError, ValueError):  # no number
+        return False
 
 
 def check_seed(seed: int) -> None:

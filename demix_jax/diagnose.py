@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -129,11 +130,13 @@ def diagnose(
     return conclude(train, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
 
 
-def check_options(model: str, classifier: str | os.PathLike | ErrorClassifier, seed: int) -> ErrorClassifier:
+def check_options(
+    model: str, classifier: str | os.PathLike | ErrorClassifier, seed: int, models: Collection[str] = MODELS
+) -> ErrorClassifier:
     """The classifier, read if it is a file; raises InputError if there is no such classifier, task model or seed."""
     check_seed(seed)
-    if model not in MODELS:
-        raise InputError(f"model {model!r} is not known; choose one of {', '.join(MODELS)}.")
+    if model not in models:
+        raise InputError(f"model {model!r} is not known; choose one of {', '.join(models)}.")
     return classifier if isinstance(classifier, ErrorClassifier) else load_classifier(classifier)
 
 

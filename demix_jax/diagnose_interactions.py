@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from demix_jax.checks import InputError, check_seed
-from demix_jax.classifier import ErrorClassifier, load_classifier
+from demix_jax.checks import InputError
+from demix_jax.classifier import ErrorClassifier
 from demix_jax.describe import describe
-from demix_jax.diagnose import Diagnosis, conclude, judge
+from demix_jax.diagnose import Diagnosis, check_options, conclude, judge
 from demix_jax.evidence.entities import side_surprise
 from demix_jax.evidence.rows import RowEvidence, gather_evidence
 from demix_jax.fold_models import train_fold_models
@@ -61,11 +61,7 @@ def diagnose_interactions(
         raise InputError(
             f"The samples are a {type(samples).__name__}; make them of an interaction log with make_samples."
         )
-    if model not in CLICK_MODELS:
-        raise InputError(f"model {model!r} is not known; choose one of {', '.join(CLICK_MODELS)}.")
-    check_seed(seed)
-    if not isinstance(classifier, ErrorClassifier):
-        classifier = load_classifier(classifier)
+    classifier = check_options(model, classifier, seed, CLICK_MODELS)
     rows = samples.table.drop(columns=list(IDENTIFIERS))
     check_table(rows, LABEL, task="classification")
     steps = Steps(progress)

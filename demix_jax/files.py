@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-TABLE_SUFFIXES = (".csv", ".parquet")
+TABLE_SUFFIXES = (".csv", ".parquet")  # to write
+PARQUET_SUFFIXES = (".parquet", ".pq")  # to read
 PAIR_SUFFIXES = (".jsonl",)
 DIAGNOSIS_FILES = ("diagnosis.csv", "summary.json", "report.html")
 SAMPLES_FILE = "samples.csv"  # beside them, where the rows were made of an interaction log
@@ -102,7 +103,7 @@ def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = F
 
 def suffix_to_write(path: Path) -> str:
     """Of a table that is made of the one at `path`: .parquet if that is Parquet, .csv for any other."""
-    return ".parquet" if path.suffix.lower() in (".parquet", ".pq") else ".csv"
+    return ".parquet" if path.suffix.lower() in PARQUET_SUFFIXES else ".csv"
 
 
 def check_suffix(path: str | os.PathLike, allowed: tuple[str, ...] = TABLE_SUFFIXES) -> str:

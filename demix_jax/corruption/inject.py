@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.checks import InputError, lies_in
 from demix_jax.corruption.features import (
     DEFAULT_FEATURE_KINDS,
     FEATURE_KINDS,
@@ -209,24 +209,17 @@ def check_rates(
     lowest, highest = np.broadcast_to(np.asarray(cell_share), 2)
     rates = [("label_errors", label_errors), ("feature_errors", feature_errors)]
     for name, rate in [*rates, ("cell_share", lowest), ("cell_share", highest)]:
-        if not _lies_in(rate, 0.0, 1.0):
+        if not lies_in(rate, 0.0, 1.0):
             raise InputError(f"{name} must lie in [0, 1], got {rate}.")
     if lowest > highest:
         raise InputError(f"cell_share is a range and must rise, got {lowest:g} to {highest:g}.")
-    if not _lies_in(spurious, 0.0, 0.5):
+    if not lies_in(spurious, 0.0, 0.5):
         raise InputError(f"spurious is the share of a minority and must lie in [0, 0.5], got {spurious}.")
     if label_errors + feature_errors > 1.0 + 1e-9:
         raise InputError(
             f"label_errors {label_errors:g} and feature_errors {feature_errors:g} fall on different rows, so they "
             "may add up to at most 1; lower one of them."
         )
-
-
-def _lies_in(value: Any, lowest: float, highest: float) -> bool:
-    try:
-        return bool(lowest <= value <= highest)
-    except (TypeError, ValueError):  # no number
-        return False
 
 
 def check_choice(name: str, given: Sequence[str], known: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.checks import InputError, lies_in
 from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, FEATURE_KINDS, corrupt_features, usable_columns
 from demix_jax.corruption.groups import OF_ONE_COLUMN, series_of
 from demix_jax.corruption.inject import check_choice, check_rates, generator, given_rule, truth_table
@@ -64,7 +64,7 @@ def inject_interaction_errors(
     """
     check_rates(label_errors, feature_errors, spurious, cell_share)
     check_choice("feature_kinds", feature_kinds, FEATURE_KINDS)
-    if not 0.0 <= entity_share <= 1.0:
+    if not lies_in(entity_share, 0.0, 1.0):
         raise InputError(f"entity_share must lie in [0, 1], got {entity_share}.")
     label = samples.table.columns[-1]
     rng_rule, rng_rows, rng_entity, rng_feature, rng_label = generator(seed).spawn(5)

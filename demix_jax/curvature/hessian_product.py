@@ -76,11 +76,11 @@ def hessian_product(plan: Plan, formed: tuple[bool, ...], params: PyTree, chunks
 
         def add(total, chunk):
             gradient = partial(jax.grad(mean_loss), samples=chunk[0], weights=chunk[1])
-            product = jax.jvp(gradient, (params,), (tangent,))[1]
-            return jax.tree.map(lambda total, leaf: total + leaf.astype(total.dtype), total, product), None
+            of_chunk = jax.jvp(gradient, (params,), (tangent,))[1]
+            return jax.tree.map(lambda total, leaf: total + leaf.astype(total.dtype), total, of_chunk), None
 
-        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, sum_dtype(leaf.dtype)), params)
-        total, _ = jax.lax.scan(add, nothing, chunks)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, sum_dtype(leaf.dtype)), params)
+        total, _ = jax.lax.scan(add, zeros, chunks)
         return template.pack(jax.tree.map(lambda leaf: leaf[None], total)).full()[0]
 
     return product

@@ -15,13 +15,13 @@ import pandas as pd
 from demix_jax.checks import InputError
 from demix_jax.data.delimited import delimited_chunks, estimated_cells, find_dialect, read_delimited
 from demix_jax.data.kinds import as_numbers, column_of, infer_column, levels, nature, raw_numbers
+from demix_jax.files import PARQUET_SUFFIXES
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
 MAX_CLASSES = 100
 _DELIMITED = (".csv", ".tsv", ".tab", ".psv", ".txt")
-_PARQUET = (".parquet", ".pq")
 
 
 def read_table(path: str | os.PathLike) -> pd.DataFrame:
@@ -126,14 +126,14 @@ def is_parquet(path: Path) -> bool:
         raise InputError(_missing_file(path))
     suffixes = [s.lower() for s in path.suffixes]
     kind = suffixes[-2] if suffixes[-1:] == [".gz"] and len(suffixes) > 1 else "".join(suffixes[-1:])
-    if kind not in _DELIMITED + _PARQUET or (kind in _PARQUET and suffixes[-1] == ".gz"):
+    if kind not in _DELIMITED + PARQUET_SUFFIXES or (kind in PARQUET_SUFFIXES and suffixes[-1] == ".gz"):
         raise InputError(
             f"{path} has the suffix {''.join(suffixes[-2:]) or '(none)'}; expected a table as .csv, .tsv, .txt "
             "(also .gz) or .parquet. Save it in one of these formats."
         )
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty; expected a header line and rows.")
-    return kind in _PARQUET
+    return kind in PARQUET_SUFFIXES
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import numpy as np
 from demix_jax.checks import InputError
 from demix_jax.gradients import jaxprs
 from demix_jax.gradients.factored import FactoredGradients
-from demix_jax.gradients.plan import Plan, leaf_names, plan_for
+from demix_jax.gradients.plan import Plan, leaf_dtype, leaf_names, plan_for
 
 PyTree = Any
 Loss = Callable[[PyTree, PyTree], jax.Array]
@@ -80,7 +80,7 @@ def checked_plan(loss: Loss, params: PyTree, select: str | None = None, **batche
     if not names:
         raise InputError("params has no leaves; pass a pytree of floating-point arrays.")
     for name, leaf in zip(names, jax.tree.leaves(params), strict=True):
-        dtype = _dtype(leaf)
+        dtype = leaf_dtype(leaf)
         if not jnp.issubdtype(dtype, jnp.floating):
             raise InputError(
                 f"params leaf '{name}' has dtype {dtype}, which has no gradient; pass floating-point leaves only and "
@@ -120,10 +120,6 @@ def _check_pattern(select: str | None) -> None:
         raise InputError(f"select is {select!r}; pass a regular expression, or None ({error}).") from None
 
 
-def _dtype(leaf: Any) -> Any:
-    return getattr(leaf, "dtype", None) or np.asarray(leaf).dtype
-
-
 def _checked_loss(loss: Loss, params: PyTree, batch: PyTree, select: str | None, names: list[str]) -> Plan:
     plan = plan_for(loss, params, batch, select)
     outputs = [(tuple(jaxprs.aval(atom).shape), jaxprs.aval(atom).dtype) for atom in plan.closed.jaxpr.outvars]
@@ -147,9 +143,10 @@ def num_examples(batch: PyTree, argument: str) -> int:
     for name, leaf in zip(leaf_names(batch), leaves, strict=True):
         if np.ndim(leaf) == 0:
             raise InputError(f"{argument} leaf '{name}' is a scalar; each leaf needs a leading axis of samples.")
-        if getattr(_dtype(leaf), "kind", "") in _NOT_NUMBERS:
+        dtype = leaf_dtype(leaf)
+        if getattr(dtype, "kind", "") in _NOT_NUMBERS:
             raise InputError(
-                f"{argument} leaf '{name}' has dtype {_dtype(leaf)}; JAX computes with numbers only: encode it or "
+                f"{argument} leaf '{name}' has dtype {dtype}; JAX computes with numbers only: encode it or "
                 "leave it out."
             )
         lengths.append((name, np.shape(leaf)[0]))

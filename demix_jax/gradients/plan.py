@@ -314,9 +314,12 @@ def _is_hashable(loss: Callable) -> bool:
     return True
 
 
+def leaf_dtype(leaf: Any) -> Any:
+    """The dtype that `leaf` has by itself."""
+    return getattr(leaf, "dtype", None) or np.asarray(leaf).dtype
+
+
 def _dtype(leaf: Any) -> Any:
     """The dtype JAX gives `leaf`."""
-    dtype = getattr(leaf, "dtype", None)
-    if dtype is None:
-        return jnp.result_type(leaf)
+    dtype = leaf_dtype(leaf)
     return jax.dtypes.canonicalize_dtype(dtype) if isinstance(dtype, np.dtype) else dtype

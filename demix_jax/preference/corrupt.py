@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.checks import InputError, check_seed
+from demix_jax.checks import InputError, check_seed, lies_in
 from demix_jax.error_types import ERROR_TYPES
 from demix_jax.preference.measures import form
 from demix_jax.preference.pairs import Pair, Pairs, make_pairs, notes
@@ -171,13 +171,14 @@ def _num_words(text: str) -> int:
 def _check(
     label_errors: float, feature_errors: float, spurious: float, shortcut: str, damages: tuple[str, ...]
 ) -> None:
-    if not (label_errors >= 0 and feature_errors >= 0 and label_errors + feature_errors <= 1):
+    rates = (label_errors, feature_errors)
+    if not all(lies_in(rate, 0.0, 1.0) for rate in rates) or sum(rates) > 1:
         raise InputError(
-            f"label_errors {label_errors:g} and feature_errors {feature_errors:g} are shares of different pairs; give "
+            f"label_errors {label_errors} and feature_errors {feature_errors} are shares of different pairs; give "
             "numbers from 0 that add up to at most 1."
         )
-    if not 0 <= spurious <= 0.5:
-        raise InputError(f"spurious is the share of a minority and must lie in [0, 0.5], got {spurious:g}.")
+    if not lies_in(spurious, 0.0, 0.5):
+        raise InputError(f"spurious is the share of a minority and must lie in [0, 0.5], got {spurious}.")
     if shortcut not in SHORTCUTS:
         raise InputError(f"shortcut is {shortcut!r}; choose one of {', '.join(SHORTCUTS)}.")
     unknown = [kind for kind in damages if kind not in (*DAMAGES, WRONG_PROMPT)]
