@@ -1,12 +1,16 @@
 """Find out what is wrong with training data, and why: influence vectors and error types, on JAX."""
 
-from demix_jax.checks import InputError
+import importlib.util
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
 from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, load_classifier
-from demix_jax.corruption import Injected, InjectedInteractions, inject_errors, inject_interaction_errors
+from demix_jax.common.checks import InputError
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.corruption import Injected, inject_errors
 from demix_jax.curvature import CG, EKFAC, KFAC, Arnoldi, EmpiricalFisher, GaussNewton, Hessian, Identity, LiSSA
-from demix_jax.diagnose import Diagnosis, diagnose
-from demix_jax.diagnose_interactions import diagnose_interactions
-from demix_jax.error_types import ERROR_TYPES
+from demix_jax.diagnosis.result import Diagnosis
 from demix_jax.gradients import factored_gradients, per_example_gradients
 from demix_jax.influence import (
     InfluencePlan,
@@ -22,9 +26,15 @@ from demix_jax.influence import (
     tracin,
     write_influence,
 )
-from demix_jax.out_of_core import LargeDiagnosis, diagnose_out_of_core
-from demix_jax.repair import Repaired, repair
-from demix_jax.train_classifier import train_classifier
+
+if TYPE_CHECKING:
+    from demix_jax.domains import preference, recommendation
+    from demix_jax.domains.recommendation.domain import diagnose_interactions
+    from demix_jax.domains.recommendation.inject import InjectedInteractions, inject_interaction_errors
+    from demix_jax.domains.tables.domain import diagnose
+    from demix_jax.domains.tables.out_of_core import LargeDiagnosis, diagnose_out_of_core
+    from demix_jax.meta_training.train import train_classifier
+    from demix_jax.repairs import Repaired, repair
 
 __all__ = [
     "CG",
@@ -62,7 +72,9 @@ __all__ = [
     "load_classifier",
     "per_example_gradients",
     "position_influence",
+    "preference",
     "read_influence",
+    "recommendation",
     "repair",
     "self_influence",
     "top_influences",
@@ -70,3 +82,40 @@ __all__ = [
     "train_classifier",
     "write_influence",
 ]
+
+# What needs pandas is loaded when it is first used, so that a researcher who wants only influence goes without.
+_LOADED_WHEN_USED = {
+    "InjectedInteractions": "demix_jax.domains.recommendation.inject",
+    "LargeDiagnosis": "demix_jax.domains.tables.out_of_core",
+    "Repaired": "demix_jax.repairs",
+    "diagnose": "demix_jax.domains.tables.domain",
+    "diagnose_interactions": "demix_jax.domains.recommendation.domain",
+    "diagnose_out_of_core": "demix_jax.domains.tables.out_of_core",
+    "inject_interaction_errors": "demix_jax.domains.recommendation.inject",
+    "repair": "demix_jax.repairs",
+    "train_classifier": "demix_jax.meta_training.train",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LOADED_WHEN_USED:
+        return getattr(importlib.import_module(_LOADED_WHEN_USED[name]), name)
+    raise AttributeError(f"module 'demix_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _face(name: str) -> ModuleType:
+    """The public face of a domain, as `demix_jax.NAME`; its code is loaded at the first use of an attribute."""
+    spec = importlib.util.find_spec(f"demix_jax.domains.{name}")
+    assert spec is not None and spec.loader is not None
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = sys.modules[spec.name] = sys.modules[f"demix_jax.{name}"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if not TYPE_CHECKING:
+    preference, recommendation = _face("preference"), _face("recommendation")

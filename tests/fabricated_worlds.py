@@ -19,8 +19,7 @@ from demix_jax.classifier import (
 )
 from demix_jax.classifier.inputs import signal_inputs
 from demix_jax.classifier.model import ContextInputs, ErrorNetwork
-from demix_jax.evidence.signals import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS
-from demix_jax.vectors import CHANNELS
+from demix_jax.classifier.schema import CHANNELS, FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS
 
 TINY = NetworkConfig(width=8, num_points=3, num_seeds=1, hidden=16)
 # Signals that tell each type, and by how many spreads.

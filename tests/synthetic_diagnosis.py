@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from demix_jax.error_types import ERROR_TYPES
+from demix_jax.common.error_types import ERROR_TYPES
 
 NUM_FOLDS, NUM_VALID = 3, 60
 

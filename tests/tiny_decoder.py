@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.preference import Decoder, Message, Pair, Pairs, make_pairs
-from demix_jax.preference.llama import PRODUCTS, LlamaConfig, LlamaWeights
-from demix_jax.preference.tokens import Tokens
+from demix_jax.domains.preference import Decoder, Message, Pair, Pairs, make_pairs
+from demix_jax.domains.preference.decoder.llama import PRODUCTS, LlamaConfig, LlamaWeights
+from demix_jax.domains.preference.decoder.tokens import Tokens
 
 CONFIG = LlamaConfig(
     num_layers=2, width=32, hidden=48, num_heads=4, num_kv_heads=2, head_dim=8, vocabulary=257, context=1024

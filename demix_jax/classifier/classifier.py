@@ -14,15 +14,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from demix_jax.cache import map_parts
-from demix_jax.checks import InputError
 from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel, from_log_odds
 from demix_jax.classifier.decision import Decision, decide
 from demix_jax.classifier.inputs import PROBED, Probes, signal_inputs
 from demix_jax.classifier.model import Context, ContextInputs, ErrorNetwork, NetworkConfig
-from demix_jax.error_types import ERROR_TYPES
-from demix_jax.evidence.signals import SIGNALS
-from demix_jax.vectors import CHANNELS
+from demix_jax.classifier.schema import CHANNELS, SIGNALS
+from demix_jax.common.checks import InputError
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.row_batches import map_parts
 
 PyTree = Any
 
@@ -155,7 +154,7 @@ class ErrorClassifier:
         """Write one safetensors file, whole or not at all."""
         from safetensors.numpy import save
 
-        from demix_jax.files import atomic_paths
+        from demix_jax.common.files import atomic_paths
 
         with atomic_paths(path) as (temporary,):
             temporary.write_bytes(save(self._arrays(), metadata=self._metadata()))

@@ -9,7 +9,7 @@ import numpy as np
 
 from demix_jax.classifier.inputs import PROBED, Probes, normal_scores, with_scores
 from demix_jax.classifier.model import ContextInputs
-from demix_jax.evidence.signals import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS, VECTOR_SIGNALS
+from demix_jax.classifier.schema import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS, VECTOR_SIGNALS
 
 _SHARE_WITHOUT_PROBES = 0.1  # of the draws of a world
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demix_jax.evidence.signals import mean_ranks
+from demix_jax.classifier.schema import mean_ranks
 
 NUM_TABLE_FACTS = 4
 

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.classifier.layers import ISAB, PMA, masked_mean_and_std
-from demix_jax.error_types import ERROR_TYPES
-from demix_jax.evidence.signals import NUM_RULES, NUM_WITHOUT, RULE_SIGNALS, SIGNALS, WITHOUT_SIGNALS
+from demix_jax.classifier.schema import NUM_RULES, NUM_WITHOUT, RULE_SIGNALS, SIGNALS, WITHOUT_SIGNALS
+from demix_jax.common.error_types import ERROR_TYPES
 
 _LEAST_DENSITY = -6.0  # nats; farther away there is nothing to tell apart
 _NOTHING = 1e-20  # added to a density before its logarithm is taken; far less than can be told apart

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from demix_jax.classifier.calibration import calibrate
+from demix_jax.classifier.calibrate import calibrate
 from demix_jax.classifier.classifier import ErrorClassifier, load_classifier
 from demix_jax.classifier.examples import Batch, ExampleSampler, Interventions, World
 from demix_jax.classifier.model import ErrorNetwork, NetworkConfig
-from demix_jax.keys import training_key
+from demix_jax.common.keys import training_key
 
 PyTree = Any
 
@@ -37,8 +37,8 @@ class TrainingOptions:
     agreement: weight of the divergence between what is said of a row by its two views.
     contrastive, alignment: weights of the paper's intervention losses, 0.1 each there.
     contrast_rows: whether the contrastive loss tells every row from every other, as in the paper, rather than from rows
-      of other error types. That costs average precision (`benchmarks.ablation`): rows with the same errors are driven
-      apart.
+      of other error types. That costs average precision (`benchmarks.debugging.ablation`), since rows with the same
+      errors are driven apart.
     """
 
     num_members: int = flax.struct.field(pytree_node=False, default=4)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 
 Train = Annotated[
     Path,

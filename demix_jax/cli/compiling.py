@@ -7,8 +7,8 @@ import os
 import platform
 from pathlib import Path
 
-from demix_jax.checks import InputError
-from demix_jax.files import cache_dir
+from demix_jax.common.checks import InputError
+from demix_jax.common.files import cache_dir
 
 _TRITON_FLAG = "xla_gpu_enable_triton_gemm"
 _KEPT = {"jax_compilation_cache_max_size": 2**29, "jax_persistent_cache_min_compile_time_secs": 0.1}

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, cast
 
 import typer
 
-from demix_jax.checks import InputError
 from demix_jax.cli.arguments import Seed, check_given
 from demix_jax.cli.compiling import check_platform
-from demix_jax.files import DIAGNOSIS_FILES, SAMPLES_FILE, check_writable, same_file, write_table
+from demix_jax.common.checks import InputError
+from demix_jax.common.files import DIAGNOSIS_FILES, SAMPLES_FILE, check_writable, same_file, write_table
 
 _MANY_CELLS = 10_000_000  # rows times columns, from which on a table is diagnosed out of core
 
@@ -95,8 +95,8 @@ def diagnose(
             raise InputError(f"{out / name} is an input; it would be overwritten. Choose another folder for --out.")
 
     from demix_jax.classifier import load_classifier
+    from demix_jax.cli.display import ProgressDisplay
     from demix_jax.data.table import num_cells
-    from demix_jax.progress import ProgressDisplay
 
     check_platform()
     load_classifier(classifier)
@@ -119,8 +119,8 @@ def diagnose(
 
 def _diagnose_table(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
     """Diagnose a table and save what was found; returns what prints it."""
-    from demix_jax.diagnose import diagnose as run
-    from demix_jax.report.terminal import print_diagnosis
+    from demix_jax.domains.tables.domain import diagnose as run
+    from demix_jax.domains.tables.terminal import print_diagnosis
 
     diagnosis = run(train, **options)
     diagnosis.save(out)
@@ -129,17 +129,17 @@ def _diagnose_table(train: Path, out: Path, options: dict[str, Any]) -> Callable
 
 def _diagnose_large(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
     """The same for a table that need not fit in memory."""
-    from demix_jax.out_of_core import diagnose_out_of_core
-    from demix_jax.report.terminal import print_diagnosis
+    from demix_jax.domains.tables.out_of_core import diagnose_out_of_core
+    from demix_jax.domains.tables.terminal import print_diagnosis
 
     return partial(print_diagnosis, diagnose_out_of_core(train, out=out, **options).sample, train, out)
 
 
 def _diagnose_log(log: dict[str, Any], random_ties: bool, out: Path, options: dict[str, Any]) -> Callable[[], None]:
     """The same for the click samples of a log, which are written to `out`, so that they can be repaired."""
-    from demix_jax.data.recommendation import make_samples, read_recommendation_data
-    from demix_jax.diagnose_interactions import diagnose_interactions
-    from demix_jax.report.terminal import print_diagnosis
+    from demix_jax.domains.recommendation import make_samples, read_recommendation_data
+    from demix_jax.domains.recommendation.domain import diagnose_interactions
+    from demix_jax.domains.tables.terminal import print_diagnosis
 
     samples = make_samples(read_recommendation_data(**log), random_ties=random_ties, seed=options["seed"])
     diagnosis = diagnose_interactions(samples.part("train"), **options)
@@ -151,8 +151,8 @@ def _diagnose_log(log: dict[str, Any], random_ties: bool, out: Path, options: di
 
 def _diagnose_pairs(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
     """The same for preference pairs."""
-    from demix_jax.preference import diagnose as run
-    from demix_jax.preference.terminal import print_diagnosis
+    from demix_jax.domains.preference import domain as run
+    from demix_jax.domains.preference.terminal import print_diagnosis
 
     diagnosis = run(train, **options)
     diagnosis.save(out)

@@ -12,12 +12,12 @@ from typing import Annotated
 
 import typer
 
-from demix_jax.checks import InputError
 from demix_jax.cli.compiling import prepare_compiling
 from demix_jax.cli.diagnosing import diagnose
-from demix_jax.cli.planning import plan
+from demix_jax.cli.influence_plan import plan
 from demix_jax.cli.tables import demo, inject, repair
 from demix_jax.cli.training import train_classifier
+from demix_jax.common.checks import InputError
 
 app = typer.Typer(
     add_completion=False,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from demix_jax.checks import InputError
 from demix_jax.cli.arguments import Label, Seed, Train, check_given
 from demix_jax.cli.compiling import check_platform
-from demix_jax.error_types import ERROR_TYPES
-from demix_jax.files import (
+from demix_jax.common.checks import InputError
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.files import (
     DIAGNOSIS_FILES,
     PAIR_SUFFIXES,
     TABLE_SUFFIXES,
@@ -76,13 +76,13 @@ def repair(
         "spurious": spurious,
     }
     if pairs:
-        from demix_jax.preference import repair as repair_pairs
+        from demix_jax.domains.preference import repair as repair_pairs
 
         repaired_pairs = repair_pairs(train, diagnosis, **options)
         repaired_pairs.save(out)
         said = repaired_pairs.sentences
     else:
-        from demix_jax.repair import repair as repair_table
+        from demix_jax.repairs import repair as repair_table
 
         check_platform()
         repaired = repair_table(train, diagnosis, label=cast(str, label), seed=seed, **options)
@@ -155,8 +155,8 @@ def _inject_table(train: Path, corrupted: Path, truth: Path, options: dict[str, 
 
 
 def _inject_pairs(train: Path, corrupted: Path, truth: Path, options: dict[str, Any]) -> None:
-    from demix_jax.preference import inject_errors, read_pairs
-    from demix_jax.preference.pairs import as_lines
+    from demix_jax.domains.preference import inject_errors, read_pairs
+    from demix_jax.domains.preference.pairs import as_lines
 
     pairs = read_pairs(train)
     injected = inject_errors(pairs, **options)
@@ -191,8 +191,8 @@ def demo(
     if out is not None:
         check_writable(out, folder=True)
 
-    from demix_jax.demo import print_result, run
-    from demix_jax.progress import ProgressDisplay
+    from demix_jax.cli.demo import print_result, run
+    from demix_jax.cli.display import ProgressDisplay
     from demix_jax.report.terminal import make_console
 
     check_platform()

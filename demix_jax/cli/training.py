@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from demix_jax.checks import InputError
 from demix_jax.cli.arguments import Seed
 from demix_jax.cli.compiling import check_platform
-from demix_jax.files import check_writable
+from demix_jax.common.checks import InputError
+from demix_jax.common.files import check_writable
 
 
 def train_classifier(
@@ -40,10 +40,11 @@ def train_classifier(
     check_platform()
 
     from demix_jax.classifier import TrainingOptions
+    from demix_jax.cli.display import ProgressDisplay
+    from demix_jax.common.wording import duration
     from demix_jax.data import read_table
-    from demix_jax.progress import ProgressDisplay, duration
+    from demix_jax.meta_training.train import train_classifier as run
     from demix_jax.report.terminal import say
-    from demix_jax.train_classifier import train_classifier as run
 
     tables = {name: (read_table(path), label) for name, (path, label) in named.items()}
     with ProgressDisplay() as progress:

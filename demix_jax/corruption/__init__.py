@@ -3,7 +3,6 @@
 from demix_jax.corruption.features import FEATURE_KINDS
 from demix_jax.corruption.groups import GROUP_KINDS, Condition, Group
 from demix_jax.corruption.inject import Injected, inject_errors
-from demix_jax.corruption.interactions import InjectedInteractions, inject_interaction_errors
 from demix_jax.corruption.labels import LABEL_KINDS
 from demix_jax.corruption.shortcuts import SHORTCUT_KINDS, Shortcut, ShortcutRule, parse_shortcut
 
@@ -15,10 +14,8 @@ __all__ = [
     "Condition",
     "Group",
     "Injected",
-    "InjectedInteractions",
     "Shortcut",
     "ShortcutRule",
     "inject_errors",
-    "inject_interaction_errors",
     "parse_shortcut",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.corruption.columns import Categories, Numbers, describe, is_identifier, written
 from demix_jax.corruption.groups import series_of
 

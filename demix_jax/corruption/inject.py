@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import numpy as np
 
-from demix_jax.checks import InputError, lies_in
+from demix_jax.common.checks import InputError, lies_in
+from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.corruption.features import (
     DEFAULT_FEATURE_KINDS,
     FEATURE_KINDS,
@@ -25,7 +26,6 @@ from demix_jax.corruption.shortcuts import (
     find_shortcut,
     parse_shortcut,
 )
-from demix_jax.error_types import ERROR_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.corruption.columns import num_decimals
 from demix_jax.corruption.groups import OF_ONE_COLUMN, candidate_groups, is_number, series_of, to_floats
 

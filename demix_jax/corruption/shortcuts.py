@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.corruption.groups import Condition, Group, candidate_groups, is_number, series_of, to_floats
 
 if TYPE_CHECKING:

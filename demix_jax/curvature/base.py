@@ -11,12 +11,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.ghost import gram_matrix, paired_products
 from demix_jax.gradients.per_example import Loss, PyTree, num_examples
-from demix_jax.gradients.plan import Plan
 from demix_jax.gradients.stream import Gradients, as_arrays
+from demix_jax.gradients.tracer import Plan
 
 
 class Problem(NamedTuple):

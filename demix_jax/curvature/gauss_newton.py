@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.curvature.base import Fitted, Problem, check_damping
 from demix_jax.curvature.low_rank import check_size, fit_rows
 from demix_jax.curvature.outputs import Cut, cuts
 from demix_jax.gradients.factored import accumulating
 from demix_jax.gradients.per_example import PyTree, num_examples
-from demix_jax.gradients.plan import Plan, plan_for
 from demix_jax.gradients.stream import as_arrays
+from demix_jax.gradients.tracer import Plan, plan_for
 
 
 @flax.struct.dataclass

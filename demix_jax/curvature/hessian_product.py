@@ -14,8 +14,8 @@ import numpy as np
 from demix_jax.curvature.base import Problem
 from demix_jax.gradients.factored import sum_dtype
 from demix_jax.gradients.per_example import PyTree, num_examples
-from demix_jax.gradients.plan import Plan
 from demix_jax.gradients.stream import gradient_shape
+from demix_jax.gradients.tracer import Plan
 
 # Samples whose forward and backward passes are held at once, for each vector.
 _CHUNK = 256

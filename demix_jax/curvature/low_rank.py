@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.curvature.base import Directions, Fitted
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.ghost import blocked_gram_matrix, second_moment
 from demix_jax.gradients.meshes import sharded_gram_matrix, sharded_second_moment
-from demix_jax.gradients.plan import Plan
+from demix_jax.gradients.tracer import Plan
 
 logger = logging.getLogger("demix_jax")
 

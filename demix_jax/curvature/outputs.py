@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from demix_jax.gradients import jaxprs
-from demix_jax.gradients.plan import Plan
+from demix_jax.gradients.tracer import Plan
 
 
 class Cut(NamedTuple):

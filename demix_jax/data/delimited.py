@@ -21,7 +21,7 @@ from typing import IO, Any, cast
 
 import pandas as pd
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 
 _DELIMITERS = (",", ";", "\t", "|")
 _NA = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "<NA>"]  # "None", "?", "unknown" are values

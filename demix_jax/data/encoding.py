@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.data.columns import ENCODERS, CodesOfNumbers, ColumnEncoder
 from demix_jax.data.kinds import Column, as_numbers, column_of, infer_column
 from demix_jax.data.table import (

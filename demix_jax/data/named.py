@@ -17,10 +17,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
+from demix_jax.common.files import cache_dir, write_table
 from demix_jax.data.kinds import column_of, text_numbers
 from demix_jax.data.table import read_table
-from demix_jax.files import cache_dir, write_table
 
 
 @dataclass(frozen=True)

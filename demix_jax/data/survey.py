@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from demix_jax.data.fingerprint import text_columns
 from demix_jax.data.kinds import column_of, nature
 from demix_jax.data.table import (
     MAX_CLASSES,
@@ -23,7 +24,6 @@ from demix_jax.data.table import (
     resolve_label,
     table_chunks,
 )
-from demix_jax.fingerprint import text_columns
 
 _ROWS_PER_CLASS = 20  # of a rare class, in the sample however few the sample has of others
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
+from demix_jax.common.files import PARQUET_SUFFIXES
 from demix_jax.data.delimited import delimited_chunks, estimated_cells, find_dialect, read_delimited
 from demix_jax.data.kinds import as_numbers, column_of, infer_column, levels, nature, raw_numbers
-from demix_jax.files import PARQUET_SUFFIXES
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from demix_jax.evidence.folds import Folds
-from demix_jax.threads import threads_for
+from demix_jax.common.threads import threads_for
+from demix_jax.data.folds import Folds
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset

@@ -6,95 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demix_jax.evidence.cells import CellEvidence, standing_out
+from demix_jax.classifier.schema import NUM_RULES, NUM_WITHOUT, mean_ranks
+from demix_jax.evidence.column_model import CellEvidence, standing_out
+from demix_jax.evidence.column_statistics import Usual
 from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, log_floored, margin
-from demix_jax.evidence.shortcuts import ColumnRule, TargetScale, chance_of_following, rule_evidence
-from demix_jax.evidence.usual import Usual
-
-LABEL_SIGNALS = (
-    "tree_log_p",
-    "tree_margin",
-    "tree_entropy",
-    "tree_relative_log_p",
-    "trusted_log_p",
-    "trusted_margin",
-    "trusted_relative_log_p",
-    "trusted_entropy",
-    "network_log_p",
-    "network_margin",
-    "network_relative_log_p",
-    "model_disagreement",
-    "label_prior",
-    "gradient_norm",
-)
-FEATURE_SIGNALS = (
-    "surprise_1st",
-    "surprise_2nd",
-    "surprise_3rd",
-    "surprise_5th",
-    "surprise_mean",
-    "surprise_positive_mean",
-    "surprise_share_over_2",
-    "surprise_share_over_4",
-    "surprise_tail_1st",
-    "surprise_tail_2nd",
-    "surprise_tail_3rd",
-    "surprise_tail_mean",
-    "robust_z_1st",
-    "robust_z_2nd",
-    "robust_z_mean",
-    "standing_out_1st",
-    "standing_out_2nd",
-    "standing_out_mean",
-    "gap_1st",
-    "gap_share",
-    "rarity_1st",
-    "rarity_mean",
-    "repeated_1st",
-    "repeated_mean",
-    "missing_share",
-    "misspelt_1st",
-    "misspelt_mean",
-    "screened_1st",
-    "screened_positive_mean",
-    "filled_mean",
-    "common_share",
-)
-RULE_SIGNALS = (
-    "log_ratio",
-    "broken",
-    "strength",
-    "two_way",
-    "added",
-    "support",
-    "minority",
-    "step",
-    "label_step",
-    "p_side",
-    "follow_p",
-)
-NUM_RULES = 4
-NUM_WITHOUT = 2  # rules without whose column the label is predicted as well
-WITHOUT_SIGNALS = ("log_p", "margin", "follow_p", "contribution")
-SHORTCUT_SIGNALS = (
-    *(f"rule{i}_{name}" for i in range(NUM_RULES) for name in RULE_SIGNALS),
-    "rules_weighted_log_ratio",
-    "rules_lowest_log_ratio",
-    "support_sum",
-    "support_lowest",
-    *(f"without{i}_{name}" for i in range(NUM_WITHOUT) for name in WITHOUT_SIGNALS),
-)
-VECTOR_SIGNALS = (
-    "influence_mean",
-    "influence_same_label",
-    "influence_other_label",
-    "influence_spread",
-    "influence_on_similar",
-    "neighbour_similarity",
-    "neighbour_label_agreement",
-    "neighbour_fit",
-)
-SIGNALS = LABEL_SIGNALS + FEATURE_SIGNALS + SHORTCUT_SIGNALS + VECTOR_SIGNALS
+from demix_jax.evidence.rules import ColumnRule, TargetScale, chance_of_following, rule_evidence
 
 
 class Norms(NamedTuple):
@@ -306,18 +222,6 @@ def _entropy(out_of_fold: OutOfFold, task: str) -> np.ndarray:
 def mean_by_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """f64[L]: mean of values f[N] among the rows of each label i32[N]; 0 for a label without any."""
     return np.bincount(labels, weights=values) / np.maximum(np.bincount(labels), 1)
-
-
-def mean_ranks(values: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Ranks f64[N, Q], counted from 1, of values f[N, Q] among f[R, Q], each column ascending; ties get their mean."""
-    ranks = np.empty(values.shape)
-    columns = zip(np.ascontiguousarray(values.T), np.ascontiguousarray(among.T), strict=True)
-    for q, (column, known) in enumerate(columns):
-        order = np.argsort(column)
-        ascending = column[order]  # neighbours are looked up one after the other, which keeps the cache warm
-        both = np.searchsorted(known, ascending, "left") + np.searchsorted(known, ascending, "right")
-        ranks[order, q] = (both + 1) / 2
-    return ranks
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.gradients import jaxprs
 from demix_jax.gradients.factored import FactoredGradients
-from demix_jax.gradients.plan import Plan, leaf_dtype, leaf_names, plan_for
+from demix_jax.gradients.tracer import Plan, leaf_dtype, leaf_names, plan_for
 
 PyTree = Any
 Loss = Callable[[PyTree, PyTree], jax.Array]

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.ghost import form
-from demix_jax.gradients.plan import Plan
+from demix_jax.gradients.tracer import Plan
 
 PyTree = Any
 

@@ -17,7 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.sharding import Mesh
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.curvature import Curvature, Directions, Fitted, Identity, Problem
 from demix_jax.curvature.base import check_curvature
 from demix_jax.gradients.factored import FactoredGradients, reciprocal

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.influence.blocks import InfluenceBlocks
 
 # Fewer rows at a time would cost more to dispatch than to compute.

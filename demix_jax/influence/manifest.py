@@ -18,8 +18,8 @@ from typing import NamedTuple
 import ml_dtypes
 import numpy as np
 
-from demix_jax.checks import InputError
-from demix_jax.files import json_text, write_text
+from demix_jax.common.checks import InputError
+from demix_jax.common.files import json_text, write_text
 from demix_jax.influence.grid import Chunk, Grid
 from demix_jax.influence.provenance import Source
 

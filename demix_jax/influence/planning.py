@@ -12,23 +12,17 @@ from typing import NamedTuple
 
 import jax
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
+from demix_jax.common.files import nearest_folder
+from demix_jax.common.wording import in_words
 from demix_jax.curvature import Curvature
-from demix_jax.files import nearest_folder
 from demix_jax.gradients.per_example import Loss, PyTree, num_examples
 from demix_jax.gradients.stream import as_arrays, bytes_of, num_bytes
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks
-from demix_jax.influence.calibration import (
-    drawn,
-    first_examples,
-    hashing_seconds,
-    measured_steps,
-    writing_seconds,
-)
 from demix_jax.influence.grid import Grid, default_chunk_shape
 from demix_jax.influence.manifest import DTYPES
+from demix_jax.influence.timing import drawn, first_examples, hashing_seconds, measured_steps, writing_seconds
 from demix_jax.influence.write import IN_FLIGHT
-from demix_jax.sizes import in_words
 
 # What compiled programs and the libraries' threads take.
 _PROGRAMS_BYTES = 12 * 2**20

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.curvature import Curvature, Directions
 from demix_jax.gradients.factored import Dense, FactoredGradients, Outer
 from demix_jax.gradients.per_example import Loss, PyTree

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    pass
+
 import logging
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import numpy as np
 from jax.extend import core
 
-from demix_jax.checks import InputError
-from demix_jax.fingerprint import array_fingerprint
+from demix_jax.common.checks import InputError
 from demix_jax.gradients.per_example import Loss, PyTree, checked_plan
 from demix_jax.gradients.stream import as_arrays
 
@@ -83,3 +88,29 @@ def _constants(closed: core.ClosedJaxpr) -> list[Any]:
             if isinstance(inner, core.ClosedJaxpr):
                 found += _constants(inner)
     return found
+
+
+_BYTES_AT_A_TIME = 2**22
+
+
+def array_fingerprint(tree: Any) -> str:
+    """SHA-256 over the structure of a pytree and its arrays' dtypes, shapes and bits.
+
+    Read a few megabytes at a time, so that arrays mapped from files need not fit in memory.
+
+    Args:
+      tree: pytree of arrays.
+    Returns:
+      64 hexadecimal digits.
+    """
+    import jax
+
+    leaves, structure = jax.tree.flatten(tree)
+    digest = hashlib.sha256(str(structure).encode())
+    for leaf in leaves:
+        digest.update(f"\0{np.dtype(leaf.dtype)}{leaf.shape}\0".encode())
+        rows = max(1, _BYTES_AT_A_TIME // max(1, leaf.nbytes // max(1, len(leaf)))) if leaf.ndim else 1
+        parts = (leaf[start : start + rows] for start in range(0, len(leaf), rows)) if leaf.ndim else [leaf]
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()

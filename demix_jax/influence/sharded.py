@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.curvature import Directions
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.meshes import EVERYWHERE, placed

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.curvature import Curvature
 from demix_jax.gradients.per_example import Loss, PyTree
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks, fill_block

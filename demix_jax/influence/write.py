@@ -16,9 +16,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
+from demix_jax.common.files import check_writable, nearest_folder
+from demix_jax.common.wording import in_words
 from demix_jax.curvature import Curvature
-from demix_jax.files import check_writable, nearest_folder
 from demix_jax.gradients.per_example import Loss, PyTree
 from demix_jax.gradients.stream import bytes_of
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks
@@ -26,7 +27,6 @@ from demix_jax.influence.grid import Chunk, computed_on_all_devices, grid_for
 from demix_jax.influence.manifest import DTYPES, Journal, Manifest, checksum, finished_chunks
 from demix_jax.influence.provenance import Source
 from demix_jax.influence.store import StoredInfluence, check_is_ours, create, open_stored, read_influence, tensorstore
-from demix_jax.sizes import in_words
 
 logger = logging.getLogger("demix_jax")
 

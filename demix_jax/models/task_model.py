@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from demix_jax.checks import InputError
+from demix_jax.common.checks import InputError
 from demix_jax.models.losses import softmax_cross_entropy
 from demix_jax.models.networks import MLP, FTTransformer
 

@@ -1,6 +1,5 @@
 """The report that a person reads: one HTML file made of a Diagnosis."""
 
-from demix_jax.report.page import render, write_html
 from demix_jax.report.parts import headline
 
-__all__ = ["headline", "render", "write_html"]
+__all__ = ["headline"]

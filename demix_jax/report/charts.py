@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.error_types import ERROR_TYPES
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.wording import Html, count
+from demix_jax.domains.tables.words import NAMES
 from demix_jax.report.findings import column, flagged, most_certain, times_suspect
-from demix_jax.report.html import Html, element
+from demix_jax.report.html import element
 from demix_jax.report.svg import Panel
-from demix_jax.report.words import NAMES, cell, count, signed
+from demix_jax.report.words import cell, signed
 
 if TYPE_CHECKING:
-    from demix_jax.diagnose import Diagnosis
+    from demix_jax.diagnosis.result import Diagnosis
 
 MAX_PROFILE_ROWS = 1_000
 MAX_HEAT_ROWS = 30

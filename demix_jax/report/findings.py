@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.error_types import ERROR_TYPES
-from demix_jax.report.html import Html, element, join, unbroken
-from demix_jax.report.words import cell, chance, count, unusual
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.wording import Html, chance, count
+from demix_jax.report.html import element, join, unbroken
+from demix_jax.report.words import cell, unusual
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from demix_jax.diagnose import Diagnosis
+    from demix_jax.diagnosis.result import Diagnosis
 
 MAX_SUSPECTS = 4
 MAX_REASONS = 2

@@ -5,13 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from demix_jax.common.wording import Html
+
 VOID = frozenset({"br", "col", "hr", "img", "link", "meta", "rect", "path", "line", "circle", "polyline"})
 
 Child = "Html | str | int | float | None | Iterable[Child]"
-
-
-class Html(str):
-    """Text that is safe to put into a page as it stands."""
 
 
 def escape(text: object) -> Html:

@@ -7,14 +7,15 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from demix_jax.classifier.decision import MOST_IN_DOUBT
-from demix_jax.error_types import ERROR_TYPES
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.wording import Html, Words, chance, count, listed, percent
 from demix_jax.report.charts import probability_figure, profile_figure
 from demix_jax.report.findings import Witness, flagged, most_certain, totals, witnesses
-from demix_jax.report.html import Html, element
-from demix_jax.report.words import Words, chance, count, listed, percent, signed
+from demix_jax.report.html import element
+from demix_jax.report.words import signed
 
 if TYPE_CHECKING:
-    from demix_jax.diagnose import Diagnosis
+    from demix_jax.diagnosis.result import Diagnosis
 
 NUM_SHOWN = 10
 NUM_OPEN = 2

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from demix_jax.report.html import Html, element
+from demix_jax.common.wording import Html
+from demix_jax.report.html import element
 
 
 @dataclass

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from demix_jax.error_types import ERROR_TYPES
-from demix_jax.files import suffix_to_write
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.wording import Words, percent
 from demix_jax.report.findings import totals
 from demix_jax.report.parts import headline, held_back
-from demix_jax.report.words import ROWS, Words, percent
 
 if TYPE_CHECKING:
-    from demix_jax.diagnose import Diagnosis
+    from demix_jax.diagnosis.result import Diagnosis
 
 
 def make_console() -> Console:
@@ -50,22 +47,3 @@ def print_types(diagnosis: Diagnosis, words: Words) -> None:
         table.add_row(words.names[name], f"{count:,}", percent(count / found.rows), shown, words.advice[name])
     console.print(table)
     say(*(f"Note: {note}" for note in held_back(diagnosis, words)))
-
-
-def print_diagnosis(diagnosis: Diagnosis, train: Path, out: Path) -> None:
-    """What was found, what to do, where the files are and how to go on.
-
-    Args:
-      diagnosis: what `demix_jax.diagnose` returned.
-      train: the diagnosed file. out: the folder that the diagnosis was saved to.
-    """
-    print_types(diagnosis, ROWS)
-    csv, target = shlex.quote(str(out / "diagnosis.csv")), f"repaired{suffix_to_write(train)}"
-    command = f"demix-jax repair {shlex.quote(str(train))} --label {shlex.quote(str(diagnosis.label))}"
-    say(
-        *(f"Note: {note}" for note in diagnosis.summary["notes"]),
-        "",
-        f"Open in a browser: {out / 'report.html'}",
-        f"Also written: {out / 'diagnosis.csv'}, {out / 'summary.json'}",
-        f"Go on: {command} --diagnosis {csv} --out {target}",
-    )

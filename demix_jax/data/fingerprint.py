@@ -1,0 +1,102 @@
+"""Fingerprints of a table and of arrays, by which a saved result recognises what it was computed from."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def fingerprint(frame: pd.DataFrame) -> str:
+    """SHA-256 over column names, kinds of column and values, in row order; the index does not count.
+
+    Numbers are compared in single precision, so that writing a table to CSV and reading it back, or storing it
+    as Parquet with other widths, leaves its fingerprint as it was. Digits stored as text count as numbers.
+
+    Args:
+      frame: table of N rows.
+    Returns:
+      64 hexadecimal digits.
+    """
+    digest = TableFingerprint(text_columns(frame))
+    digest.update(frame)
+    return digest.hexdigest()
+
+
+class TableFingerprint:
+    """The `fingerprint` of a table that comes a few rows at a time.
+
+    Args:
+      text: the columns, by number, that hold text: those in `text_columns` of any of the parts.
+    """
+
+    def __init__(self, text: frozenset[int]):
+        self._text = text
+        self._num_rows = 0
+        self._names: list[str] = []
+        self._columns: list[Any] = []
+
+    def update(self, frame: pd.DataFrame) -> None:
+        """Take in the next rows."""
+        if not self._columns:
+            self._names = [str(name) for name in frame.columns]
+            self._columns = [hashlib.sha256() for _ in self._names]
+        self._num_rows += len(frame)
+        for q, digest in enumerate(self._columns):
+            column = frame.iloc[:, q]
+            digest.update(_text_content(column) if q in self._text else _number_content(column))
+
+    def hexdigest(self) -> str:
+        """64 hexadecimal digits."""
+        digest = hashlib.sha256(f"{self._num_rows} rows".encode())
+        for q, (name, column) in enumerate(zip(self._names, self._columns, strict=True)):
+            digest.update(f"\0{name}\0{'text' if q in self._text else 'number'}\0".encode() + column.digest())
+        return digest.hexdigest()
+
+
+def text_columns(frame: pd.DataFrame) -> frozenset[int]:
+    """The columns, by number, that hold something else than numbers and digits."""
+    return frozenset(q for q in range(frame.shape[1]) if _is_text(frame.iloc[:, q]))
+
+
+def _is_text(column: pd.Series) -> bool:
+    return not _is_numeric(column) and _numbers(column).isna().to_numpy().sum() > column.isna().to_numpy().sum()
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    import pandas as pd
+
+    is_real = not pd.api.types.is_bool_dtype(column) and column.dtype.kind != "c"
+    return pd.api.types.is_numeric_dtype(column) and is_real
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """The numbers that a column's text writes."""
+    import pandas as pd
+
+    present = pd.Series(_text(column), dtype=object).where(~column.isna().to_numpy())
+    return pd.Series(pd.to_numeric(present, errors="coerce"))
+
+
+def _text(column: pd.Series) -> np.ndarray:
+    return np.where(column.isna().to_numpy(), "", column.astype(str).to_numpy(dtype=object))
+
+
+def _text_content(column: pd.Series) -> bytes:
+    from pandas.util import hash_array
+
+    hashes = hash_array(_text(column).astype(object), categorize=True)  # pyright: ignore[reportCallIssue]
+    return np.ascontiguousarray(hashes).tobytes()
+
+
+def _number_content(column: pd.Series) -> bytes:
+    numbers = column if _is_numeric(column) else _numbers(column)
+    with np.errstate(over="ignore"):
+        values = numbers.to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32)
+    values = values + np.float32(0.0)  # −0 becomes 0: both are written as the same number by some tools
+    values[np.isnan(values)] = np.nan  # one bit pattern for every missing number
+    return values.tobytes()

@@ -1,0 +1,212 @@
+"""Describe every row of a table: influence vectors and signals, each from models that never saw the row."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import numpy as np
+
+from demix_jax.classifier.schema import CHANNELS, VECTOR_SIGNALS
+from demix_jax.common.progress import Steps
+from demix_jax.data.folds import Folds, fold_blocks
+from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds
+from demix_jax.diagnosis.vectors import Side, influence_vectors
+from demix_jax.evidence.column_statistics import Usual
+from demix_jax.evidence.gather import RowEvidence
+from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, log_floored, probability_of_given
+from demix_jax.evidence.rules import TargetScale, rule_evidence
+from demix_jax.evidence.signals import (
+    Norms,
+    feature_signals,
+    label_signals,
+    mean_by_label,
+    shortcut_signals,
+    vector_signals,
+)
+
+if TYPE_CHECKING:
+    from demix_jax.data import Dataset
+
+MAX_VALIDATION = 256  # validation samples in the influence matrix, per fold
+SET_SIZE = 128  # of these, how many the error classifier looks at
+_BLOCK = 8_192  # training rows whose channels are built at once
+
+
+class Description(NamedTuple):
+    """What is known of N training rows; S validation samples a vector, C channels, M columns, F signals.
+
+    vectors: f16[N, S, C]. signals: f32[N, F]. influence: f32[N, M], −cosine of gradients.
+    validation_rows: i32[folds, M], rows of the encoded table. network: the task model's out-of-fold
+    predictions. valid_loss: f32[folds]. evidence: the rest, cut to the N training rows.
+    norms: what the signals are measured against.
+    """
+
+    vectors: np.ndarray
+    signals: np.ndarray
+    influence: np.ndarray
+    validation_rows: np.ndarray
+    network: OutOfFold
+    valid_loss: np.ndarray
+    evidence: RowEvidence
+    norms: Norms
+
+
+def describe(
+    dataset: Dataset,
+    evidence: RowEvidence,
+    models: FoldModels,
+    *,
+    num_train: int | None = None,
+    seed: int = 0,
+    steps: Steps | None = None,
+    validation_rows: np.ndarray | None = None,
+    norms: Norms | None = None,
+) -> Description:
+    """Influence vectors and signals of the training rows.
+
+    Args:
+      dataset, num_train: as given to `gather_evidence`, whose result is `evidence`.
+      models: task models, trained on the folds of `evidence`.
+      seed: of the choice of validation samples. steps: times and shows the work.
+      validation_rows: i32[folds, M], rows of `dataset` that each fold is set against; None: drawn from the folds'.
+      norms: what signals are measured against; None: the training rows.
+    Returns:
+      Description of the N training rows. Row i comes from models and validation samples without it.
+    """
+    steps = steps or Steps()
+    num_train = num_train or len(dataset.y)
+    if validation_rows is None:
+        rng = np.random.default_rng([seed, 1])
+        of_folds = [np.unique(valid) for valid in evidence.folds.valid]
+        size = min(MAX_VALIDATION, *map(len, of_folds))
+        validation_rows = np.stack([rng.permutation(valid)[:size] for valid in of_folds])
+    with steps("compute influence", num_train) as advance:
+        prediction = _network_predictions(models, dataset, evidence.folds)
+        side, fold = _side(dataset, evidence), evidence.folds.fold[:num_train]
+        influence, gradient_norm, vectors, summaries = _influence(
+            models, side, fold, validation_rows, dataset.task, advance
+        )
+    dataset, prediction = dataset.take(slice(num_train)), prediction[:num_train]
+    evidence = evidence.take(slice(num_train))
+    if norms is None:
+        norms = _norms(dataset, evidence, prediction)
+    network = OutOfFold(prediction, probability_of_given(dataset, prediction, norms.network_residuals))
+    signals = (
+        label_signals(
+            dataset.y,
+            evidence.labels,
+            evidence.trees,
+            evidence.trusted,
+            network,
+            gradient_norm,
+            norms,
+            task=dataset.task,
+        ),
+        feature_signals(dataset.codes, evidence.cells, evidence.screened, dataset.robust_z, dataset.misspelt, norms),
+        shortcut_signals(
+            evidence.rules,
+            evidence.order,
+            evidence.rule_codes(dataset.codes),
+            evidence.rule_support(),
+            evidence.cells.support,
+            evidence.trees,
+            evidence.trusted,
+            evidence.without,
+            dataset.y,
+            evidence.sides,
+            norms,
+            task=dataset.task,
+        ),
+        summaries,
+    )
+    return Description(
+        vectors,
+        np.concatenate(signals, axis=1),
+        influence,
+        validation_rows,
+        network,
+        models.valid_loss,
+        evidence,
+        norms,
+    )
+
+
+def describe_more(
+    rows: Dataset, evidence: RowEvidence, dataset: Dataset, models: NetworkFolds, known: Description, *, of: RowEvidence
+) -> Description:
+    """Describe n further rows of a table as rows of it, by models that never saw them.
+
+    Args:
+      rows: the n rows, encoded by the encoder of the table. evidence: of them, from `more_evidence`.
+      dataset, of, models: the table's rows, the evidence about them, and the task models trained on them.
+      known: their description, whose validation samples and norms the n rows are set against.
+    """
+    valid = np.unique(known.validation_rows)
+    both = rows.joined(dataset.take(valid))
+    return describe(
+        both,
+        evidence.joined(of.take(valid)),
+        dataclasses.replace(models, x=both.x, y=both.y),
+        num_train=len(rows.y),
+        validation_rows=len(rows.y) + np.searchsorted(valid, known.validation_rows),
+        norms=known.norms,
+    )
+
+
+def _side(dataset: Dataset, evidence: RowEvidence) -> Side:
+    """What the channels need to know of all rows; the rule is that of the likeliest shortcut."""
+    likeliest, trees = int(evidence.order[0]), evidence.trees
+    codes = evidence.rule_codes(dataset.codes)
+    rule = rule_evidence(evidence.rules[likeliest], codes[:, likeliest], evidence.sides)
+    return Side(dataset.x, dataset.y, trees.prediction, trees.p_given, rule.in_group, rule.log_ratio)
+
+
+def _norms(dataset: Dataset, evidence: RowEvidence, network: np.ndarray) -> Norms:
+    """Norms by all rows of `dataset`, whose network predictions f32[N, K] are `network`."""
+    regression = dataset.task == "regression"
+
+    def target_scale(predictions: OutOfFold) -> TargetScale | None:
+        return TargetScale.fit(dataset.y, evidence.sides, predictions.prediction[:, 0]) if regression else None
+
+    residuals = ResidualScale.fit(dataset.y, network[:, 0]) if regression else None
+    p_given = probability_of_given(dataset, network, residuals)
+    return Norms(
+        label_share=np.bincount(evidence.labels) / len(evidence.labels),
+        tree_log_p=mean_by_label(log_floored(evidence.trees.p_given), evidence.labels),
+        trusted_log_p=mean_by_label(log_floored(evidence.trusted.p_given), evidence.labels),
+        network_log_p=mean_by_label(log_floored(p_given), evidence.labels),
+        surprise=np.sort(evidence.cells.surprise, axis=0),
+        usual=Usual.fit(dataset.codes, dataset.num_codes, dataset.robust_z),
+        support=evidence.rule_support().mean(axis=0),
+        tree_scale=target_scale(evidence.trees),
+        without_scale=[target_scale(predictions) for predictions in evidence.without],
+        network_residuals=residuals,
+    )
+
+
+def _network_predictions(models: FoldModels, dataset: Dataset, folds: Folds) -> np.ndarray:
+    """f32[N, K]: class probabilities, or predicted targets."""
+    outputs = np.zeros((len(dataset.y), dataset.num_classes), np.float32)
+    for f, rows, padded in fold_blocks(folds.fold, len(folds.train), _BLOCK):
+        outputs[rows] = models.outputs(f, padded)[: len(rows)]
+    return outputs if dataset.task == "regression" else np.asarray(jax.nn.softmax(outputs))
+
+
+def _influence(models: FoldModels, side: Side, fold, validation_rows, task: str, advance):
+    """Influence, gradient norms, vectors and their summaries of the rows in `fold`, block by block."""
+    num_rows, num_valid = len(fold), validation_rows.shape[1]
+    set_size = min(SET_SIZE, num_valid)
+    influence = np.empty((num_rows, num_valid), np.float32)
+    norm = np.empty(num_rows, np.float32)
+    vectors = np.empty((num_rows, set_size, len(CHANNELS)), np.float16)
+    summaries = np.empty((num_rows, len(VECTOR_SIGNALS)), np.float32)
+    for f, rows, padded in fold_blocks(fold, len(validation_rows), _BLOCK):
+        matrix, lengths = models.influence(f, padded, validation_rows[f])
+        influence[rows], norm[rows] = matrix[: len(rows)], lengths[: len(rows)]
+        wide = influence_vectors(influence[rows], side.take(rows), side.take(validation_rows[f]), task=task)
+        vectors[rows] = wide[:, :set_size]
+        summaries[rows] = vector_signals(wide)
+        advance(len(rows))
+    return influence, norm, vectors, summaries

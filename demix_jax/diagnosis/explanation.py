@@ -1,0 +1,152 @@
+"""Why rows are flagged: expected labels, surprising cells and shortcuts, in the words of the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demix_jax.classifier.schema import NUM_RULES
+from demix_jax.diagnosis.description import Description
+from demix_jax.diagnosis.result import Evidence, Shortcut
+from demix_jax.diagnosis.table import SUSPECT_NATS
+from demix_jax.evidence.column_model import standing_out
+from demix_jax.evidence.crossed_rules import Cross
+from demix_jax.evidence.gather import RowEvidence
+from demix_jax.evidence.mistakes.model import MISTAKES
+from demix_jax.evidence.rules import ColumnRule, rule_evidence
+
+if TYPE_CHECKING:
+    from demix_jax.data import Dataset, TableEncoder
+
+_MIN_RULE_STRENGTH = 0.005  # weaker rules explain nothing a person would call a shortcut
+_UNEXPECTED = 1.0  # nats; the commonest value had a probability of less than a quarter
+_FILLED_CELLS = 3
+
+
+def explain(encoder: TableEncoder, dataset: Dataset, description: Description, probability: np.ndarray) -> Evidence:
+    """What explains the diagnosis, by `probability` f32[N, 3], of the N described rows, the first ones of `dataset`."""
+    known = description.evidence
+    num_rows = len(known.labels)
+    codes = known.rule_codes(dataset.codes[:num_rows])
+    shortcuts, ratios = [], []
+    for q in known.order[:NUM_RULES]:
+        rule = known.rules[q]
+        if rule.strength >= _MIN_RULE_STRENGTH:
+            shortcuts.append(_shortcut(encoder, dataset, known, int(q), codes[:, q]))
+            ratios.append(rule_evidence(rule, codes[:, q], known.sides).log_ratio)
+    if ratios:
+        lowest = np.argmin(ratios, axis=0)
+        broken = np.where(np.min(ratios, axis=0) < 0, lowest, -1).astype(np.int32)
+    else:
+        broken = np.full(num_rows, -1, np.int32)
+    return Evidence(
+        expected_label=expected_labels(encoder, known),
+        p_given_label=known.trees.p_given,
+        cell_surprise=cell_doubt(known, dataset.take(slice(num_rows)), probability),
+        columns=dataset.columns,
+        shortcuts=tuple(shortcuts),
+        shortcut_broken=broken,
+        original=None if known.mistakes is None else known.mistakes.original,
+    )
+
+
+def _shortcut(encoder: TableEncoder, dataset: Dataset, known: RowEvidence, number: int, codes: np.ndarray) -> Shortcut:
+    """The rule of this number in words, for every row; codes: i32[N], what it tells apart."""
+    rule, columns, cross = known.rules[number], known.columns_of(number), known.cross_of(number)
+    told = rule_evidence(rule, codes, known.sides)
+    if cross is None:
+        counts = np.bincount(codes, minlength=len(rule.group))
+        inside, outside = (encoder.group_name(number, group, counts) for group in (rule.group, ~rule.group))
+    else:
+        inside, outside = _crossed_names(encoder, dataset.codes[: len(codes)], cross, rule.group)
+    on, off = _side_names(encoder, dataset, rule, known.sides)
+    return Shortcut(
+        column=dataset.columns[columns[0]].name,
+        strength=rule.strength,
+        values=np.where(told.in_group, inside, outside).astype(object),
+        expected=np.where(told.in_group, on, off).astype(object),
+        p_expected=told.p_side.astype(np.float32),
+        second=None if cross is None else dataset.columns[cross.second].name,
+    )
+
+
+def _crossed_names(encoder: TableEncoder, codes: np.ndarray, cross: Cross, group: np.ndarray) -> tuple[str, str]:
+    """A rule's group bool[4] of two columns, and the rest, in words: "sex = Male and age ≤ 28", "not (…)"."""
+    names = []
+    for q, inside in ((cross.first, cross.first_group), (cross.second, cross.second_group)):
+        counts = np.bincount(codes[:, q], minlength=len(inside))
+        names.append([encoder.group_name(q, side, counts) for side in (~inside, inside)])
+    cells = [f"{names[0][cell // 2]} and {names[1][cell % 2]}" for cell in range(4)]
+    turned = group.sum() > 2
+    words = " or ".join(cells[cell] for cell in np.flatnonzero(group != turned))
+    return (f"not ({words})", words) if turned else (words, f"not ({words})")
+
+
+def _side_names(encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, labels: np.ndarray) -> tuple[str, str]:
+    """The label's two sides in words: "yes" and "no", "a or b" and "another", "> 133" and "≤ 133"."""
+    if dataset.task == "regression":
+        bins = np.flatnonzero(rule.side) if rule.side[-1] else np.flatnonzero(~rule.side)
+        (threshold,) = encoder.decode_label([dataset.y[: len(labels)][labels < bins[0]].max()])
+        above, below = f"> {threshold:.6g}", f"≤ {threshold:.6g}"
+        return (above, below) if rule.side[-1] else (below, above)
+
+    def named(side: np.ndarray) -> str:
+        values = [str(dataset.classes[k]) for k in np.flatnonzero(side)]
+        return " or ".join(values) if len(values) <= 3 else f"one of {len(values)} other classes"
+
+    return named(rule.side), named(~rule.side)
+
+
+def noisy_group(encoder: TableEncoder, dataset: Dataset, evidence: RowEvidence) -> dict[str, Any] | None:
+    """The group of rows whose labels are often wrong, for the summary of a diagnosis; None if none was found.
+
+    Returns:
+      group: in words ("job = clerk or cook"). share: of the rows of `dataset` that are in it. rate: share of its labels
+      that seem wrong.
+    """
+    noisy = evidence.models.noisy
+    if noisy is None:
+        return None
+    counts = np.bincount(dataset.codes[:, noisy.column], minlength=len(noisy.codes))
+    words = encoder.group_name(noisy.column, noisy.codes, counts)
+    return {"group": words, "share": float(counts[noisy.codes].sum() / counts.sum()), "rate": noisy.rate}
+
+
+def noisy_group_note(noisy: dict[str, Any]) -> str:
+    """What `noisy_group` found, as a sentence."""
+    from demix_jax.common.wording import chance
+
+    return (
+        f"About {chance(noisy['rate'])} of the labels seem wrong where {noisy['group']} ({chance(noisy['share'])} of "
+        "the rows), far more than elsewhere; see where the labels of this group come from."
+    )
+
+
+def expected_labels(encoder: TableEncoder, evidence: RowEvidence) -> np.ndarray:
+    """object[N], out-of-fold predictions in original label values."""
+    predicted = evidence.trees.prediction
+    expected = predicted.argmax(axis=1) if encoder.task == "classification" else predicted[:, 0]
+    return np.array(encoder.decode_label(expected), dtype=object)
+
+
+def cell_doubt(evidence: RowEvidence, dataset: Dataset, probability: np.ndarray) -> np.ndarray:
+    """f32[N, Q]: how doubtful each cell of N rows is, in nats: how much it stands out, or whether a mistake hit it.
+
+    Of one cell that holds what is commonest nobody would think so; three of a row that do, where little speaks for it,
+    bear each other out. The cells that a likely mistake is about come before all others.
+
+    Args:
+      evidence, dataset, probability: of the rows; f32[N, 3] in the order of ERROR_TYPES.
+    """
+    cells, mistakes, p_wrong = evidence.cells, evidence.mistakes, probability[:, 1]
+    doubt = standing_out(cells.surprise, dataset.robust_z, dataset.misspelt)
+    unexpected = cells.filled >= _UNEXPECTED
+    together = unexpected.sum(axis=1) >= _FILLED_CELLS
+    if mistakes is not None:
+        together |= mistakes.likely(p_wrong) == MISTAKES.index("filled")
+    doubt = np.where(unexpected & together[:, None], np.maximum(doubt, 1 + cells.filled), doubt)
+    if mistakes is not None:
+        first = np.maximum(doubt.max(axis=1, keepdims=True), SUSPECT_NATS) + 1
+        doubt = np.where(mistakes.cells(p_wrong, doubt.shape[1]), np.maximum(first, doubt), doubt)
+    return doubt.astype(np.float32)

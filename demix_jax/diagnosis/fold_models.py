@@ -1,0 +1,80 @@
+"""Task models of all folds: what each predicts, and which influence, for rows that it never saw."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from demix_jax.data.folds import Folds
+from demix_jax.gradients.per_example import PyTree
+from demix_jax.influence.matrix import cosine_influence
+from demix_jax.models import TaskModel, train_task_model
+
+_SAMPLES_AT_ONCE = 1_024  # a network over histories keeps hundreds of numbers for each of a sample's clicks
+
+
+class FoldModels(Protocol):
+    """One task model per fold. Rows i[n] are numbers of samples; padding them to few lengths reuses compiled code."""
+
+    @property
+    def valid_loss(self) -> np.ndarray:
+        """f32[F], mean loss of each on its validation samples, those it stopped by."""
+        ...
+
+    def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
+        """Logits f32[n, K], or predictions f32[n, 1] of a standardised target."""
+        ...
+
+    def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """−cosine of the gradients of `rows` and `valid_rows` f32[n, S], and the lengths of the former f32[n]."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkFolds:
+    """The fold models of a `TaskModel`, made by `train_fold_models`.
+
+    params: leading axis F. x: pytree of N samples' features. y: [N]. select: as in `influence_matrix`.
+    """
+
+    model: TaskModel
+    params: PyTree
+    x: PyTree
+    y: np.ndarray
+    valid_loss: np.ndarray
+    select: str | None = None
+
+    def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
+        """See `FoldModels`."""
+        return np.asarray(task_outputs(self.model, self._of_fold(fold), self._batch(rows)["x"]))
+
+    def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `FoldModels`."""
+        batch, valid = self._batch(rows), self._batch(valid_rows)
+        return cosine_influence(self.model.loss, self._of_fold(fold), batch, valid, select=self.select)
+
+    def _batch(self, rows: np.ndarray) -> PyTree:
+        return {"x": jax.tree.map(lambda leaf: leaf[rows], self.x), "y": self.y[rows]}
+
+    def _of_fold(self, fold: int) -> PyTree:
+        return jax.tree.map(lambda leaf: leaf[fold], self.params)
+
+
+def train_fold_models(
+    key: jax.Array, model: TaskModel, x: PyTree, y: np.ndarray, folds: Folds, **options: Any
+) -> NetworkFolds:
+    """Train one network per fold on that fold's training rows; `options` as for `train_task_model`."""
+    arrays = jax.tree.map(jnp.asarray, (x, y, folds.train, folds.valid))
+    trained = train_task_model(key, model, *arrays, **options)
+    return NetworkFolds(model, trained.params, x, y, np.asarray(trained.valid_loss))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def task_outputs(model: TaskModel, params: PyTree, x: PyTree) -> jax.Array:
+    """What the model says of n samples, f32[n, K], some at a time."""
+    return jax.lax.map(lambda one: model.apply(params, one), x, batch_size=_SAMPLES_AT_ONCE)

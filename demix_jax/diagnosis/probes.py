@@ -1,0 +1,106 @@
+"""Probes: rows of a table with errors put into them on purpose, which show what an error looks like in this table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from demix_jax.classifier.inputs import PROBED, Probes
+from demix_jax.common.checks import InputError
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.corruption import FEATURE_KINDS, inject_errors
+from demix_jax.diagnosis.description import Description, describe_more
+from demix_jax.diagnosis.fold_models import NetworkFolds
+from demix_jax.evidence.gather import RowEvidence, more_evidence
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from demix_jax.data import Dataset
+
+# Networks learn from tables whose probes have some kinds of feature errors only: what these tell of other kinds.
+SOME_KINDS = (
+    "outlier", "scale", "shift", "noise", "sign", "swap_category", "permute", "constant", "missing", "typo",
+    "swap_columns",
+)  # fmt: skip
+_NUM_PER_TYPE = 256
+_MAX_RATE = 0.45  # of the rows that errors are put into
+_MAX_ROWS = 4_096  # that errors are put into
+_CELL_SHARES = (0.02, 0.6)
+_CELL_SHARE_OF_SOME_KINDS = 0.3
+
+
+class AlteredRows(NamedTuple):
+    """P altered rows: a label error in about half of them, a feature error in the others.
+
+    dataset: the P rows, encoded. evidence: of them, by models that never saw the unaltered row. truth: bool[P, 3], in
+    the order of ERROR_TYPES.
+    """
+
+    dataset: Dataset
+    evidence: RowEvidence
+    truth: np.ndarray
+
+
+def alter_rows(
+    table: pd.DataFrame,
+    label: str,
+    encode: Callable[[pd.DataFrame], Dataset],
+    evidence: RowEvidence,
+    *,
+    task: str,
+    every_kind: bool = True,
+    seed: int,
+) -> AlteredRows | None:
+    """Put errors into rows of a table that seem right as they are, and gather the evidence about them.
+
+    No model is trained on a probe: they cost as much as a few hundred more rows do.
+
+    Args:
+      table: N rows. label: the label column. encode: what turned them into the dataset that the evidence is of.
+      evidence: from `gather_evidence`. task: "classification" or "regression".
+      every_kind: feature errors are of FEATURE_KINDS, in one cell of a row or many; else of SOME_KINDS, mostly in many.
+      seed: of the choice of rows and errors.
+    Returns:
+      AlteredRows with errors of both types; None where none can be put in, as into rows that all have one label.
+    """
+    clear = np.flatnonzero(evidence.models.clear[: len(table)])
+    clear = np.sort(np.random.default_rng([seed, 3]).permutation(clear)[:_MAX_ROWS])
+    rate = min(_MAX_RATE, _NUM_PER_TYPE / max(len(clear), 1))
+    try:
+        injected = inject_errors(
+            table.iloc[clear].reset_index(drop=True),
+            label=label,
+            label_errors=rate,
+            feature_errors=rate,
+            spurious=0.0,
+            task=task,
+            label_kind="near",
+            feature_kinds=FEATURE_KINDS if every_kind else SOME_KINDS,
+            cell_share=_CELL_SHARES if every_kind else _CELL_SHARE_OF_SOME_KINDS,
+            one_kind_per_row=True,
+            seed=seed,
+        )
+    except InputError:
+        return None
+    truth = injected.truth[list(ERROR_TYPES)].to_numpy(bool)
+    altered = np.flatnonzero(truth.any(axis=1))
+    if not truth[:, PROBED].any(axis=0).all():
+        return None
+    dataset = encode(injected.table.iloc[altered].reset_index(drop=True))
+    fold = evidence.folds.fold[clear[altered]]
+    return AlteredRows(dataset, more_evidence(evidence, dataset, fold), truth[altered])
+
+
+def describe_probes(
+    altered: AlteredRows, dataset: Dataset, evidence: RowEvidence, models: NetworkFolds, description: Description
+) -> Probes:
+    """What the error classifier sees of altered rows.
+
+    Args:
+      dataset, evidence, models, description: of the table, see `demix_jax.diagnosis.description.describe`.
+    """
+    of_rows = describe_more(altered.dataset, altered.evidence, dataset, models, description, of=evidence)
+    return Probes(of_rows.vectors, of_rows.signals, altered.truth)

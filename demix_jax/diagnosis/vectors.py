@@ -1,0 +1,70 @@
+"""Influence vectors: several channels that describe a training sample by every validation sample."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Side(NamedTuple):
+    """What the channels need to know of n samples, training or validation alike.
+
+    x: f32[n, D]. y: class index or standardised target [n]. prediction: f32[n, K] out of fold.
+    p_given: f32[n]. in_group: bool[n] and rule_ratio: f64[n], see `RuleEvidence`.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    prediction: np.ndarray
+    p_given: np.ndarray
+    in_group: np.ndarray
+    rule_ratio: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Side:
+        """The samples at positions `rows`."""
+        return Side(*(field[rows] for field in self))
+
+
+def influence_vectors(influence: np.ndarray, train: Side, valid: Side, *, task: str) -> np.ndarray:
+    """Stack the channels of n training samples against S validation samples.
+
+    Args:
+      influence: f32[n, S], cosine-normalised influence.
+      train, valid: the n and S samples.
+      task: "classification" or "regression".
+    Returns:
+      f32[n, S, C] in the order of CHANNELS.
+    Source: influence, feature and label similarity as in DeMix (Deng et al. 2026); the rest is this package's.
+    """
+    shape = influence.shape
+    if task == "classification":
+        prediction_similarity = train.prediction @ valid.prediction.T
+    else:
+        prediction_similarity = np.exp(-2 * np.abs(train.prediction - valid.prediction.T))
+    channels = (
+        influence,
+        feature_similarity(train.x, valid.x),
+        prediction_similarity,
+        label_similarity(train.y, valid.y, task=task),
+        np.broadcast_to(valid.p_given, shape),
+        (train.in_group[:, None] == valid.in_group[None]).astype(np.float32),
+        np.broadcast_to(valid.rule_ratio, shape),
+    )
+    return np.stack(channels, axis=-1).astype(np.float32)
+
+
+def feature_similarity(train_x: np.ndarray, valid_x: np.ndarray) -> np.ndarray:
+    """Cosines f32[n, S] of encoded features f32[n, D] and f32[S, D]."""
+    return _unit(train_x) @ _unit(valid_x).T
+
+
+def label_similarity(train_y: np.ndarray, valid_y: np.ndarray, *, task: str) -> np.ndarray:
+    """Of labels [n] and [S], f[n, S]: 1 for equal ones, else 0; for regression exp(−2 |difference|)."""
+    if task == "classification":
+        return (train_y[:, None] == valid_y[None]).astype(np.float32)
+    return np.exp(-2 * np.abs(train_y[:, None] - valid_y[None]))
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    return x / (np.linalg.norm(x, axis=1, keepdims=True) + 1e-6)

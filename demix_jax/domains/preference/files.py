@@ -1,0 +1,207 @@
+"""Reading preference pairs in the schemas that they are published in.
+
+* messages: `chosen` and `rejected` are conversations, lists of {"role", "content"} that repeat the prompt
+  (UltraFeedback binarized, Capybara DPO) or answer the conversation in `prompt`;
+* dialogues: `chosen` and `rejected` are texts of "Human:" and "Assistant:" turns without a `prompt` (HH-RLHF);
+* plain: `prompt`, `chosen` and `rejected` are texts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from demix_jax.common.checks import InputError
+from demix_jax.domains.preference.pairs import Message, Pair, Pairs
+
+_SCHEMAS = (
+    "expected `chosen` and `rejected`, as conversations (lists of role and content), as Human/Assistant dialogues, or "
+    "as texts beside a `prompt`"
+)
+_ROLES = {"human": "user", "prompter": "user", "gpt": "assistant", "bot": "assistant"}
+_TURN = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
+
+
+def read_pairs(path: str | os.PathLike, *, split: str | None = None) -> Pairs:
+    """Pairs from a file or a folder.
+
+    Args:
+      path: .jsonl, .json (a list of records) or .parquet file, or the folder of a Hugging Face dataset, as
+        `save_to_disk` or a snapshot of the hub leaves it (.arrow or .parquet files).
+      split: which split of a folder that holds several.
+    Raises:
+      InputError: nothing readable is there, a split must be named, or a record, named by its row, is no pair.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"There is no {path}; give a .jsonl, .json or .parquet file or the folder of a dataset.")
+    records = _read_folder(path, split) if path.is_dir() else _read_file(path)
+    if not records:
+        raise InputError(f"{path} holds no pairs.")
+    pairs = tuple(pair_from_record(record, f"Row {row} of {path.name}") for row, record in enumerate(records))
+    return Pairs(pairs, tuple(records), str(path))
+
+
+def pair_from_record(record: Any, where: str) -> Pair:
+    """The pair that a record of any of the schemas holds; `where` names it in complaints.
+
+    Raises:
+      InputError: it is none of them.
+    """
+    if not isinstance(record, dict) or not {"chosen", "rejected"} <= record.keys():
+        found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
+        raise InputError(f"{where} has {found or 'no keys'}; {_SCHEMAS}.")
+    prompt = _prompt(record.get("prompt"), where)
+    answers = [_turns(record[key], key, where, has_prompt=bool(prompt)) for key in ("chosen", "rejected")]
+    shared = _num_shared(*answers)
+    # A conversation that opens with the user repeats the prompt, whatever else the record calls so.
+    repeats = shared > 0 and (not prompt or isinstance(record["prompt"], str))
+    prompt = tuple(answers[0][:shared]) if repeats else (*prompt, *answers[0][:shared])
+    chosen, rejected = (_text(turns[shared:]) for turns in answers)
+    return Pair(prompt, chosen, rejected)
+
+
+def _num_shared(chosen: list[Message], rejected: list[Message]) -> int:
+    """How many turns both conversations begin with, the answer itself not counted."""
+    shared = 0
+    for mine, other in zip(chosen[:-1], rejected[:-1], strict=False):
+        if mine != other:
+            break
+        shared += 1
+    while shared and chosen[shared - 1].role == "assistant" and chosen[shared].role != "assistant":
+        shared -= 1  # they part at a user's turn: the answer before it is the last that both share a prompt for
+    return shared
+
+
+def _prompt(given: Any, where: str) -> tuple[Message, ...]:
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return ()
+    if isinstance(given, str):
+        return tuple(_dialogue(given)) if _is_dialogue(given) else (Message("user", given),)
+    return tuple(_messages(given, "prompt", where))
+
+
+def _turns(given: Any, key: str, where: str, *, has_prompt: bool) -> list[Message]:
+    """The turns of an answer: at least one, the last of them the assistant's."""
+    if given is None:
+        given = ""
+    if isinstance(given, str):
+        if not has_prompt and _is_dialogue(given):
+            return _dialogue(given)
+        return [Message("assistant", given)]
+    turns = _messages(given, key, where)
+    if not turns or turns[-1].role != "assistant":
+        last = turns[-1].role if turns else "nothing"
+        raise InputError(f"{where}: the last turn of `{key}` is of {last}; it must be the assistant's answer.")
+    return turns
+
+
+def _messages(given: Any, key: str, where: str) -> list[Message]:
+    if not isinstance(given, (list, tuple)):
+        raise InputError(f"{where}: `{key}` is a {type(given).__name__}; give a text or a list of messages.")
+    turns = []
+    for turn in given:
+        turn = turn if isinstance(turn, dict) else {}
+        role, content = turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))
+        if not isinstance(role, str) or not isinstance(content, str):
+            raise InputError(f"{where}: a message of `{key}` lacks its role or content; {_SCHEMAS}.")
+        turns.append(Message(_ROLES.get(role.lower(), role.lower()), content))
+    return turns
+
+
+def _is_dialogue(text: str) -> bool:
+    return bool(_TURN.match(text)) and "Assistant:" in text
+
+
+def _dialogue(text: str) -> list[Message]:
+    """Turns of a text like "\\n\\nHuman: …\\n\\nAssistant: …"."""
+    parts = _TURN.split(text)
+    roles = {"Human": "user", "Assistant": "assistant"}
+    return [Message(roles[name], said.strip()) for name, said in zip(parts[1::2], parts[2::2], strict=True)]
+
+
+def _text(turns: list[Message]) -> str:
+    """An answer as text: nearly always one turn; of a longer exchange, each turn after its speaker."""
+    if len(turns) == 1:
+        return turns[0].content
+    names = {"user": "Human", "assistant": "Assistant"}
+    rest = [f"{names.get(turn.role, turn.role)}: {turn.content}" for turn in turns[1:]]
+    return "\n\n".join([turns[0].content, *rest])
+
+
+def _read_file(path: Path) -> list[dict]:
+    readers = {".jsonl": _read_lines, ".json": _read_json, ".parquet": _read_parquet, ".arrow": _read_arrow}
+    suffix = path.suffix.lower()
+    if suffix not in readers:
+        raise InputError(f"cannot tell the format of {path}; end its name in {', '.join(readers)}.")
+    try:
+        return readers[suffix](path)
+    except (UnicodeDecodeError, ValueError, OSError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as {suffix} ({error}).") from error
+
+
+def _read_lines(path: Path) -> list[dict]:
+    records = []
+    with open(path, encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    records.append(json.loads(line))
+                except ValueError as error:
+                    raise InputError(f"Line {number} of {path} is not JSON ({error}).") from error
+    return records
+
+
+def _read_json(path: Path) -> list[dict]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if isinstance(content, dict):
+        content = next((value for value in content.values() if isinstance(value, list)), None)
+    if not isinstance(content, list):
+        raise InputError(f"{path} must hold a list of records; write one record a line and end its name in .jsonl.")
+    return content
+
+
+def _read_parquet(path: Path) -> list[dict]:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path).to_pylist()
+
+
+def _read_arrow(path: Path) -> list[dict]:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:  # `datasets` writes streams; other writers files
+        try:
+            return pa.ipc.open_stream(source).read_all().to_pylist()
+        except pa.ArrowInvalid:
+            return pa.ipc.open_file(source).read_all().to_pylist()
+
+
+def _read_folder(folder: Path, split: str | None) -> list[dict]:
+    shards: dict[str, list[Path]] = {}
+    for file in sorted(folder.rglob("*")):
+        if file.suffix in (".arrow", ".parquet") and not file.name.startswith("cache-"):
+            shards.setdefault(_split_name(file, folder), []).append(file)
+    if not shards:
+        raise InputError(f"{folder} holds no .arrow or .parquet file; give the folder of a Hugging Face dataset.")
+    if split is None and len(shards) > 1:
+        raise InputError(
+            f"{folder} holds the splits {', '.join(shards)}; name one with split=, or give its folder or file."
+        )
+    name = next(iter(shards)) if split is None else split
+    if name not in shards:
+        raise InputError(f"{folder} has no split {name}; it holds {', '.join(shards)}.")
+    return [record for file in shards[name] for record in _read_file(file)]
+
+
+def _split_name(file: Path, folder: Path) -> str:
+    """ "train" of train-00000-of-00002.parquet; of data-00000-of-00001.arrow that of the folder it lies in."""
+    stem = re.sub(r"-\d+-of-\d+.*$", "", file.stem)
+    if stem in ("data", "dataset") and file.parent != folder:
+        return file.parent.name
+    return stem

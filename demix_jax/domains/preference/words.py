@@ -1,0 +1,128 @@
+"""What is said about pairs: what each type of error is called there, and why a single pair was flagged."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from demix_jax.common.wording import Html, Words, chance, count
+from demix_jax.domains.preference.measured_table import DIFFERENCE
+from demix_jax.report.findings import suspects
+from demix_jax.report.html import element, join, unbroken
+from demix_jax.report.words import unusual
+
+if TYPE_CHECKING:
+    from demix_jax.domains.preference.domain import PairDiagnosis
+
+NAMES = {
+    "label_error": "Swapped preference",
+    "feature_error": "Damaged text",
+    "spurious_correlation": "Breaks a shortcut",
+}
+PLURAL = {
+    "label_error": "swapped preferences",
+    "feature_error": "damaged texts",
+    "spurious_correlation": "pairs that break a shortcut",
+}
+MEANING = {
+    "label_error": "The rejected answer looks like the better one. Swap the pair, or drop it.",
+    "feature_error": "A text looks cut, jumbled, repeated, foreign, or beside its prompt. Trim or drop the pair.",
+    "spurious_correlation": "The pair breaks a shortcut that most pairs follow. "
+    "Such a pair is valuable, not wrong: keep it and give it weight.",
+}
+READING = {
+    "label_error": "Each pair is shown with the chance that preference models, trained without it, give the answer "
+    "that was chosen. Swap the two answers where you agree with the models.",
+    "feature_error": "Each pair is shown with the measures that stand out, given its other measures. Look for a text "
+    "that breaks off, repeats itself, jumps, changes its language or answers another prompt.",
+    "spurious_correlation": "In these pairs the better answer lacks what usually marks it, such as length. They are "
+    "right, and they are what teaches a model to look at more than that. Keep them, and give them weight.",
+}
+ADVICE = {
+    "label_error": "swap or drop",
+    "feature_error": "trim or drop",
+    "spurious_correlation": "keep and give weight: valuable, not wrong",
+}
+PAIRS = Words(
+    noun="pair",
+    names=NAMES,
+    meaning=MEANING,
+    plural=PLURAL,
+    reading=READING,
+    advice=ADVICE,
+    found_none="There are no",
+    unfolds="texts and evidence",
+)
+MEASURES = {
+    "length": "length",
+    "markup": "Markdown",
+    "list_lines": "share of list items",
+    "refusal": "refusal",
+    "repetition": "share of repeated phrases",
+    "strangeness": "strangest passage",
+    "other_letters": "share of letters beyond ASCII",
+    "broken_end": "ending",
+    "missed_prompt": "share of the prompt not taken up",
+    "log_p": "likelihood",
+    "lowest": "least likely passage",
+    "sentence_starts": "likelihood of how sentences begin",
+    "end": "likelihood of ending there",
+    "prompt_gain": "gain in likelihood by the prompt",
+}
+_MAX_REASONS = 2
+
+
+def reason(diagnosis: PairDiagnosis, row: int, error_type: str) -> Html:
+    """Why the pair was flagged, as HTML."""
+    say = {"label_error": _why_swapped, "feature_error": _why_damaged, "spurious_correlation": _why_spurious}
+    return say[error_type](diagnosis, row)
+
+
+def in_words(column: str, diagnosis: PairDiagnosis, row: int) -> str:
+    """A column of the measured table as a person says it: "length of the rejected answer"."""
+    for side in ("chosen", "rejected"):
+        name, found, _ = column.rpartition(f", {diagnosis.order.side_name(row, side)}")
+        if found:
+            return f"{MEASURES[name]} of the {side} answer"
+    name = column.removesuffix(f" {DIFFERENCE}")
+    return f"difference in {MEASURES[name]}"
+
+
+def _why_swapped(diagnosis: PairDiagnosis, row: int) -> Html:
+    p = float(diagnosis.measured.evidence.p_given_label[row])
+    said = element("strong", unbroken(chance(p)))
+    lead = ["Models without the pair prefer the chosen answer with a chance of ", said]
+    tail = "." if p < 0.5 else "; it is its influence that speaks against the preference."
+    return join([*lead, tail])
+
+
+def _why_damaged(diagnosis: PairDiagnosis, row: int) -> Html:
+    found = suspects(diagnosis.measured, row)
+    if not found:
+        return Html("No single measure stands out; the pair's influence pattern is that of damaged texts.")
+    parts: list[object] = ["Given the pair's other measures, what stands out is the "]
+    for place, (column, nats) in enumerate(list(found.items())[:_MAX_REASONS]):
+        parts += [", and the " if place else "", element("strong", in_words(column, diagnosis, row))]
+        parts.append(f" ({unusual(nats)})")
+    more = len(found) - _MAX_REASONS
+    return join([*parts, f"; {count(more, 'more measure')} besides." if more > 0 else "."])
+
+
+def _why_spurious(diagnosis: PairDiagnosis, row: int) -> Html:
+    evidence = diagnosis.measured.evidence
+    broken = int(evidence.shortcut_broken[row])
+    if broken < 0:
+        return Html("No single measure explains it; the pair's influence pattern is that of a minority.")
+    shortcut = evidence.shortcuts[broken]
+    share = unbroken(chance(float(shortcut.p_expected[row])))
+    what = element("strong", in_words(shortcut.column, diagnosis, row))
+    lead = ["Of the pairs that are alike in the ", what, ", ", share]
+    return join([*lead, " prefer the answer that is rejected here."])
+
+
+def repair_command(diagnosis: PairDiagnosis, folder: Path) -> str:
+    """The command that repairs the diagnosed pairs; `folder` is where the diagnosis was saved."""
+    source = shlex.quote(str(diagnosis.summary["train"] or "pairs.jsonl"))
+    saved = shlex.quote(str(folder / "diagnosis.csv"))
+    return f"demix-jax repair {source} --task preference --diagnosis {saved} --out repaired.jsonl"

@@ -1,0 +1,205 @@
+"""An interaction log with its user and item tables, checked and brought to one form."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from demix_jax.common.checks import InputError
+from demix_jax.data.kinds import as_dates, column_of, date_format, infer_column, levels, nature, raw_numbers
+from demix_jax.data.table import as_table, refuse_duplicate_names
+
+Table = pd.DataFrame | str | os.PathLike
+
+_USUAL_NAMES = {
+    "user": ("user", "user_id", "userid", "uid", "reviewerid", "customer_id"),
+    "item": ("item", "item_id", "itemid", "iid", "movie_id", "movieid", "asin", "product_id", "business_id"),
+    "timestamp": ("timestamp", "time", "datetime", "date", "unixreviewtime"),
+    "rating": ("rating", "overall", "stars", "score"),
+}
+_MIN_INTERACTIONS = 30
+
+
+@dataclass(frozen=True)
+class RecommendationData:
+    """What is known of users, items and their interactions.
+
+    Attributes:
+      log: one row per interaction in order of time: user, item (text), seconds (f64), timestamp (as given) and
+        clicked (bool; False where a rating lies below the one asked for).
+      users, items: side features, indexed by the ids as text; a table without columns where none was given. Columns
+        that only name the user or item (text, or a different value in each row) are left out.
+      category: the item column that stands for the item's kind, or None.
+      notes: what a person should know of the input.
+    """
+
+    log: pd.DataFrame
+    users: pd.DataFrame
+    items: pd.DataFrame
+    category: str | None
+    notes: tuple[str, ...]
+
+
+def read_recommendation_data(
+    interactions: Table,
+    *,
+    users: Table | None = None,
+    items: Table | None = None,
+    category: str | None = None,
+    min_rating: float | None = None,
+) -> RecommendationData:
+    """Check and read an interaction log and its side tables.
+
+    Columns are told by their usual names, in any case: user, user_id or reviewerID; item, item_id, movie_id, asin or
+    business_id; timestamp, time, date or unixReviewTime; rating, overall or stars.
+
+    Args:
+      interactions: one row per interaction, with a user, an item and a time (seconds, or a date); a table or the path
+        of one.
+      users, items: side features, one row per user or item, found by the same id; None: there are none.
+      category: item column that stands for the item's kind; None: the first column of categories.
+      min_rating: interactions with a lower rating were seen and not clicked; None: each interaction is a click.
+    Raises:
+      InputError: a column is absent or has no values, times cannot be read, an id is listed twice in a side table, no
+        id of a side table is in the log, or there are fewer than 30 interactions.
+    """
+    frame = _checked(interactions, "The interaction log")
+    notes: list[str] = []
+    log = _read_log(frame, min_rating, notes)
+    sides = {}
+    for role, table in (("user", users), ("item", items)):
+        if table is None:
+            notes.append(f"There is no table of {role}s, so they have no side features; give one with {role}s=.")
+            sides[role] = pd.DataFrame(index=pd.Index(log[role].unique(), name=role))
+        else:
+            sides[role] = _read_side(_checked(table, f"The table of {role}s"), role, log, notes)
+    return RecommendationData(log, sides["user"], sides["item"], _category(sides["item"], category), tuple(notes))
+
+
+def _checked(table: Table, what: str) -> pd.DataFrame:
+    frame = as_table(table, what)
+    refuse_duplicate_names(frame, what)
+    return frame
+
+
+def _find(frame: pd.DataFrame, role: str) -> str | None:
+    folded = {str(name).strip().lower(): name for name in frame.columns}
+    return next((folded[name] for name in _USUAL_NAMES[role] if name in folded), None)
+
+
+def _required(frame: pd.DataFrame, role: str, what: str) -> pd.Series:
+    name = _find(frame, role)
+    if name is None:
+        names = ", ".join(map(str, frame.columns[:12]))
+        raise InputError(
+            f"{what} has no column for the {role}; its columns are {names}. Name one of them "
+            f"{' or '.join(_USUAL_NAMES[role][:2])}."
+        )
+    column = column_of(frame, name)
+    if missing := int(column.isna().sum()):
+        raise InputError(f"{what} has no {role} in {missing} of {len(frame)} rows; drop these rows.")
+    return column
+
+
+def _read_log(frame: pd.DataFrame, min_rating: float | None, notes: list[str]) -> pd.DataFrame:
+    what = "The interaction log"
+    stamp = _required(frame, "timestamp", what)
+    log = pd.DataFrame(
+        {
+            "user": _as_ids(_required(frame, "user", what)),
+            "item": _as_ids(_required(frame, "item", what)),
+            "seconds": _seconds(stamp),
+            "timestamp": stamp.to_numpy(),
+            "clicked": True,
+        }
+    )
+    if min_rating is not None:
+        rating = raw_numbers(_required(frame, "rating", what))
+        if np.isnan(rating).any():
+            raise InputError(f"{what} has ratings that are not numbers; correct them, or do without min_rating.")
+        high = rating >= min_rating
+        if high.all() or not high.any():
+            which = "Every" if high.all() else "No"
+            raise InputError(f"{which} rating is at least {min_rating:g}; choose another min_rating.")
+        log["clicked"] = high
+    copies = log.duplicated(["user", "item", "seconds"]).to_numpy()
+    if copies.any():
+        notes.append(f"{copies.sum():,} interactions are listed twice (same user, item and time); copies were dropped.")
+        log = log.loc[~copies, :]
+    if len(log) < _MIN_INTERACTIONS:
+        raise InputError(f"{what} has {len(log)} interactions; at least {_MIN_INTERACTIONS} are needed.")
+    if (np.diff(log["seconds"]) < 0).any():
+        notes.append("The interaction log was not in order of time; it was sorted.")
+        log = log.iloc[np.argsort(log["seconds"].to_numpy(), kind="stable")]
+    together = log.groupby(["user", "seconds"]).size().to_numpy()
+    if same := int(together[together > 1].sum()):
+        notes.append(
+            f"{same:,} interactions share their time with another one of the same user, so that their order is unknown."
+        )
+    return log.reset_index(drop=True)
+
+
+def _as_ids(column: pd.Series) -> np.ndarray:
+    codes, texts = levels(column)
+    if (codes < 0).any():
+        raise InputError(f"The column {column.name!r} has blank ids in {(codes < 0).sum()} rows; drop these rows.")
+    return np.array(texts, dtype=object)[codes]
+
+
+def _seconds(stamp: pd.Series) -> np.ndarray:
+    """f64[N]: seconds since 1970 of dates; numbers as they are."""
+    values = raw_numbers(stamp)
+    if nature(stamp) == "date" or np.isnan(values).all():
+        text_format = None if nature(stamp) == "date" else date_format(levels(stamp)[1])
+        dates = as_dates(stamp, text_format)
+        values = np.where(dates.isna(), np.nan, dates.as_unit("ns").asi8 / 1e9)
+    unread = ~np.isfinite(values)
+    if unread.any():
+        example = stamp.iloc[int(np.argmax(unread))]
+        raise InputError(
+            f"{unread.sum()} of {len(stamp)} times in {stamp.name!r} cannot be read, such as {example!r}; give seconds "
+            "since 1970 or dates like 2018-03-01 12:30:00."
+        )
+    return values
+
+
+def _read_side(frame: pd.DataFrame, role: str, log: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    what = f"The table of {role}s"
+    ids = _as_ids(_required(frame, role, what))
+    side = frame.drop(columns=_find(frame, role)).set_axis(pd.Index(ids, name=role), axis=0)
+    if side.index.has_duplicates:
+        twice = side.index[side.index.duplicated()][0]
+        raise InputError(f"{what} lists {role} {twice} more than once; give one row per {role}.")
+    known = pd.Index(log[role].unique())
+    unknown = known.difference(side.index)
+    if len(unknown) == len(known):
+        raise InputError(
+            f"{what} has none of the log's {role}s: it lists {side.index[0]!r}, the log {known[0]!r}. Give both the "
+            "same ids."
+        )
+    if len(unknown):
+        shown = ", ".join(map(str, unknown[:3]))
+        notes.append(
+            f"{len(unknown):,} of {len(known):,} {role}s in the log are not in the table of {role}s (such as {shown}); "
+            "their side features count as missing."
+        )
+    side.columns = [str(name) for name in side.columns]
+    inside = side.loc[side.index.intersection(known)]
+    kinds = {name: infer_column(name, column_of(inside, name)).kind for name in side.columns}
+    unused = [name for name, kind in kinds.items() if kind in ("text", "identifier", "constant")]
+    if unused:
+        notes.append(f"No features, as they only name the {role} or never vary: {', '.join(unused)}.")
+    return side.drop(columns=unused)
+
+
+def _category(items: pd.DataFrame, asked: str | None) -> str | None:
+    if asked is not None:
+        if asked not in items.columns:
+            names = ", ".join(items.columns) or "none"
+            raise InputError(f"The table of items has no feature {asked!r} to be the category; its features: {names}.")
+        return asked
+    kinds = ((name, infer_column(name, column_of(items, name)).kind) for name in items.columns)
+    return next((name for name, kind in kinds if kind == "category"), None)

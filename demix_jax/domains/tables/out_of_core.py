@@ -1,0 +1,161 @@
+"""A table larger than memory: models and norms from a sample of its rows, then every row judged by these."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from demix_jax.classifier import ErrorClassifier, Verdict
+from demix_jax.common.checks import InputError
+from demix_jax.common.progress import Steps
+from demix_jax.diagnosis.description import describe_more
+from demix_jax.diagnosis.explanation import cell_doubt, expected_labels
+from demix_jax.diagnosis.pipeline import Fitted, check_options, conclude, fit_table, judge
+from demix_jax.diagnosis.result import Diagnosis
+from demix_jax.diagnosis.table import Tally, diagnosis_table
+from demix_jax.domains.tables.domain import check_valid
+from demix_jax.evidence.gather import more_evidence
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CHUNK_ROWS = 16_384
+_LEAST_ROWS = 1_000  # to fit models on
+
+
+@dataclasses.dataclass(frozen=True)
+class LargeDiagnosis:
+    """A diagnosis that lies on disk.
+
+    path: diagnosis.csv, a line per row of the table in its order, with the columns of `Diagnosis.table`.
+    sample: the diagnosis of the rows that the models were fitted on, with all that explains it. The index of its tables
+      is the rows' numbers in the file. Its summary counts all rows of the file.
+    """
+
+    path: Path
+    sample: Diagnosis
+
+
+def diagnose_out_of_core(
+    train: str | os.PathLike,
+    *,
+    label: str,
+    out: str | os.PathLike,
+    valid: pd.DataFrame | str | os.PathLike | None = None,
+    task: str = "auto",
+    model: str = "mlp",
+    classifier: str | os.PathLike | ErrorClassifier = "default",
+    seed: int = 0,
+    fit_rows: int = 50_000,
+    progress: Any = None,
+) -> LargeDiagnosis:
+    """Find the errors of a table that need not fit in memory; nothing grows with its rows but the label column.
+
+    Trees, column models, task models, rules and the norms that signals are measured against come from rows drawn at
+    random, which are diagnosed as `diagnose` does it. Then the table is read again, and every row is judged by models
+    and validation samples that it was no part of, as a further row of the same table. A row's probabilities depend
+    neither on the rows beside it nor on how many are read at once.
+
+    Args:
+      train: path of a CSV or Parquet file with N ≥ 30 rows.
+      label, valid, task, model, classifier, seed, progress: as in `diagnose`.
+      out: folder for diagnosis.csv, summary.json and report.html; all of them are written or none.
+      fit_rows: rows to fit on, at least 1,000; memory grows with them. All of a smaller table.
+    Returns:
+      LargeDiagnosis.
+    Raises:
+      InputError: as `diagnose`, or `fit_rows` is too small.
+    """
+    from demix_jax.common.files import DIAGNOSIS_FILES, atomic_paths, check_writable, json_text
+    from demix_jax.data import as_table, check_table, table_notes
+    from demix_jax.data.fingerprint import TableFingerprint
+    from demix_jax.data.survey import survey_table
+    from demix_jax.data.table import num_cells, table_chunks
+    from demix_jax.domains.tables.page import render
+
+    classifier = check_options(model, classifier, seed)
+    if fit_rows < _LEAST_ROWS:
+        raise InputError(f"fit_rows is {fit_rows}; give at least {_LEAST_ROWS:,} rows to fit the models on.")
+    path, folder = Path(train).expanduser(), Path(out)
+    num_cells(path)  # refuses a file that cannot be read before any work
+    check_writable(folder, folder=True)
+    valid = None if valid is None else as_table(valid)
+    steps = Steps(progress)
+    with steps("read the table", 0) as advance:
+        survey = survey_table(
+            path, label, task=task, sample_rows=fit_rows, chunk_rows=_CHUNK_ROWS, seed=seed, on_rows=advance
+        )
+    sample, num_rows = survey.sample, survey.num_rows
+    sample = sample.loc[:, sample.notna().any()]
+    check_table(sample, label, task=survey.task)
+    if valid is not None:
+        check_valid(sample, valid)
+    fitted = fit_table(sample, valid, label=label, task=survey.task, model=model, seed=seed, steps=steps)
+    verdict = judge(classifier, fitted.dataset, fitted.description, steps, fitted.probes)
+    notes = table_notes(sample, label, task=survey.task)
+    settings = {"model": model, "seed": seed, "train": os.fspath(train), "notes": notes}
+    of_sample = conclude(sample, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
+    judging, tally = _Judging(fitted, verdict, sample.index.to_numpy()), Tally()
+    digest = TableFingerprint(survey.text)
+    with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table_path, summary_path, report_path):
+        chunk_rows = -(-num_rows // -(-num_rows // _CHUNK_ROWS))  # all of about one size: compiled code is reused
+        with table_path.open("w", encoding="utf-8", newline="") as file, steps("judge all rows", num_rows) as advance:
+            for chunk in table_chunks(path, chunk_rows, as_text=survey.as_text):
+                digest.update(chunk)
+                judging.judge(chunk, tally).to_csv(file, index=False, header=file.tell() == 0)
+                advance(len(chunk))
+        steps.done()
+        told = f"The report shows rows among {len(sample):,} drawn at random, on which the models were fitted; "
+        of_sample.summary.update(
+            tally.summary(),
+            drawn_from=num_rows,
+            fitted_rows=len(sample),
+            fingerprint=digest.hexdigest(),
+            seconds=steps.rounded(),
+            notes=[f"{told}{DIAGNOSIS_FILES[0]} has all {num_rows:,}.", *of_sample.summary["notes"]],
+        )
+        summary_path.write_text(json_text(of_sample.summary), encoding="utf-8")
+        report_path.write_text(render(of_sample, folder=folder), encoding="utf-8")
+    return LargeDiagnosis(folder / DIAGNOSIS_FILES[0], of_sample)
+
+
+class _Judging:
+    """Judges further rows of a table by what was fitted on a sample of it.
+
+    Args:
+      fitted, verdict: of the sample. numbers: i64[R], ascending, its rows' numbers in the table.
+    """
+
+    def __init__(self, fitted: Fitted, verdict: Verdict, numbers: np.ndarray):
+        self._fitted, self._verdict, self._numbers = fitted, verdict, numbers
+
+    def judge(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
+        """`Diagnosis.table` of rows whose index is their numbers in the table; counts them in `tally`."""
+        encoder, dataset, models, of, known, _ = self._fitted
+        rows = encoder.transform(chunk)
+        evidence = more_evidence(of, rows, self._folds(chunk.index.to_numpy()))
+        description = describe_more(rows, evidence, dataset, models, known, of=of)
+        mistaken = description.evidence.mistaken
+        probability = self._verdict.of_more(description.vectors, description.signals, mistaken)
+        flags = probability >= self._verdict.threshold
+        tally.add(flags, probability)
+        return diagnosis_table(
+            chunk.index,
+            flags,
+            probability,
+            expected_labels(encoder, description.evidence),
+            cell_doubt(description.evidence, rows, probability),
+            dataset.columns,
+            description.evidence.mistakes,
+        )
+
+    def _folds(self, numbers: np.ndarray) -> np.ndarray:
+        """i32[n]: whose models describe each row; those of the sample are described by models without them."""
+        own = self._fitted.evidence.folds
+        place = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
+        in_sample = self._numbers[place] == numbers
+        return np.where(in_sample, own.fold[place], numbers % len(own.train)).astype(np.int32)

@@ -1,0 +1,213 @@
+"""Worlds: a table, errors injected into it at random rates and of random kinds, and what its rows look like."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from demix_jax.classifier.examples import View, World
+from demix_jax.classifier.inputs import Probes, table_facts
+from demix_jax.common.checks import InputError
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.keys import training_key
+from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
+from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, usable_columns
+from demix_jax.corruption.groups import OF_ONE_COLUMN, OF_TWO_COLUMNS
+from demix_jax.diagnosis.description import describe
+from demix_jax.diagnosis.fold_models import train_fold_models
+from demix_jax.diagnosis.probes import SOME_KINDS, alter_rows, describe_probes
+from demix_jax.evidence.gather import gather_evidence
+from demix_jax.models import make_task_model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from demix_jax.data import Dataset
+
+ROWS_KEPT = 1_024  # rows of a world that the classifier may be trained on
+
+
+class Variety(NamedTuple):
+    """Of what kinds the errors of a world and of its probes are.
+
+    every_kind: feature errors are drawn from all FEATURE_KINDS, mostly one kind alone, as where one thing went wrong;
+      else half of the worlds have the kinds of the DeMix paper, and the others some of SOME_KINDS.
+    two_columns: two columns together mark off the shortcut's group; else one does.
+    every_probe: probes have feature errors of all FEATURE_KINDS, as in a diagnosis; else of SOME_KINDS only, so that
+      networks learn not to take what no probe has for right.
+    often_clean: three worlds in five have no errors; else one in five.
+    chance_labels: hardly anything tells the labels, as most of the table's were exchanged beforehand; none is wrong by
+      that.
+    """
+
+    every_kind: bool = False
+    two_columns: bool = False
+    every_probe: bool = False
+    often_clean: bool = False
+    chance_labels: bool = False
+
+
+USUAL = Variety()
+
+
+def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> dict[str, Any]:
+    """Arguments of `inject_errors` drawn from the range of errors that the classifier should know.
+
+    Some worlds are clean, see `Variety`; others miss some error type; the rest spread over rates, kinds and shortcuts.
+    """
+    label_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
+    feature_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
+    spurious = rng.uniform(0.05, 0.3) if rng.random() < 0.8 else 0.0
+    if rng.random() < (0.6 if variety.often_clean else 0.2):
+        label_errors = feature_errors = spurious = 0.0
+    if variety.every_kind:
+        kinds = [str(kind) for kind in rng.permutation(FEATURE_KINDS)[: int(rng.choice((1, 1, 1, 2, 5)))]]
+    else:
+        kinds = [str(kind) for kind in rng.permutation(SOME_KINDS)[: int(rng.integers(1, 5))]]
+    return {
+        "label_errors": label_errors,
+        "feature_errors": feature_errors,
+        "spurious": spurious,
+        "label_kind": str(rng.choice(LABEL_KINDS if rng.random() < 0.4 else ("uniform", "near"))),
+        "feature_kinds": tuple(kinds if variety.every_kind or rng.random() >= 0.5 else DEFAULT_FEATURE_KINDS),
+        "shortcut_kind": "one-sided" if rng.random() < 0.2 else "two-sided",
+        "group_kinds": OF_TWO_COLUMNS if variety.two_columns else OF_ONE_COLUMN,
+        "cell_share": rng.uniform(0.05, 0.7),
+        "one_kind_per_row": bool(rng.random() < 0.5),
+    }
+
+
+def inject_at_random(
+    table: pd.DataFrame, label: str, *, seed: int, variety: Variety = USUAL, num_tries: int = 4
+) -> Injected:
+    """Inject random errors; where the table allows no shortcut of the drawn share, there is none."""
+    rng = np.random.default_rng(seed)
+    options: dict[str, Any] = random_injection(rng, variety)
+    for attempt in range(num_tries + 1):
+        try:
+            if attempt == num_tries:
+                options["spurious"] = 0.0
+            columns = _random_columns(rng, table, label)
+            return inject_errors(table, label=label, feature_columns=columns, seed=int(rng.integers(2**31)), **options)
+        except InputError:
+            drawn = random_injection(rng, variety)
+            options = drawn if attempt % 2 else {**options, "label_kind": "uniform", "shortcut_kind": "two-sided"}
+    raise InputError("No errors can be injected into this table; give one with more rows or columns.")
+
+
+def _random_columns(rng: np.random.Generator, table: pd.DataFrame, label: str) -> tuple[str, ...] | None:
+    """Where feature errors fall: in three worlds of ten on one to three columns only, as a broken sensor has it."""
+    if rng.random() >= 0.3:
+        return None
+    names = usable_columns(table, label)
+    return tuple(names[i] for i in rng.permutation(len(names))[: int(rng.integers(1, 4))])
+
+
+def make_world(
+    table: pd.DataFrame, label: str, *, name: str, seed: int, variety: Variety = USUAL, num_rows: int = 4_000
+) -> World:
+    """Inject random errors into a random part of a table and describe it by two task models.
+
+    Args:
+      table: clean rows. label: its label column. name: what the table is called.
+      seed: decides the part of the rows, the errors and the task models.
+      variety: of errors.
+      num_rows: rows drawn before injection, at most.
+    Returns:
+      World with two views and at most ROWS_KEPT rows.
+    """
+    from demix_jax.data.encoding import TableEncoder
+
+    rng = np.random.default_rng([seed, 2])
+    part = table.iloc[rng.permutation(len(table))[:num_rows]].reset_index(drop=True)
+    if variety.chance_labels:
+        part = _with_chance_labels(np.random.default_rng([seed, 3]), part, label)
+    injected = inject_at_random(part, label, seed=seed, variety=variety)
+    chosen = _round_number_of_rows(rng, len(injected.table))
+    corrupted, truth = injected.table.iloc[chosen].reset_index(drop=True), injected.truth.iloc[chosen]
+    encoder = TableEncoder.fit(corrupted, label)
+
+    def encode(rows: pd.DataFrame) -> Dataset:
+        return _with_round_width(encoder.transform(rows))
+
+    dataset = encode(corrupted)
+    evidence = gather_evidence(dataset, mistakes=False, seed=seed)
+    altered = alter_rows(
+        corrupted, label, encode, evidence, task=dataset.task, every_kind=variety.every_probe, seed=seed
+    )
+    kept = np.sort(rng.permutation(len(dataset.y))[:ROWS_KEPT])
+    views = []
+    for model, max_epochs in _two_models(rng):
+        model_seed = int(rng.integers(2**31))
+        network = make_task_model(model, dataset)
+        models = train_fold_models(
+            training_key(model_seed), network, dataset.x, dataset.y, evidence.folds, max_epochs=max_epochs
+        )
+        description = describe(dataset, evidence, models, seed=model_seed)
+        probes = None if altered is None else describe_probes(altered, dataset, evidence, models, description)
+        views.append(View(description.vectors[kept], description.signals[kept], probes))
+    facts = table_facts(len(dataset.y), dataset.num_classes, len(dataset.columns), dataset.task)
+    return World(tuple(views), truth[list(ERROR_TYPES)].to_numpy(bool)[kept], facts, name)
+
+
+def _with_chance_labels(rng: np.random.Generator, table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The table with the labels of four fifths of its rows, or more, exchanged among these."""
+    hit = np.flatnonzero(rng.random(len(table)) < rng.uniform(0.8, 1.0))
+    order = np.arange(len(table))
+    order[hit] = rng.permutation(hit)
+    return table.assign(**{label: table[label].take(order).to_numpy()})
+
+
+def _round_number_of_rows(rng: np.random.Generator, num_rows: int) -> np.ndarray:
+    """Rows to keep, a multiple of 1024 of them where possible: compiled code is reused from world to world."""
+    rounded = max(size for size in (1, 256, 512, *range(1_024, num_rows + 1, 1_024)) if size <= num_rows)
+    return np.sort(rng.permutation(num_rows)[: rounded if rounded > 1 else num_rows])
+
+
+def _with_round_width(dataset: Dataset) -> Dataset:
+    """The same table with empty features up to a multiple of 16, for the same reason."""
+    width = dataset.x.shape[1]
+    return dataclasses.replace(dataset, x=np.pad(dataset.x, ((0, 0), (0, -width % 16))))
+
+
+def _two_models(rng: np.random.Generator) -> list[tuple[str, int]]:
+    """Two task models that differ in architecture or length of training, as (name, max_epochs)."""
+    second = "ft-transformer" if rng.random() < 0.08 else "mlp-small"
+    pair = [("mlp", 40), (second, int(rng.integers(4, 30)))]
+    return pair if rng.random() < 0.5 else pair[::-1]
+
+
+def world_seeds(entropy: list[int], count: int) -> list[int]:
+    """Seeds of a table's worlds; the first ones do not depend on how many there are."""
+    return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(entropy).spawn(count)]
+
+
+def save_world(world: World, path: str | Path) -> None:
+    """Write a world as one .npz file, whole or not at all."""
+    from demix_jax.common.files import atomic_paths
+
+    arrays: dict[str, Any] = {"truth": world.truth, "facts": world.facts, "table": np.array(world.table)}
+    for v, view in enumerate(world.views):
+        arrays |= {f"vectors{v}": view.vectors, f"signals{v}": view.signals}
+        if view.probes is not None:
+            of_probes = {"vectors": view.probes.vectors, "signals": view.probes.signals}
+            arrays |= {f"probe_{name}{v}": part for name, part in of_probes.items()}
+            arrays["probe_truth"] = view.probes.truth
+    with atomic_paths(path) as (temporary,), temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def load_world(path: str | Path) -> World:
+    """Read what `save_world` wrote."""
+    with np.load(path) as arrays:
+        num_views = sum(name.startswith("vectors") for name in arrays)
+        views = []
+        for v in range(num_views):
+            probes = None
+            if "probe_truth" in arrays:
+                probes = Probes(arrays[f"probe_vectors{v}"], arrays[f"probe_signals{v}"], arrays["probe_truth"])
+            views.append(View(arrays[f"vectors{v}"], arrays[f"signals{v}"], probes))
+        return World(tuple(views), arrays["truth"], arrays["facts"], str(arrays["table"]))

@@ -1,5 +1,0 @@
-"""From a diagnosis to a repaired table with sample weights."""
-
-from demix_jax.repair.pipeline import Changes, Repaired, repair
-
-__all__ = ["Changes", "Repaired", "repair"]

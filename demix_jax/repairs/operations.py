@@ -1,0 +1,143 @@
+"""The three steps of a repair, each a pure function from a table's state to a repaired one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from demix_jax.common.threads import one_thread
+from demix_jax.data.decimals import decimals_of
+from demix_jax.repairs.impute import find_wrong_cells
+from demix_jax.repairs.relabel import MIN_CLASS_ROWS, new_classes, new_targets
+from demix_jax.repairs.trees import TreeTable, tree_table
+from demix_jax.repairs.undo_mistakes import Mistaken, in_old_unit, known_cells, undo_mistakes
+from demix_jax.repairs.write_cells import with_cells
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from demix_jax.data.encoding import Dataset, TableEncoder
+
+MIN_CLEAN_ROWS = 30
+
+
+class Problem(NamedTuple):
+    """A table of N rows to repair and what is known about it.
+
+    frame: without a weight column. key: the label's column. encoder, data: fitted on `frame`, and its rows.
+    table: as trees like it. label_error, feature_error, minority: bool[N] flags. certainty: f64[N] in [0, 1], of the
+    given label, see `certainty_of`. p_minority: f64[N], that a row is of the minority. mistakes: likely ones, by row
+    number. seed: of everything random.
+    """
+
+    frame: pd.DataFrame
+    key: Any
+    encoder: TableEncoder
+    data: Dataset
+    table: TreeTable
+    label_error: np.ndarray
+    feature_error: np.ndarray
+    minority: np.ndarray
+    certainty: np.ndarray
+    p_minority: np.ndarray
+    mistakes: dict[int, Mistaken]
+    seed: int
+
+    def take(self, rows: np.ndarray) -> Problem:
+        """The same problem on these rows i[n] alone."""
+        table = self.table._replace(features=self.table.features[rows])
+        return self._replace(
+            frame=self.frame.iloc[rows],
+            data=self.data.take(rows),
+            table=table,
+            label_error=self.label_error[rows],
+            feature_error=self.feature_error[rows],
+            minority=self.minority[rows],
+            certainty=self.certainty[rows],
+            p_minority=self.p_minority[rows],
+            mistakes={at: self.mistakes[row] for at, row in enumerate(rows.tolist()) if row in self.mistakes},
+        )
+
+
+class Relabelled(NamedTuple):
+    """y: [N] labels as in Dataset.y. weight: f64[N], 0 to drop a row, below 1 for an unsure label. note: or ""."""
+
+    y: np.ndarray
+    weight: np.ndarray
+    note: str
+
+
+def impute_features(problem: Problem) -> Problem:
+    """The problem with the wrong cells of rows with feature errors replaced, and known mistakes undone."""
+    frame, undone = undo_mistakes(problem.frame, problem.mistakes)
+    table = tree_table(frame, {problem.key}) if undone.any() else problem.table
+    known = known_cells(problem.mistakes, frame, table.names)
+    wrong = find_wrong_cells(frame, table, problem.feature_error & ~undone, known=known, seed=problem.seed)
+    if not wrong and not undone.any():
+        return problem
+    frame = frame.copy(deep=False)
+    for cells in wrong:
+        values = in_old_unit(frame, cells, problem.mistakes)
+        frame[cells.column] = with_cells(frame[cells.column], cells.row, values)
+    data = problem.encoder.transform(frame)
+    return problem._replace(frame=frame, data=data, table=tree_table(frame, {problem.key}))
+
+
+def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
+    """New labels for rows with label errors, from models of the clean rows among `allowed` (bool[N]; None: all).
+
+    Every row weighs as much as its label, new or given, is certain.
+    """
+    y, num_classes = problem.data.y, problem.data.num_classes
+    clean = ~problem.label_error & ~problem.feature_error
+    clean = clean if allowed is None else clean & allowed
+    rows, fit_rows = np.flatnonzero(problem.label_error), np.flatnonzero(clean)
+    weight = np.where(problem.label_error, 1.0, problem.certainty)
+    unchanged, note = Relabelled(y, weight, ""), ""
+    if not len(rows) or not problem.table.names:
+        return unchanged
+    if problem.data.task == "classification":
+        counts = np.bincount(y[fit_rows], minlength=num_classes)
+        scarce = counts < MIN_CLASS_ROWS
+        if scarce.any():
+            rows = rows[~scarce[y[rows]]]
+            names = ", ".join(str(problem.data.classes[k]) for k in np.flatnonzero(scarce))
+            note = f"Rows labelled {names} kept their label: fewer than {MIN_CLASS_ROWS} clean rows have it."
+        enough = len(fit_rows) >= MIN_CLEAN_ROWS and np.sum(counts > 0) >= 2
+    else:
+        enough = len(fit_rows) >= MIN_CLEAN_ROWS and np.ptp(y[fit_rows]) > 0
+    if not enough:
+        return unchanged._replace(note="No label was changed: too few clean rows are left to learn labels from.")
+    if not len(rows):
+        return unchanged._replace(note=note)
+    with one_thread():
+        if problem.data.task == "classification":
+            new = new_classes(problem.table, y, num_classes, fit_rows, rows, seed=problem.seed)
+        else:
+            new = new_targets(problem.table, y, fit_rows, rows, seed=problem.seed)
+    result = y.copy()
+    result[rows], weight[rows] = new.label, new.confidence
+    return Relabelled(result, weight, note)
+
+
+def minority_weight(problem: Problem, factor: float) -> np.ndarray:
+    """f64[N]: the weight expected of a row, if the minority's is `factor` and others' 1; 1 of unflagged rows.
+
+    So an honest row that is flagged on a table without a shortcut gains little.
+    """
+    raised = problem.minority & ~problem.label_error
+    return np.where(raised, 1 + (factor - 1) * problem.p_minority, 1.0)
+
+
+def label_column(problem: Problem, y: np.ndarray) -> pd.Series:
+    """The label column with the rows rewritten where `y` [N] differs from the given labels."""
+    from demix_jax.data.kinds import as_numbers
+
+    column: Any = problem.frame[problem.key]
+    changed = np.flatnonzero(y != problem.data.y)
+    values = problem.encoder.decode_label(y[changed])
+    if problem.data.task == "regression":
+        decimals = decimals_of(as_numbers(column)[~problem.label_error])
+        values = values if decimals is None else [round(value, decimals) for value in values]
+    return with_cells(column, changed, values)

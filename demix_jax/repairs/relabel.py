@@ -1,0 +1,100 @@
+"""What the label of a row flagged for a label error should be, and how sure that is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from demix_jax.repairs.trees import TreeTable, fit_classifier, fit_median, probabilities
+
+MAX_FIT_ROWS = 20_000
+NUM_STEPS = 100
+MIN_CLASS_ROWS = 5
+
+
+class NewLabels(NamedTuple):
+    """Labels proposed for E flagged rows.
+
+    label: i64[E] class codes, or f64[E] targets. confidence: f64[E] in [0, 1], see `certainty_of`.
+    """
+
+    label: np.ndarray
+    confidence: np.ndarray
+
+
+def new_classes(
+    table: TreeTable, y: np.ndarray, num_classes: int, fit_rows: np.ndarray, rows: np.ndarray, *, seed: int
+) -> NewLabels:
+    """Most probable class of flagged rows, given their features, their given label and that they were flagged.
+
+    Let p be what a model of the unflagged rows says, g the given label and q the probability that the flag is
+    right. Flags that do not depend on the features but on the truth make (features, g) of a flagged row a mixture:
+    with weight α, g is any class but the true one (density ∝ (1 − p_g)/(K − 1)), else it is the true class
+    (∝ p_g). α is estimated by maximum likelihood; q follows, and class k ≠ g has probability q p_k / (1 − p_g).
+
+    Args:
+      table: N rows. y: i32[N], codes 0 … K − 1. num_classes: K.
+      fit_rows: unflagged rows to learn from. rows: the E flagged rows; none of them in `fit_rows`.
+    """
+    x, given = table.features, y[rows]
+    fit_rows = _thin(fit_rows, seed)
+    model = fit_classifier(x[fit_rows], y[fit_rows], table.is_category, num_steps=NUM_STEPS, seed=seed)
+    p = probabilities(model, x[rows], num_classes)
+    at = np.arange(len(rows))
+    p_given = p[at, given]
+    wrong = chance_of_error((1 - p_given) / (num_classes - 1), p_given)
+    p = p / np.maximum(1 - p_given, 1e-12)[:, None] * wrong[:, None]
+    p[at, given] = 1 - wrong
+    label = np.argmax(p, axis=1)
+    return NewLabels(label, certainty_of(p[at, label], num_classes))
+
+
+def new_targets(table: TreeTable, y: np.ndarray, fit_rows: np.ndarray, rows: np.ndarray, *, seed: int) -> NewLabels:
+    """Conditional median of the target of flagged rows; the given value where that is more probable.
+
+    As in `new_classes`, with residuals Laplace-distributed around the median if the given value is right, and the
+    value anywhere in the target's range if it is wrong.
+
+    Args:
+      table: N rows. y: f64[N]. fit_rows, rows: as in `new_classes`.
+    """
+    x = table.features
+    fit_rows = _thin(fit_rows, seed)
+    half = len(fit_rows) // 2
+    first = fit_median(x[fit_rows[:half]], y[fit_rows[:half]], table.is_category, num_steps=NUM_STEPS, seed=seed)
+    scale = np.mean(np.abs(y[fit_rows[half:]] - first.predict(x[fit_rows[half:]])))
+    model = fit_median(x[fit_rows], y[fit_rows], table.is_category, num_steps=NUM_STEPS, seed=seed)
+    predicted = model.predict(x[rows])
+    scale = max(float(scale), 1e-6 * float(np.ptp(y)), 1e-300)
+    if_right = np.exp(-np.abs(y[rows] - predicted) / scale) / (2 * scale)
+    if_wrong = np.full(len(rows), 1 / max(float(np.ptp(y)), 2 * scale))
+    wrong = chance_of_error(if_wrong, if_right)
+    keep = wrong < 0.5
+    return NewLabels(np.where(keep, y[rows], predicted), certainty_of(np.where(keep, 1 - wrong, wrong), 2))
+
+
+def certainty_of(p_right: np.ndarray, num_classes: int) -> np.ndarray:
+    """f64[E] in [0, 1]: 0 for a label that is no better than a guess among K classes, 1 for a sure one.
+
+    (p − 1/K) / (1 − 1/K), with p f64[E] the probability that the label is right. A target is right or it is not: K = 2.
+    A row of two classes with this weight teaches as much as one row of each class, weighted p and 1 − p.
+    """
+    return np.clip((p_right - 1 / num_classes) / (1 - 1 / num_classes), 0.0, 1.0)
+
+
+def chance_of_error(if_wrong: np.ndarray, if_right: np.ndarray, *, num_steps: int = 100) -> np.ndarray:
+    """Probability f64[E] that each flagged label is wrong, from the two likelihoods f64[E] of what is seen.
+
+    The share of right flags is the maximum-likelihood weight of a mixture of the two (expectation maximisation).
+    """
+    share = 0.8
+    for _ in range(num_steps):
+        wrong = share * if_wrong / (share * if_wrong + (1 - share) * if_right + 1e-300)
+        share = float(np.clip(wrong.mean(), 1e-3, 1 - 1e-3))
+    return wrong
+
+
+def _thin(rows: np.ndarray, seed: int) -> np.ndarray:
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    return shuffled[:MAX_FIT_ROWS]

@@ -1,0 +1,388 @@
+"""Pairs end to end on a tiny decoder: inject, diagnose, report, repair, command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny_decoder import made_pairs, tiny_decoder
+
+from demix_jax.cli import main
+from demix_jax.common.checks import InputError
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.domains import preference
+from demix_jax.domains.preference import Message, Pair, TrainingOptions, make_pairs
+from demix_jax.domains.preference import files as preference_read
+from demix_jax.domains.preference.inject import DAMAGES, SHORTCUTS
+from demix_jax.domains.preference.measures import common_words, damage, form, likelihood
+from demix_jax.domains.preference.pairs import as_lines, join_pairs
+from demix_jax.domains.preference.repair import swap_record, trim, with_answers
+from demix_jax.domains.preference.sides import draw_order
+from demix_jax.domains.preference.words import in_words
+
+NUM = 44
+EMPTY, SAME, LONG = 3, 7, 11  # pairs with something to note
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    made = list(made_pairs(NUM).pairs)
+    made[EMPTY] = made[EMPTY]._replace(rejected=" ")
+    made[SAME] = made[SAME]._replace(chosen=made[SAME].rejected)
+    made[LONG] = made[LONG]._replace(prompt=(Message("user", "Well, " * 40 + "what is tea?"),))
+    return make_pairs(made)
+
+
+@pytest.fixture(scope="module")
+def diagnosis(pairs):
+    options = TrainingOptions(max_epochs=2)
+    return preference.diagnose(pairs, model=tiny_decoder(), max_prompt=60, max_answer=120, training=options, seed=1)
+
+
+def test_every_pair_is_described_by_models_that_never_saw_it(diagnosis, pairs):
+    measured = diagnosis.measured
+    assert len(diagnosis.table) == NUM and measured.influence.shape[0] == NUM
+    assert np.isfinite(measured.influence).all() and np.abs(measured.influence).max() <= 1 + 1e-5
+    probability = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy()
+    assert ((probability >= 0) & (probability <= 1)).all()
+    for row in range(NUM):
+        assert row not in measured.validation_rows[measured.fold[row]]
+
+
+def test_order_of_answers_is_balanced_and_known(diagnosis):
+    second = diagnosis.order.second
+    assert second.sum() == NUM // 2
+    assert list(diagnosis.measured.train["preferred"]) == [("first", "second")[int(s)] for s in second]
+
+
+def test_measures_stand_in_the_column_of_their_answer(diagnosis, pairs):
+    frame, order = diagnosis.measured.train, diagnosis.order
+    common = common_words(pairs.pairs)
+    for row in (0, 1, 2, 20):
+        pair = pairs.pairs[row]
+        texts = (pair.rejected, pair.chosen) if order.second[row] else (pair.chosen, pair.rejected)
+        for place, side in enumerate(("first", "second")):
+            want = damage(texts[place], pair.prompt_text, common)
+            assert frame[f"repetition, {side}"][row] == pytest.approx(want["repetition"])
+            assert frame[f"missed_prompt, {side}"][row] == pytest.approx(want["missed_prompt"])
+        assert frame["length difference"][row] == pytest.approx(form(texts[1])["length"] - form(texts[0])["length"])
+
+
+def test_strange_pairs_are_named_never_dropped(diagnosis):
+    note = diagnosis.table["note"]
+    assert "The rejected answer is empty." in note[EMPTY]
+    assert "Both answers are the same" in note[SAME]
+    assert "of which the last 60 were read" in note[LONG]
+    assert any(f"1 pair with an empty answer: row {EMPTY}." in said for said in diagnosis.summary["notes"])
+
+
+class Closing(HTMLParser):
+    """Counts elements that are opened and never closed, or the other way round."""
+
+    def __init__(self):
+        super().__init__()
+        self.stack: list[str] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "br"):
+            self.stack.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+
+def test_saved_files_show_the_texts(diagnosis, pairs, tmp_path):
+    diagnosis.save(tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "diagnosis.csv")
+    assert list(table["row"]) == list(range(NUM)) and set(ERROR_TYPES) <= set(table.columns)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["task"] == "preference" and summary["objective"] == "BradleyTerry"
+    page = (tmp_path / "out" / "report.html").read_text()
+    parser = Closing()
+    parser.feed(page)
+    assert not parser.stack
+    flagged = diagnosis.table.index[diagnosis.table[list(ERROR_TYPES)].any(axis=1)]
+    assert len(flagged), "a diagnosis without findings would show nothing"
+    assert any(pairs.pairs[row].chosen[:60] in page for row in flagged)
+    for column in diagnosis.measured.train.columns.drop("preferred"):
+        assert in_words(column, diagnosis, 0)
+    assert "first" not in "".join(diagnosis.table["suspect_measures"])  # sides are called chosen and rejected
+
+
+def test_repair_swaps_drops_and_weighs_as_flagged(pairs, diagnosis, tmp_path):
+    table = pd.DataFrame(0, index=range(NUM), columns=list(ERROR_TYPES))
+    table.loc[[0, 1], "label_error"] = 1
+    table.loc[[1, 2], "feature_error"] = 1
+    table.loc[[0, 5], "spurious_correlation"] = 1
+    table.to_csv(tmp_path / "diagnosis.csv", index=False)
+    repaired = preference.repair(pairs, tmp_path / "diagnosis.csv")
+    assert set(range(NUM)) - set(repaired.rows) == {1, 2, EMPTY, SAME}
+    place = {row: place for place, row in enumerate(repaired.rows)}
+    assert repaired.pairs.pairs[place[0]] == pairs.pairs[0].swapped()
+    assert repaired.pairs.pairs[place[5]] == pairs.pairs[5]
+    assert repaired.weight.mean() == pytest.approx(1)
+    assert repaired.weight[place[5]] == pytest.approx(2 * repaired.weight[place[0]])  # a wrong label breaks no shortcut
+    repaired.save(tmp_path / "repaired.jsonl")
+    again = preference.read_pairs(tmp_path / "repaired.jsonl")
+    assert again.pairs == repaired.pairs.pairs and again.records[0]["sample_weight"] > 0
+    kept = preference.repair(pairs, table, label_errors="keep", feature_errors="keep", spurious="keep")
+    assert np.all(kept.weight == 1) and kept.pairs.pairs[0] == pairs.pairs[0]
+
+
+def test_doubtful_preferences_are_left_and_said(pairs):
+    table = pd.DataFrame(0, index=range(NUM), columns=list(ERROR_TYPES))
+    table.loc[[0, 1], "label_error"] = 1
+    table["p_label_error"] = np.where(table.index == 0, 0.4, 0.9)
+    repaired = preference.repair(pairs, table)
+    assert repaired.pairs.pairs[0] == pairs.pairs[0] and repaired.pairs.pairs[1] == pairs.pairs[1].swapped()
+    assert any("Left the preference of 1 flagged pairs" in said for said in repaired.sentences)
+    assert not any("Left the pref" in s for s in preference.repair(pairs, table, label_errors="keep").sentences)
+
+
+def test_repair_refuses_the_diagnosis_of_other_pairs(pairs, diagnosis):
+    with pytest.raises(InputError, match="another table"):
+        preference.repair(make_pairs([pair.swapped() for pair in pairs.pairs]), diagnosis)
+    with pytest.raises(InputError, match="label_errors must be one of swap, drop, keep"):
+        preference.repair(pairs, diagnosis, label_errors="relabel")
+
+
+def test_trim_takes_repeats_and_an_unfinished_end():
+    whole = "Boil the water first. Then add the leaves to it."
+    pair = Pair((), f"{whole} Then add the leaves to it. Then add the leaves to it.", f"{whole} And in the")
+    assert trim(pair) == Pair((), whole, whole)
+    assert trim(Pair((), whole, whole)) == Pair((), whole, whole)
+
+
+def test_records_follow_their_pairs():
+    record = {
+        "prompt": "p",
+        "chosen": [{"role": "user", "content": "p"}, {"role": "assistant", "content": "a"}],
+        "rejected": [{"role": "user", "content": "p"}, {"role": "assistant", "content": "b"}],
+        "score_chosen": 8,
+        "score_rejected": 2,
+        "chosen_model": "x",
+    }
+    swapped = swap_record(record)
+    assert swapped["chosen"] == record["rejected"] and swapped["score_chosen"] == 2
+    assert swapped["chosen_model"] == "x" and record["score_chosen"] == 8
+    pair = Pair((Message("user", "p"),), "c", "d")
+    changed = with_answers(record, pair)
+    assert preference_read.pair_from_record(changed, "Row 0") == pair
+    hh = {"chosen": "\n\nHuman: p\n\nAssistant: a", "rejected": "\n\nHuman: p\n\nAssistant: b"}
+    assert preference_read.pair_from_record(with_answers(hh, pair), "Row 0") == pair
+    more_turns = hh | {"chosen": f"{hh['chosen']}\n\nHuman: and?\n\nAssistant: e"}  # the last one is not the answer
+    assert with_answers(more_turns, pair) == {"prompt": "p", "chosen": "c", "rejected": "d"}
+
+
+@pytest.mark.parametrize("shortcut", ["longer", "markup"])
+def test_injection_does_what_its_truth_says(shortcut):
+    clean = list(made_pairs(200, seed=3).pairs)
+    rng = np.random.default_rng(0)
+    for row in rng.permutation(200)[:120]:
+        side = ("chosen", "rejected")[rng.integers(2)]
+        clean[row] = clean[row]._replace(**{side: getattr(clean[row], side) + "\n\n**Good luck**"})
+    given = make_pairs(clean)
+    injected = preference.inject_errors(
+        given, label_errors=0.1, feature_errors=0.2, spurious=0.2, shortcut=shortcut, seed=1
+    )
+    truth, made = injected.truth, injected.pairs.pairs
+    assert len(truth) == len(made) and truth["label_error"].sum() == round(0.1 * len(made))
+    assert (
+        truth["feature_error"].sum() == round(0.2 * len(made)) and not (truth.label_error & truth.feature_error).any()
+    )
+    measure = SHORTCUTS[shortcut]
+    follows = 0
+    for row, source in enumerate(truth["source_row"]):
+        before, after = given.pairs[source], made[row]
+        difference = form(before.chosen)[measure] - form(before.rejected)[measure]
+        assert (difference < 0) == (truth["spurious_correlation"][row] == 1)
+        follows += difference > 0
+        if truth["label_error"][row]:
+            assert after == before.swapped()
+        elif truth["feature_error"][row]:
+            changed = {n for n in ("prompt", "chosen", "rejected") if getattr(before, n) != getattr(after, n)}
+            assert changed <= {truth["damaged_text"][row]}  # words may fall into their old order
+        else:
+            assert after == before
+    broken = truth["spurious_correlation"].sum()
+    assert broken / (broken + follows) == pytest.approx(0.2, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_damage_shows_in_a_measure(kind):
+    text = " ".join(made_pairs(1).pairs[0].chosen for _ in range(1)) + " Nobody was ever worse off for asking twice."
+    common = common_words(made_pairs(50).pairs)
+    rng = np.random.default_rng(0)
+    damaged = DAMAGES[kind](rng, text)
+    before, after = damage(text, "", common), damage(damaged, "", common)
+    shows = {"truncated": "broken_end", "foreign": "strangeness", "repeated": "repetition"}
+    if kind == "shuffled":
+        assert damaged != text and sorted(damaged.split()) == sorted(text.split())
+    else:
+        assert after[shows[kind]] > before[shows[kind]]
+
+
+def test_likelihood_measures_by_hand():
+    log_p = np.array([-1.0, -2.0, -9.0, -1.0, -0.5], np.float32)
+    starts = np.array([False, False, True, False, False])
+    got = likelihood(log_p, starts, opening=-2.0, alone=-5.0, cut=False)
+    assert got["log_p"] == pytest.approx(-2.7) and got["end"] == -0.5 and got["prompt_gain"] == 3.0
+    assert got["sentence_starts"] == pytest.approx(-9 - (-4.5 / 4))
+    assert got["lowest"] == pytest.approx(-2.7)  # fewer tokens than a window
+    assert likelihood(log_p, starts, 0.0, 0.0, cut=True)["end"] == pytest.approx(-2.7)
+
+
+def test_joined_pairs_stand_one_after_the_other():
+    first, second = made_pairs(3), made_pairs(2, seed=1)
+    joined = join_pairs(dataclasses.replace(first, source="a.jsonl"), second)
+    assert joined.pairs == first.pairs + second.pairs and joined.records == first.records + second.records
+    assert joined.source == "a.jsonl"
+
+
+def test_order_is_half_and_half():
+    order = draw_order(np.random.default_rng(0), 10)
+    assert order.second.sum() == 5
+    arranged = order.arranged(np.arange(10), -np.arange(10))
+    assert all(arranged[n, order.side(n, "chosen")] == n for n in range(10))
+
+
+BAD = {
+    "too few": ({}, "at least 30", 10),
+    "context": ({"max_answer": 5_000}, "exceed the context", NUM),
+    "rank": ({"rank": 0}, "rank is 0", NUM),
+    "layers": ({"num_adapted": 3}, "2 layers to adapt", NUM),
+    "few validation pairs": ({"valid": made_pairs(5)}, "at least 10", NUM),
+    "no model": ({"model": "absent"}, "There is no model at absent", NUM),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_said_before_any_work(case):
+    options, words, num = BAD[case]
+    with pytest.raises(InputError, match=words):
+        preference.diagnose(made_pairs(num), **{"model": tiny_decoder()} | options)
+
+
+def test_command_line_hands_over_and_writes(tmp_path, capsys, monkeypatch, diagnosis, pairs):
+    asked = {}
+
+    def diagnose(path, *, progress, **options):
+        asked.update(path=path, **options)
+        return diagnosis
+
+    monkeypatch.setattr(preference, "diagnose", diagnose)
+    source = tmp_path / "pairs.jsonl"
+    source.write_text("{}\n")
+    arguments = ["diagnose", str(source), "--task", "preference", "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--model", "somewhere", "--seed", "4"]) == 0
+    assert asked["path"] == source and asked["model"] == "somewhere" and asked["seed"] == 4
+    said = capsys.readouterr().out
+    assert "Swapped preference" in said and "Note: 1 pair with an empty answer" in said
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "diagnosis.csv",
+        "report.html",
+        "summary.json",
+    ]
+    assert main([*arguments, "--model", "somewhere", "--label", "chosen"]) == 2
+    assert "--label does not go with --task preference" in capsys.readouterr().err
+    assert main(arguments) == 2
+    assert "--model is missing" in capsys.readouterr().err
+
+
+@pytest.fixture
+def written(tmp_path, pairs):
+    """Pairs as a file, and a diagnosis of them that calls the first one swapped and the second one damaged."""
+    (tmp_path / "pairs.jsonl").write_text(as_lines(pairs.records))
+    table = pd.DataFrame(0, index=range(NUM), columns=list(ERROR_TYPES))
+    table.loc[0, "label_error"] = table.loc[1, "feature_error"] = 1
+    (tmp_path / "found").mkdir()
+    table.to_csv(tmp_path / "found" / "diagnosis.csv", index_label="row")
+    return tmp_path
+
+
+def test_command_line_repairs_pairs(written, pairs, capsys):
+    before = (written / "pairs.jsonl").read_bytes()
+    arguments = ["repair", str(written / "pairs.jsonl"), "--task", "preference", "--diagnosis", str(written / "found")]
+    assert main([*arguments, "--out", str(written / "repaired.jsonl")]) == 0
+    repaired = preference.read_pairs(written / "repaired.jsonl")
+    assert repaired.pairs[0] == pairs.pairs[0].swapped() and repaired.pairs[1] == pairs.pairs[2]
+    said = capsys.readouterr().out
+    assert "Swapped 1 pairs back." in said and f"Written: {written / 'repaired.jsonl'}" in said.replace("\n", "")
+    assert (written / "pairs.jsonl").read_bytes() == before
+    assert main([*arguments, "--out", str(written / "kept.jsonl"), "--label-errors", "keep"]) == 0
+    assert preference.read_pairs(written / "kept.jsonl").pairs[0] == pairs.pairs[0]
+
+
+def test_command_line_injects_into_pairs(written, pairs, capsys):
+    before = (written / "pairs.jsonl").read_bytes()
+    arguments = ["inject", str(written / "pairs.jsonl"), "--task", "preference", "--out", str(written / "wrong")]
+    assert main([*arguments, "--label-errors", "0.25", "--seed", "3"]) == 0
+    truth = pd.read_csv(written / "wrong" / "truth.csv")
+    made = preference.read_pairs(written / "wrong" / "corrupted.jsonl")
+    given = preference.inject_errors(pairs, label_errors=0.25, seed=3)
+    assert made.pairs == given.pairs.pairs and list(truth["source_row"]) == list(given.truth["source_row"])
+    said = capsys.readouterr().out
+    assert f"label_error: {truth['label_error'].sum()} pairs" in said and "Shortcut: longer" in said
+    assert (written / "pairs.jsonl").read_bytes() == before
+    assert {EMPTY, SAME}.isdisjoint(truth["source_row"])
+
+
+BAD_COMMANDS = {
+    "a label": (["repair", "--diagnosis", "found", "--out", "o.jsonl", "--label", "x"], "--label does not go with"),
+    "another suffix": (["repair", "--diagnosis", "found", "--out", "o.csv"], "end its name in .jsonl"),
+    "the input": (["repair", "--diagnosis", "found", "--out", "pairs.jsonl"], "is TRAIN, which is never overwritten"),
+    "a table's repair": (
+        ["repair", "--diagnosis", "found", "--out", "o.jsonl", "--label-errors", "relabel"],
+        "label_errors must be one of swap, drop, keep, got 'relabel'",
+    ),
+    "a label to inject": (["inject", "--out", "o", "--label", "x"], "--label does not go with"),
+    "no such shortcut": (["inject", "--out", "o", "--shortcut", "shorter"], "choose one of longer"),
+    "into the input": (["inject", "--out", "data/o"], "would lie in TRAIN"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_COMMANDS)
+def test_commands_that_cannot_be_carried_out_leave_everything_as_it_was(written, case, capsys, monkeypatch):
+    (command, *options), words = BAD_COMMANDS[case]
+    monkeypatch.chdir(written)
+    (written / "data").mkdir()
+    (written / "data" / "train.parquet").write_bytes(b"")
+    before = {path: path.read_bytes() for path in written.rglob("*") if path.is_file()}
+    train = "data" if "data/o" in options else "pairs.jsonl"
+    assert main([command, train, "--task", "preference", *options]) == 2
+    assert words in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in written.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_errors_are_found_on_the_tiny_decoder():
+    """Damage shows in the texts, so even an untrained decoder's diagnosis finds most of it."""
+    injected = preference.inject_errors(made_pairs(400, seed=5), spurious=0.0, damages=("repeated", "foreign"), seed=0)
+    found = preference.diagnose(injected.pairs, model=tiny_decoder(), max_prompt=60, max_answer=200)
+    true, flag = (t["feature_error"].to_numpy() == 1 for t in (injected.truth, found.table))
+    assert 2 * (true & flag).sum() / (true.sum() + flag.sum()) > 0.7
+
+
+@pytest.mark.slow
+def test_trusted_pairs_and_dpo(pairs):
+    trusted = made_pairs(16, seed=9)
+    found = preference.diagnose(
+        pairs,
+        model=tiny_decoder(),
+        valid=trusted,
+        objective=preference.DPO(beta=0.5),
+        num_adapted=2,
+        max_prompt=60,
+        max_answer=80,
+        training=TrainingOptions(max_epochs=1),
+    )
+    assert len(found.table) == NUM and found.valid is trusted
+    assert found.measured.validation_rows.max() < 16 and len(found.measured.valid) == 16
+    assert found.summary["objective"] == "DPO" and found.table["margin"].abs().max() > 0

@@ -1,0 +1,216 @@
+"""Row signals, by hand on three rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+
+from demix_jax.classifier.schema import CHANNELS
+from demix_jax.evidence import signals as s
+from demix_jax.evidence.column_model import CellEvidence
+from demix_jax.evidence.column_statistics import Usual
+from demix_jax.evidence.out_of_fold import OutOfFold
+from demix_jax.evidence.rules import ColumnRule
+
+Y = np.array([0, 1, 0])
+TREES = OutOfFold(
+    np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.0, 0.6, 0.4]], np.float32), np.array([0.7, 0.3, 0.0], np.float32)
+)
+TRUSTED = OutOfFold(
+    np.array([[0.9, 0.1, 0.0], [0.6, 0.2, 0.2], [0.1, 0.6, 0.3]], np.float32), np.array([0.9, 0.2, 0.1], np.float32)
+)
+NETWORK = OutOfFold(
+    np.array([[0.6, 0.3, 0.1], [0.2, 0.8, 0.0], [0.1, 0.1, 0.8]], np.float32), np.array([0.6, 0.8, 0.1], np.float32)
+)
+
+
+def by_name(names, values):
+    assert values.shape == (3, len(names)) and values.dtype == np.float32
+    assert np.isfinite(values).all()
+    return {name: values[:, i] for i, name in enumerate(names)}
+
+
+def norms(labels, trees, network, **others):
+    """Norms by the labels and predictions of all rows; of the rest only what is named."""
+    nothing = dict(
+        surprise=None, usual=None, support=None, tree_scale=None, without_scale=[None, None], network_residuals=None
+    )
+    means = (s.mean_by_label(s.log_floored(known.p_given), labels) for known in (trees, TRUSTED, network))
+    return s.Norms(np.bincount(labels) / len(labels), *means, **nothing | others)
+
+
+def test_names_are_unique_and_in_groups():
+    assert s.SIGNALS == s.LABEL_SIGNALS + s.FEATURE_SIGNALS + s.SHORTCUT_SIGNALS + s.VECTOR_SIGNALS
+    assert len(set(s.SIGNALS)) == len(s.SIGNALS)
+
+
+def test_label_signals_of_classes():
+    values = s.label_signals(
+        Y, Y, TREES, TRUSTED, NETWORK, np.array([1.0, np.e, 0.0]), norms(Y, TREES, NETWORK), task="classification"
+    )
+    got = by_name(s.LABEL_SIGNALS, values)
+    tree_log_p, network_log_p = np.log([0.7, 0.3, 1e-4]), np.log([0.6, 0.8, 0.1])
+    own_class = np.array([(tree_log_p[0] + tree_log_p[2]) / 2, tree_log_p[1], (tree_log_p[0] + tree_log_p[2]) / 2])
+    np.testing.assert_allclose(got["trusted_margin"], [0.8, -0.4, -0.5], atol=1e-6)
+    np.testing.assert_allclose(got["trusted_log_p"], np.log([0.9, 0.2, 0.1]), rtol=1e-5)
+    entropy = -(0.7 * np.log(0.7) + 0.2 * np.log(0.2) + 0.1 * np.log(0.1))
+    np.testing.assert_allclose(got["tree_log_p"], tree_log_p, rtol=1e-5)
+    np.testing.assert_allclose(got["tree_margin"], [0.5, -0.2, -0.6], atol=1e-6)
+    assert got["tree_entropy"][0] == pytest.approx(entropy, rel=1e-5)
+    np.testing.assert_allclose(got["tree_relative_log_p"], tree_log_p - own_class, atol=1e-5)
+    np.testing.assert_allclose(got["network_log_p"], network_log_p, rtol=1e-5)
+    np.testing.assert_allclose(got["network_margin"], [0.3, 0.6, -0.7], atol=1e-6)
+    assert got["network_relative_log_p"][1] == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(got["model_disagreement"], [0.1, 0.5, 0.5], atol=1e-6)
+    np.testing.assert_allclose(got["label_prior"], [2 / 3, 1 / 3, 2 / 3], rtol=1e-6)
+    np.testing.assert_allclose(got["gradient_norm"], [0, 1, np.log(1e-6)], atol=1e-5)
+
+
+def test_label_signals_of_a_number():
+    y = np.array([0.1, -1.0, 1.2], np.float32)
+    trees = OutOfFold(np.array([[0.0], [1.0], [1.0]], np.float32), np.array([0.9, 0.01, 0.5], np.float32))
+    network = OutOfFold(np.array([[0.5], [1.0], [-1.0]], np.float32), np.array([0.4, 0.02, 0.1], np.float32))
+    labels = np.array([1, 0, 1])
+    known = norms(labels, trees, network)
+    got = by_name(
+        s.LABEL_SIGNALS, s.label_signals(y, labels, trees, trees, network, np.ones(3), known, task="regression")
+    )
+    np.testing.assert_allclose(got["tree_margin"], [0.8, -0.98, 0.0], atol=1e-6)
+    np.testing.assert_allclose(got["tree_entropy"], 0)
+    np.testing.assert_allclose(got["model_disagreement"], [0.5, 0, 2], atol=1e-6)
+
+
+def test_margin_leaves_the_predictions_as_they_are():
+    before = TREES.prediction.copy()
+    s.margin(TREES, Y, "classification")
+    np.testing.assert_array_equal(TREES.prediction, before)
+
+
+def test_feature_signals():
+    surprise = np.array([[0.0, 5.0, 1.0], [3.0, -1.0, 0.5], [-2.0, 2.5, -1.0]])
+    robust_z = np.array([[0.0, -9.0, 1.0], [0.5, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    codes = np.array([[0, 1, 0], [1, 0, 0], [2, 0, 0]])
+    known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (3, 3, 3), robust_z))
+    misspelt = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 3.0, 1.5]])
+    filled = np.array([[0.0, 0.0, 0.0], [0.0, 1.5, 0.0], [0.6, 0.3, 0.0]])
+    cells = CellEvidence(surprise, None, filled)
+    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(codes, cells, surprise, robust_z, misspelt, known))
+    np.testing.assert_allclose(got["surprise_1st"], [5, 3, 2.5])
+    np.testing.assert_allclose(got["surprise_2nd"], [1, 0.5, -1])
+    np.testing.assert_allclose(got["surprise_3rd"], [0, -1, -2])
+    np.testing.assert_allclose(got["surprise_5th"], [0, -1, -2], err_msg="short rows repeat their smallest")
+    np.testing.assert_allclose(got["surprise_mean"], surprise.mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(got["surprise_positive_mean"], [2, 3.5 / 3, 2.5 / 3], rtol=1e-6)
+    np.testing.assert_allclose(got["surprise_share_over_2"], [1 / 3, 1 / 3, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(got["surprise_share_over_4"], [1 / 3, 0, 0], rtol=1e-6)
+    tail = -np.log(1 - np.stack([rankdata(surprise[:, q]) for q in range(3)], axis=1) / 4)
+    np.testing.assert_allclose(got["surprise_tail_1st"], tail.max(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(got["surprise_tail_mean"], tail.mean(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(got["robust_z_1st"], [np.log(10), np.log(1.5), 0], rtol=1e-6)
+    np.testing.assert_allclose(got["robust_z_2nd"], [np.log(2), 0, 0], rtol=1e-6)
+    np.testing.assert_allclose(got["robust_z_mean"], [np.log(20) / 3, np.log(1.5) / 3, 0], rtol=1e-6)
+    np.testing.assert_allclose(got["standing_out_1st"], [5, 3, 3], err_msg="-9 alone says log 82 - log 4 only")
+    np.testing.assert_allclose(got["standing_out_2nd"], [1, 0.5, 1.5])
+    np.testing.assert_allclose(got["misspelt_1st"], [0, 0, 3])
+    np.testing.assert_allclose(got["misspelt_mean"], [0, 0, 1.5])
+    np.testing.assert_allclose(got["missing_share"], [0, 0, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(got["filled_mean"], [0, 0.5, 0.3], rtol=1e-6)
+    np.testing.assert_allclose(got["common_share"], [0, 1 / 3, 2 / 3], rtol=1e-6)
+
+
+def test_shortcut_signals():
+    labels = np.array([0, 1, 0])
+    codes = np.array([[0, 1], [0, 0], [1, 1]])
+    table = np.array([[29.5, 9.5], [9.5, 49.5]])
+    first = ColumnRule(np.array([True, False]), np.array([False, True]), 0.4, 0.8, 0.2, 3.5, 1.5, table)
+    second = first._replace(strength=0.001, two_way=0.3, minority=0.5, table=np.full((2, 2), 24.5))
+    support = np.array([[0.5, -0.1], [-1.0, 0.3], [0.2, 0.1]])
+    trees = OutOfFold(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], np.float32), np.array([0.9, 0.6, 0.2], np.float32))
+    without = OutOfFold(np.array([[0.6, 0.4]] * 3, np.float32), np.array([0.6, 0.4, 0.6], np.float32))
+    values = s.shortcut_signals(
+        [first, second],
+        np.array([0, 1]),
+        codes,
+        support,
+        support,
+        trees,
+        trees,
+        [without, trees],
+        labels,
+        labels,
+        norms(labels, trees, without, support=support.mean(axis=0)),
+        task="classification",
+    )
+    got = by_name(s.SHORTCUT_SIGNALS, values)
+    # rows: in the group but off the side (broken); in and on; out and off
+    ratio = np.log([0.1 / (0.6 * 0.4), 0.5 / 0.36, 0.3 / 0.16])
+    np.testing.assert_allclose(got["rule0_log_ratio"], ratio, rtol=1e-5)
+    np.testing.assert_allclose(got["rule0_broken"], [1, 0, 0])
+    np.testing.assert_allclose(got["rule0_strength"], 0.4, rtol=1e-6)
+    np.testing.assert_allclose(got["rule0_two_way"], 0.8, rtol=1e-6)
+    np.testing.assert_allclose(got["rule0_added"], -0.1, rtol=1e-5)
+    np.testing.assert_allclose(got["rule0_support"], [0.5, -1, 0.2], rtol=1e-6)
+    np.testing.assert_allclose(got["rule0_minority"], 0.2, rtol=1e-6)
+    np.testing.assert_allclose(got["rule0_step"], 3.5, rtol=1e-6)
+    np.testing.assert_allclose(got["rule0_label_step"], 1.5, rtol=1e-6)
+    np.testing.assert_allclose(got["rule0_p_side"], [5 / 6, 5 / 6, 3 / 4], rtol=1e-6)
+    np.testing.assert_allclose(got["rule0_follow_p"], [0.1, 0.6, 0.2], rtol=1e-5)
+    np.testing.assert_allclose(got["rule1_log_ratio"], 0, atol=1e-6)
+    np.testing.assert_allclose(got["rule2_support"], got["rule1_support"], err_msg="no third column: the last again")
+    np.testing.assert_allclose(got["rules_weighted_log_ratio"], ratio * 0.4 / 0.401, rtol=1e-5)
+    np.testing.assert_allclose(
+        got["rules_lowest_log_ratio"], np.minimum(ratio, 0), atol=1e-6, err_msg="weak rules count as 0"
+    )
+    np.testing.assert_allclose(got["support_sum"], [0.4, -0.7, 0.3], rtol=1e-5)
+    np.testing.assert_allclose(got["support_lowest"], [-0.1, -1, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(got["without0_log_p"], np.log([0.6, 0.4, 0.6]), rtol=1e-5)
+    np.testing.assert_allclose(got["without0_margin"], [0.2, -0.2, 0.2], atol=1e-6)
+    np.testing.assert_allclose(got["without0_follow_p"], [0.4, 0.4, 0.6], rtol=1e-5)
+    np.testing.assert_allclose(got["without0_contribution"], np.log([0.9 / 0.6, 0.6 / 0.4, 0.2 / 0.6]), rtol=1e-5)
+    np.testing.assert_allclose(got["without1_contribution"], 0, atol=1e-6)
+
+
+def test_vector_signals():
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(3, 12, len(CHANNELS))).astype(np.float32)
+    same = CHANNELS.index("label_similarity")
+    vectors[..., same] = rng.integers(0, 2, (3, 12))
+    vectors[2, :, same] = 1.0
+    got = by_name(s.VECTOR_SIGNALS, s.vector_signals(vectors))
+    for i in range(3):
+        influence, similarity, agree, fit = (
+            vectors[i, :, CHANNELS.index(name)]
+            for name in ("influence", "feature_similarity", "label_similarity", "validation_fit")
+        )
+        near = sorted(range(12), key=lambda j: -similarity[j])[:10]
+        assert got["influence_mean"][i] == pytest.approx(influence.mean(), abs=1e-5)
+        assert got["influence_spread"][i] == pytest.approx(influence.std(), abs=1e-5)
+        assert got["influence_same_label"][i] == pytest.approx(influence[agree == 1].mean(), rel=2e-3, abs=1e-5)
+        assert got["influence_on_similar"][i] == pytest.approx(influence[near].mean(), abs=1e-5)
+        assert got["neighbour_similarity"][i] == pytest.approx(similarity[near].mean(), abs=1e-5)
+        assert got["neighbour_label_agreement"][i] == pytest.approx(agree[near].mean(), abs=1e-5)
+        assert got["neighbour_fit"][i] == pytest.approx(fit[near].mean(), abs=1e-5)
+    assert got["influence_other_label"][2] == 0, "no validation sample has another label"
+
+
+def test_ranks_among_other_rows():
+    among = np.array([[0.0], [1.0], [1.0], [4.0]])
+    np.testing.assert_allclose(s.mean_ranks(among, among)[:, 0], rankdata(among[:, 0]))
+    np.testing.assert_allclose(s.mean_ranks(np.array([[-1.0], [1.0], [2.0], [9.0]]), among)[:, 0], [0.5, 2.5, 3.5, 4.5])
+
+
+def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
+    known = norms(Y, TREES, NETWORK)
+    whole = s.label_signals(Y, Y, TREES, TRUSTED, NETWORK, np.ones(3), known, task="classification")
+    first = (OutOfFold(*(field[:1] for field in predictions)) for predictions in (TREES, TRUSTED, NETWORK))
+    np.testing.assert_array_equal(
+        s.label_signals(Y[:1], Y[:1], *first, np.ones(1), known, task="classification"), whole[:1]
+    )
+    rng = np.random.default_rng(0)
+    surprise, codes = rng.normal(size=(20, 3)), rng.integers(0, 4, (20, 3))
+    known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (4, 4, 4), surprise))
+    np.testing.assert_array_equal(
+        s.feature_signals(codes[5:7], CellEvidence(*[surprise[5:7]] * 3), *[surprise[5:7]] * 3, known),
+        s.feature_signals(codes, CellEvidence(*[surprise] * 3), *[surprise] * 3, known)[5:7],
+    )

@@ -1,0 +1,229 @@
+"""Synthetic tables and worlds: deterministic, varied, usable; what was injected is what the world says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from demix_jax.classifier.examples import View
+from demix_jax.classifier.schema import CHANNELS, SIGNALS
+from demix_jax.common.checks import InputError
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.corruption import FEATURE_KINDS, Injected
+from demix_jax.data import TableEncoder, check_table, infer_task
+from demix_jax.diagnosis.description import SET_SIZE
+from demix_jax.diagnosis.probes import SOME_KINDS
+from demix_jax.meta_training import (
+    LABEL,
+    Variety,
+    inject_at_random,
+    load_world,
+    make_world,
+    random_injection,
+    save_world,
+    synthetic_panel,
+    synthetic_plain,
+    synthetic_table,
+)
+from demix_jax.meta_training import world as module
+
+
+@pytest.mark.parametrize("draw", [synthetic_table, synthetic_plain, synthetic_panel])
+def test_equal_seeds_give_equal_tables_and_other_seeds_others(draw):
+    first, again, other = (draw(seed, 100) for seed in (3, 3, 4))
+    pd.testing.assert_frame_equal(first, again)
+    assert not first.equals(other)
+
+
+def test_tables_can_be_diagnosed_and_are_of_every_kind():
+    tasks, kinds, classes, missing = set(), set(), set(), False
+    for seed in range(30):
+        frame = synthetic_table(seed, 200)
+        assert len(frame) == 200 and 6 <= frame.shape[1] <= 23
+        check_table(frame, LABEL)
+        numbers = frame.select_dtypes("number").to_numpy(float)
+        assert np.isfinite(numbers[~np.isnan(numbers)]).all() and np.abs(np.nan_to_num(numbers)).max(initial=0) < 1e9
+        task = infer_task(frame[LABEL])
+        tasks.add(task)
+        if task == "classification":
+            classes.add(frame[LABEL].nunique())
+        missing = missing or bool(frame.isna().any().any())
+        if seed < 8:
+            kinds |= {column.kind for column in TableEncoder.fit(frame, LABEL).columns}
+    assert tasks == {"classification", "regression"}
+    assert {"number", "category"} <= kinds and missing
+    assert 2 in classes and max(classes) > 2
+
+
+def test_panels_change_slowly_but_some_of_their_rows_jump():
+    tasks, correlations, jumps = set(), [], []
+    for seed in range(12):
+        frame = synthetic_panel(seed, 500)
+        check_table(frame, LABEL)
+        tasks.add(infer_task(frame[LABEL]))
+        names = [name for name in frame if name.endswith(("_0", "_1")) and not name.startswith("paid")]
+        for first, second in zip(names[::2], names[1::2], strict=True):
+            change = (frame[second].rank() - frame[first].rank()).abs() / len(frame)
+            correlations.append(frame[first].corr(frame[second], method="spearman"))
+            jumps.append(np.mean(change > 0.4))
+    assert tasks == {"classification", "regression"}
+    assert np.median(correlations) > 0.5 and 0 < np.median(jumps) < 0.2
+
+
+def test_columns_of_plain_tables_have_little_to_do_with_each_other():
+    tasks, correlations, told = set(), [], []
+    for seed in range(20):
+        frame = synthetic_plain(seed, 1_000)
+        assert 300 <= len(frame) <= 1_000
+        check_table(frame, LABEL)
+        tasks.add(infer_task(frame[LABEL]))
+        ranks = frame.drop(columns=LABEL).select_dtypes("number").rank()
+        between = ranks.corr().to_numpy()[np.triu_indices(ranks.shape[1], 1)]
+        correlations.extend(np.abs(between))
+        told.append(ranks.corrwith(pd.Series(pd.factorize(frame[LABEL], sort=True)[0])).abs().max())
+    assert tasks == {"classification", "regression"}
+    assert np.max(correlations) < 0.35 and np.median(correlations) < 0.1
+    assert min(told) < 0.15 and max(told) > 0.6
+
+
+def test_chance_labels_are_the_tables_own_and_hardly_told():
+    table = pd.DataFrame({"a": np.arange(400), "y": np.arange(400) > 150}, index=np.arange(400) * 2)
+    mixed = module._with_chance_labels(np.random.default_rng(0), table, "y")
+    assert mixed["a"].equals(table["a"]) and sorted(mixed["y"]) == sorted(table["y"])
+    assert (
+        abs(np.corrcoef(mixed["a"], mixed["y"])[0, 1]) < 0.3 and table["y"].tolist() == (np.arange(400) > 150).tolist()
+    )
+
+
+def test_worlds_of_a_variety_are_clean_more_often():
+    def share_clean(variety):
+        drawn = [random_injection(np.random.default_rng(seed), variety) for seed in range(400)]
+        return np.mean([one["label_errors"] == one["feature_errors"] == one["spurious"] == 0 for one in drawn])
+
+    assert 0.15 < share_clean(Variety()) < 0.28 and 0.55 < share_clean(Variety(often_clean=True)) < 0.7
+
+
+def test_labels_follow_from_the_columns():
+    """Most tables must be learnable, or a classifier would learn nothing from them."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.metrics import roc_auc_score
+
+    scores = []
+    for seed in range(40):
+        frame = synthetic_table(seed, 600)
+        if frame[LABEL].nunique() != 2:
+            continue
+        data = TableEncoder.fit(frame, LABEL).transform(frame)
+        model = HistGradientBoostingClassifier(max_iter=20).fit(data.x[:400], data.y[:400])
+        scores.append(roc_auc_score(data.y[400:], model.predict_proba(data.x[400:])[:, 1]))
+        if len(scores) == 8:
+            break
+    assert np.median(scores) > 0.7
+
+
+def test_injections_cover_clean_tables_and_every_type():
+    rng = np.random.default_rng(0)
+    drawn = [random_injection(rng) for _ in range(300)]
+    clean = np.mean([d["label_errors"] == d["feature_errors"] == d["spurious"] == 0 for d in drawn])
+    assert 0.15 < clean < 0.3
+    for name in ("label_errors", "feature_errors", "spurious"):
+        rates = np.array([d[name] for d in drawn])
+        assert 0.1 < np.mean(rates == 0) < 0.45 and rates.max() <= 0.35
+    assert {d["label_kind"] for d in drawn} > {"uniform"}
+    assert {d["shortcut_kind"] for d in drawn} == {"one-sided", "two-sided"}
+
+
+def test_worlds_of_every_kind_mostly_have_one_alone():
+    drawn = [random_injection(np.random.default_rng(i), Variety(every_kind=True))["feature_kinds"] for i in range(300)]
+    assert {kind for kinds in drawn for kind in kinds} == set(FEATURE_KINDS)
+    assert 0.5 < np.mean([len(kinds) == 1 for kinds in drawn]) < 0.7
+    usual = {kind for i in range(300) for kind in random_injection(np.random.default_rng(i))["feature_kinds"]}
+    assert usual == set(SOME_KINDS)
+
+
+def test_shortcuts_are_of_two_columns_where_that_is_asked_for():
+    table = synthetic_table(3, 800)
+    for two_columns, num_columns in ((False, {1}), (True, {2})):
+        variety = Variety(every_kind=True, two_columns=two_columns)
+        made = [inject_at_random(table, LABEL, seed=seed, variety=variety).shortcut for seed in range(12)]
+        assert {len(shortcut.rule.group.conditions) for shortcut in made if shortcut} == num_columns
+
+
+def test_where_no_shortcut_can_be_made_there_is_none(monkeypatch):
+    asked = []
+
+    def refuse_shortcuts(table, *, label, seed, **options):
+        asked.append(options["spurious"])
+        if options["spurious"] > 0:
+            raise InputError("no rule")
+        return Injected(table, pd.DataFrame(), None)
+
+    monkeypatch.setattr(module, "inject_errors", refuse_shortcuts)
+    monkeypatch.setattr(module, "random_injection", lambda rng, variety: {"spurious": 0.2, "label_kind": "uniform"})
+    inject_at_random(pd.DataFrame({"a": [1]}), "a", seed=0)
+    assert asked == [0.2] * 4 + [0.0]
+
+
+def test_a_table_that_allows_no_error_is_refused(monkeypatch):
+    def refuse(*args, **options):
+        raise InputError("no")
+
+    monkeypatch.setattr(module, "inject_errors", refuse)
+    with pytest.raises(InputError, match="No errors can be injected"):
+        inject_at_random(pd.DataFrame({"a": [1]}), "a", seed=0)
+
+
+@pytest.fixture(scope="module")
+def made():
+    table = synthetic_table(1, 200)
+    return table, make_world(table, LABEL, name="made up", seed=5, num_rows=160)
+
+
+def test_a_world_has_two_views_of_the_same_rows(made):
+    _, world = made
+    num_rows = len(world.truth)
+    assert world.table == "made up" and world.truth.dtype == bool and world.truth.shape == (num_rows, len(ERROR_TYPES))
+    assert 30 < num_rows <= 160 and len(world.views) == 2 and world.facts.shape == (4,)
+    for view in world.views:
+        assert view.vectors.shape[0] == num_rows and view.vectors.shape[2] == len(CHANNELS)
+        assert view.vectors.shape[1] <= SET_SIZE and view.vectors.dtype == np.float16
+        assert view.signals.shape == (num_rows, len(SIGNALS))
+        assert np.isfinite(view.vectors).all() and np.isfinite(view.signals).all()
+        probes = view.probes
+        assert probes.truth.shape == (len(probes.signals), len(ERROR_TYPES)) and len(probes.vectors) == len(
+            probes.truth
+        )
+        assert probes.truth[:, :2].any(axis=0).all() and not probes.truth[:, 2].any()
+        assert probes.signals.shape[1:] == view.signals.shape[1:] and np.isfinite(probes.signals).all()
+        assert probes.vectors.shape == (len(probes.truth), *view.vectors.shape[1:])
+    first, second = world.views
+    cells = [SIGNALS.index(name) for name in ("surprise_1st", "tree_log_p", "rule0_log_ratio")]
+    np.testing.assert_array_equal(first.signals[:, cells], second.signals[:, cells])
+    network = SIGNALS.index("network_log_p")
+    assert (first.signals[:, network] != second.signals[:, network]).any(), "the task models differ"
+
+
+def test_a_saved_world_is_read_back_as_it_was(made, tmp_path):
+    _, world = made
+    save_world(world, tmp_path / "w.npz")
+    loaded = load_world(tmp_path / "w.npz")
+    assert loaded.table == world.table and [type(view) for view in loaded.views] == [View, View]
+    np.testing.assert_array_equal(loaded.truth, world.truth)
+    np.testing.assert_array_equal(loaded.facts, world.facts)
+    for got, want in zip(loaded.views, world.views, strict=True):
+        np.testing.assert_array_equal(got.vectors, want.vectors)
+        np.testing.assert_array_equal(got.signals, want.signals)
+        for mine, theirs in zip(got.probes, want.probes, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert [path.name for path in tmp_path.iterdir()] == ["w.npz"]
+
+
+@pytest.mark.slow
+def test_equal_seeds_give_equal_worlds(made):
+    table, world = made
+    again = make_world(table, LABEL, name="made up", seed=5, num_rows=160)
+    np.testing.assert_array_equal(again.truth, world.truth)
+    for got, want in zip(again.views, world.views, strict=True):
+        np.testing.assert_allclose(got.signals, want.signals, atol=1e-5)
+        np.testing.assert_allclose(got.vectors.astype(float), want.vectors.astype(float), atol=2e-3)

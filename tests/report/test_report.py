@@ -1,0 +1,292 @@
+"""The report says what the diagnosis holds, and nothing in a table can change the page."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from synthetic_diagnosis import NUM_FOLDS, NUM_VALID, make_diagnosis
+
+from demix_jax.common.wording import Html, chance, percent
+from demix_jax.domains.tables.page import render, write_html
+from demix_jax.domains.tables.words import ROWS
+from demix_jax.report import headline
+from demix_jax.report.charts import influence_profiles
+from demix_jax.report.findings import condition, most_certain, suspects, witnesses
+from demix_jax.report.html import element, escape
+from demix_jax.report.terminal import print_types
+from demix_jax.report.words import cell, unusual
+
+VOID = {"meta", "br", "hr", "img", "link", "input", "col"}
+
+
+class Page(HTMLParser):
+    """Reads a page back: that tags are balanced, which tags and addresses occur, and the text."""
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        values = dict(attrs)
+        assert not any(name.startswith("on") for name in values)
+        self.links += [value for name, value in attrs if name in ("href", "src", "action") and value]
+        self.ids += [values["id"]] if "id" in values else []
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def diagnosis():
+    return make_diagnosis()
+
+
+@pytest.fixture(scope="module")
+def page(diagnosis):
+    return Page(render(diagnosis))
+
+
+def test_headline_counts_wrong_rows_once_and_keeps_the_valuable_ones_apart(diagnosis, page):
+    # rows 0-79 carry errors, row 5 two of them; 80-109 break a shortcut
+    first, second = headline(diagnosis)
+    assert first == "80 of 600 rows (13.3 %) look wrong"
+    assert second.startswith("30 rows (5.0 %) break a shortcut") and "valuable, not wrong" in second
+    assert first in page.text and "Such a row is valuable, not wrong: keep it and give it weight." in page.text
+
+
+def test_page_and_terminal_say_of_which_types_there_may_be_none(capsys):
+    diagnosis = make_diagnosis()
+    assert "There may be no" not in Page(render(diagnosis)).text
+    diagnosis.summary["held_back"] = ["label_error", "spurious_correlation"]
+    print_types(diagnosis, ROWS)
+    doubt = "There may be no label errors or rows that break a shortcut here"
+    for told in (Page(render(diagnosis)).text, capsys.readouterr().out):
+        assert doubt in told and "Only the most probable 5 % of the rows are flagged as such." in told
+
+
+def test_page_is_self_contained_and_well_formed(diagnosis, page, tmp_path):
+    write_html(diagnosis, tmp_path / "report.html")
+    raw = (tmp_path / "report.html").read_bytes()
+    assert len(raw) < 3_000_000
+    assert raw.startswith(b"<!doctype html>") and b'<meta charset="utf-8">' in raw
+    assert all(link.startswith("#") and link[1:] in page.ids for link in page.links)
+    assert not {"script", "link", "iframe", "img", "object"} & set(page.tags)
+    assert b"url(" not in raw and b"@import" not in raw
+    assert page.tags.count("h1") == 1 and len(page.ids) == len(set(page.ids))
+    assert page.tags.count("svg") == page.tags.count("title") - 1 - page.tags.count("rect")  # all pictures are named
+
+
+def test_every_type_shows_its_most_certain_rows_with_reasons(diagnosis, page):
+    for name in ("label_error", "feature_error", "spurious_correlation"):
+        rows = most_certain(diagnosis, name)
+        p = diagnosis.table[f"p_{name}"].to_numpy()
+        flagged = diagnosis.table.index[diagnosis.table[name] == 1]
+        assert set(rows) <= set(flagged) and min(p[rows]) >= np.sort(p[flagged])[-10]
+        assert all(f"Row {row}" in page.text for row in rows)
+    row = most_certain(diagnosis, "label_error")[0]
+    given, expected = diagnosis.train["income"][row], diagnosis.evidence.expected_label[row]
+    assert f"Labelled {given}, expected {expected}" in page.text
+    row = most_certain(diagnosis, "spurious_correlation")[0]
+    broken = diagnosis.evidence.shortcuts[diagnosis.evidence.shortcut_broken[row]]
+    assert f"Of the rows with {condition(broken, row)}, {chance(broken.p_expected[row])} have the label" in page.text
+
+
+def test_witnesses_are_the_extremes_of_the_influence_row(diagnosis):
+    row = 17
+    influence = diagnosis.influence[row]
+    places = diagnosis.validation_rows[diagnosis.fold[row]]
+    helped, harmed = witnesses(diagnosis, row)
+    assert [w.row for w in helped] == [places[m] for m in np.argsort(influence)[:3]]
+    assert [w.row for w in harmed] == [places[m] for m in np.argsort(-influence)[:3]]
+    assert all(w.influence < 0 for w in helped) and all(w.influence > 0 for w in harmed)
+    assert helped[0].label == diagnosis.valid["income"].iloc[helped[0].row]
+
+
+def test_witnesses_leave_out_unusable_samples():
+    diagnosis = make_diagnosis()
+    diagnosis.influence[0] = np.nan
+    diagnosis.influence[0, :2] = [-0.5, 0.5]
+    diagnosis.validation_rows[0, 1] = -1
+    helped, harmed = witnesses(diagnosis, 0)
+    assert [w.influence for w in helped] == [-0.5] and harmed == []
+
+
+def test_suspects_come_with_their_surprise_strongest_first(diagnosis):
+    row = 45
+    names = str(diagnosis.table["suspect_columns"][row]).split(";")
+    found = suspects(diagnosis, row)
+    assert set(found) == set(names) and list(found.values()) == sorted(found.values(), reverse=True)
+    columns = [c.name for c in diagnosis.evidence.columns]
+    assert found[names[0]] == pytest.approx(diagnosis.evidence.cell_surprise[row, columns.index(names[0])])
+
+
+def test_profile_is_the_median_of_sorted_influences(diagnosis):
+    profiles = influence_profiles(diagnosis)
+    rows = np.arange(80, 110)
+    given = diagnosis.train["income"].to_numpy()
+    lows, highs = [], []
+    for row in rows:
+        places = diagnosis.validation_rows[diagnosis.fold[row]]
+        same = diagnosis.influence[row][given[places] == given[row]]
+        lows.append(same.min())
+        highs.append(same.max())
+    got = profiles["spurious_correlation"]
+    assert got.num_rows == 30
+    assert got.same is not None and got.other is not None
+    assert got.same[1, 0] == pytest.approx(np.median(lows)) and got.same[1, -1] == pytest.approx(np.median(highs))
+    # wrong labels harm the samples that share them, right ones help
+    assert np.median(profiles["label_error"].same[1]) > 0 > np.median(profiles["none"].same[1])
+    assert profiles["none"].num_rows == 600 - 110
+
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>&amp;\x00\x1b[31m'
+
+
+def test_nothing_in_the_table_becomes_markup():
+    diagnosis = make_diagnosis()
+    diagnosis.train["workclass"] = HOSTILE
+    diagnosis.train["income"] = diagnosis.train["income"] + HOSTILE
+    diagnosis.evidence.expected_label[:] = HOSTILE
+    diagnosis.train = diagnosis.valid = diagnosis.train.rename(columns={"age": HOSTILE})
+    diagnosis.evidence.columns[0].name = HOSTILE
+    diagnosis.evidence.shortcuts[1].column = HOSTILE
+    diagnosis.table["suspect_columns"] = HOSTILE
+    diagnosis.summary["columns"][HOSTILE] = diagnosis.summary["columns"].pop("age") + HOSTILE
+    diagnosis.summary["notes"] = [HOSTILE]
+    diagnosis.summary["label"] = diagnosis.summary["classifier"]["name"] = HOSTILE
+    html = render(diagnosis)
+    assert "<script" not in html and "<img" not in html and "\x00" not in html and "\x1b" not in html
+    assert "alert(1)" in Page(html).text
+
+
+def test_any_text_can_be_written(tmp_path):
+    diagnosis = make_diagnosis()
+    diagnosis.train["workclass"] = pd.Series(["日本語 \ud800 ‮ é"] * 600, dtype=object)
+    write_html(diagnosis, tmp_path / "r.html")
+    assert "日本語" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_regression_speaks_of_misses_not_of_classes():
+    text = Page(render(make_diagnosis(task="regression"))).text
+    assert "miss by so much" in text and "Labelled" not in text and "with another label" not in text
+
+
+def test_names_need_not_be_strings(diagnosis):
+    numbered = make_diagnosis()
+    places = {name: k for k, name in enumerate(numbered.train.columns)}
+    numbered.train = numbered.valid = numbered.train.rename(columns=places)
+    numbered.label = places["income"]
+    for column in numbered.evidence.columns:
+        column.name = str(places[column.name])
+    for shortcut in numbered.evidence.shortcuts:
+        shortcut.column = str(places[shortcut.column])
+    suspects = numbered.table["suspect_columns"].str.split(";")
+    numbered.table["suspect_columns"] = [";".join(str(places.get(n, n)) for n in names) for names in suspects]
+    numbered.summary["columns"] = {str(places[name]): kind for name, kind in numbered.summary["columns"].items()}
+    assert len(Page(render(numbered)).tags) == len(Page(render(diagnosis)).tags)
+
+
+def test_a_copy_is_told_with_the_row_that_it_was_made_of():
+    diagnosis = make_diagnosis()
+    row = int(most_certain(diagnosis, "feature_error")[0])
+    diagnosis.table["mistake"] = ""
+    diagnosis.table.loc[row, "mistake"] = "copied"
+    diagnosis.evidence.original[row] = 17
+    assert "Most values are those of row 17." in Page(render(diagnosis)).text
+
+
+def test_a_clean_table_gives_a_calm_page():
+    diagnosis = make_diagnosis()
+    diagnosis.table[["label_error", "feature_error", "spurious_correlation"]] = 0
+    diagnosis.evidence.shortcuts = ()
+    diagnosis.evidence.shortcut_broken[:] = -1
+    text = Page(render(diagnosis)).text
+    assert "None of 600 rows looks wrong" in text and "No row was found to break a shortcut." in text
+    assert "No row was flagged" in text
+
+
+def test_large_wide_tables_stay_small():
+    diagnosis = make_diagnosis(num_rows=2000)
+    extra = {f"extra {k}": ["long text " * 200] * 2000 for k in range(250)}
+    diagnosis.train = pd.concat([diagnosis.train, pd.DataFrame(extra, dtype=object)], axis=1)
+    diagnosis.summary["columns"] |= dict.fromkeys(extra, "text")
+    html = render(diagnosis)
+    assert len(html.encode()) < 1_000_000
+    assert "more columns are not shown" in html
+
+
+def test_command_can_be_pasted(diagnosis, tmp_path):
+    diagnosis.summary["train"] = "my table.csv"
+    text = Page(render(diagnosis, folder=tmp_path / "a b")).text
+    del diagnosis.summary["train"]
+    expected = f"demix-jax repair 'my table.csv' --label income --diagnosis '{tmp_path}/a b/diagnosis.csv'"
+    assert expected in text
+
+
+def test_elements_escape_everything_but_html():
+    assert element("td", "a<b", Html("<i>"), None, 3, ["x", "y"], class_="n", aria_label='"', hidden=True) == (
+        '<td class="n" aria-label="&quot;" hidden>a&lt;b<i>3xy</td>'
+    )
+    assert element("br") == "<br>" and element("line", x1=3) == '<line x1="3"/>'
+    assert escape("a\x07b") == "a�b"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3.0, "3"),
+        (np.int64(12345), "12345"),
+        (0.1234567, "0.123457"),
+        (float("nan"), "missing"),
+        (None, "missing"),
+        ("  a \n b ", "a b"),
+        ("x" * 99, "x" * 59 + "…"),
+        (True, "True"),
+        (np.datetime64("2024-03-01"), "2024-03-01"),
+    ],
+)
+def test_cells(value, text):
+    assert cell(value) == text
+
+
+def test_shares_never_round_to_all_or_nothing():
+    assert [percent(s) for s in (0, 0.0004, 0.123, 0.9996, 1)] == [
+        "0 %",
+        "under 0.1 %",
+        "12.3 %",
+        "over 99.9 %",
+        "100 %",
+    ]
+    assert [chance(s) for s in (0.004, 0.871, 0.995)] == ["0.4 %", "87 %", "99.5 %"]
+
+
+def test_surprise_in_words_is_its_exponential():
+    assert unusual(np.log(30)) == "about 30 times less likely than usual"
+    assert unusual(np.log(2.5)) == "about 2.5 times less likely than usual"
+    assert "over 10,000" in unusual(12) and "hardly" in unusual(0.1)
+
+
+def test_fixture_has_the_shapes_of_a_diagnosis(diagnosis):
+    assert diagnosis.influence.shape == (600, NUM_VALID) and diagnosis.validation_rows.shape == (NUM_FOLDS, NUM_VALID)
+    assert re.fullmatch(r"[0-9a-f]{64}", diagnosis.summary["fingerprint"])
