@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 
 import demix_jax
+from demix_jax import preference
 from demix_jax.data import load_named
-from demix_jax.domains import preference
 
 _TIMED = ("seconds", "versions", "train", "classifier")  # of a summary: what differs between two runs or places
 _EXACT = (".csv", ".jsonl", ".npz.txt")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.data import Column
+from demix_jax.diagnosis.result import Diagnosis, Evidence, Shortcut, Summary, UsedClassifier
+from demix_jax.report.row_page import RowPresentation
 
 NUM_FOLDS, NUM_VALID = 3, 60
 
@@ -34,8 +35,8 @@ def make_table(rng: np.random.Generator, num_rows: int) -> pd.DataFrame:
     )
 
 
-def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classification") -> SimpleNamespace:
-    """Looks like a Diagnosis: rows 0-39 carry wrong labels, 40-79 wrong features, 80-109 break a shortcut."""
+def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classification") -> Diagnosis:
+    """Rows 0-39 carry wrong labels, 40-79 wrong features, 80-109 break a shortcut."""
     rng = np.random.default_rng(seed)
     train = make_table(rng, num_rows)
     label = "income"
@@ -46,11 +47,11 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
     flags[5, 1] = 1  # one row with two errors
 
     surprise = np.abs(rng.normal(0, 0.4, (num_rows, len(names)))).astype(np.float32)
-    suspect = np.full(num_rows, "", dtype=object)
-    for row in np.flatnonzero(flags[:, 1]):
+    suspects = {}
+    for row in np.flatnonzero(flags[:, 1]).tolist():
         places = rng.choice([0, 2, 6, 7], rng.integers(1, 3), replace=False)
         surprise[row, places] = rng.uniform(2, 11, len(places))
-        suspect[row] = ";".join(names[q] for q in places)
+        suspects[row] = tuple(names[q] for q in places)
         for q in places:
             train.loc[row, names[q]] = rng.choice([-400, 900, 99999])
 
@@ -72,67 +73,60 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
     influence[flags[:, 1] == 1] *= 0.4
 
     probability = np.clip(rng.beta(0.5, 12, (num_rows, 3)) + flags * rng.uniform(0.4, 0.97, (num_rows, 3)), 0, 0.999)
-    table = pd.DataFrame(flags, columns=list(ERROR_TYPES), index=train.index)
-    for c, name in enumerate(ERROR_TYPES):
-        table[f"p_{name}"] = probability[:, c]
-    table["suggested_label"] = expected
-    table["suspect_columns"] = suspect
-
     broken = np.where(flags[:, 2] == 1, np.where(np.arange(num_rows) % 3 == 0, 1, 0), -1).astype(np.int32)
     broken[109] = -1
     other = np.where(given == ">50K", "<=50K", ">50K").astype(object)
     shortcuts = tuple(
-        SimpleNamespace(
+        Shortcut(
             column=column,
             strength=strength,
             values=values,
             expected=other,
             p_expected=rng.uniform(0.7, 0.95, num_rows).astype(np.float32),
-            second=None,
         )
         for column, strength, values in (
             ("sex", 0.31, train["sex"].to_numpy(dtype=object)),
             ("age", 0.12, np.where(train["age"] <= 28, "age ≤ 28", "age > 28").astype(object)),
         )
     )
-    columns = tuple(SimpleNamespace(name=name, kind=kinds[name]) for name in names)
     counts = {name: int(flags[:, c].sum()) for c, name in enumerate(ERROR_TYPES)}
-    summary = {
-        "rows": num_rows,
-        "valid_rows": NUM_FOLDS * NUM_VALID,
-        "label": label,
-        "task": task,
-        "model": "mlp",
-        "classifier": {
-            "name": "default",
-            "sha256": "0f" * 32,
-            "trained_on": ["bank", "credit", *(f"synthetic 0-{k}" for k in range(100))],
-        },
-        "seed": 0,
-        "fingerprint": "ab" * 32,
-        "counts": counts,
-        "rates": {name: n / num_rows for name, n in counts.items()},
-        "thresholds": dict.fromkeys(ERROR_TYPES, 0.4),
-        "held_back": [],
-        "validation": {"r2": 0.61} if task == "regression" else {"accuracy": 0.842, "macro_f1": 0.795},
-        "columns": kinds,
-        "seconds": {"encode": 0.4, "train task models": 6.2, "influence": 3.1},
-        "versions": {"demix_jax": "0.1.0", "jax": "0.10.2"},
-        "notes": [],
-        "noisy_group": None,
-    }
-    evidence = SimpleNamespace(
+    summary = Summary(
+        rows=num_rows,
+        wrong_rows=int(flags[:, :2].any(axis=1).sum()),
+        counts=counts,
+        rates={name: n / num_rows for name, n in counts.items()},
+        mean_probability={name: float(probability[flags[:, c] == 1, c].mean()) for c, name in enumerate(ERROR_TYPES)},
+        valid_rows=NUM_FOLDS * NUM_VALID,
+        label=label,
+        task=task,
+        classifier=UsedClassifier("default", "0f" * 32, ("bank", "credit", *(f"synthetic 0-{k}" for k in range(100)))),
+        fingerprint="ab" * 32,
+        thresholds=dict.fromkeys(ERROR_TYPES, 0.4),
+        held_back=(),
+        validation={"r2": 0.61} if task == "regression" else {"accuracy": 0.842, "balanced_accuracy": 0.795},
+        columns=kinds,
+        seconds={"encode": 0.4, "train task models": 6.2, "influence": 3.1},
+        versions={"demix_jax": "0.1.0", "jax": "0.10.2"},
+        model="mlp",
+        seed=0,
+        train=None,
+        notes=(),
+    )
+    evidence = Evidence(
         expected_label=expected,
         p_given_label=p_given,
         cell_surprise=surprise,
-        columns=columns,
+        columns=tuple(Column(name, kinds[name]) for name in names),
         shortcuts=shortcuts,
         shortcut_broken=broken,
+        suspects=suspects,
         original=np.full(num_rows, -1),
     )
-    return SimpleNamespace(
-        table=table,
+    return Diagnosis(
+        flags=flags == 1,
+        probability=probability,
         influence=influence.astype(np.float32),
+        signals=np.zeros((num_rows, 0), np.float32),
         validation_rows=valid_rows.astype(np.int32),
         fold=fold,
         evidence=evidence,
@@ -140,4 +134,5 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
         valid=train,
         label=label,
         summary=summary,
+        presentation=RowPresentation(),
     )

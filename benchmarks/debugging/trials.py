@@ -20,12 +20,18 @@ from benchmarks.debugging.peers import PAPER_RECIPE, peer_flags
 from benchmarks.debugging.retraining import scores_after_repair
 from benchmarks.debugging.scores import diagnosis_scores, flag_scores
 from benchmarks.debugging.unseen_kinds import inject_unseen_kinds
-from demix_jax import Diagnosis, ErrorClassifier, InputError, inject_errors, inject_interaction_errors
+from demix_jax import (
+    Diagnosis,
+    ErrorClassifier,
+    InputError,
+    diagnose,
+    diagnose_interactions,
+    inject_errors,
+    inject_interaction_errors,
+)
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.data import TableEncoder, load_named
-from demix_jax.diagnosis import pipeline as diagnose
 from demix_jax.domains.recommendation import IDENTIFIERS, LABEL, InteractionSamples, load_recommendation, make_samples
-from demix_jax.domains.recommendation import domain as diagnose_interactions
 
 SUITES = ("paper", "paper, rule per table", "unseen kinds", "clean")
 RULES = {

@@ -158,7 +158,7 @@ def _problem(name: str, settings: Settings) -> tuple[Problem, AdamFit]:
     num_features = encoded.x.shape[1]
     fit = AdamFit(
         model.loss,
-        lambda key: model.init(key, np.zeros(num_features)),
+        lambda key: model.init(key, {"x": np.zeros(num_features)}),
         steps=settings.steps,
         learning_rate=settings.learning_rate,
         batch_size=settings.batch_size,

@@ -75,7 +75,7 @@ def _fitted(name: str, model: TaskModel, batch: dict, num_train: int, steps: int
     train = jax.tree.map(lambda leaf: leaf[:num_train], batch)
     valid = jax.tree.map(lambda leaf: leaf[num_train:], batch)
     few = jax.tree.map(lambda leaf: leaf[:4096], train)
-    one = jax.tree.map(lambda leaf: leaf[0], few["x"])
+    one = jax.tree.map(lambda leaf: leaf[0], few)
     fit = AdamFit(
         model.loss,
         lambda key: model.init(key, one),

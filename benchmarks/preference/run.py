@@ -16,7 +16,7 @@ import resource
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it also runs as a plain script
 
@@ -28,22 +28,24 @@ from benchmarks.common.records import append_line, provenance, read_lines
 from benchmarks.debugging.cheap_signals import outlier_scores
 from benchmarks.debugging.peers import top
 from benchmarks.debugging.scores import diagnosis_scores, flag_scores
-from demix_jax import InputError, load_classifier
+from demix_jax import InputError, preference
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import atomic_paths, write_json, write_text
-from demix_jax.common.progress import Steps
+from demix_jax.common.progress import StepTimer
 from demix_jax.data import TableEncoder
-from demix_jax.domains import preference
-from demix_jax.domains.preference import PairDiagnosis, Pairs, TrainingOptions
-from demix_jax.domains.preference.decoder.hidden_states import read_answers
+from demix_jax.diagnosis.pipeline import diagnose_samples
+from demix_jax.diagnosis.result import Diagnosis
+from demix_jax.domains.preference import AdapterTraining, Pairs
+from demix_jax.domains.preference.decoder.hidden_states import Reading, read_answers
 from demix_jax.domains.preference.decoder.tokens import TokenPair, encode_pairs
-from demix_jax.domains.preference.domain import diagnose_read
+from demix_jax.domains.preference.domain import PairDomain
 from demix_jax.domains.preference.examples import make_examples
 from demix_jax.domains.preference.fold_models import pair_scores, take_short, train_adapters
 from demix_jax.domains.preference.measured_table import LABEL
 from demix_jax.domains.preference.measures import form
 from demix_jax.domains.preference.model import PreferenceModel
 from demix_jax.domains.preference.pairs import join_pairs, notes
+from demix_jax.domains.preference.sides import draw_order
 
 DATA = {"ultrafeedback": "preference_ultrafeedback.parquet", "hh-harmless": "preference_hh_harmless.parquet"}
 STATES = ("as corrupted", "repaired by diagnosis", "repaired by truth", "never swapped or damaged")
@@ -87,34 +89,36 @@ def run_trial(decoder: preference.Decoder, trial: dict[str, Any], *, readings: P
     network = PreferenceModel(decoder.config, preference.BradleyTerry())
     lengths = {name: trial[name] for name in ("max_prompt", "max_answer")}
     encoded = encode_pairs(decoder.tokens, everything, **lengths)
-    steps = Steps()
+    steps = StepTimer()
     reading, seconds = _read(decoder, network, encoded, readings)
     steps.seconds["read the answers"] = seconds
     seconds_reading = seconds * count / len(everything)
-    diagnosis = diagnose_read(
-        injected.pairs,
-        None,
-        decoder,
-        network,
-        encoded[:count],
-        reading.take(np.arange(count)),
-        load_classifier(),
-        training=TrainingOptions(),
-        seed=trial["seed"],
-        steps=steps,
+    domain = PairDomain(
+        pairs=injected.pairs,
+        valid=None,
+        decoder=decoder,
+        network=network,
+        encoded=encoded[:count],
+        reading=reading.take(np.arange(count)),
+        order=draw_order(np.random.default_rng([trial["seed"], 2]), count),
+        **lengths,
     )
+    diagnosis = diagnose_samples(domain, seed=trial["seed"], progress=steps)
     with steps("DataInf", 1):
         examples = make_examples(network, encoded[:count], reading.take(np.arange(count)))
         influence = datainf(network, network.frozen(decoder.weights), examples, seed=trial["seed"])
     with steps("train on what repair leaves", len(STATES)):
-        tested = accuracy_after_repair(decoder, network, encoded, reading, diagnosis, truth, test, seed=trial["seed"])
+        found = {"repaired by diagnosis": diagnosis, "repaired by truth": truth}
+        repaired = {name: preference.repair(injected.pairs, flags) for name, flags in found.items()}
+        read = ReadPairs(decoder, network, encoded, reading)
+        tested = accuracy_after_repair(read, injected, repaired, test, seed=trial["seed"])
     true_types = truth[list(ERROR_TYPES)].to_numpy(bool)
     flags = diagnosis.table[list(ERROR_TYPES)].to_numpy(bool)
     probability = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy(float)
     return {
         "pairs_left": count,
         "diagnosis": diagnosis_scores(true_types, flags, probability),
-        "peers": peer_scores(diagnosis, influence, true_types, seed=trial["seed"]),
+        "peers": peer_scores(injected.pairs, diagnosis, influence, true_types, seed=trial["seed"]),
         "found_by_damage": _found_by_damage(truth, flags[:, 1]),
         "test": tested,
         "seconds": {name: round(value, 1) for name, value in steps.seconds.items()}
@@ -165,7 +169,7 @@ def datainf(network: PreferenceModel, frozen: Any, examples: Any, *, seed: int) 
     count = len(examples["y"])
     order = np.random.default_rng(seed).permutation(count)
     rows = order[count // 5 :], order[: count // 5]
-    key, options = jax.random.key(seed), TrainingOptions()
+    key, options = jax.random.key(seed), AdapterTraining()
     adapter, _ = train_adapters(key, network, frozen, examples, *rows, options=options)
     gradients = [leaf.reshape(count, -1) for leaf in gradients_of(network, frozen, adapter, examples)]
     influence = np.zeros(count)
@@ -191,19 +195,20 @@ def gradients_of(network: PreferenceModel, frozen: Any, adapter: Any, examples: 
     return [np.stack(leaves) for leaves in zip(*map(one, range(len(examples["y"]))), strict=True)]
 
 
-def peer_scores(diagnosis: PairDiagnosis, influence: np.ndarray, truth: np.ndarray, *, seed: int) -> dict[str, dict]:
+def peer_scores(
+    pairs: Pairs, diagnosis: Diagnosis, influence: np.ndarray, truth: np.ndarray, *, seed: int
+) -> dict[str, dict]:
     """Scores of every peer: one ranking each, cut at the true rate of each type in turn; `influence` is DataInf's."""
-    measured = diagnosis.measured
-    frame, pairs = measured.train, diagnosis.pairs.pairs
+    frame = diagnosis.train
     dataset = TableEncoder.fit(frame, LABEL).transform(frame)
-    lengths = np.array([form(pair.rejected)["length"] - form(pair.chosen)["length"] for pair in pairs])
+    lengths = np.array([form(pair.rejected)["length"] - form(pair.chosen)["length"] for pair in pairs.pairs])
     rankings = {
         "reward margin, out of fold": -diagnosis.table["margin"].to_numpy(),
         "perplexity": -np.minimum(frame["log_p, first"], frame["log_p, second"]).to_numpy(),
         "length": lengths,
-        "scalar influence": measured.influence.sum(axis=1),
+        "scalar influence": diagnosis.influence.sum(axis=1),
         "DataInf": influence,
-        "trees on the measures, out-of-fold loss": -measured.evidence.p_given_label,
+        "trees on the measures, out-of-fold loss": -diagnosis.evidence.p_given_label,
         "isolation forest on the measures": outlier_scores(dataset, seed=seed),
     }
     rate = truth.sum(axis=0)
@@ -212,21 +217,39 @@ def peer_scores(diagnosis: PairDiagnosis, influence: np.ndarray, truth: np.ndarr
     return {name: flag_scores(truth, flag) for name, flag in flags.items()}
 
 
-def accuracy_after_repair(decoder, network, encoded, reading, diagnosis, truth, test: Pairs, *, seed: int) -> dict:
+class ReadPairs(NamedTuple):
+    """Pairs that a decoder has read for a network: the corrupted ones, the damaged ones before that, and the test."""
+
+    decoder: preference.Decoder
+    network: PreferenceModel
+    encoded: list[TokenPair]
+    reading: Reading
+
+
+def accuracy_after_repair(
+    read: ReadPairs,
+    injected: preference.InjectedPairs,
+    repaired: dict[str, preference.RepairedPairs],
+    test: Pairs,
+    *,
+    seed: int,
+) -> dict:
     """Share of clean test pairs ranked right by models trained on each of STATES: of all, and of those against length.
 
-    The pairs of `encoded` and `reading` are the corrupted ones, the damaged ones before their damage, the test.
+    Args:
+      repaired: by state, what a repair made of the corrupted pairs.
     """
+    decoder, network, encoded, reading = read
+    truth, pairs = injected.truth, injected.pairs
     count, damaged = len(truth), np.flatnonzero(truth["feature_error"])
     examples = make_examples(network, encoded, reading)
     tested = np.arange(len(encoded) - len(test), len(encoded))
     undone = np.arange(count)
     undone[damaged] = count + np.arange(len(damaged))
     sets = {"as corrupted": (np.arange(count), np.zeros(count, np.int32), np.ones(count))}
-    for name, found in (("repaired by diagnosis", diagnosis), ("repaired by truth", truth)):
-        repaired = preference.repair(diagnosis.pairs, found)
-        swapped = [repaired.pairs.pairs[n] != diagnosis.pairs.pairs[row] for n, row in enumerate(repaired.rows)]
-        sets[name] = repaired.rows, np.array(swapped, np.int32), repaired.weight
+    for name, made in repaired.items():
+        swapped = [made.pairs.pairs[n] != pairs.pairs[row] for n, row in enumerate(made.rows)]
+        sets[name] = made.rows, np.array(swapped, np.int32), made.weight
     sets["never swapped or damaged"] = undone, truth["label_error"].to_numpy(np.int32), np.ones(count)
     frozen, result = network.frozen(decoder.weights), {}
     shorter = [len(pair.chosen) < len(pair.rejected) for pair in test.pairs]
@@ -245,7 +268,7 @@ def accuracy_after_repair(decoder, network, encoded, reading, diagnosis, truth, 
             own,
             order[cut:],
             order[:cut],
-            options=TrainingOptions(),
+            options=AdapterTraining(),
             weights=weights,
         )
         scores = pair_scores(network, {"frozen": frozen, "adapter": adapter}, examples, tested)

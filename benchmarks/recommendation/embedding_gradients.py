@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it also 
 from benchmarks.common.records import markdown_table, provenance
 from benchmarks.debugging.scores import diagnosis_scores
 from benchmarks.debugging.trials import LOGS, Trial, log_samples
+from demix_jax import diagnose_interactions
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import write_json, write_text
-from demix_jax.domains.recommendation import domain as diagnose_interactions
 
 SELECTED = {"all parameters": None, "without embedding tables": "kernel|bias"}
 

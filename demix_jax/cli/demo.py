@@ -169,7 +169,7 @@ def print_result(result: DemoResult, console: Console) -> None:
     from rich import box
     from rich.table import Table
 
-    from demix_jax.domains.tables.words import NAMES
+    from demix_jax.report.row_words import NAMES
 
     def table(title: str, first: str, *others: str) -> Table:
         made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)

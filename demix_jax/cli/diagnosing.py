@@ -120,39 +120,39 @@ def diagnose(
 def _diagnose_table(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
     """Diagnose a table and save what was found; returns what prints it."""
     from demix_jax.domains.tables.domain import diagnose as run
-    from demix_jax.domains.tables.terminal import print_diagnosis
+    from demix_jax.report.terminal import print_diagnosis
 
     diagnosis = run(train, **options)
     diagnosis.save(out)
-    return partial(print_diagnosis, diagnosis, train, out)
+    return partial(print_diagnosis, diagnosis, out)
 
 
 def _diagnose_large(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
     """The same for a table that need not fit in memory."""
     from demix_jax.domains.tables.out_of_core import diagnose_out_of_core
-    from demix_jax.domains.tables.terminal import print_diagnosis
+    from demix_jax.report.terminal import print_diagnosis
 
-    return partial(print_diagnosis, diagnose_out_of_core(train, out=out, **options).sample, train, out)
+    return partial(print_diagnosis, diagnose_out_of_core(train, out=out, **options).sample, out)
 
 
 def _diagnose_log(log: dict[str, Any], random_ties: bool, out: Path, options: dict[str, Any]) -> Callable[[], None]:
     """The same for the click samples of a log, which are written to `out`, so that they can be repaired."""
     from demix_jax.domains.recommendation import make_samples, read_recommendation_data
     from demix_jax.domains.recommendation.domain import diagnose_interactions
-    from demix_jax.domains.tables.terminal import print_diagnosis
+    from demix_jax.report.terminal import print_diagnosis
 
     samples = make_samples(read_recommendation_data(**log), random_ties=random_ties, seed=options["seed"])
-    diagnosis = diagnose_interactions(samples.part("train"), **options)
-    write_table(out / SAMPLES_FILE, diagnosis.train)
-    diagnosis.summary["train"] = str(out / SAMPLES_FILE)
+    part = samples.part("train")
+    write_table(out / SAMPLES_FILE, part.table)
+    diagnosis = diagnose_interactions(part, source=str(out / SAMPLES_FILE), **options)
     diagnosis.save(out)
-    return partial(print_diagnosis, diagnosis, out / SAMPLES_FILE, out)
+    return partial(print_diagnosis, diagnosis, out)
 
 
 def _diagnose_pairs(train: Path, out: Path, options: dict[str, Any]) -> Callable[[], None]:
     """The same for preference pairs."""
-    from demix_jax.domains.preference import domain as run
-    from demix_jax.domains.preference.terminal import print_diagnosis
+    from demix_jax.domains.preference import diagnose as run
+    from demix_jax.report.terminal import print_diagnosis
 
     diagnosis = run(train, **options)
     diagnosis.save(out)

@@ -91,7 +91,7 @@ def plan_perceptron(
 ) -> InfluencePlan:
     """`influence_plan` for a classifier with hidden layers of `widths`, from shapes alone."""
     model = TaskModel(MLP(widths, num_classes), "classification")
-    params = model.init(jax.random.key(0), np.zeros(num_features))
+    params = model.init(jax.random.key(0), {"x": np.zeros(num_features)})
 
     def batch(num: int) -> dict:
         shape = jax.ShapeDtypeStruct

@@ -39,7 +39,7 @@ class Silent:
 
 
 @dataclasses.dataclass
-class Steps:
+class StepTimer:
     """Runs named steps, times them, and tells the progress display (None, or stage and advance)."""
 
     progress: Any = None

@@ -22,12 +22,15 @@ def in_words(num_bytes: float) -> str:
 class Words(NamedTuple):
     """How a report speaks of what was diagnosed.
 
-    noun: what one of it is called. names, meaning, plural, reading, advice: by error type: its name; what it means;
-    those found, in the plural; how to read what is shown of them; what to do, for the terminal.
+    noun: what one of it is called. compares_labels: whether equal labels make samples alike; pictures then tell them
+      apart from others.
+    names, meaning, plural, reading, advice: by error type: its name ("none": no finding); what it means; those found,
+      in the plural; how to read what is shown of them; what to do, for the terminal.
     found_none: how the sentence begins that there are none of a type. unfolds: what opening one shows.
     """
 
     noun: str
+    compares_labels: bool
     names: Mapping[str, str]
     meaning: Mapping[str, str]
     plural: Mapping[str, str]

@@ -108,9 +108,10 @@ class TableEncoder:
     _encoders: tuple[ColumnEncoder, ...]
     _kept: tuple[np.ndarray, ...]  # per used column: which of its encoded columns vary
     _integer_target: bool
+    _width_multiple: int
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, label: object, *, task: str = "auto") -> TableEncoder:
+    def fit(cls, frame: pd.DataFrame, label: object, *, task: str = "auto", width_multiple: int = 1) -> TableEncoder:
         """Learn the encoding of `frame`.
 
         Raises:
@@ -143,7 +144,7 @@ class TableEncoder:
         integer = task == "regression" and pd.api.types.is_integer_dtype(target.dtype)
         return cls(
             tuple(columns), tuple(used), str(key), task, classes, mean, scale,
-            tuple(keys), tuple(encoders), tuple(kept), integer,
+            tuple(keys), tuple(encoders), tuple(kept), integer, width_multiple,
         )  # fmt: skip
 
     def transform(self, frame: pd.DataFrame) -> Dataset:
@@ -161,7 +162,7 @@ class TableEncoder:
             raise InputError(f"The table lacks {names}, which the training table has; give both the same columns.")
         widths = [int(kept.sum()) for kept in self._kept]
         starts = np.concatenate([[0], np.cumsum(widths)]).tolist()
-        x = np.empty((len(frame), starts[-1]), np.float32)
+        x = np.zeros((len(frame), -(-starts[-1] // self._width_multiple) * self._width_multiple), np.float32)
         codes = np.empty((len(frame), len(self.used)), np.int32)
         robust_z, misspelt = np.empty((2, len(frame), len(self.used)), np.float32)
         numbers = np.empty((len(frame), len(self.used)))

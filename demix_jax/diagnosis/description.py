@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from demix_jax.classifier.schema import CHANNELS, VECTOR_SIGNALS
-from demix_jax.common.progress import Steps
+from demix_jax.common.progress import StepTimer
 from demix_jax.data.folds import Folds, fold_blocks
 from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds
 from demix_jax.diagnosis.vectors import Side, influence_vectors
@@ -60,7 +60,7 @@ def describe(
     *,
     num_train: int | None = None,
     seed: int = 0,
-    steps: Steps | None = None,
+    steps: StepTimer | None = None,
     validation_rows: np.ndarray | None = None,
     norms: Norms | None = None,
 ) -> Description:
@@ -75,7 +75,7 @@ def describe(
     Returns:
       Description of the N training rows. Row i comes from models and validation samples without it.
     """
-    steps = steps or Steps()
+    steps = steps or StepTimer()
     num_train = num_train or len(dataset.y)
     if validation_rows is None:
         rng = np.random.default_rng([seed, 1])

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from demix_jax.classifier.schema import NUM_RULES
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.wording import chance
 from demix_jax.diagnosis.description import Description
-from demix_jax.diagnosis.result import Evidence, Shortcut
-from demix_jax.diagnosis.table import SUSPECT_NATS
+from demix_jax.diagnosis.result import Evidence, NoisyGroupSummary, Shortcut
+from demix_jax.diagnosis.table import SUSPECT_NATS, suspect_columns
 from demix_jax.evidence.column_model import standing_out
 from demix_jax.evidence.crossed_rules import Cross
 from demix_jax.evidence.gather import RowEvidence
@@ -24,10 +26,17 @@ _UNEXPECTED = 1.0  # nats; the commonest value had a probability of less than a 
 _FILLED_CELLS = 3
 
 
-def explain(encoder: TableEncoder, dataset: Dataset, description: Description, probability: np.ndarray) -> Evidence:
-    """What explains the diagnosis, by `probability` f32[N, 3], of the N described rows, the first ones of `dataset`."""
+def explain(
+    encoder: TableEncoder, dataset: Dataset, description: Description, flags: np.ndarray, probability: np.ndarray
+) -> Evidence:
+    """What explains the diagnosis of the N described rows, the first ones of `dataset`.
+
+    Args:
+      flags, probability: bool[N, 3] and f32[N, 3] in the order of ERROR_TYPES.
+    """
     known = description.evidence
     num_rows = len(known.labels)
+    wrong = ERROR_TYPES.index("feature_error")
     codes = known.rule_codes(dataset.codes[:num_rows])
     shortcuts, ratios = [], []
     for q in known.order[:NUM_RULES]:
@@ -40,15 +49,27 @@ def explain(encoder: TableEncoder, dataset: Dataset, description: Description, p
         broken = np.where(np.min(ratios, axis=0) < 0, lowest, -1).astype(np.int32)
     else:
         broken = np.full(num_rows, -1, np.int32)
+    doubt = cell_doubt(known, dataset.take(slice(num_rows)), probability)
     return Evidence(
         expected_label=expected_labels(encoder, known),
         p_given_label=known.trees.p_given,
-        cell_surprise=cell_doubt(known, dataset.take(slice(num_rows)), probability),
+        cell_surprise=doubt,
         columns=dataset.columns,
         shortcuts=tuple(shortcuts),
         shortcut_broken=broken,
+        suspects=suspect_columns(flags[:, wrong], doubt, [column.name for column in dataset.columns]),
+        mistakes=named_mistakes(known, flags[:, wrong], probability[:, wrong]),
         original=None if known.mistakes is None else known.mistakes.original,
     )
+
+
+def named_mistakes(evidence: RowEvidence, flagged: np.ndarray, p_wrong: np.ndarray) -> np.ndarray | None:
+    """object[N]: the known mistake behind each flagged feature error, "" elsewhere; None where none was looked for.
+
+    Args:
+      flagged, p_wrong: bool[N] and f32[N], of feature errors.
+    """
+    return None if evidence.mistakes is None else np.where(flagged, evidence.mistakes.names(p_wrong), "")
 
 
 def _shortcut(encoder: TableEncoder, dataset: Dataset, known: RowEvidence, number: int, codes: np.ndarray) -> Shortcut:
@@ -98,27 +119,20 @@ def _side_names(encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, label
     return named(rule.side), named(~rule.side)
 
 
-def noisy_group(encoder: TableEncoder, dataset: Dataset, evidence: RowEvidence) -> dict[str, Any] | None:
-    """The group of rows whose labels are often wrong, for the summary of a diagnosis; None if none was found.
-
-    Returns:
-      group: in words ("job = clerk or cook"). share: of the rows of `dataset` that are in it. rate: share of its labels
-      that seem wrong.
-    """
+def noisy_group(encoder: TableEncoder, dataset: Dataset, evidence: RowEvidence) -> NoisyGroupSummary | None:
+    """The group of rows of `dataset` whose labels are often wrong, in words; None if none was found."""
     noisy = evidence.models.noisy
     if noisy is None:
         return None
     counts = np.bincount(dataset.codes[:, noisy.column], minlength=len(noisy.codes))
     words = encoder.group_name(noisy.column, noisy.codes, counts)
-    return {"group": words, "share": float(counts[noisy.codes].sum() / counts.sum()), "rate": noisy.rate}
+    return NoisyGroupSummary(words, float(counts[noisy.codes].sum() / counts.sum()), noisy.rate)
 
 
-def noisy_group_note(noisy: dict[str, Any]) -> str:
+def noisy_group_note(noisy: NoisyGroupSummary) -> str:
     """What `noisy_group` found, as a sentence."""
-    from demix_jax.common.wording import chance
-
     return (
-        f"About {chance(noisy['rate'])} of the labels seem wrong where {noisy['group']} ({chance(noisy['share'])} of "
+        f"About {chance(noisy.rate)} of the labels seem wrong where {noisy.group} ({chance(noisy.share)} of "
         "the rows), far more than elsewhere; see where the labels of this group come from."
     )
 
@@ -139,7 +153,7 @@ def cell_doubt(evidence: RowEvidence, dataset: Dataset, probability: np.ndarray)
     Args:
       evidence, dataset, probability: of the rows; f32[N, 3] in the order of ERROR_TYPES.
     """
-    cells, mistakes, p_wrong = evidence.cells, evidence.mistakes, probability[:, 1]
+    cells, mistakes, p_wrong = evidence.cells, evidence.mistakes, probability[:, ERROR_TYPES.index("feature_error")]
     doubt = standing_out(cells.surprise, dataset.robust_z, dataset.misspelt)
     unexpected = cells.filled >= _UNEXPECTED
     together = unexpected.sum(axis=1) >= _FILLED_CELLS

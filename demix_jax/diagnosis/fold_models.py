@@ -13,7 +13,7 @@ import numpy as np
 from demix_jax.data.folds import Folds
 from demix_jax.gradients.per_example import PyTree
 from demix_jax.influence.matrix import cosine_influence
-from demix_jax.models import TaskModel, train_task_model
+from demix_jax.models import TaskModelLike, train_task_model
 
 _SAMPLES_AT_ONCE = 1_024  # a network over histories keeps hundreds of numbers for each of a sample's clicks
 
@@ -37,12 +37,12 @@ class FoldModels(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class NetworkFolds:
-    """The fold models of a `TaskModel`, made by `train_fold_models`.
+    """The fold models of any task model, made by `train_fold_models`.
 
     params: leading axis F. x: pytree of N samples' features. y: [N]. select: as in `influence_matrix`.
     """
 
-    model: TaskModel
+    model: TaskModelLike
     params: PyTree
     x: PyTree
     y: np.ndarray
@@ -66,7 +66,7 @@ class NetworkFolds:
 
 
 def train_fold_models(
-    key: jax.Array, model: TaskModel, x: PyTree, y: np.ndarray, folds: Folds, **options: Any
+    key: jax.Array, model: TaskModelLike, x: PyTree, y: np.ndarray, folds: Folds, **options: Any
 ) -> NetworkFolds:
     """Train one network per fold on that fold's training rows; `options` as for `train_task_model`."""
     arrays = jax.tree.map(jnp.asarray, (x, y, folds.train, folds.valid))
@@ -75,6 +75,6 @@ def train_fold_models(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def task_outputs(model: TaskModel, params: PyTree, x: PyTree) -> jax.Array:
+def task_outputs(model: TaskModelLike, params: PyTree, x: PyTree) -> jax.Array:
     """What the model says of n samples, f32[n, K], some at a time."""
     return jax.lax.map(lambda one: model.apply(params, one), x, batch_size=_SAMPLES_AT_ONCE)

@@ -1,171 +1,215 @@
-"""A table in, a diagnosis out: which rows are wrong, in which way, and why."""
+"""One diagnosis for every kind of data: encode, gather evidence, fit, describe, probe, judge, explain."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from demix_jax.classifier import ErrorClassifier, Probes, Verdict, load_classifier, table_facts
-from demix_jax.common.checks import InputError, check_seed
+from demix_jax.common.checks import check_seed
+from demix_jax.common.compiled_programs import make_room
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.common.keys import training_key
-from demix_jax.common.progress import Steps
+from demix_jax.common.progress import ProgressLike, StepTimer
 from demix_jax.diagnosis.description import Description, describe
+from demix_jax.diagnosis.domain import Domain, Rows
 from demix_jax.diagnosis.explanation import explain, noisy_group, noisy_group_note
-from demix_jax.diagnosis.fold_models import NetworkFolds, train_fold_models
-from demix_jax.diagnosis.probes import alter_rows, describe_probes
-from demix_jax.diagnosis.result import Diagnosis
-from demix_jax.diagnosis.table import Tally, diagnosis_table
+from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds
+from demix_jax.diagnosis.probes import AlteredRows, describe_probes
+from demix_jax.diagnosis.result import Diagnosis, Summary, UsedClassifier
+from demix_jax.diagnosis.table import Tally
 from demix_jax.evidence.gather import RowEvidence, gather_evidence
-from demix_jax.models import MODELS, make_task_model
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from demix_jax.data import Dataset, TableEncoder
 
 _PACKAGES = ("demix_jax", "jax", "flax", "optax", "scikit-learn")
 
 
-def check_options(
-    model: str, classifier: str | os.PathLike | ErrorClassifier, seed: int, models: Collection[str] = MODELS
-) -> ErrorClassifier:
-    """The classifier, read if it is a file; raises InputError if there is no such classifier, task model or seed."""
+def diagnose_samples(
+    domain: Domain,
+    *,
+    classifier: str | os.PathLike | ErrorClassifier = "default",
+    seed: int = 0,
+    progress: ProgressLike | StepTimer | None = None,
+) -> Diagnosis:
+    """Find the label errors, feature errors and spurious correlations of samples of any kind.
+
+    Every sample is described by models, and set against validation samples, that it was no part of.
+
+    Args:
+      domain: the samples, and what only their kind of data knows.
+      classifier: "default", a weights file, or a loaded classifier.
+      seed: of all randomness; the same seed gives the same diagnosis.
+      progress: None, a display with stage(name, total), advance(n) and done(), or a timer with steps already taken.
+    Returns:
+      Diagnosis.
+    Raises:
+      InputError: the samples or an option cannot be used; the message says why and what to do.
+    """
     check_seed(seed)
-    if model not in models:
-        raise InputError(f"model {model!r} is not known; choose one of {', '.join(models)}.")
-    return classifier if isinstance(classifier, ErrorClassifier) else load_classifier(classifier)
+    if not isinstance(classifier, ErrorClassifier):
+        classifier = load_classifier(classifier)
+    make_room()
+    steps = progress if isinstance(progress, StepTimer) else StepTimer(progress)
+    rows = domain.rows(steps)
+    fitted = fit_samples(domain, rows, seed=seed, steps=steps)
+    verdict = judge(classifier, fitted, steps)
+    steps.done()
+    return conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
 
 
-class Fitted(NamedTuple):
-    """A described table of N training rows, and what describes further rows of it.
+@dataclasses.dataclass(frozen=True)
+class GatheredRows:
+    """Encoded samples and all that is known of them before any task model is trained; N training rows.
 
-    dataset: the encoded training rows, followed by the validation table where there is one. models: its task models.
-    evidence: of all rows of `dataset`. description: of the N rows. probes: errors put into some of these; None if none
-    can be.
+    dataset: the N rows, followed by validation rows where there are some. evidence: of all rows of `dataset`.
+    altered: rows with errors put in on purpose; None where the classifier does without.
     """
 
     encoder: TableEncoder
     dataset: Dataset
-    models: NetworkFolds
     evidence: RowEvidence
+    altered: AlteredRows | None
+
+
+@dataclasses.dataclass(frozen=True)
+class FittedTable:
+    """N described samples, and what describes further ones of the same kind.
+
+    gathered: see `GatheredRows`. models: task models. description: of the N rows. probes: errors put into some of
+    these; None if there are none.
+    """
+
+    gathered: GatheredRows
+    models: FoldModels
     description: Description
     probes: Probes | None
 
 
-def fit_table(
-    train: pd.DataFrame, valid: pd.DataFrame | None, *, label: str, task: str, model: str, seed: int, steps: Steps
-) -> Fitted:
-    """Encode a checked table, train its models, describe its rows and probes; arguments as for `diagnose`."""
+def fit_samples(domain: Domain, rows: Rows, *, seed: int, steps: StepTimer) -> FittedTable:
+    """Gather evidence, train task models, describe the rows and probes."""
+    gathered = gather(domain, rows, seed=seed, steps=steps)
+    return describe_by_task_models(domain, rows, gathered, seed=seed, steps=steps)
+
+
+def gather(domain: Domain, rows: Rows, *, seed: int, steps: StepTimer) -> GatheredRows:
+    """Encode the rows and gather all evidence that needs no task model."""
     from demix_jax.data import TableEncoder
 
     with steps("encode the table", 1) as advance:
-        encoder = TableEncoder.fit(train, label, task=task)
-        dataset = encoder.transform(train)
-        if valid is not None:
-            dataset = dataset.joined(encoder.transform(valid))
+        features = rows.frame.drop(columns=list(rows.identifiers)) if rows.identifiers else rows.frame
+        encoder = TableEncoder.fit(features, rows.label, task=rows.task, width_multiple=rows.width_multiple)
+        dataset = encoder.transform(features)
+        if rows.valid is not None:
+            dataset = dataset.joined(encoder.transform(rows.valid))
         advance(1)
-    evidence = gather_evidence(dataset, num_train=len(train), seed=seed, steps=steps)
-    folds = evidence.folds
-    with steps("train task models", len(folds.train)) as advance:
-        network = make_task_model(model, dataset)
-        models = train_fold_models(training_key(seed), network, dataset.x, dataset.y, folds)
-        advance(len(folds.train))
-    description = describe(dataset, evidence, models, num_train=len(train), seed=seed, steps=steps)
-    with steps("test with known errors", 1) as advance:
-        altered = alter_rows(train, label, encoder.transform, evidence, task=dataset.task, seed=seed)
-        probes = None if altered is None else describe_probes(altered, dataset, evidence, models, description)
+    domain.check(dataset)
+    evidence = gather_evidence(
+        dataset,
+        num_train=len(rows.frame),
+        roles=_numbers_of_roles(rows, dataset),
+        mistakes=domain.known_mistakes,
+        seed=seed,
+        steps=steps,
+    )
+    evidence = domain.refine(evidence, dataset, seed=seed, steps=steps)
+    with steps("put known errors in", 1) as advance:
+        altered = domain.altered(encoder.transform, evidence, seed=seed)
         advance(1)
-    return Fitted(encoder, dataset, models, evidence, description, probes)
+    return GatheredRows(encoder, dataset, evidence, altered)
 
 
-def judge(
-    classifier: ErrorClassifier,
-    dataset: Dataset,
-    description: Description,
-    steps: Steps,
-    probes: Probes | None = None,
-) -> Verdict:
-    """What the classifier says of N described rows, the first ones of `dataset`, and by which `probes`."""
+def _numbers_of_roles(rows: Rows, dataset: Dataset) -> tuple[list[int], list[int]] | None:
+    """Positions among the encoded columns of those in `Rows.roles`."""
+    if rows.roles is None:
+        return None
+    of_each = [[q for q, column in enumerate(dataset.columns) if column.name in names] for names in rows.roles]
+    return of_each[0], of_each[1]
+
+
+def describe_by_task_models(
+    domain: Domain, rows: Rows, gathered: GatheredRows, *, seed: int, steps: StepTimer
+) -> FittedTable:
+    """Train the domain's task models on gathered rows and describe rows and probes by them; `seed` is of the models."""
+    dataset, evidence = gathered.dataset, gathered.evidence
+    with steps("train task models", len(evidence.folds.train)) as advance:
+        models = domain.task_models(dataset, evidence.folds, seed=seed, on_fold=advance)
+    description = describe(dataset, evidence, models, num_train=len(rows.frame), seed=seed, steps=steps)
+    probes = None
+    if gathered.altered is not None:
+        assert isinstance(models, NetworkFolds), "only networks can be asked about altered rows"
+        with steps("test with known errors", 1) as advance:
+            probes = describe_probes(gathered.altered, dataset, evidence, models, description)
+            advance(1)
+    return FittedTable(gathered, models, description, probes)
+
+
+def judge(classifier: ErrorClassifier, fitted: FittedTable, steps: StepTimer) -> Verdict:
+    """What the classifier says of the N described rows."""
+    dataset, description = fitted.gathered.dataset, fitted.description
     num_rows = len(description.signals)
     with steps("classify rows", num_rows) as advance:
         facts = table_facts(num_rows, dataset.num_classes, len(dataset.columns), dataset.task)
         mistaken = description.evidence.mistaken
-        return classifier.judge(description.vectors, description.signals, facts, probes, mistaken, on_block=advance)
+        return classifier.judge(
+            description.vectors, description.signals, facts, fitted.probes, mistaken, on_block=advance
+        )
 
 
 def conclude(
-    train: pd.DataFrame,
-    valid: pd.DataFrame | None,
-    encoder: TableEncoder,
-    dataset: Dataset,
-    description: Description,
-    verdict: Verdict,
-    steps: Steps,
-    settings: dict[str, Any],
+    domain: Domain, rows: Rows, fitted: FittedTable, verdict: Verdict, *, seed: int, steps: StepTimer
 ) -> Diagnosis:
-    """Flag judged rows, and explain what was found; the end of every diagnosis.
-
-    Args:
-      train: N rows, with the columns that `encoder` uses and perhaps others. valid: as in `diagnose`.
-      dataset: the encoded rows of train and valid. description: of the N rows of train. verdict: on them.
-      settings: model, seed, train (a path or None), notes, and whatever else the summary is to hold.
-    """
+    """Flag judged rows and explain what was found; the end of every diagnosis."""
+    encoder, dataset, description = fitted.gathered.encoder, fitted.gathered.dataset, fitted.description
+    num_rows = len(rows.frame)
     flags = verdict.probability >= verdict.threshold
-    noisy = noisy_group(encoder, dataset.take(slice(len(train))), description.evidence)
-    notes = settings["notes"] if noisy is None else [noisy_group_note(noisy), *settings["notes"]]
-    explained = explain(encoder, dataset, description, verdict.probability)
     return Diagnosis(
-        table=diagnosis_table(
-            train.index,
-            flags,
-            verdict.probability,
-            explained.expected_label,
-            explained.cell_surprise,
-            explained.columns,
-            description.evidence.mistakes,
-        ),
+        flags=flags,
+        probability=verdict.probability,
         influence=description.influence,
         signals=description.signals,
-        validation_rows=description.validation_rows - (0 if valid is None else len(train)),
+        validation_rows=description.validation_rows - (0 if rows.valid is None else num_rows),
         fold=description.evidence.folds.fold,
-        evidence=explained,
-        train=train,
-        valid=train if valid is None else valid,
+        evidence=explain(encoder, dataset, description, flags, verdict.probability),
+        train=rows.frame,
+        valid=rows.frame if rows.valid is None else rows.valid,
         label=encoder.label,
-        summary=_summary(train, valid, encoder, dataset, description, verdict, steps)
-        | settings
-        | {"noisy_group": noisy, "notes": notes},
+        summary=_summary(rows, fitted, verdict, seed=seed, steps=steps),
+        presentation=domain.presentation(fitted.models, fitted.gathered.evidence),
     )
 
 
-def _summary(train, valid, encoder, dataset, description, verdict: Verdict, steps) -> dict:
-    from demix_jax.data.fingerprint import fingerprint
-
+def _summary(rows: Rows, fitted: FittedTable, verdict: Verdict, *, seed: int, steps: StepTimer) -> Summary:
+    encoder, dataset, description = fitted.gathered.encoder, fitted.gathered.dataset, fitted.description
     classifier, tally = verdict.table.classifier, Tally()
     tally.add(verdict.probability >= verdict.threshold, verdict.probability)
-    return tally.summary() | {
-        "valid_rows": 0 if valid is None else len(valid),
-        "label": encoder.label,
-        "task": dataset.task,
-        "classifier": {
-            "name": classifier.name,
-            "sha256": classifier.fingerprint,
-            "trained_on": classifier.card.get("tables", []),
-        },
-        "fingerprint": fingerprint(train),
-        "thresholds": {name: float(verdict.threshold[t]) for t, name in enumerate(ERROR_TYPES)},
-        "held_back": [name for t, name in enumerate(ERROR_TYPES) if verdict.decision.held_back[t]],
-        "validation": _validation_metric(dataset, description),
-        "columns": {str(column.name): column.kind for column in encoder.columns},
-        "seconds": steps.rounded(),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
-    }
+    noisy = noisy_group(encoder, dataset.take(slice(len(rows.frame))), description.evidence)
+    return Summary(
+        **tally.counted()._asdict(),
+        valid_rows=0 if rows.valid is None else len(rows.valid),
+        label=encoder.label,
+        task=rows.task_name or dataset.task,
+        classifier=UsedClassifier(classifier.name, classifier.fingerprint, tuple(classifier.card.get("tables", ()))),
+        fingerprint=rows.fingerprint,
+        thresholds={name: float(verdict.threshold[t]) for t, name in enumerate(ERROR_TYPES)},
+        held_back=tuple(name for t, name in enumerate(ERROR_TYPES) if verdict.decision.held_back[t]),
+        validation=_validation_metric(dataset, description),
+        columns={str(column.name): column.kind for column in encoder.columns},
+        seconds=steps.rounded(),
+        versions={"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        model=rows.model,
+        seed=seed,
+        train=rows.source,
+        notes=rows.notes if noisy is None else (noisy_group_note(noisy), *rows.notes),
+        noisy_group=noisy,
+        identifiers=rows.identifiers,
+        settings=rows.settings,
+    )
 
 
 def _version(package: str) -> str:

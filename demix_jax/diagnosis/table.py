@@ -2,48 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.evidence.mistakes.model import Mistakes
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from demix_jax.data import Column
-
 SUSPECT_NATS = 2.0  # a cell this much less probable than usual stands out
 
 
-def diagnosis_table(
+def suspect_columns(flagged: np.ndarray, cell_surprise: np.ndarray, names: Sequence[str]) -> dict[int, tuple[str, ...]]:
+    """For each row of `flagged` bool[N], the columns that stand out by `cell_surprise` f32[N, Q], the strongest first.
+
+    At least the most surprising column is named, however little it stands out.
+    """
+    found = {}
+    for row in np.flatnonzero(flagged).tolist():
+        surprise = cell_surprise[row]
+        stands_out = np.flatnonzero(surprise >= min(SUSPECT_NATS, surprise.max()))
+        found[row] = tuple(names[q] for q in stands_out[np.argsort(-surprise[stands_out])])
+    return found
+
+
+def flags_table(index: pd.Index, flags: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
+    """The columns that the table of every kind of data has, of flags bool[N, 3] and probabilities f32[N, 3]."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {name: flags[:, t].astype(np.int64) for t, name in enumerate(ERROR_TYPES)}
+    columns |= {f"p_{name}": probability[:, t] for t, name in enumerate(ERROR_TYPES)}
+    return pd.DataFrame(columns, index=index)
+
+
+def row_table(
     index: pd.Index,
     flags: np.ndarray,
     probability: np.ndarray,
+    *,
     expected_label: np.ndarray,
-    cell_surprise: np.ndarray,
-    columns: tuple[Column, ...],
-    mistakes: Mistakes | None,
+    suspects: Mapping[int, tuple[str, ...]],
+    mistakes: np.ndarray | None,
 ) -> pd.DataFrame:
-    """The table of a `Diagnosis`: flags bool[N, 3] and probabilities f32[N, 3], and what to look at; see `Evidence`."""
-    import pandas as pd
-
-    table: dict[str, Any] = {name: flags[:, t].astype(np.int64) for t, name in enumerate(ERROR_TYPES)}
-    table |= {f"p_{name}": probability[:, t] for t, name in enumerate(ERROR_TYPES)}
+    """`Diagnosis.table` of table rows; see `Evidence` for the arguments."""
+    table = flags_table(index, flags, probability)
     suggested = expected_label.copy()
-    suggested[~flags[:, 0]] = None
+    suggested[~flags[:, ERROR_TYPES.index("label_error")]] = None
     table["suggested_label"] = suggested
-    names = np.array([str(column.name) for column in columns], dtype=object)
-    suspect = np.full(len(index), "", dtype=object)
-    for row in np.flatnonzero(flags[:, 1]):
-        surprise = cell_surprise[row]
-        stands_out = np.flatnonzero(surprise >= min(SUSPECT_NATS, surprise.max()))
-        suspect[row] = ";".join(names[stands_out[np.argsort(-surprise[stands_out])]])
-    table["suspect_columns"] = suspect
+    table["suspect_columns"] = [";".join(suspects.get(row, ())) for row in range(len(index))]
     if mistakes is not None:
-        table["mistake"] = np.where(flags[:, 1], mistakes.names(probability[:, 1]), "")
-    return pd.DataFrame(table, index=index)
+        table["mistake"] = mistakes
+    return table
+
+
+class FlagCounts(NamedTuple):
+    """rows: how many. wrong_rows: those with a wrong label or feature. The others by error type, see `Summary`."""
+
+    rows: int
+    wrong_rows: int
+    counts: dict[str, int]
+    rates: dict[str, float]
+    mean_probability: dict[str, float | None]
 
 
 class Tally:
@@ -55,20 +76,20 @@ class Tally:
 
     def add(self, flags: np.ndarray, probability: np.ndarray) -> None:
         """Count flags bool[n, 3] and probabilities f32[n, 3]."""
+        wrong = [ERROR_TYPES.index(name) for name in ("label_error", "feature_error")]
         self._num_rows += len(flags)
-        self._wrong += int(flags[:, :2].any(axis=1).sum())
+        self._wrong += int(flags[:, wrong].any(axis=1).sum())
         self._flagged += flags.sum(axis=0)
         self._probability += (flags * probability).sum(axis=0, dtype=np.float64)
 
-    def summary(self) -> dict[str, Any]:
-        """rows; wrong_rows, with an error of the label or of features; counts, rates and the mean probability of those
-        flagged (None if there is none), by type."""
+    def counted(self) -> FlagCounts:
+        """What was counted so far."""
         counts = dict(zip(ERROR_TYPES, self._flagged.tolist(), strict=True))
         sums = zip(self._probability, self._flagged, strict=True)
-        return {
-            "rows": self._num_rows,
-            "wrong_rows": self._wrong,
-            "counts": counts,
-            "rates": {name: count / self._num_rows for name, count in counts.items()},
-            "mean_probability": dict(zip(ERROR_TYPES, (p / n if n else None for p, n in sums), strict=True)),
-        }
+        return FlagCounts(
+            rows=self._num_rows,
+            wrong_rows=self._wrong,
+            counts=counts,
+            rates={name: count / self._num_rows for name, count in counts.items()},
+            mean_probability=dict(zip(ERROR_TYPES, (p / n if n else None for p, n in sums), strict=True)),
+        )

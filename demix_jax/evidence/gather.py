@@ -11,7 +11,7 @@ import numpy as np
 from demix_jax.classifier.schema import NUM_WITHOUT
 from demix_jax.common.compiled_programs import make_room
 from demix_jax.common.keys import training_key
-from demix_jax.common.progress import Steps
+from demix_jax.common.progress import StepTimer
 from demix_jax.data.folds import Folds, make_folds, strata_of
 from demix_jax.evidence.column_model import (
     CellEvidence,
@@ -141,7 +141,7 @@ def gather_evidence(
     roles: tuple[Sequence[int], Sequence[int]] | None = None,
     mistakes: bool = True,
     seed: int = 0,
-    steps: Steps | None = None,
+    steps: StepTimer | None = None,
 ) -> RowEvidence:
     """Everything about the rows of an encoded table that needs no task model.
 
@@ -163,7 +163,7 @@ def gather_evidence(
 
     make_room()
     num_rows = len(dataset.y)
-    steps = steps or Steps()
+    steps = steps or StepTimer()
     labels = strata_of(dataset.y, dataset.task)
     folds = _plan(np.random.default_rng(seed), labels, num_train or num_rows)
     with steps("cross-fit trees", num_rows) as advance:

@@ -12,22 +12,19 @@ from demix_jax.classifier.examples import View, World
 from demix_jax.classifier.inputs import Probes, table_facts
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.common.keys import training_key
+from demix_jax.common.progress import StepTimer
 from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
 from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, usable_columns
 from demix_jax.corruption.groups import OF_ONE_COLUMN, OF_TWO_COLUMNS
-from demix_jax.diagnosis.description import describe
-from demix_jax.diagnosis.fold_models import train_fold_models
-from demix_jax.diagnosis.probes import SOME_KINDS, alter_rows, describe_probes
-from demix_jax.evidence.gather import gather_evidence
-from demix_jax.models import make_task_model
+from demix_jax.diagnosis.pipeline import describe_by_task_models, gather
+from demix_jax.diagnosis.probes import SOME_KINDS
+from demix_jax.domains.tables.domain import TableDomain
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from demix_jax.data import Dataset
-
 ROWS_KEPT = 1_024  # rows of a world that the classifier may be trained on
+_WIDTH = 16  # encoded features are padded to a multiple of it: compiled code is reused from world to world
 
 
 class Variety(NamedTuple):
@@ -119,7 +116,7 @@ def make_world(
     Returns:
       World with two views and at most ROWS_KEPT rows.
     """
-    from demix_jax.data.encoding import TableEncoder
+    from demix_jax.data.table import settled_task
 
     rng = np.random.default_rng([seed, 2])
     part = table.iloc[rng.permutation(len(table))[:num_rows]].reset_index(drop=True)
@@ -128,27 +125,25 @@ def make_world(
     injected = inject_at_random(part, label, seed=seed, variety=variety)
     chosen = _round_number_of_rows(rng, len(injected.table))
     corrupted, truth = injected.table.iloc[chosen].reset_index(drop=True), injected.truth.iloc[chosen]
-    encoder = TableEncoder.fit(corrupted, label)
-
-    def encode(rows: pd.DataFrame) -> Dataset:
-        return _with_round_width(encoder.transform(rows))
-
-    dataset = encode(corrupted)
-    evidence = gather_evidence(dataset, mistakes=False, seed=seed)
-    altered = alter_rows(
-        corrupted, label, encode, evidence, task=dataset.task, every_kind=variety.every_probe, seed=seed
+    domain = TableDomain(
+        frame=corrupted,
+        label=label,
+        task=settled_task(corrupted, label, "auto"),
+        known_mistakes=False,
+        every_kind=variety.every_probe,
+        width_multiple=_WIDTH,
     )
-    kept = np.sort(rng.permutation(len(dataset.y))[:ROWS_KEPT])
+    steps = StepTimer()
+    rows = domain.rows(steps)
+    gathered = gather(domain, rows, seed=seed, steps=steps)
+    kept = np.sort(rng.permutation(len(corrupted))[:ROWS_KEPT])
     views = []
     for model, max_epochs in _two_models(rng):
+        by_model = dataclasses.replace(domain, model=model, max_epochs=max_epochs)
         model_seed = int(rng.integers(2**31))
-        network = make_task_model(model, dataset)
-        models = train_fold_models(
-            training_key(model_seed), network, dataset.x, dataset.y, evidence.folds, max_epochs=max_epochs
-        )
-        description = describe(dataset, evidence, models, seed=model_seed)
-        probes = None if altered is None else describe_probes(altered, dataset, evidence, models, description)
-        views.append(View(description.vectors[kept], description.signals[kept], probes))
+        fitted = describe_by_task_models(by_model, rows, gathered, seed=model_seed, steps=steps)
+        views.append(View(fitted.description.vectors[kept], fitted.description.signals[kept], fitted.probes))
+    dataset = gathered.dataset
     facts = table_facts(len(dataset.y), dataset.num_classes, len(dataset.columns), dataset.task)
     return World(tuple(views), truth[list(ERROR_TYPES)].to_numpy(bool)[kept], facts, name)
 
@@ -165,12 +160,6 @@ def _round_number_of_rows(rng: np.random.Generator, num_rows: int) -> np.ndarray
     """Rows to keep, a multiple of 1024 of them where possible: compiled code is reused from world to world."""
     rounded = max(size for size in (1, 256, 512, *range(1_024, num_rows + 1, 1_024)) if size <= num_rows)
     return np.sort(rng.permutation(num_rows)[: rounded if rounded > 1 else num_rows])
-
-
-def _with_round_width(dataset: Dataset) -> Dataset:
-    """The same table with empty features up to a multiple of 16, for the same reason."""
-    width = dataset.x.shape[1]
-    return dataclasses.replace(dataset, x=np.pad(dataset.x, ((0, 0), (0, -width % 16))))
 
 
 def _two_models(rng: np.random.Generator) -> list[tuple[str, int]]:

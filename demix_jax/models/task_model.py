@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
@@ -14,12 +15,29 @@ from demix_jax.common.checks import InputError
 from demix_jax.models.losses import softmax_cross_entropy
 from demix_jax.models.networks import MLP, FTTransformer
 
-if TYPE_CHECKING:
-    from demix_jax.data import Dataset
-
 PyTree = Any
 
 MODELS = ("mlp", "mlp-small", "ft-transformer")
+
+
+class TaskModelLike(Protocol):
+    """What any model must offer whose influence is asked for; `example` is one sample {"x": features, "y": label}.
+
+    An object of the user's own may wrap a Flax, Equinox, Haiku or plain JAX model. The functions must be pure, since
+    they are traced by `jax.jit`, `jax.vmap` and `jax.grad`.
+    """
+
+    def init(self, key: jax.Array, example: PyTree, /) -> PyTree:
+        """Fresh parameters, a pytree of floating-point arrays; only the shapes of `example` matter."""
+        ...
+
+    def apply(self, params: PyTree, x: PyTree, /) -> Any:
+        """Outputs of one sample's features: logits f[K] of K classes, or f[1], a standardised target."""
+        ...
+
+    def loss(self, params: PyTree, example: PyTree, /) -> Any:
+        """Loss f[] of one sample."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,9 +53,9 @@ class TaskModel:
     network: nn.Module
     task: str
 
-    def init(self, key: jax.Array, x: PyTree) -> PyTree:
-        """Fresh parameters for samples with features like `x`, of which only the shapes matter."""
-        return self.network.init(key, x)
+    def init(self, key: jax.Array, example: PyTree) -> PyTree:
+        """Fresh parameters for samples like `example`, {"x": features, …}, of which only the shapes matter."""
+        return self.network.init(key, example["x"])
 
     def apply(self, params: PyTree, x: PyTree) -> jax.Array:
         """Logits f32[..., K] or predictions f32[..., 1] for features x, f32[..., D] of a table."""
@@ -58,23 +76,95 @@ class TaskModel:
         return self.output_loss(self.outputs(params, example), example)
 
 
-def make_task_model(name: str, dataset: Dataset) -> TaskModel:
+def check_task_model(model: Any, example: PyTree | None = None, *, num_outputs: int = 1) -> None:
+    """Refuse an object that is no task model, by its shapes alone.
+
+    Args:
+      model: see `TaskModelLike`.
+      example: one sample, to try the functions on; None: only whether they are there.
+      num_outputs: K classes, or 1.
+    Raises:
+      InputError: a function is missing or fails, or outputs or loss have another shape.
+    """
+    name = type(model).__name__
+    absent = [part for part in ("init", "apply", "loss") if not callable(getattr(model, part, None))]
+    if absent:
+        raise InputError(
+            f"The task model is a {name} without {' and '.join(absent)}; give one of {', '.join(MODELS)}, or an object "
+            "with init(key, example), apply(params, x) and loss(params, example)."
+        )
+    try:
+        hash(model)
+    except TypeError:
+        raise InputError(
+            f"The task model, a {name}, cannot be hashed, so its compiled programs cannot be found again; make its "
+            "class a frozen dataclass or leave out __eq__."
+        ) from None
+    if example is None:
+        return
+    key = jax.ShapeDtypeStruct((), jax.random.key(0).dtype)
+    try:
+        params = jax.eval_shape(model.init, key, example)
+        outputs = jax.eval_shape(model.apply, params, example["x"])
+        loss = jax.eval_shape(model.loss, params, example)
+    except Exception as error:  # whatever the user's functions raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        shapes = ", ".join(f"{part}: {jnp.shape(leaf)}" for part, leaf in example.items())
+        raise InputError(
+            f"The task model, a {name}, cannot be traced on an example of shapes {shapes}: {reason}. Its init(key, "
+            "example), apply(params, x) and loss(params, example) must be pure JAX functions of one example."
+        ) from error
+    if jnp.shape(outputs) != (num_outputs,):
+        raise InputError(
+            f"The task model's apply gives {_shape_of(outputs)}; expected one array of shape ({num_outputs},) for one "
+            f"example: {'a logit for each class' if num_outputs > 1 else 'the standardised target'}."
+        )
+    if jnp.shape(loss) != ():
+        raise InputError(f"The task model's loss gives {_shape_of(loss)}; expected one number for one example.")
+
+
+def _shape_of(tree: PyTree) -> str:
+    leaves = jax.tree.leaves(tree)
+    return f"an array of shape {leaves[0].shape}" if len(leaves) == 1 else f"{len(leaves)} arrays"
+
+
+class EncodedTable(Protocol):
+    """What a task model must know of an encoded table; `demix_jax.data.Dataset` is one.
+
+    task: "classification" or "regression". num_classes: K, or 1. groups: [start, stop) of each column's features.
+    """
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def groups(self) -> tuple[tuple[int, int], ...]: ...
+
+
+def make_task_model(name: str, table: EncodedTable) -> TaskModel:
     """Task model by name for an encoded table.
 
     Args:
       name: "mlp" (256-128-64), "mlp-small" (64-32) or "ft-transformer" (width 64, 2 heads, 2 blocks).
-      dataset: supplies the task, the number of classes and the columns of the tokenizer.
     Raises:
       InputError: unknown name.
     """
-    if name not in MODELS:
-        raise InputError(f"model {name!r} is not known; choose one of {', '.join(MODELS)}.")
+    check_model_name(name)
     if name == "ft-transformer":
-        network: nn.Module = FTTransformer(groups=dataset.groups, num_outputs=dataset.num_classes)
+        network: nn.Module = FTTransformer(groups=table.groups, num_outputs=table.num_classes)
     else:
         widths = (256, 128, 64) if name == "mlp" else (64, 32)
-        network = MLP(widths=widths, num_outputs=dataset.num_classes)
-    return shared_task_model(network, dataset.task)  # pyright: ignore[reportArgumentType]: Flax makes modules hashable
+        network = MLP(widths=widths, num_outputs=table.num_classes)
+    return shared_task_model(network, table.task)  # pyright: ignore[reportArgumentType]: Flax makes modules hashable
+
+
+def check_model_name(name: str, names: Collection[str] = MODELS) -> None:
+    """InputError unless `name` is one of `names`."""
+    if name not in names:
+        raise InputError(f"model {name!r} is not known; choose one of {', '.join(names)}.")
 
 
 @functools.lru_cache(maxsize=64)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from demix_jax.models.task_model import TaskModel
+from demix_jax.models.task_model import TaskModelLike
 
 PyTree = Any
 _VALID_AT_ONCE = 4_096
@@ -67,7 +67,7 @@ class _Progress(NamedTuple):
 
 def train_task_model(
     key: jax.Array,
-    model: TaskModel,
+    model: TaskModelLike,
     x: PyTree,
     y: jax.Array,
     train_index: jax.Array,
@@ -124,7 +124,8 @@ class _Until(NamedTuple):
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _train_folds(model, options, until, keys, x, y, weights, train_index, valid_index):
     optimizer = optax.adamw(options.learning_rate, weight_decay=options.weight_decay)
-    start = jax.vmap(functools.partial(_start, model, optimizer, jax.tree.map(lambda leaf: leaf[0], x)))(keys)
+    example = jax.tree.map(lambda leaf: leaf[0], {"x": x, "y": y})
+    start = jax.vmap(functools.partial(_start, model, optimizer, example))(keys)
     # All of the state has the axis of folds from the start: else tracing looks step by step for what gets it.
     run = functools.partial(_train_fold, model, optimizer, options, until)
     return jax.vmap(run, in_axes=(0, None, None, None, 0, 0))(start, x, y, weights, train_index, valid_index)
@@ -158,8 +159,7 @@ def _train_fold(model, optimizer, options, until, start, x, y, weights, train_in
 
     def judge(params, index):
         example = examples(index)
-        outputs = model.outputs(params, example)
-        return outputs, model.output_loss(outputs, example)
+        return model.apply(params, example["x"]), model.loss(params, example)
 
     def step(carry, index):
         params, opt_state = carry

@@ -71,7 +71,7 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any, label: Any = None) -> Flags:
     elif isinstance(diagnosis, pd.DataFrame):
         flags, summary = diagnosis, {}
     elif isinstance(getattr(diagnosis, "table", None), pd.DataFrame):
-        flags, summary = diagnosis.table, getattr(diagnosis, "summary", {})
+        flags, summary = diagnosis.table, diagnosis.summary.as_dict()
         _check_fingerprint(frame, summary, "The diagnosis")
     else:
         raise InputError(

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.common.wording import Html, count
-from demix_jax.domains.tables.words import NAMES
-from demix_jax.report.findings import column, flagged, most_certain, times_suspect
+from demix_jax.common.wording import Html, Words, count
+from demix_jax.report.findings import column, most_certain, times_suspect
 from demix_jax.report.html import element
 from demix_jax.report.svg import Panel
 from demix_jax.report.words import cell, signed
@@ -35,10 +34,10 @@ class Profile(NamedTuple):
 def influence_profiles(diagnosis: Diagnosis) -> dict[str, Profile]:
     """For each error type and for "none": how rows act on validation samples, sorted from helped to harmed.
 
-    In classification the validation samples that share the row's label and the others are kept apart; in
-    other tasks all count as the same.
+    Where labels are classes that can be compared, the validation samples that share the row's label are kept apart from
+    the others; elsewhere all count as the same.
     """
-    flags = {name: flagged(diagnosis, name) for name in ERROR_TYPES}
+    flags = {name: diagnosis.flagged(name) for name in ERROR_TYPES}
     groups = {name: np.flatnonzero(flag) for name, flag in flags.items()}
     groups["none"] = np.flatnonzero(~np.any(list(flags.values()), axis=0))
     given, valid = _label_codes(diagnosis)
@@ -56,11 +55,15 @@ def influence_profiles(diagnosis: Diagnosis) -> dict[str, Profile]:
 
 def _label_codes(diagnosis: Diagnosis) -> tuple[np.ndarray, np.ndarray]:
     train, valid = (column(frame, diagnosis.label) for frame in (diagnosis.train, diagnosis.valid))
-    if diagnosis.summary["task"] != "classification":
+    if not _compares_labels(diagnosis):
         return np.zeros(len(train), int), np.zeros(len(valid), int)
     places = {cell(value): place for place, value in enumerate(train.unique())}
     codes = [np.array([places.get(cell(v), -1) for v in labels], dtype=int) for labels in (train, valid)]
     return codes[0], codes[1]
+
+
+def _compares_labels(diagnosis: Diagnosis) -> bool:
+    return diagnosis.presentation.words.compares_labels and diagnosis.summary.task == "classification"
 
 
 def _band(influence: np.ndarray, usable: np.ndarray) -> np.ndarray | None:
@@ -82,46 +85,50 @@ def profile_figure(diagnosis: Diagnosis) -> Html:
     profiles = influence_profiles(diagnosis)
     bands = [band for p in profiles.values() for band in (p.same, p.other) if band is not None]
     limit = _round_up(max((float(np.abs(band).max()) for band in bands), default=1.0) or 1.0)
-    two = diagnosis.summary["task"] == "classification"
-    panels = [_profile_panel(name, profile, profiles["none"], limit, two) for name, profile in profiles.items()]
+    two, words = _compares_labels(diagnosis), diagnosis.presentation.words
+    panels = [
+        _profile_panel(name, profile, usual=profiles["none"], limit=limit, two=two, words=words)
+        for name, profile in profiles.items()
+    ]
     legend = element(
         "p",
         element("span", class_="key solid", aria_hidden="true"),
-        "validation samples with the row's label" if two else "all validation samples",
+        f"validation samples with the {words.noun}'s label" if two else "all validation samples",
         [element("span", class_="key dashed", aria_hidden="true"), "with another label"] if two else None,
         element("span", class_="key band", aria_hidden="true"),
-        "80 % of the rows",
+        f"80 % of the {words.noun}s",
         element("span", class_="key faint", aria_hidden="true"),
-        "rows without a finding, for comparison",
+        f"{words.noun}s without a finding, for comparison",
         class_="legend",
     )
     caption = element(
         "figcaption",
-        "Each panel takes the rows of one kind and sorts the validation samples from the one that a row helps most "
-        "(left, influence below zero: raising the row's weight lowers that sample's loss) to the one that it harms "
-        "most (right, above zero). Lines are medians over the rows; the thin grey ones repeat the last panel.",
+        f"Each panel takes the {words.noun}s of one kind and sorts the validation samples from the one that a "
+        f"{words.noun} helps most (left, influence below zero: raising the {words.noun}'s weight lowers that sample's "
+        f"loss) to the one that it harms most (right, above zero). Lines are medians over the {words.noun}s; the thin "
+        "grey ones repeat the last panel.",
     )
     return element("figure", element("div", panels, class_="panels four"), legend, caption)
 
 
-def _profile_panel(name: str, profile: Profile, usual: Profile, limit: float, two: bool) -> Html:
-    title = f"{NAMES[name]}, {count(profile.num_rows, 'row')}"
+def _profile_panel(name: str, profile: Profile, *, usual: Profile, limit: float, two: bool, words: Words) -> Html:
+    title = f"{words.names[name]}, {count(profile.num_rows, words.noun)}"
     panel = Panel(name, title, -limit, limit, width=400)
     for value, text in ((limit, f"+{limit:g}"), (0.0, "0"), (-limit, f"−{limit:g}")):
         panel.rung(value, text)
     said = []
     pairs = ((profile.other, usual.other, "dashed", "another"), (profile.same, usual.same, "solid", "the same"))
-    for band, reference, style, words in pairs:
+    for band, reference, style, which in pairs:
         if reference is not None and profile is not usual:
             panel.curve(_POINTS, reference[1], f"reference {style}")
         if band is not None:
             panel.band(_POINTS, band[0], band[2], style)
             panel.curve(_POINTS, band[1], style)
-            of = f" on samples with {words} label" if two else ""
+            of = f" on samples with {which} label" if two else ""
             said.append(f"median influence{of} from {signed(band[1][0])} to {signed(band[1][-1])}")
     if not said:
-        panel.under(0.5, "no such rows")
-        return panel.html("no such rows")
+        panel.under(0.5, f"no such {words.noun}s")
+        return panel.html(f"no such {words.noun}s")
     panel.under(0.0, "most helped")
     panel.under(1.0, "most harmed")
     return panel.html("; ".join(said))
@@ -129,40 +136,39 @@ def _profile_panel(name: str, profile: Profile, usual: Profile, limit: float, tw
 
 def probability_figure(diagnosis: Diagnosis) -> Html:
     """Histograms of the three probabilities on a logarithmic count axis, with the thresholds."""
-    panels = [_histogram_panel(diagnosis, name) for name in ERROR_TYPES]
+    panels, noun = [_histogram_panel(diagnosis, name) for name in ERROR_TYPES], diagnosis.presentation.words.noun
     caption = element(
         "figcaption",
-        "Rows by probability; every rung of the count axis is ten times the one below. The dashed line is the "
-        "threshold: rows to its right are flagged.",
+        f"{noun.capitalize()}s by probability; every rung of the count axis is ten times the one below. "
+        f"The dashed line is the threshold: {noun}s to its right are flagged.",
     )
     return element("figure", element("div", panels, class_="panels three"), caption)
 
 
 def _histogram_panel(diagnosis: Diagnosis, name: str) -> Html:
-    p = diagnosis.table[f"p_{name}"].to_numpy(dtype=float)
+    words, p = diagnosis.presentation.words, diagnosis.probability[:, ERROR_TYPES.index(name)].astype(float)
     counts, edges = np.histogram(p[np.isfinite(p)], bins=NUM_BINS, range=(0.0, 1.0))
     top = max(int(np.ceil(np.log10(max(int(counts.max()), 1) + 1))), 1)
-    threshold = diagnosis.summary["thresholds"].get(name)
-    panel = Panel(name, NAMES[name], 0.0, top)
+    threshold = diagnosis.summary.thresholds[name]
+    panel = Panel(name, words.names[name], 0.0, top)
     for power in range(top + 1):
         panel.rung(power, f"{10**power:,}" if power < 6 else f"1e{power}")
     for number, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         if number:
-            is_flagged = threshold is not None and (left + right) / 2 >= threshold
-            said = f"{left:.2f} to {right:.2f}: {count(int(number), 'row')}"
+            is_flagged = (left + right) / 2 >= threshold
+            said = f"{left:.2f} to {right:.2f}: {count(int(number), words.noun)}"
             panel.bar(left, right, np.log10(number), "flagged" if is_flagged else "quiet", said)
-    if threshold is not None:
-        panel.upright(float(threshold), "threshold")
+    panel.upright(threshold, "threshold")
     for share in (0.0, 0.5, 1.0):
         panel.under(share, f"{100 * share:.0f} %")
-    said = count(int(flagged(diagnosis, name).sum()), "row")
-    return panel.html(f"{said} flagged" + (f", threshold {threshold:.2f}" if threshold is not None else ""))
+    said = count(int(diagnosis.flagged(name).sum()), words.noun)
+    return panel.html(f"{said} flagged, threshold {threshold:.2f}")
 
 
 def suspect_figure(diagnosis: Diagnosis) -> Html | None:
     """Heat map of the most certain feature errors: which cells stand out, column by column; None without any."""
-    num_flagged = int(flagged(diagnosis, "feature_error").sum())
-    columns = diagnosis.evidence.columns
+    num_flagged = int(diagnosis.flagged("feature_error").sum())
+    columns, noun = diagnosis.evidence.columns, diagnosis.presentation.words.noun
     if not num_flagged or not columns:
         return None
     rows = most_certain(diagnosis, "feature_error", MAX_HEAT_ROWS)
@@ -173,7 +179,7 @@ def suspect_figure(diagnosis: Diagnosis) -> Html | None:
     body = []
     for q in order:
         cells = [
-            element("td", class_=f"heat h{_level(surprise[i, q])}", title=f"row {i}: {surprise[i, q]:.1f} nats")
+            element("td", class_=f"heat h{_level(surprise[i, q])}", title=f"{noun} {i}: {surprise[i, q]:.1f} nats")
             for i in rows
         ]
         name = element("th", cell(columns[q].name, 28), scope="row")
@@ -182,7 +188,7 @@ def suspect_figure(diagnosis: Diagnosis) -> Html | None:
         "tr",
         element("th", "Column", scope="col"),
         element("th", "Suspect in", scope="col", class_="number"),
-        element("th", f"The {len(rows)} most certain rows", scope="colgroup", colspan=len(rows)),
+        element("th", f"The {len(rows)} most certain {noun}s", scope="colgroup", colspan=len(rows)),
     )
     scale = element(
         "p",
@@ -195,9 +201,9 @@ def suspect_figure(diagnosis: Diagnosis) -> Html | None:
     )
     caption = element(
         "figcaption",
-        f"Each column of cells is one of the rows that most certainly have wrong features; the darker a cell, the "
-        "more its value surprises, given the rest of its row. “Suspect in” counts all "
-        f"{count(num_flagged, 'flagged row')}.",
+        f"Each column of cells is one of the {noun}s that most certainly have wrong features; the darker a cell, the "
+        f"more its value surprises, given the rest of its {noun}. “Suspect in” counts all "
+        f"{count(num_flagged, f'flagged {noun}')}.",
     )
     table = element("table", element("thead", head), element("tbody", body), class_="heatmap")
     left_out = len(columns) - len(order)

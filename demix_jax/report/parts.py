@@ -1,4 +1,4 @@
-"""What the reports on tables and on preference pairs share: the page, and the blocks that it is made of."""
+"""What the reports on all kinds of data share: the page, and the blocks that it is made of."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from demix_jax.classifier.decision import MOST_IN_DOUBT
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.common.wording import Html, Words, chance, count, listed, percent
+from demix_jax.common.wording import Html, chance, count, listed, percent
 from demix_jax.report.charts import probability_figure, profile_figure
-from demix_jax.report.findings import Witness, flagged, most_certain, totals, witnesses
+from demix_jax.report.findings import Witness, most_certain, witnesses
 from demix_jax.report.html import element
 from demix_jax.report.words import signed
 
@@ -36,10 +35,10 @@ def page(title: str, sections: Iterable[object]) -> Html:
     return Html(f"<!doctype html>\n{element('html', head, element('body', main), lang='en')}\n")
 
 
-def headline(diagnosis: Diagnosis, noun: str = "row") -> tuple[str, str]:
-    """What was found in one sentence, and what to know beside it. noun: what a row of the table stands for."""
-    total, wrong, counts, _ = totals(diagnosis)
-    broken = counts["spurious_correlation"]
+def headline(diagnosis: Diagnosis) -> tuple[str, str]:
+    """What was found in one sentence, and what to know beside it."""
+    noun, summary = diagnosis.presentation.words.noun, diagnosis.summary
+    total, wrong, broken = summary.rows, summary.wrong_rows, summary.counts["spurious_correlation"]
     first = f"{wrong:,} of {count(total, noun)} ({percent(wrong / total)}) {'looks' if wrong == 1 else 'look'} wrong"
     if not wrong:
         first = f"None of {count(total, noun)} looks wrong"
@@ -50,29 +49,28 @@ def headline(diagnosis: Diagnosis, noun: str = "row") -> tuple[str, str]:
     return first, second if broken else f"No {noun} was found to break a shortcut."
 
 
-def held_back(diagnosis: Diagnosis, words: Words) -> list[str]:
+def held_back(diagnosis: Diagnosis) -> list[str]:
     """For which types few were flagged, since there may be none at all, as a sentence; none if for no type."""
-    types = [words.plural[name] for name in diagnosis.summary["held_back"]]
+    words = diagnosis.presentation.words
+    types = [words.plural[name] for name in diagnosis.summary.held_back]
     if not types:
         return []
     return [
         f"There may be no {listed(types, 'or')} here: data without any often look like this. Only the most probable "
-        f"{100 * MOST_IN_DOUBT:.0f} % of the {words.noun}s are flagged as such."
+        f"{100 * diagnosis.most_in_doubt:.0f} % of the {words.noun}s are flagged as such."
     ]
 
 
-def opening(
-    diagnosis: Diagnosis, words: Words, *, eyebrow: str, facts: Iterable[tuple[str, str]], notes: Iterable[str]
-) -> Html:
+def opening(diagnosis: Diagnosis, *, eyebrow: str, facts: Iterable[tuple[str, str]]) -> Html:
     """The page's head: what was found, a card for each type, facts as (name, value), and notes."""
-    first, second = headline(diagnosis, words.noun)
-    said = [element("li", note) for note in (*held_back(diagnosis, words), *notes)]
+    first, second = headline(diagnosis)
+    said = [element("li", note) for note in (*held_back(diagnosis), *diagnosis.summary.notes)]
     return element(
         "header",
         element("p", eyebrow, class_="eyebrow"),
         element("h1", first),
         element("p", second, class_="lead"),
-        element("div", [_card(diagnosis, name, words) for name in ERROR_TYPES], class_="cards"),
+        element("div", [_card(diagnosis, name) for name in ERROR_TYPES], class_="cards"),
         element(
             "dl",
             [element("div", element("dt", name), element("dd", value)) for name, value in facts],
@@ -82,10 +80,9 @@ def opening(
     )
 
 
-def _card(diagnosis: Diagnosis, name: str, words: Words) -> Html:
-    found = totals(diagnosis)
-    num_flagged = found.counts[name]
-    share = num_flagged / found.rows
+def _card(diagnosis: Diagnosis, name: str) -> Html:
+    words, num_flagged = diagnosis.presentation.words, diagnosis.summary.counts[name]
+    share = num_flagged / diagnosis.summary.rows
     return element(
         "a",
         element("h2", words.names[name]),
@@ -102,20 +99,21 @@ def _card(diagnosis: Diagnosis, name: str, words: Words) -> Html:
     )
 
 
-def type_section(diagnosis: Diagnosis, name: str, words: Words, show: Callable[[int, bool], Html]) -> Html:
-    """The most certain findings of one type; `show` makes the block of one row, open or not."""
+def type_section(diagnosis: Diagnosis, name: str) -> Html:
+    """The most certain findings of one type."""
+    words, show = diagnosis.presentation.words, diagnosis.presentation.show
     rows = most_certain(diagnosis, name, NUM_SHOWN)
-    num_flagged = int(flagged(diagnosis, name).sum())
+    num_flagged = int(diagnosis.flagged(name).sum())
     if not len(rows):
         content: object = element("p", f"{words.found_none} {words.plural[name]} to show.")
     else:
         shown = "all of them" if num_flagged == len(rows) else f"the {len(rows)} most certain of {num_flagged:,}"
-        shown += " among the rows drawn" if "drawn_from" in diagnosis.summary else ""
+        shown += "" if diagnosis.summary.drawn_from is None else " among the rows drawn"
         how = f"Shown: {shown}. {words.noun.capitalize()}s count from 0. Open one for its {words.unfolds}."
         content = [
             element("p", words.reading[name]),
             element("p", how, class_="small"),
-            [show(int(row), place < NUM_OPEN) for place, row in enumerate(rows)],
+            [show(diagnosis, int(row), name, is_open=place < NUM_OPEN) for place, row in enumerate(rows)],
         ]
     heading = element("h2", words.plural[name].capitalize())
     return element("section", heading, content, id=name, class_=f"findings {name}")
@@ -132,9 +130,10 @@ def finding(title: str, probability: float, why: Html, body: Iterable[Html | Non
     return element("details", summary, element("div", body, class_="finding-body"), class_="finding", open=is_open)
 
 
-def other_types(diagnosis: Diagnosis, row: int, name: str, words: Words) -> str:
+def other_types(diagnosis: Diagnosis, row: int, name: str) -> str:
     """What else the row is flagged for, beside the type `name`; empty if nothing."""
-    return listed([words.names[t].lower() for t in ERROR_TYPES if t != name and flagged(diagnosis, t)[row]])
+    names = diagnosis.presentation.words.names
+    return listed([names[t].lower() for t in ERROR_TYPES if t != name and diagnosis.flagged(t)[row]])
 
 
 def witness_tables(

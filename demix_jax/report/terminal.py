@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -9,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.common.wording import Words, percent
-from demix_jax.report.findings import totals
+from demix_jax.common.wording import percent
 from demix_jax.report.parts import headline, held_back
 
 if TYPE_CHECKING:
@@ -30,9 +30,22 @@ def say(*lines: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
-def print_types(diagnosis: Diagnosis, words: Words) -> None:
+def print_diagnosis(diagnosis: Diagnosis, out: Path) -> None:
+    """What was found, what to do, where the files are and how to go on; `out` is the folder that it was saved to."""
+    print_types(diagnosis)
+    say(
+        *(f"Note: {note}" for note in diagnosis.summary.notes),
+        "",
+        f"Open in a browser: {out / 'report.html'}",
+        f"Also written: {out / 'diagnosis.csv'}, {out / 'summary.json'}",
+        f"Go on: {diagnosis.presentation.repair_command(diagnosis, out)}",
+    )
+
+
+def print_types(diagnosis: Diagnosis) -> None:
     """What was found, in two sentences and as a table of the error types, and what is in doubt."""
-    first, second = headline(diagnosis, words.noun)
+    words, summary = diagnosis.presentation.words, diagnosis.summary
+    first, second = headline(diagnosis)
     say(f"{first}.", second, "")
     console = make_console()
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
@@ -40,10 +53,9 @@ def print_types(diagnosis: Diagnosis, words: Words) -> None:
     for name in (f"{words.noun.capitalize()}s", "Share", "Mean probability"):
         table.add_column(name, justify="right")
     table.add_column("What to do")
-    found = totals(diagnosis)
     for name in ERROR_TYPES:
-        count, mean = found.counts[name], found.mean_probability[name]
+        count, mean = summary.counts[name], summary.mean_probability[name]
         shown = "–" if mean is None else f"{mean:.2f}"
-        table.add_row(words.names[name], f"{count:,}", percent(count / found.rows), shown, words.advice[name])
+        table.add_row(words.names[name], f"{count:,}", percent(count / summary.rows), shown, words.advice[name])
     console.print(table)
-    say(*(f"Note: {note}" for note in held_back(diagnosis, words)))
+    say(*(f"Note: {note}" for note in held_back(diagnosis)))

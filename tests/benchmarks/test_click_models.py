@@ -30,7 +30,7 @@ def problem(request):
     rng = np.random.default_rng(0)
     model = make_click_model(request.param, USERS, ITEMS, CATEGORIES)
     batch = batch_of(rng, 11)
-    params = model.init(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], batch["x"]))
+    params = model.init(jax.random.key(0), jax.tree.map(lambda leaf: leaf[0], batch))
     params = jax.tree.map(lambda leaf: leaf + 0.3 * jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), params)
     return model, params, batch
 

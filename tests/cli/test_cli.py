@@ -304,6 +304,6 @@ def test_module_runs_and_starts_without_heavy_imports():
 
 
 def test_error_types_are_named_in_the_report():
-    from demix_jax.domains.tables.words import MEANING, NAMES
+    from demix_jax.report.row_words import MEANING, NAMES
 
     assert set(ERROR_TYPES) == set(MEANING) and set(ERROR_TYPES) < set(NAMES)

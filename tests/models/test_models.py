@@ -75,7 +75,7 @@ def test_ft_transformer_forward_by_hand():
 
 def test_classification_loss_is_softmax_cross_entropy():
     model = TaskModel(MLP((4,), 3), "classification")
-    params = scrambled(jax.jit(model.init)(jax.random.key(0), np.zeros(2)))
+    params = scrambled(jax.jit(model.init)(jax.random.key(0), {"x": np.zeros(2)}))
     x = np.random.default_rng(1).normal(size=(5, 2)).astype(np.float32)
     y = np.array([0, 2, 1, 1, 0], np.int32)
     logits = np.asarray(model.apply(params, x), np.float64)
@@ -96,7 +96,7 @@ def test_classification_loss_keeps_the_gradient_of_a_sure_sample():
 
 def test_regression_loss_is_half_the_squared_error():
     model = TaskModel(MLP((4,), 1), "regression")
-    params = scrambled(jax.jit(model.init)(jax.random.key(0), np.zeros(2)))
+    params = scrambled(jax.jit(model.init)(jax.random.key(0), {"x": np.zeros(2)}))
     x = np.array([0.3, -1.0], np.float32)
     (prediction,) = model.apply(params, x)
     loss, slope = jax.value_and_grad(lambda y: model.loss(params, {"x": x, "y": y}))(jnp.float32(0.7))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,14 +13,28 @@ import pytest
 from synthetic_diagnosis import NUM_FOLDS, NUM_VALID, make_diagnosis
 
 from demix_jax.common.wording import Html, chance, percent
-from demix_jax.domains.tables.page import render, write_html
-from demix_jax.domains.tables.words import ROWS
+from demix_jax.data import Column
+from demix_jax.diagnosis.result import Diagnosis
 from demix_jax.report import headline
 from demix_jax.report.charts import influence_profiles
-from demix_jax.report.findings import condition, most_certain, suspects, witnesses
+from demix_jax.report.findings import most_certain, suspects, witnesses
 from demix_jax.report.html import element, escape
+from demix_jax.report.row_reasons import condition
 from demix_jax.report.terminal import print_types
 from demix_jax.report.words import cell, unusual
+
+
+def render(diagnosis: Diagnosis, folder: Path = Path(".")) -> str:
+    return diagnosis.presentation.page(diagnosis, folder)
+
+
+def with_summary(diagnosis: Diagnosis, **changes) -> Diagnosis:
+    return dataclasses.replace(diagnosis, summary=dataclasses.replace(diagnosis.summary, **changes))
+
+
+def with_evidence(diagnosis: Diagnosis, **changes) -> Diagnosis:
+    return dataclasses.replace(diagnosis, evidence=dataclasses.replace(diagnosis.evidence, **changes))
+
 
 VOID = {"meta", "br", "hr", "img", "link", "input", "col"}
 
@@ -78,15 +94,15 @@ def test_headline_counts_wrong_rows_once_and_keeps_the_valuable_ones_apart(diagn
 def test_page_and_terminal_say_of_which_types_there_may_be_none(capsys):
     diagnosis = make_diagnosis()
     assert "There may be no" not in Page(render(diagnosis)).text
-    diagnosis.summary["held_back"] = ["label_error", "spurious_correlation"]
-    print_types(diagnosis, ROWS)
+    diagnosis = with_summary(diagnosis, held_back=("label_error", "spurious_correlation"))
+    print_types(diagnosis)
     doubt = "There may be no label errors or rows that break a shortcut here"
     for told in (Page(render(diagnosis)).text, capsys.readouterr().out):
         assert doubt in told and "Only the most probable 5 % of the rows are flagged as such." in told
 
 
 def test_page_is_self_contained_and_well_formed(diagnosis, page, tmp_path):
-    write_html(diagnosis, tmp_path / "report.html")
+    diagnosis.to_html(tmp_path / "report.html")
     raw = (tmp_path / "report.html").read_bytes()
     assert len(raw) < 3_000_000
     assert raw.startswith(b"<!doctype html>") and b'<meta charset="utf-8">' in raw
@@ -134,7 +150,7 @@ def test_witnesses_leave_out_unusable_samples():
 
 def test_suspects_come_with_their_surprise_strongest_first(diagnosis):
     row = 45
-    names = str(diagnosis.table["suspect_columns"][row]).split(";")
+    names = diagnosis.evidence.suspects[row]
     found = suspects(diagnosis, row)
     assert set(found) == set(names) and list(found.values()) == sorted(found.values(), reverse=True)
     columns = [c.name for c in diagnosis.evidence.columns]
@@ -165,16 +181,25 @@ HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(1)>&amp;\x00\x1b[
 
 def test_nothing_in_the_table_becomes_markup():
     diagnosis = make_diagnosis()
-    diagnosis.train["workclass"] = HOSTILE
-    diagnosis.train["income"] = diagnosis.train["income"] + HOSTILE
-    diagnosis.evidence.expected_label[:] = HOSTILE
-    diagnosis.train = diagnosis.valid = diagnosis.train.rename(columns={"age": HOSTILE})
-    diagnosis.evidence.columns[0].name = HOSTILE
-    diagnosis.evidence.shortcuts[1].column = HOSTILE
-    diagnosis.table["suspect_columns"] = HOSTILE
-    diagnosis.summary["columns"][HOSTILE] = diagnosis.summary["columns"].pop("age") + HOSTILE
-    diagnosis.summary["notes"] = [HOSTILE]
-    diagnosis.summary["label"] = diagnosis.summary["classifier"]["name"] = HOSTILE
+    frame = diagnosis.train.rename(columns={"age": HOSTILE}).assign(workclass=HOSTILE)
+    frame["income"] = frame["income"] + HOSTILE
+    told, summary = diagnosis.evidence, diagnosis.summary
+    first, second = told.shortcuts
+    diagnosis = dataclasses.replace(diagnosis, train=frame, valid=frame)
+    diagnosis = with_evidence(
+        diagnosis,
+        expected_label=np.full(600, HOSTILE, dtype=object),
+        columns=(dataclasses.replace(told.columns[0], name=HOSTILE), *told.columns[1:]),
+        shortcuts=(first, dataclasses.replace(second, column=HOSTILE)),
+        suspects={row: (HOSTILE,) for row in told.suspects},
+    )
+    diagnosis = with_summary(
+        diagnosis,
+        columns={(HOSTILE if name == "age" else name): kind + HOSTILE for name, kind in summary.columns.items()},
+        notes=(HOSTILE,),
+        label=HOSTILE,
+        classifier=dataclasses.replace(summary.classifier, name=HOSTILE),
+    )
     html = render(diagnosis)
     assert "<script" not in html and "<img" not in html and "\x00" not in html and "\x1b" not in html
     assert "alert(1)" in Page(html).text
@@ -183,7 +208,7 @@ def test_nothing_in_the_table_becomes_markup():
 def test_any_text_can_be_written(tmp_path):
     diagnosis = make_diagnosis()
     diagnosis.train["workclass"] = pd.Series(["日本語 \ud800 ‮ é"] * 600, dtype=object)
-    write_html(diagnosis, tmp_path / "r.html")
+    diagnosis.to_html(tmp_path / "r.html")
     assert "日本語" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
@@ -195,32 +220,34 @@ def test_regression_speaks_of_misses_not_of_classes():
 def test_names_need_not_be_strings(diagnosis):
     numbered = make_diagnosis()
     places = {name: k for k, name in enumerate(numbered.train.columns)}
-    numbered.train = numbered.valid = numbered.train.rename(columns=places)
-    numbered.label = places["income"]
-    for column in numbered.evidence.columns:
-        column.name = str(places[column.name])
-    for shortcut in numbered.evidence.shortcuts:
-        shortcut.column = str(places[shortcut.column])
-    suspects = numbered.table["suspect_columns"].str.split(";")
-    numbered.table["suspect_columns"] = [";".join(str(places.get(n, n)) for n in names) for names in suspects]
-    numbered.summary["columns"] = {str(places[name]): kind for name, kind in numbered.summary["columns"].items()}
+    frame, told = numbered.train.rename(columns=places), numbered.evidence
+    numbered = dataclasses.replace(numbered, train=frame, valid=frame, label=str(places["income"]))
+    numbered = with_evidence(
+        numbered,
+        columns=tuple(Column(str(places[column.name]), column.kind) for column in told.columns),
+        shortcuts=tuple(dataclasses.replace(rule, column=str(places[rule.column])) for rule in told.shortcuts),
+        suspects={row: tuple(str(places[name]) for name in names) for row, names in told.suspects.items()},
+    )
+    kinds = {str(places[name]): kind for name, kind in numbered.summary.columns.items()}
+    numbered = with_summary(numbered, columns=kinds)
     assert len(Page(render(numbered)).tags) == len(Page(render(diagnosis)).tags)
 
 
 def test_a_copy_is_told_with_the_row_that_it_was_made_of():
     diagnosis = make_diagnosis()
     row = int(most_certain(diagnosis, "feature_error")[0])
-    diagnosis.table["mistake"] = ""
-    diagnosis.table.loc[row, "mistake"] = "copied"
-    diagnosis.evidence.original[row] = 17
+    mistakes, original = np.full(600, "", dtype=object), np.full(600, -1)
+    mistakes[row], original[row] = "copied", 17
+    diagnosis = with_evidence(diagnosis, mistakes=mistakes, original=original)
     assert "Most values are those of row 17." in Page(render(diagnosis)).text
 
 
 def test_a_clean_table_gives_a_calm_page():
     diagnosis = make_diagnosis()
-    diagnosis.table[["label_error", "feature_error", "spurious_correlation"]] = 0
-    diagnosis.evidence.shortcuts = ()
-    diagnosis.evidence.shortcut_broken[:] = -1
+    none = dict.fromkeys(diagnosis.summary.counts, 0)
+    diagnosis = dataclasses.replace(diagnosis, flags=np.zeros((600, 3), bool))
+    diagnosis = with_evidence(diagnosis, shortcuts=(), shortcut_broken=np.full(600, -1), suspects={})
+    diagnosis = with_summary(diagnosis, wrong_rows=0, counts=none)
     text = Page(render(diagnosis)).text
     assert "None of 600 rows looks wrong" in text and "No row was found to break a shortcut." in text
     assert "No row was flagged" in text
@@ -229,17 +256,16 @@ def test_a_clean_table_gives_a_calm_page():
 def test_large_wide_tables_stay_small():
     diagnosis = make_diagnosis(num_rows=2000)
     extra = {f"extra {k}": ["long text " * 200] * 2000 for k in range(250)}
-    diagnosis.train = pd.concat([diagnosis.train, pd.DataFrame(extra, dtype=object)], axis=1)
-    diagnosis.summary["columns"] |= dict.fromkeys(extra, "text")
+    frame = pd.concat([diagnosis.train, pd.DataFrame(extra, dtype=object)], axis=1)
+    diagnosis = dataclasses.replace(diagnosis, train=frame)
+    diagnosis = with_summary(diagnosis, columns={**diagnosis.summary.columns, **dict.fromkeys(extra, "text")})
     html = render(diagnosis)
     assert len(html.encode()) < 1_000_000
     assert "more columns are not shown" in html
 
 
 def test_command_can_be_pasted(diagnosis, tmp_path):
-    diagnosis.summary["train"] = "my table.csv"
-    text = Page(render(diagnosis, folder=tmp_path / "a b")).text
-    del diagnosis.summary["train"]
+    text = Page(render(with_summary(diagnosis, train="my table.csv"), folder=tmp_path / "a b")).text
     expected = f"demix-jax repair 'my table.csv' --label income --diagnosis '{tmp_path}/a b/diagnosis.csv'"
     assert expected in text
 
@@ -289,4 +315,4 @@ def test_surprise_in_words_is_its_exponential():
 
 def test_fixture_has_the_shapes_of_a_diagnosis(diagnosis):
     assert diagnosis.influence.shape == (600, NUM_VALID) and diagnosis.validation_rows.shape == (NUM_FOLDS, NUM_VALID)
-    assert re.fullmatch(r"[0-9a-f]{64}", diagnosis.summary["fingerprint"])
+    assert re.fullmatch(r"[0-9a-f]{64}", diagnosis.summary.fingerprint)

@@ -11,9 +11,9 @@ repaired = preference.repair("pairs.jsonl", diagnosis)
 
 from demix_jax.domains.preference.decoder.load import load_decoder
 from demix_jax.domains.preference.decoder.weights import Decoder
-from demix_jax.domains.preference.domain import PairDiagnosis, diagnose
+from demix_jax.domains.preference.domain import diagnose
 from demix_jax.domains.preference.files import read_pairs
-from demix_jax.domains.preference.fold_models import TrainingOptions
+from demix_jax.domains.preference.fold_models import AdapterTraining
 from demix_jax.domains.preference.inject import InjectedPairs, inject_errors
 from demix_jax.domains.preference.objectives import DPO, BradleyTerry
 from demix_jax.domains.preference.pairs import Message, Pair, Pairs, make_pairs
@@ -21,15 +21,14 @@ from demix_jax.domains.preference.repair import RepairedPairs, repair
 
 __all__ = [
     "DPO",
+    "AdapterTraining",
     "BradleyTerry",
     "Decoder",
     "InjectedPairs",
     "Message",
     "Pair",
-    "PairDiagnosis",
     "Pairs",
     "RepairedPairs",
-    "TrainingOptions",
     "diagnose",
     "inject_errors",
     "load_decoder",

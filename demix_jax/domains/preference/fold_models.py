@@ -24,7 +24,7 @@ _NEIGHBOURS = 8  # batches whose pairs are sorted by length
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingOptions:
+class AdapterTraining:
     """Adam over the adapters: passes at most, passes without a better validation loss, pairs at once, step size."""
 
     max_epochs: int = 6
@@ -104,7 +104,7 @@ def train_pair_folds(
     order: Order,
     folds: Folds,
     *,
-    options: TrainingOptions,
+    options: AdapterTraining,
     on_fold: Callable[[int], None] = lambda count: None,
 ) -> PairFolds:
     """Train the adapters of each fold on its training pairs, up to its best loss on its validation pairs."""
@@ -125,7 +125,7 @@ def train_adapters(
     train_rows: np.ndarray,
     valid_rows: np.ndarray,
     *,
-    options: TrainingOptions,
+    options: AdapterTraining,
     weights: np.ndarray | None = None,
 ) -> tuple[PyTree, float]:
     """Adapters at their best mean loss on `valid_rows`, and that loss.
@@ -154,7 +154,7 @@ def train_adapters(
     return best, best_loss
 
 
-def _optimizer(options: TrainingOptions) -> optax.GradientTransformation:
+def _optimizer(options: AdapterTraining) -> optax.GradientTransformation:
     return optax.chain(
         optax.clip_by_global_norm(1.0), optax.adamw(options.learning_rate, weight_decay=options.weight_decay)
     )
@@ -179,7 +179,7 @@ def _batches(key: jax.Array, rows: np.ndarray, lengths: np.ndarray, size: int) -
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(model: PreferenceModel, options: TrainingOptions, frozen, adapter, state, batch, weights):
+def _step(model: PreferenceModel, options: AdapterTraining, frozen, adapter, state, batch, weights):
     def mean_loss(adapter):
         losses = jax.vmap(model.loss, in_axes=(None, 0))({"frozen": frozen, "adapter": adapter}, batch)
         return jnp.average(losses, weights=weights + 1e-12)

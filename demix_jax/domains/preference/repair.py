@@ -15,7 +15,7 @@ from demix_jax.repairs.flags import read_flags
 from demix_jax.repairs.pipeline import WEIGHT
 
 if TYPE_CHECKING:
-    from demix_jax.domains.preference.domain import PairDiagnosis
+    from demix_jax.diagnosis.result import Diagnosis
 
 MINORITY_WEIGHT = 2.0  # of a pair that breaks a shortcut, beside others
 _CHOICES = {
@@ -48,7 +48,7 @@ class RepairedPairs(NamedTuple):
 
 def repair(
     pairs: Pairs | str | os.PathLike,
-    diagnosis: PairDiagnosis | str | os.PathLike,
+    diagnosis: Diagnosis | str | os.PathLike,
     *,
     label_errors: str = "swap",
     feature_errors: str = "drop",
@@ -60,7 +60,7 @@ def repair(
 
     Args:
       pairs: what was diagnosed, or its path; not modified. Weights in a key sample_weight are multiplied.
-      diagnosis: PairDiagnosis, or path of the diagnosis.csv or the folder that it was saved to.
+      diagnosis: Diagnosis, or path of the diagnosis.csv or the folder that it was saved to.
       label_errors: "swap" the two answers, "drop" the pair, or "keep" it. Flagged pairs whose preference is more likely
         right than wrong, by a column p_label_error, are left as they are.
       feature_errors: "drop" the pair; "trim" passages that come again and an unfinished last sentence, and drop the

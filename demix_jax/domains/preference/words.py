@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demix_jax.common.wording import Html, Words, chance, count
@@ -13,12 +11,14 @@ from demix_jax.report.html import element, join, unbroken
 from demix_jax.report.words import unusual
 
 if TYPE_CHECKING:
-    from demix_jax.domains.preference.domain import PairDiagnosis
+    from demix_jax.diagnosis.result import Diagnosis
+    from demix_jax.domains.preference.sides import Order
 
 NAMES = {
     "label_error": "Swapped preference",
     "feature_error": "Damaged text",
     "spurious_correlation": "Breaks a shortcut",
+    "none": "No finding",
 }
 PLURAL = {
     "label_error": "swapped preferences",
@@ -46,6 +46,7 @@ ADVICE = {
 }
 PAIRS = Words(
     noun="pair",
+    compares_labels=False,
     names=NAMES,
     meaning=MEANING,
     plural=PLURAL,
@@ -73,56 +74,58 @@ MEASURES = {
 _MAX_REASONS = 2
 
 
-def reason(diagnosis: PairDiagnosis, row: int, error_type: str) -> Html:
-    """Why the pair was flagged, as HTML."""
-    say = {"label_error": _why_swapped, "feature_error": _why_damaged, "spurious_correlation": _why_spurious}
-    return say[error_type](diagnosis, row)
+def reason(diagnosis: Diagnosis, row: int, error_type: str, order: Order) -> Html:
+    """Why the pair was flagged, as HTML; `order` tells which answer the measures call the first one."""
+    if error_type == "label_error":
+        return _why_swapped(diagnosis, row)
+    say = {"feature_error": _why_damaged, "spurious_correlation": _why_spurious}
+    return say[error_type](diagnosis, row, order)
 
 
-def in_words(column: str, diagnosis: PairDiagnosis, row: int) -> str:
+def in_words(column: str, order: Order, row: int) -> str:
     """A column of the measured table as a person says it: "length of the rejected answer"."""
     for side in ("chosen", "rejected"):
-        name, found, _ = column.rpartition(f", {diagnosis.order.side_name(row, side)}")
+        name, found, _ = column.rpartition(f", {order.side_name(row, side)}")
         if found:
             return f"{MEASURES[name]} of the {side} answer"
     name = column.removesuffix(f" {DIFFERENCE}")
     return f"difference in {MEASURES[name]}"
 
 
-def _why_swapped(diagnosis: PairDiagnosis, row: int) -> Html:
-    p = float(diagnosis.measured.evidence.p_given_label[row])
+def in_pair_words(columns: str, order: Order, row: int) -> str:
+    """Columns of the measured table, joined by ";", with "chosen" and "rejected" for the sides of this pair."""
+    for name in ("chosen", "rejected"):
+        columns = columns.replace(f", {order.side_name(row, name)}", f" of {name}")
+    return columns
+
+
+def _why_swapped(diagnosis: Diagnosis, row: int) -> Html:
+    p = float(diagnosis.evidence.p_given_label[row])
     said = element("strong", unbroken(chance(p)))
     lead = ["Models without the pair prefer the chosen answer with a chance of ", said]
     tail = "." if p < 0.5 else "; it is its influence that speaks against the preference."
     return join([*lead, tail])
 
 
-def _why_damaged(diagnosis: PairDiagnosis, row: int) -> Html:
-    found = suspects(diagnosis.measured, row)
+def _why_damaged(diagnosis: Diagnosis, row: int, order: Order) -> Html:
+    found = suspects(diagnosis, row)
     if not found:
         return Html("No single measure stands out; the pair's influence pattern is that of damaged texts.")
     parts: list[object] = ["Given the pair's other measures, what stands out is the "]
     for place, (column, nats) in enumerate(list(found.items())[:_MAX_REASONS]):
-        parts += [", and the " if place else "", element("strong", in_words(column, diagnosis, row))]
+        parts += [", and the " if place else "", element("strong", in_words(column, order, row))]
         parts.append(f" ({unusual(nats)})")
     more = len(found) - _MAX_REASONS
     return join([*parts, f"; {count(more, 'more measure')} besides." if more > 0 else "."])
 
 
-def _why_spurious(diagnosis: PairDiagnosis, row: int) -> Html:
-    evidence = diagnosis.measured.evidence
+def _why_spurious(diagnosis: Diagnosis, row: int, order: Order) -> Html:
+    evidence = diagnosis.evidence
     broken = int(evidence.shortcut_broken[row])
     if broken < 0:
         return Html("No single measure explains it; the pair's influence pattern is that of a minority.")
     shortcut = evidence.shortcuts[broken]
     share = unbroken(chance(float(shortcut.p_expected[row])))
-    what = element("strong", in_words(shortcut.column, diagnosis, row))
+    what = element("strong", in_words(shortcut.column, order, row))
     lead = ["Of the pairs that are alike in the ", what, ", ", share]
     return join([*lead, " prefer the answer that is rejected here."])
-
-
-def repair_command(diagnosis: PairDiagnosis, folder: Path) -> str:
-    """The command that repairs the diagnosed pairs; `folder` is where the diagnosis was saved."""
-    source = shlex.quote(str(diagnosis.summary["train"] or "pairs.jsonl"))
-    saved = shlex.quote(str(folder / "diagnosis.csv"))
-    return f"demix-jax repair {source} --task preference --diagnosis {saved} --out repaired.jsonl"

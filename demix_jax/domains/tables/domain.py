@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from demix_jax.classifier import ErrorClassifier
-from demix_jax.common.checks import InputError
-from demix_jax.common.progress import Steps
-from demix_jax.diagnosis.pipeline import check_options, conclude, fit_table, judge
+from demix_jax.classifier import ErrorClassifier, load_classifier
+from demix_jax.common.checks import InputError, check_seed
+from demix_jax.common.keys import training_key
+from demix_jax.common.progress import ProgressLike, StepTimer
+from demix_jax.data.folds import Folds
+from demix_jax.diagnosis.domain import Encode, Rows
+from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds, train_fold_models
+from demix_jax.diagnosis.pipeline import diagnose_samples
+from demix_jax.diagnosis.probes import AlteredRows, alter_rows
 from demix_jax.diagnosis.result import Diagnosis
+from demix_jax.evidence.gather import RowEvidence
+from demix_jax.models import TaskModelLike, check_model_name, check_task_model, make_task_model
+from demix_jax.report.row_page import RowPresentation
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from demix_jax.data import Dataset
 
 _MIN_VALID_ROWS = 10
 
@@ -24,10 +35,10 @@ def diagnose(
     label: str,
     valid: pd.DataFrame | str | os.PathLike | None = None,
     task: str = "auto",
-    model: str = "mlp",
+    model: str | TaskModelLike = "mlp",
     classifier: str | os.PathLike | ErrorClassifier = "default",
     seed: int = 0,
-    progress: Any = None,
+    progress: ProgressLike | None = None,
 ) -> Diagnosis:
     """Find the label errors, feature errors and spurious correlations of a table.
 
@@ -38,34 +49,131 @@ def diagnose(
       label: name of the column to predict.
       valid: trusted rows with the same columns; None: each fold is set against rows of the other folds.
       task: "classification", "regression", or "auto" to tell from the label.
-      model: task model: "mlp", "mlp-small" or "ft-transformer".
+      model: task model: "mlp", "mlp-small" or "ft-transformer"; or an object of your own with init(key, example),
+        apply(params, x) and loss(params, example), see `demix_jax.models.TaskModelLike`. An example is
+        {"x": f32[D], "y": class index or standardised target}.
       classifier: "default", a weights file, or a loaded classifier.
       seed: of all randomness; the same seed gives the same diagnosis.
       progress: None, or a display with stage(name, total), advance(n) and done().
     Returns:
       Diagnosis.
     Raises:
-      InputError: the table, a name or a file cannot be used; the message says why and what to do.
+      InputError: the table, a name, a file or a model cannot be used; the message says why and what to do.
     """
-    from demix_jax.data import as_table, check_table, table_notes
-
     classifier = check_options(model, classifier, seed)
-    source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
-    train = as_table(train)
-    check_table(train, label, task=task)
-    valid = None if valid is None else as_table(valid)
-    if valid is not None:
-        check_valid(train, valid)
-    steps = Steps(progress)
-    fitted = fit_table(train, valid, label=label, task=task, model=model, seed=seed, steps=steps)
-    notes = table_notes(train, label, task=fitted.dataset.task)
-    settings = {"model": model, "seed": seed, "train": source, "notes": notes}
-    verdict = judge(classifier, fitted.dataset, fitted.description, steps, fitted.probes)
-    steps.done()
-    return conclude(train, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
+    domain = TableDomain.of(train, label, valid=valid, task=task, model=model)
+    return diagnose_samples(domain, classifier=classifier, seed=seed, progress=progress)
+
+
+def check_options(
+    model: str | TaskModelLike, classifier: str | os.PathLike | ErrorClassifier, seed: int
+) -> ErrorClassifier:
+    """The classifier, read if it is a file; InputError if there is no such classifier, task model or seed."""
+    check_seed(seed)
+    if isinstance(model, str):
+        check_model_name(model)
+    else:
+        check_task_model(model)
+    return classifier if isinstance(classifier, ErrorClassifier) else load_classifier(classifier)
+
+
+@dataclasses.dataclass(frozen=True)
+class TableDomain:
+    """The rows of a table, see `Domain`.
+
+    Attributes:
+      frame: N rows. label: its label column. task: "classification" or "regression". valid: trusted rows, or None.
+      model: task model, by name or an object.
+      source: path of the file, None if there is none.
+      known_mistakes: whether to look for known mistakes.
+      every_kind: whether probes have every kind of feature error, see `alter_rows`.
+      max_epochs: training passes of task models at most.
+      width_multiple: see `Rows`.
+    """
+
+    frame: pd.DataFrame
+    label: str
+    task: str
+    valid: pd.DataFrame | None = None
+    model: str | TaskModelLike = "mlp"
+    source: str | None = None
+    known_mistakes: bool = True
+    every_kind: bool = True
+    max_epochs: int = 40
+    width_multiple: int = 1
+
+    @classmethod
+    def of(
+        cls,
+        train: pd.DataFrame | str | os.PathLike,
+        label: str,
+        *,
+        valid: pd.DataFrame | str | os.PathLike | None = None,
+        task: str = "auto",
+        model: str | TaskModelLike = "mlp",
+    ) -> TableDomain:
+        """Tables, or the paths of some, after checking that they can be diagnosed; arguments as for `diagnose`."""
+        from demix_jax.data import as_table, check_table
+        from demix_jax.data.table import settled_task
+
+        source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
+        frame = as_table(train)
+        check_table(frame, label, task=task)
+        trusted = None if valid is None else as_table(valid)
+        if trusted is not None:
+            check_valid(frame, trusted)
+        settled = settled_task(frame, label, task)
+        return cls(frame=frame, label=label, task=settled, valid=trusted, model=model, source=source)
+
+    def rows(self, steps: StepTimer) -> Rows:
+        """See `Domain`."""
+        from demix_jax.data import table_notes
+        from demix_jax.data.fingerprint import fingerprint
+
+        del steps
+        return Rows(
+            frame=self.frame,
+            label=self.label,
+            task=self.task,
+            fingerprint=fingerprint(self.frame),
+            model=self.model if isinstance(self.model, str) else type(self.model).__name__,
+            valid=self.valid,
+            width_multiple=self.width_multiple,
+            notes=tuple(table_notes(self.frame, self.label, task=self.task)),
+            source=self.source,
+        )
+
+    def check(self, dataset: Dataset) -> None:
+        """See `Domain`."""
+        if not isinstance(self.model, str):
+            check_task_model(self.model, {"x": dataset.x[0], "y": dataset.y[0]}, num_outputs=dataset.num_classes)
+
+    def refine(self, evidence: RowEvidence, dataset: Dataset, *, seed: int, steps: StepTimer) -> RowEvidence:
+        """See `Domain`; nothing is known of a table beyond its rows."""
+        del dataset, seed, steps
+        return evidence
+
+    def task_models(self, dataset: Dataset, folds: Folds, *, seed: int, on_fold: Callable[[int], None]) -> NetworkFolds:
+        """See `Domain`."""
+        model = make_task_model(self.model, dataset) if isinstance(self.model, str) else self.model
+        models = train_fold_models(training_key(seed), model, dataset.x, dataset.y, folds, max_epochs=self.max_epochs)
+        on_fold(len(folds.train))
+        return models
+
+    def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int) -> AlteredRows | None:
+        """See `Domain`."""
+        return alter_rows(
+            self.frame, self.label, encode, evidence, task=self.task, every_kind=self.every_kind, seed=seed
+        )
+
+    def presentation(self, models: FoldModels, evidence: RowEvidence) -> RowPresentation:
+        """See `Domain`."""
+        del models, evidence
+        return RowPresentation()
 
 
 def check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:
+    """InputError where a validation table lacks columns, is too small or has infinite values."""
     from demix_jax.data.kinds import column_of
     from demix_jax.data.table import count_infinite
 

@@ -5,20 +5,24 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from demix_jax.classifier import ErrorClassifier, Verdict
 from demix_jax.common.checks import InputError
-from demix_jax.common.progress import Steps
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.files import DIAGNOSIS_FILES, atomic_paths, check_writable, json_text
+from demix_jax.common.progress import ProgressLike, StepTimer
 from demix_jax.diagnosis.description import describe_more
-from demix_jax.diagnosis.explanation import cell_doubt, expected_labels
-from demix_jax.diagnosis.pipeline import Fitted, check_options, conclude, fit_table, judge
+from demix_jax.diagnosis.explanation import cell_doubt, expected_labels, named_mistakes
+from demix_jax.diagnosis.fold_models import NetworkFolds
+from demix_jax.diagnosis.pipeline import FittedTable, conclude, fit_samples, judge
 from demix_jax.diagnosis.result import Diagnosis
-from demix_jax.diagnosis.table import Tally, diagnosis_table
-from demix_jax.domains.tables.domain import check_valid
+from demix_jax.diagnosis.table import Tally, row_table, suspect_columns
+from demix_jax.domains.tables.domain import TableDomain, check_options, check_valid
 from demix_jax.evidence.gather import more_evidence
+from demix_jax.models import TaskModelLike
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,11 +51,11 @@ def diagnose_out_of_core(
     out: str | os.PathLike,
     valid: pd.DataFrame | str | os.PathLike | None = None,
     task: str = "auto",
-    model: str = "mlp",
+    model: str | TaskModelLike = "mlp",
     classifier: str | os.PathLike | ErrorClassifier = "default",
     seed: int = 0,
     fit_rows: int = 50_000,
-    progress: Any = None,
+    progress: ProgressLike | None = None,
 ) -> LargeDiagnosis:
     """Find the errors of a table that need not fit in memory; nothing grows with its rows but the label column.
 
@@ -70,12 +74,10 @@ def diagnose_out_of_core(
     Raises:
       InputError: as `diagnose`, or `fit_rows` is too small.
     """
-    from demix_jax.common.files import DIAGNOSIS_FILES, atomic_paths, check_writable, json_text
-    from demix_jax.data import as_table, check_table, table_notes
+    from demix_jax.data import as_table, check_table
     from demix_jax.data.fingerprint import TableFingerprint
     from demix_jax.data.survey import survey_table
     from demix_jax.data.table import num_cells, table_chunks
-    from demix_jax.domains.tables.page import render
 
     classifier = check_options(model, classifier, seed)
     if fit_rows < _LEAST_ROWS:
@@ -84,7 +86,7 @@ def diagnose_out_of_core(
     num_cells(path)  # refuses a file that cannot be read before any work
     check_writable(folder, folder=True)
     valid = None if valid is None else as_table(valid)
-    steps = Steps(progress)
+    steps = StepTimer(progress)
     with steps("read the table", 0) as advance:
         survey = survey_table(
             path, label, task=task, sample_rows=fit_rows, chunk_rows=_CHUNK_ROWS, seed=seed, on_rows=advance
@@ -94,11 +96,11 @@ def diagnose_out_of_core(
     check_table(sample, label, task=survey.task)
     if valid is not None:
         check_valid(sample, valid)
-    fitted = fit_table(sample, valid, label=label, task=survey.task, model=model, seed=seed, steps=steps)
-    verdict = judge(classifier, fitted.dataset, fitted.description, steps, fitted.probes)
-    notes = table_notes(sample, label, task=survey.task)
-    settings = {"model": model, "seed": seed, "train": os.fspath(train), "notes": notes}
-    of_sample = conclude(sample, valid, fitted.encoder, fitted.dataset, fitted.description, verdict, steps, settings)
+    domain = TableDomain(frame=sample, label=label, task=survey.task, valid=valid, model=model, source=os.fspath(train))
+    rows = domain.rows(steps)
+    fitted = fit_samples(domain, rows, seed=seed, steps=steps)
+    verdict = judge(classifier, fitted, steps)
+    of_sample = conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
     judging, tally = _Judging(fitted, verdict, sample.index.to_numpy()), Tally()
     digest = TableFingerprint(survey.text)
     with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table_path, summary_path, report_path):
@@ -110,16 +112,18 @@ def diagnose_out_of_core(
                 advance(len(chunk))
         steps.done()
         told = f"The report shows rows among {len(sample):,} drawn at random, on which the models were fitted; "
-        of_sample.summary.update(
-            tally.summary(),
+        summary = dataclasses.replace(
+            of_sample.summary,
+            **tally.counted()._asdict(),
             drawn_from=num_rows,
             fitted_rows=len(sample),
             fingerprint=digest.hexdigest(),
             seconds=steps.rounded(),
-            notes=[f"{told}{DIAGNOSIS_FILES[0]} has all {num_rows:,}.", *of_sample.summary["notes"]],
+            notes=(f"{told}{DIAGNOSIS_FILES[0]} has all {num_rows:,}.", *of_sample.summary.notes),
         )
-        summary_path.write_text(json_text(of_sample.summary), encoding="utf-8")
-        report_path.write_text(render(of_sample, folder=folder), encoding="utf-8")
+        of_sample = dataclasses.replace(of_sample, summary=summary)
+        summary_path.write_text(json_text(summary.as_dict()), encoding="utf-8")
+        report_path.write_text(of_sample.presentation.page(of_sample, folder), encoding="utf-8")
     return LargeDiagnosis(folder / DIAGNOSIS_FILES[0], of_sample)
 
 
@@ -130,32 +134,35 @@ class _Judging:
       fitted, verdict: of the sample. numbers: i64[R], ascending, its rows' numbers in the table.
     """
 
-    def __init__(self, fitted: Fitted, verdict: Verdict, numbers: np.ndarray):
+    def __init__(self, fitted: FittedTable, verdict: Verdict, numbers: np.ndarray):
         self._fitted, self._verdict, self._numbers = fitted, verdict, numbers
 
     def judge(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
         """`Diagnosis.table` of rows whose index is their numbers in the table; counts them in `tally`."""
-        encoder, dataset, models, of, known, _ = self._fitted
-        rows = encoder.transform(chunk)
-        evidence = more_evidence(of, rows, self._folds(chunk.index.to_numpy()))
-        description = describe_more(rows, evidence, dataset, models, known, of=of)
-        mistaken = description.evidence.mistaken
-        probability = self._verdict.of_more(description.vectors, description.signals, mistaken)
+        gathered = self._fitted.gathered
+        rows = gathered.encoder.transform(chunk)
+        evidence = more_evidence(gathered.evidence, rows, self._folds(chunk.index.to_numpy()))
+        models, known = self._fitted.models, self._fitted.description
+        assert isinstance(models, NetworkFolds)
+        description = describe_more(rows, evidence, gathered.dataset, models, known, of=gathered.evidence)
+        told = description.evidence
+        probability = self._verdict.of_more(description.vectors, description.signals, told.mistaken)
         flags = probability >= self._verdict.threshold
         tally.add(flags, probability)
-        return diagnosis_table(
+        wrong = ERROR_TYPES.index("feature_error")
+        doubt, names = cell_doubt(told, rows, probability), [column.name for column in rows.columns]
+        return row_table(
             chunk.index,
             flags,
             probability,
-            expected_labels(encoder, description.evidence),
-            cell_doubt(description.evidence, rows, probability),
-            dataset.columns,
-            description.evidence.mistakes,
+            expected_label=expected_labels(gathered.encoder, told),
+            suspects=suspect_columns(flags[:, wrong], doubt, names),
+            mistakes=named_mistakes(told, flags[:, wrong], probability[:, wrong]),
         )
 
     def _folds(self, numbers: np.ndarray) -> np.ndarray:
         """i32[n]: whose models describe each row; those of the sample are described by models without them."""
-        own = self._fitted.evidence.folds
+        own = self._fitted.gathered.evidence.folds
         place = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
         in_sample = self._numbers[place] == numbers
         return np.where(in_sample, own.fold[place], numbers % len(own.train)).astype(np.int32)

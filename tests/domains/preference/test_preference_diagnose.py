@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from tiny_decoder import made_pairs, tiny_decoder
 
+from demix_jax import preference
 from demix_jax.cli import main
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.domains import preference
-from demix_jax.domains.preference import Message, Pair, TrainingOptions, make_pairs
+from demix_jax.domains.preference import AdapterTraining, Message, Pair, make_pairs
 from demix_jax.domains.preference import files as preference_read
 from demix_jax.domains.preference.inject import DAMAGES, SHORTCUTS
 from demix_jax.domains.preference.measures import common_words, damage, form, likelihood
@@ -39,28 +39,27 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def diagnosis(pairs):
-    options = TrainingOptions(max_epochs=2)
+    options = AdapterTraining(max_epochs=2)
     return preference.diagnose(pairs, model=tiny_decoder(), max_prompt=60, max_answer=120, training=options, seed=1)
 
 
 def test_every_pair_is_described_by_models_that_never_saw_it(diagnosis, pairs):
-    measured = diagnosis.measured
-    assert len(diagnosis.table) == NUM and measured.influence.shape[0] == NUM
-    assert np.isfinite(measured.influence).all() and np.abs(measured.influence).max() <= 1 + 1e-5
+    assert len(diagnosis.table) == NUM and diagnosis.influence.shape[0] == NUM
+    assert np.isfinite(diagnosis.influence).all() and np.abs(diagnosis.influence).max() <= 1 + 1e-5
     probability = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy()
     assert ((probability >= 0) & (probability <= 1)).all()
     for row in range(NUM):
-        assert row not in measured.validation_rows[measured.fold[row]]
+        assert row not in diagnosis.validation_rows[diagnosis.fold[row]]
 
 
 def test_order_of_answers_is_balanced_and_known(diagnosis):
-    second = diagnosis.order.second
+    second = diagnosis.presentation.order.second
     assert second.sum() == NUM // 2
-    assert list(diagnosis.measured.train["preferred"]) == [("first", "second")[int(s)] for s in second]
+    assert list(diagnosis.train["preferred"]) == [("first", "second")[int(s)] for s in second]
 
 
 def test_measures_stand_in_the_column_of_their_answer(diagnosis, pairs):
-    frame, order = diagnosis.measured.train, diagnosis.order
+    frame, order = diagnosis.train, diagnosis.presentation.order
     common = common_words(pairs.pairs)
     for row in (0, 1, 2, 20):
         pair = pairs.pairs[row]
@@ -77,7 +76,7 @@ def test_strange_pairs_are_named_never_dropped(diagnosis):
     assert "The rejected answer is empty." in note[EMPTY]
     assert "Both answers are the same" in note[SAME]
     assert "of which the last 60 were read" in note[LONG]
-    assert any(f"1 pair with an empty answer: row {EMPTY}." in said for said in diagnosis.summary["notes"])
+    assert any(f"1 pair with an empty answer: row {EMPTY}." in said for said in diagnosis.summary.notes)
 
 
 class Closing(HTMLParser):
@@ -111,8 +110,8 @@ def test_saved_files_show_the_texts(diagnosis, pairs, tmp_path):
     flagged = diagnosis.table.index[diagnosis.table[list(ERROR_TYPES)].any(axis=1)]
     assert len(flagged), "a diagnosis without findings would show nothing"
     assert any(pairs.pairs[row].chosen[:60] in page for row in flagged)
-    for column in diagnosis.measured.train.columns.drop("preferred"):
-        assert in_words(column, diagnosis, 0)
+    for column in diagnosis.train.columns.drop("preferred"):
+        assert in_words(column, diagnosis.presentation.order, 0)
     assert "first" not in "".join(diagnosis.table["suspect_measures"])  # sides are called chosen and rejected
 
 
@@ -381,8 +380,8 @@ def test_trusted_pairs_and_dpo(pairs):
         num_adapted=2,
         max_prompt=60,
         max_answer=80,
-        training=TrainingOptions(max_epochs=1),
+        training=AdapterTraining(max_epochs=1),
     )
     assert len(found.table) == NUM and found.valid is trusted
-    assert found.measured.validation_rows.max() < 16 and len(found.measured.valid) == 16
-    assert found.summary["objective"] == "DPO" and found.table["margin"].abs().max() > 0
+    assert found.validation_rows.max() < 16 and len(found.valid) == 16
+    assert found.summary.settings["objective"] == "DPO" and found.table["margin"].abs().max() > 0

@@ -17,7 +17,7 @@ from demix_jax.domains.preference.decoder.hidden_states import read_answers
 from demix_jax.domains.preference.decoder.llama import PRODUCTS, first_layers, layer, log_likelihood, rms_norm
 from demix_jax.domains.preference.decoder.tokens import Sequence, encode_pair
 from demix_jax.domains.preference.examples import make_examples
-from demix_jax.domains.preference.fold_models import TrainingOptions, take, take_short, train_adapters
+from demix_jax.domains.preference.fold_models import AdapterTraining, take, take_short, train_adapters
 from demix_jax.domains.preference.model import ADAPTER, PreferenceModel, last_layers
 from demix_jax.domains.preference.objectives import pair_loss
 
@@ -265,7 +265,7 @@ def test_every_product_of_an_adapted_layer_has_an_adapter():
 @pytest.mark.slow
 def test_training_lowers_the_loss():
     model, params, examples = problem_read(BradleyTerry(), num=24)
-    rows, options = np.arange(24), TrainingOptions(max_epochs=12, patience=12, learning_rate=1e-2)
+    rows, options = np.arange(24), AdapterTraining(max_epochs=12, patience=12, learning_rate=1e-2)
     _, loss = train_adapters(jax.random.key(0), model, params["frozen"], examples, rows, rows, options=options)
     assert loss < 0.5  # log 2 untrained
 
@@ -274,7 +274,7 @@ def test_training_lowers_the_loss():
 def test_pairs_of_no_weight_do_not_count():
     """Whatever is preferred in them, the adapters come out the same."""
     model, params, examples = problem_drawn(BradleyTerry(), num=16)
-    rows, options = np.arange(16), TrainingOptions(max_epochs=1)
+    rows, options = np.arange(16), AdapterTraining(max_epochs=1)
     weights = (rows >= 6).astype(float)
     flipped = examples | {"y": np.where(rows < 6, 1 - examples["y"], examples["y"])}
     trained = [

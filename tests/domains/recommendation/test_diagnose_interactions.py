@@ -8,10 +8,9 @@ import pytest
 from recommendation_logs import make_log
 
 import demix_jax
-from demix_jax import ERROR_TYPES, InputError, inject_interaction_errors
+from demix_jax import ERROR_TYPES, InputError, diagnose_interactions, inject_interaction_errors
 from demix_jax.cli import main
 from demix_jax.domains.recommendation import IDENTIFIERS, make_samples, read_recommendation_data
-from demix_jax.domains.recommendation import domain as diagnose_interactions
 from demix_jax.domains.recommendation.domain import _renumbered
 from demix_jax.domains.recommendation.entities import entity_contradiction, side_surprise
 
@@ -107,8 +106,8 @@ def test_diagnosis_names_users_and_items(diagnosed, tmp_path):
     made, diagnosis = diagnosed
     assert list(diagnosis.table.columns[:3]) == list(IDENTIFIERS)
     pd.testing.assert_frame_equal(diagnosis.table[list(IDENTIFIERS)], made.samples.table[list(IDENTIFIERS)])
-    assert diagnosis.label == "clicked" and diagnosis.summary["model"] == "din"
-    assert not set(IDENTIFIERS) & set(diagnosis.summary["columns"])
+    assert diagnosis.label == "clicked" and diagnosis.summary.model == "din"
+    assert not set(IDENTIFIERS) & set(diagnosis.summary.columns)
     assert np.isfinite(diagnosis.influence).all() and np.abs(diagnosis.influence).max() <= 1.0001
     diagnosis.save(tmp_path)
     row = int(np.argmax(diagnosis.table["p_feature_error"]))

@@ -99,7 +99,7 @@ def test_the_table_of_a_diagnosis(diagnosis, spoiled):
     assert (p >= 0).all() and (p <= 1).all()
     flags = got[list(ERROR_TYPES)].to_numpy()
     assert flags.dtype.kind == "i" and set(np.unique(flags)) <= {0, 1}
-    limits = [diagnosis.summary["thresholds"][name] for name in ERROR_TYPES]
+    limits = [diagnosis.summary.thresholds[name] for name in ERROR_TYPES]
     np.testing.assert_array_equal(flags, (p >= limits).astype(int))
     assert (flags[:, :2].any(axis=0) & ~flags[:, :2].all(axis=0)).all(), "too plain a case"
 
@@ -107,7 +107,7 @@ def test_the_table_of_a_diagnosis(diagnosis, spoiled):
 def test_thresholds_are_the_best_within_bounds(diagnosis, classifier):
     p = diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].to_numpy()
     want = decide(p, [p], Bounds(classifier.floor[1], classifier.presence[1])).threshold
-    np.testing.assert_allclose([diagnosis.summary["thresholds"][name] for name in ERROR_TYPES], want, rtol=1e-6)
+    np.testing.assert_allclose([diagnosis.summary.thresholds[name] for name in ERROR_TYPES], want, rtol=1e-6)
 
 
 def test_where_a_table_may_be_clean_few_rows_are_flagged(diagnosis, spoiled, classifier):
@@ -121,7 +121,7 @@ def test_where_a_table_may_be_clean_few_rows_are_flagged(diagnosis, spoiled, cla
         got.table.index[diagnosis.table["label_error"] == 1]
     )
     pd.testing.assert_frame_equal(got.table[list(ERROR_TYPES[1:])], diagnosis.table[list(ERROR_TYPES[1:])])
-    assert got.summary["held_back"] == ["label_error"] and diagnosis.summary["held_back"] == []
+    assert got.summary.held_back == ("label_error",) and diagnosis.summary.held_back == ()
 
 
 def test_suggestions_and_suspects_only_where_flagged(diagnosis):
@@ -173,7 +173,7 @@ def test_influence_is_of_validation_samples_in_other_folds_and_has_its_sign(diag
 
 def test_the_summary_can_be_read_and_is_right(diagnosis, spoiled, classifier):
     frame, _, _ = spoiled
-    summary = json.loads(json.dumps(diagnosis.summary))
+    summary = json.loads(json.dumps(diagnosis.summary.as_dict()))
     assert summary["rows"] == ROWS and summary["valid_rows"] == 0 and summary["label"] == "étiquette"
     assert summary["task"] == "classification" and summary["model"] == "mlp-small" and summary["seed"] == 0
     assert summary["classifier"] == {
@@ -194,7 +194,7 @@ def test_the_summary_can_be_read_and_is_right(diagnosis, spoiled, classifier):
 
 def test_the_display_is_told_of_every_stage(diagnosis, display):
     assert diagnosis is not None and display.finished == 1
-    assert set(display.stages) == set(diagnosis.summary["seconds"])
+    assert set(display.stages) == set(diagnosis.summary.seconds)
     for name, (total, done) in display.stages.items():
         assert done == total, name
 
@@ -216,7 +216,7 @@ def test_a_validation_table(spoiled, classifier):
     assert list(got.table.columns) == COLUMNS and got.table.index.equals(frame.index)
     assert got.validation_rows.min() >= 0 and got.validation_rows.max() < len(valid)
     assert got.influence.shape == (ROWS, got.validation_rows.shape[1]) and got.valid is valid
-    assert got.summary["valid_rows"] == 60 and len(got.evidence.p_given_label) == ROWS
+    assert got.summary.valid_rows == 60 and len(got.evidence.p_given_label) == ROWS
     y, y_valid = (f["étiquette"].to_numpy() for f in (frame, valid))
     same = y_valid[got.validation_rows[got.fold]] == y[:, None]
     assert got.influence[same].mean() < 0 < got.influence[~same].mean()
@@ -228,8 +228,8 @@ def test_regression(classifier):
     frame["étiquette"] = np.round(100 + 20 * frame["größe"] + np.random.default_rng(0).normal(size=ROWS), 1)
     frame.iloc[:8, frame.columns.get_loc("étiquette")] += 80
     got = run(frame, classifier)
-    assert list(got.table.columns) == COLUMNS and got.summary["task"] == "regression"
-    assert set(got.summary["validation"]) == {"r2", "rmse"} and got.summary["validation"]["rmse"] > 1
+    assert list(got.table.columns) == COLUMNS and got.summary.task == "regression"
+    assert set(got.summary.validation) == {"r2", "rmse"} and got.summary.validation["rmse"] > 1
     assert roc_auc_score(np.arange(ROWS) < 8, -got.evidence.p_given_label) > 0.9
     expected = got.evidence.expected_label.astype(float)
     assert np.corrcoef(expected[8:], frame["étiquette"].to_numpy()[8:])[0, 1] > 0.9, "in the label's own unit"
@@ -250,7 +250,7 @@ def test_the_smallest_and_most_awkward_table(classifier):
     assert np.isfinite(got.influence).all()
     assert got.evidence.p_given_label[7] < 0.01
     assert [column.name for column in got.evidence.columns] == ["5"]
-    assert any("une fois" in note for note in got.summary["notes"])
+    assert any("une fois" in note for note in got.summary.notes)
 
 
 def test_files(diagnosis, tmp_path):

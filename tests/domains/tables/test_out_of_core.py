@@ -159,7 +159,7 @@ def test_out_of_core_by_all_rows_is_as_in_memory(runs):
         got["suggested_label"].fillna("").to_numpy()[same].tolist()
         == want["suggested_label"].fillna("").to_numpy()[same].tolist()
     )
-    assert found["all"].sample.summary["fingerprint"] == found["memory"].summary["fingerprint"]
+    assert found["all"].sample.summary.fingerprint == found["memory"].summary.fingerprint
 
 
 def test_a_row_is_judged_alike_however_many_are_read_at_once(runs):

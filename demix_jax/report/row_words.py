@@ -47,6 +47,7 @@ ADVICE = {
 
 ROWS = Words(
     noun="row",
+    compares_labels=True,
     names=NAMES,
     meaning=MEANING,
     plural=PLURAL,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import Html
-from demix_jax.domains.tables.words import ROWS
 from demix_jax.report import parts
-from demix_jax.report.findings import Witness, column, reason, row_number, suspects
+from demix_jax.report.findings import Witness, column, row_number, suspects
 from demix_jax.report.html import element, join
+from demix_jax.report.row_reasons import reason
 from demix_jax.report.words import cell
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ MAX_CELLS = 24
 
 def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -> Html:
     """The row as a block: number, probability and reason; unfolded, its values and its witnesses."""
-    also = parts.other_types(diagnosis, row, error_type, ROWS)
+    also = parts.other_types(diagnosis, row, error_type)
     index, number = diagnosis.train.index[row], row_number(diagnosis, row)
     body = [
         element("p", f"Index {cell(index)}", class_="small") if str(index) != str(number) else None,
@@ -27,14 +28,14 @@ def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -
         _cells(diagnosis, row, error_type),
         _witness_tables(diagnosis, row),
     ]
-    probability = float(diagnosis.table[f"p_{error_type}"].iloc[row])
+    probability = float(diagnosis.probability[row, ERROR_TYPES.index(error_type)])
     why = reason(diagnosis, row, error_type)
     return parts.finding(row_name(diagnosis, row), probability, why, body, is_open=is_open)
 
 
 def row_name(diagnosis: Diagnosis, row: int) -> str:
     """ "Row 17", or with what names it in the table: "Row 17: user 259, item 176"."""
-    names = [n for n in diagnosis.summary.get("identifiers", []) if n != "timestamp"]
+    names = [n for n in diagnosis.summary.identifiers if n != "timestamp"]
     named = ", ".join(f"{name} {cell(column(diagnosis.train, name).iloc[row], 24)}" for name in names)
     number = row_number(diagnosis, row)
     return f"Row {number}: {named}" if named else f"Row {number}"
@@ -82,7 +83,7 @@ def _cells(diagnosis: Diagnosis, row: int, error_type: str) -> Html:
 
 def _witness_tables(diagnosis: Diagnosis, row: int) -> Html | None:
     own = cell(column(diagnosis.train, diagnosis.label).iloc[row])
-    compare = diagnosis.summary["task"] == "classification"
+    compare = diagnosis.summary.task == "classification"
 
     def told(witness: Witness) -> list[object]:
         label = cell(witness.label, 24)
