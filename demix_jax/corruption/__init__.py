@@ -4,7 +4,7 @@ from demix_jax.corruption.features import FEATURE_KINDS
 from demix_jax.corruption.groups import GROUP_KINDS, Condition, Group
 from demix_jax.corruption.inject import Injected, inject_errors
 from demix_jax.corruption.labels import LABEL_KINDS
-from demix_jax.corruption.shortcuts import SHORTCUT_KINDS, Shortcut, ShortcutRule, parse_shortcut
+from demix_jax.corruption.shortcuts import SHORTCUT_KINDS, ConstructedShortcut, ShortcutRule, parse_shortcut
 
 __all__ = [
     "FEATURE_KINDS",
@@ -12,9 +12,9 @@ __all__ = [
     "LABEL_KINDS",
     "SHORTCUT_KINDS",
     "Condition",
+    "ConstructedShortcut",
     "Group",
     "Injected",
-    "Shortcut",
     "ShortcutRule",
     "inject_errors",
     "parse_shortcut",

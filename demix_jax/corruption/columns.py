@@ -17,7 +17,7 @@ _MAX_DECIMALS = 6
 
 
 @dataclass(frozen=True)
-class Numbers:
+class NumberColumn:
     """A column of numbers, or of dates counted in ticks.
 
     Attributes:
@@ -55,7 +55,7 @@ class Numbers:
 
 
 @dataclass(frozen=True)
-class Categories:
+class CategoryColumn:
     """A column of texts, truth values or anything else that can be told apart.
 
     Attributes:
@@ -76,8 +76,8 @@ class Categories:
         return self.codes < 0
 
 
-def describe(series: pd.Series) -> Numbers | Categories | None:
-    """Numbers or Categories; None if the column is constant, empty, or holds what cannot be compared (lists)."""
+def describe(series: pd.Series) -> NumberColumn | CategoryColumn | None:
+    """A description of a column; None if it is constant, empty, or holds values that cannot be compared (lists)."""
     import pandas as pd
 
     if isinstance(series.dtype, pd.DatetimeTZDtype) or series.dtype.kind == "M":
@@ -92,7 +92,7 @@ def describe(series: pd.Series) -> Numbers | Categories | None:
         return None
     levels = np.asarray(levels, dtype=object)
     is_open = not isinstance(series.dtype, pd.CategoricalDtype) and any(isinstance(level, str) for level in levels)
-    return Categories(codes, levels, int(np.bincount(codes[codes >= 0]).argmax()), is_open)
+    return CategoryColumn(codes, levels, int(np.bincount(codes[codes >= 0]).argmax()), is_open)
 
 
 def is_identifier(series: pd.Series) -> bool:
@@ -107,11 +107,11 @@ def is_identifier(series: pd.Series) -> bool:
     return not is_number(series) or series.is_monotonic_increasing
 
 
-def written(series: pd.Series, column: Numbers | Categories, rows: np.ndarray, new: np.ndarray) -> pd.Series:
+def written(series: pd.Series, column: NumberColumn | CategoryColumn, rows: np.ndarray, new: np.ndarray) -> pd.Series:
     """`series` with `new` in `rows`; same dtype, but where whole numbers or truth values get a missing one."""
     import pandas as pd
 
-    if isinstance(column, Numbers) and column.tick:
+    if isinstance(column, NumberColumn) and column.tick:
         if isinstance(series.dtype, pd.DatetimeTZDtype):
             naive = series.dt.tz_convert("UTC").dt.tz_localize(None)
             return written(naive, column, rows, new).dt.tz_localize("UTC").dt.tz_convert(series.dt.tz)
@@ -127,7 +127,7 @@ def written(series: pd.Series, column: Numbers | Categories, rows: np.ndarray, n
     return pd.Series(array, index=series.index, name=series.name)
 
 
-def _numbers(series: pd.Series) -> Numbers | None:
+def _numbers(series: pd.Series) -> NumberColumn | None:
     values = to_floats(series)
     finite = values[np.isfinite(values)]
     if not len(finite) or finite.min() == finite.max():
@@ -135,7 +135,7 @@ def _numbers(series: pd.Series) -> Numbers | None:
     decimals = num_decimals(finite)
     levels = np.unique(finite) if decimals == 0 else np.zeros(0)
     dtype = cast(np.dtype, getattr(series.dtype, "numpy_dtype", series.dtype))
-    return Numbers(
+    return NumberColumn(
         values=values,
         levels=levels if len(levels) <= _FEW_LEVELS else np.zeros(0),
         mean=float(finite.mean()),
@@ -168,7 +168,7 @@ def _limits(dtype: np.dtype) -> tuple[float, float]:
     return float(info.min), highest if int(highest) <= info.max else float(np.nextafter(highest, 0))
 
 
-def _dates(series: pd.Series) -> Numbers | None:
+def _dates(series: pd.Series) -> NumberColumn | None:
     naive = series.dt.tz_convert("UTC").dt.tz_localize(None) if series.dt.tz is not None else series
     stamps = naive.to_numpy()
     per_second = int(np.timedelta64(1, "s") / np.timedelta64(1, np.datetime_data(stamps.dtype)[0]))
@@ -180,7 +180,7 @@ def _dates(series: pd.Series) -> Numbers | None:
     century = 100 * 365.25 * 86_400 * per_second
     values = np.where(np.isnat(stamps), np.nan, ticks.astype(np.float64))
     known = known.astype(np.float64)
-    return Numbers(
+    return NumberColumn(
         values=values,
         levels=np.zeros(0),
         mean=float(known.mean()),

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from demix_jax.common.checks import InputError
-from demix_jax.corruption.columns import Categories, Numbers, describe, is_identifier, written
+from demix_jax.corruption.columns import CategoryColumn, NumberColumn, describe, is_identifier, written
 from demix_jax.corruption.groups import series_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    Column = Numbers | Categories
+    Column = NumberColumn | CategoryColumn
 
 DEFAULT_FEATURE_KINDS = ("outlier", "scale", "swap_category")
 
@@ -30,59 +30,59 @@ _MAX_ROUNDS = 20  # rows that a draw did not change are replaced by others and d
 # What a kind does to the cells `rows` (i64[n]) of a column of numbers: f64[n] new values, NaN for a missing one.
 
 
-def _outlier(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _outlier(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.mean + rng.choice((-1, 1), len(rows)) * rng.uniform(4.0, 6.0, len(rows)) * column.std
 
 
-def _scale(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _scale(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.values[rows] * rng.choice((0.1, 10.0, 100.0), len(rows))
 
 
-def _shift(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _shift(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.values[rows] + rng.choice((-1, 1), len(rows)) * rng.uniform(1.5, 3.0, len(rows)) * column.std
 
 
-def _noise(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _noise(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.values[rows] + 3.0 * column.std * rng.standard_normal(len(rows))
 
 
-def _sign(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sign(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return -column.values[rows]
 
 
-def _other_level(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _other_level(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     number = len(column.levels)
     at = np.searchsorted(column.levels, column.values[rows])
     return column.levels[(at + rng.integers(1, number, len(rows))) % number]
 
 
-def _any_number(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _any_number(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(column.values[~column.missing], len(rows))
 
 
-def _median_or_zero(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _median_or_zero(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), column.median if column.tick or rng.random() < 0.5 else 0.0)
 
 
-def _no_number(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _no_number(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), np.nan)
 
 
-def _as_before(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _as_before(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     before = column.values[rows - 1]
     return np.where(np.isfinite(before), before, column.values[rows])
 
 
-def _at_limit(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _at_limit(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     low, high = np.quantile(column.values[~column.missing], (0.02, 0.98))
     return np.where(column.values[rows] > column.median, high, low)
 
 
-def _rounded(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _rounded(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.array([float(f"{value:.1g}") for value in column.values[rows].tolist()])
 
 
-def _slipped_digit(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _slipped_digit(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     draws = zip(column.values[rows].tolist(), rng.integers(0, 3, len(rows)), rng.random(len(rows)), strict=True)
     return np.array([_mistyped(value, way, place) for value, way, place in draws])
 
@@ -103,49 +103,49 @@ def _mistyped(value: float, way: int, place: float) -> float:
     return float(text[: first + 1] + text[first:])
 
 
-def _stands_for_missing(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _stands_for_missing(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), rng.choice((-1.0, -9.0, -99.0, -999.0, 0.0, 99.0, 999.0, 9999.0)))
 
 
-def _other_unit(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _other_unit(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     factor, offset = _UNITS[int(rng.integers(len(_UNITS)))]
     return factor * column.values[rows] + offset
 
 
-def _offset(column: Numbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _offset(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.values[rows] + rng.choice((-1, 1)) * rng.uniform(0.75, 2.5) * column.std
 
 
 # The same for categories: object[n] new values, None for a missing one.
 
 
-def _other_category(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _other_category(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     number = len(column.levels)
     return column.levels[(column.codes[rows] + rng.integers(1, number, len(rows))) % number]
 
 
-def _any_category(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _any_category(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.levels[rng.choice(column.codes[column.codes >= 0], len(rows))]
 
 
-def _mode(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _mode(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.levels[np.full(len(rows), column.mode)]
 
 
-def _no_category(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _no_category(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), None, dtype=object)
 
 
-def _category_before(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _category_before(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     before = column.codes[rows - 1]
     return column.levels[np.where(before < 0, column.codes[rows], before)]
 
 
-def _word_for_missing(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _word_for_missing(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), rng.choice(("unknown", "?", "other", "not known")), dtype=object)
 
 
-def _typo(column: Categories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _typo(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     draws = zip(column.levels[column.codes[rows]], rng.integers(0, 5, len(rows)), rng.random(len(rows)), strict=True)
     new = np.empty(len(rows), dtype=object)
     new[:] = [_misspelt(text, way, place) if isinstance(text, str) else text for text, way, place in draws]
@@ -238,7 +238,7 @@ def corrupt_features(
     for q, (column, suitable) in enumerate(zip(columns, suits, strict=True)):
         if column is not None and suitable:
             can[:, q] = _can_change(column, suitable)
-        new.append(np.zeros(len(table), dtype=np.float64 if isinstance(column, Numbers) else object))
+        new.append(np.zeros(len(table), dtype=np.float64 if isinstance(column, NumberColumn) else object))
     corrupted = np.zeros(can.shape, dtype=bool)
     pool = candidates[can[candidates].any(1)]
     draw = _KindsOfRows(kinds) if one_kind_per_row else _any_kind
@@ -263,14 +263,14 @@ def usable_columns(table: pd.DataFrame, label: str) -> list[str]:
 
 
 def _exchangeable(column: Column | None) -> bool:
-    return isinstance(column, Numbers) and not column.tick and len(column.levels) != 2
+    return isinstance(column, NumberColumn) and not column.tick and len(column.levels) != 2
 
 
 def _suitable(column: Column | None, kinds: tuple[str, ...], columns: list[Column | None]) -> list[str]:
     """The kinds that make sense for a column; a number with two values is a category, a date has no sign or scale."""
     if column is None:
         return []
-    if isinstance(column, Categories):
+    if isinstance(column, CategoryColumn):
         return [k for k in kinds if k in CATEGORY_KINDS and (k not in ("typo", "sentinel") or column.open)]
     if column.tick:
         return [k for k in kinds if k in _OF_DATES]
@@ -288,11 +288,11 @@ def _suitable(column: Column | None, kinds: tuple[str, ...], columns: list[Colum
 def _can_change(column: Column, kinds: list[str]) -> np.ndarray:
     """bool[N]: the cells that at least one of the kinds can give another value."""
     can = ~column.missing
-    if isinstance(column, Categories) and kinds == ["constant"]:
+    if isinstance(column, CategoryColumn) and kinds == ["constant"]:
         can &= column.codes != column.mode
-    if isinstance(column, Numbers) and kinds == ["constant"]:
+    if isinstance(column, NumberColumn) and kinds == ["constant"]:
         can &= (column.values != column.fitted(np.array(column.median))) | ((column.values != 0) & (not column.tick))
-    if isinstance(column, Numbers) and set(kinds) <= {"scale", "sign"}:
+    if isinstance(column, NumberColumn) and set(kinds) <= {"scale", "sign"}:
         can &= column.values != 0
     return can
 
@@ -354,7 +354,7 @@ def _spoil(
                     continue
                 if kind == "swap_columns":
                     _exchange(columns, q, at, new, corrupted, rng)
-                elif isinstance(column, Numbers):
+                elif isinstance(column, NumberColumn):
                     more = 2 if kind in ("scale", "unit") else 0
                     values = column.fitted(NUMBER_KINDS[kind](column, at, rng), more)
                     new[q][at] = values
@@ -376,9 +376,9 @@ def _exchange(
     """Exchanges the cells of `rows` in column q with those of another column of numbers that nothing has hit yet."""
     partners = [p for p, column in enumerate(columns) if p != q and _exchangeable(column)]
     drawn = rng.integers(0, len(partners), len(rows))
-    first = cast(Numbers, columns[q])
+    first = cast(NumberColumn, columns[q])
     for index, p in enumerate(partners):
-        at, second = rows[drawn == index], cast(Numbers, columns[p])
+        at, second = rows[drawn == index], cast(NumberColumn, columns[p])
         at = at[~corrupted[at, p] & ~second.missing[at]]
         to_first, to_second = first.fitted(second.values[at]), second.fitted(first.values[at])
         both = (to_first != first.values[at]) & (to_second != second.values[at])

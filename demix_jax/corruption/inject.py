@@ -20,7 +20,7 @@ from demix_jax.corruption.groups import GROUP_KINDS, OF_ONE_COLUMN, is_number, s
 from demix_jax.corruption.labels import LABEL_KINDS, corrupt_labels
 from demix_jax.corruption.shortcuts import (
     SHORTCUT_KINDS,
-    Shortcut,
+    ConstructedShortcut,
     ShortcutRule,
     construct_shortcut,
     find_shortcut,
@@ -39,12 +39,12 @@ class Injected(NamedTuple):
       truth: one row per row of `table`, same index. label_error, feature_error, spurious_correlation (0 or 1),
         source_row (row number in the input, from 0), clean_label (before it was changed), corrupted_columns (names
         of the feature columns whose cell was changed, joined by ";").
-      shortcut: the Shortcut that was constructed; None if spurious = 0.
+      shortcut: the ConstructedShortcut; None if spurious = 0.
     """
 
     table: pd.DataFrame
     truth: pd.DataFrame
-    shortcut: Shortcut | None
+    shortcut: ConstructedShortcut | None
 
 
 def inject_errors(

@@ -46,7 +46,7 @@ class ShortcutRule:
         return f"{self.group} {arrow} {label.removeprefix('=')}"
 
 
-class Shortcut(NamedTuple):
+class ConstructedShortcut(NamedTuple):
     """What was made of a rule.
 
     Attributes:
@@ -235,7 +235,7 @@ def _outlook(
 
 def construct_shortcut(
     table: pd.DataFrame, rule: ShortcutRule, share: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, Shortcut]:
+) -> tuple[np.ndarray, np.ndarray, ConstructedShortcut]:
     """Chooses the rows that stay so that a share `share` of them breaks the rule.
 
     Args:
@@ -243,7 +243,7 @@ def construct_shortcut(
       rule: the shortcut.
       share: in (0, 0.5]; the minority's share of the result, cut or grown by leaving rows out at random.
     Returns:
-      i64[n] row numbers that stay (ascending), bool[n] which of them break the rule, and the Shortcut.
+      i64[n] row numbers that stay (ascending), bool[n] which of them break the rule, and the ConstructedShortcut.
     Raises:
       InputError: the rule cannot have that share on this table; the message says which shares it can have.
     """
@@ -261,8 +261,14 @@ def construct_shortcut(
     words = f"rows with {rule.group} but not {label}"
     if rule.kind == "two-sided":
         words += f", and rows with {label} but not {rule.group}"
-    found = Shortcut(rule, str(rule), words, num_minority / len(stay), len(table) - len(stay))
-    return stay, broken[stay], found
+    made = ConstructedShortcut(
+        rule=rule,
+        text=str(rule),
+        minority=words,
+        minority_share=num_minority / len(stay),
+        rows_dropped=len(table) - len(stay),
+    )
+    return stay, broken[stay], made
 
 
 def _impossible(rule: ShortcutRule, share: float, minority: int, majority: int, few: int) -> str:

@@ -10,7 +10,7 @@ from demix_jax.common.checks import InputError, lies_in
 from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, FEATURE_KINDS, corrupt_features, usable_columns
 from demix_jax.corruption.groups import OF_ONE_COLUMN, series_of
 from demix_jax.corruption.inject import check_choice, check_rates, generator, given_rule, truth_table
-from demix_jax.corruption.shortcuts import Shortcut, ShortcutRule, construct_shortcut, find_shortcut
+from demix_jax.corruption.shortcuts import ConstructedShortcut, ShortcutRule, construct_shortcut, find_shortcut
 
 if TYPE_CHECKING:
     import jax
@@ -25,12 +25,12 @@ class InjectedInteractions(NamedTuple):
     """Corrupted samples and what was done to them.
 
     samples: n ≤ N of the samples, their comparisons with the history done anew. truth: as `Injected.truth`, one row
-    per sample; corrupted_columns names side features only. shortcut: the Shortcut; None if spurious = 0.
+    per sample; corrupted_columns names side features only. shortcut: the ConstructedShortcut; None if spurious = 0.
     """
 
     samples: InteractionSamples
     truth: pd.DataFrame
-    shortcut: Shortcut | None
+    shortcut: ConstructedShortcut | None
 
 
 def inject_interaction_errors(
