@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -195,65 +196,56 @@ CATEGORY_KINDS: dict[str, _Change] = {
     "sentinel": _word_for_missing,
 }
 _OF_DATES = ("outlier", "shift", "noise", "permute", "constant", "missing", "stale", "limit", "offset")
-# "swap_columns" moves two cells of a row at once and is therefore no function of one column; see _exchange
+# "swap_columns" moves two cells of a row at once and is therefore no function of one column; see _Cells
 FEATURE_KINDS = (*dict.fromkeys([*NUMBER_KINDS, *CATEGORY_KINDS]), "swap_columns")
 
 
 def corrupt_features(
     table: pd.DataFrame,
-    names: list[str],
     candidates: np.ndarray,
     count: int,
-    kinds: tuple[str, ...],
-    cell_share: float | tuple[float, float],
     rng: np.random.Generator,
     *,
-    one_kind_per_row: bool = False,
+    names: list[str],
+    kinds: tuple[str, ...],
+    cell_share: float | tuple[float, float],
+    one_kind_per_row: bool,
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Spoils cells of `count` rows.
+    """Puts feature errors into `count` rows.
 
     Args:
       table: N rows, clean.
-      names: Q columns that may be hit.
-      candidates: i64[n] rows that may be hit, in the order in which they are taken.
-      count: how many rows; fewer are hit if no more can change.
-      kinds: some of FEATURE_KINDS; a cell's kind is drawn among those that suit its column.
-      cell_share: each cell of a chosen row is hit with this probability, at least one is; two numbers are the ends of a
-        range from which each row's is drawn.
-      one_kind_per_row: a kind is drawn per row, and another only for a cell that it does not suit.
+      candidates: i64[n], the rows that errors may fall on, in the order in which they are taken.
+      count: number of rows to corrupt; fewer are corrupted where no more can change.
+      names: the Q columns that errors may fall on.
+      kinds: some of FEATURE_KINDS; the kind of a cell is drawn among those that suit its column.
+      cell_share: probability that a cell of a corrupted row changes; at least one does. Two numbers are a range from
+        which each row's probability is drawn.
+      one_kind_per_row: a kind is drawn for each row; cells that it does not suit get another.
     Returns:
-      The table with errors and bool[N, Q], the cells whose value differs from before.
+      The corrupted table and bool[N, Q], the cells whose value changed.
     Raises:
       InputError: none of the kinds suits any column.
     """
     columns = [describe(series_of(table, name)) for name in names]
-    suits = [_suitable(column, kinds, columns) for column in columns]
-    if not any(suits):
+    suitable = [_suitable(column, kinds, columns) for column in columns]
+    if not any(suitable):
         raise InputError(
             f"feature_kinds ({', '.join(kinds)}) suit none of the columns {', '.join(map(str, names))}; "
             f"choose others among {', '.join(FEATURE_KINDS)}, or set feature_errors to 0."
         )
-    can = np.zeros((len(table), len(names)), dtype=bool)
-    new: list[np.ndarray] = []
-    for q, (column, suitable) in enumerate(zip(columns, suits, strict=True)):
-        if column is not None and suitable:
-            can[:, q] = _can_change(column, suitable)
-        new.append(np.zeros(len(table), dtype=np.float64 if isinstance(column, NumberColumn) else object))
-    corrupted = np.zeros(can.shape, dtype=bool)
-    pool = candidates[can[candidates].any(1)]
-    draw = _KindsOfRows(kinds) if one_kind_per_row else _any_kind
+    cells = _Cells.unchanged(columns, suitable, len(table))
+    can_change = cells.can_change()
+    pool = candidates[can_change[candidates].any(1)]
+    draw_kinds = _OneKindPerRow(kinds) if one_kind_per_row else _any_kind
     for _ in range(_MAX_ROUNDS):
-        wanted = count - int(corrupted.any(1).sum())
-        rows, pool = pool[:wanted], pool[wanted:]
+        missing = count - int(cells.changed.any(1).sum())
+        rows, pool = pool[:missing], pool[missing:]
         if not len(rows):
             break
-        _spoil(columns, suits, rows, _drawn_cells(can[rows], cell_share, rng), new, corrupted, draw, rng)
-        pool = np.concatenate([pool, rows[~corrupted[rows].any(1)]])
-    result = table.copy()
-    for name, column, values, hit in zip(names, columns, new, corrupted.T, strict=True):
-        if column is not None and hit.any():
-            result[name] = written(series_of(table, name), column, np.flatnonzero(hit), values[hit])
-    return result, corrupted
+        cells.corrupt(rows, _draw_cells(can_change[rows], cell_share, rng), draw_kinds, rng)
+        pool = np.concatenate([pool, rows[~cells.changed[rows].any(1)]])
+    return cells.written_to(table, names), cells.changed
 
 
 def usable_columns(table: pd.DataFrame, label: str) -> list[str]:
@@ -285,8 +277,129 @@ def _suitable(column: Column | None, kinds: tuple[str, ...], columns: list[Colum
     ]
 
 
+class _DrawKinds(Protocol):
+    """Draws i64[n]: which of the `suitable` kinds each cell gets, for the cells `rows` (i64[n]) of one column."""
+
+    def __call__(self, suitable: list[str], rows: np.ndarray, rng: np.random.Generator) -> np.ndarray: ...
+
+
+def _any_kind(suitable: list[str], rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Draws each cell's kind independently."""
+    return rng.integers(0, len(suitable), len(rows))
+
+
+class _OneKindPerRow:
+    """Draws an order of preference among the kinds for each row; a cell gets the first that suits its column."""
+
+    def __init__(self, kinds: tuple[str, ...]):
+        self.kinds, self.ranks = kinds, {}
+
+    def __call__(self, suitable: list[str], rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        for row in rows.tolist():
+            if row not in self.ranks:
+                self.ranks[row] = rng.permutation(len(self.kinds))
+        among = [self.kinds.index(kind) for kind in suitable]
+        return np.array([self.ranks[row][among].argmin() for row in rows.tolist()], dtype=np.int64)
+
+
+def _draw_cells(
+    can_change: np.ndarray, cell_share: float | tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
+    """bool[n, Q]: the cells to change, each with probability `cell_share` and at least one per row."""
+    share = np.asarray(cell_share)
+    if share.ndim:
+        share = rng.uniform(share[0], share[1], (len(can_change), 1))
+    draw = np.where(can_change, rng.random(can_change.shape), 2.0)
+    chosen = draw < share
+    chosen[np.arange(len(can_change)), draw.argmin(1)] = True
+    return chosen & can_change
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """The cells of Q columns and the values that replace them.
+
+    Attributes:
+      columns: the clean columns; None for one that cannot be corrupted.
+      suitable: the kinds of errors that suit each column.
+      values: new values of each column, f64[N] for numbers and else object[N]; `corrupt` writes to them.
+      changed: bool[N, Q], the cells whose new value differs from the clean one; `corrupt` writes to it.
+    """
+
+    columns: list[Column | None]
+    suitable: list[list[str]]
+    values: list[np.ndarray]
+    changed: np.ndarray
+
+    @classmethod
+    def unchanged(cls, columns: list[Column | None], suitable: list[list[str]], num_rows: int) -> _Cells:
+        """The cells of `num_rows` rows before any error."""
+        values = [
+            np.zeros(num_rows, dtype=np.float64 if isinstance(column, NumberColumn) else object) for column in columns
+        ]
+        return cls(columns, suitable, values, np.zeros((num_rows, len(columns)), dtype=bool))
+
+    def can_change(self) -> np.ndarray:
+        """bool[N, Q]: the cells to which at least one suitable kind can give another value."""
+        can = np.zeros(self.changed.shape, dtype=bool)
+        for q, (column, kinds) in enumerate(zip(self.columns, self.suitable, strict=True)):
+            if column is not None and kinds:
+                can[:, q] = _can_change(column, kinds)
+        return can
+
+    def corrupt(self, rows: np.ndarray, chosen: np.ndarray, draw_kinds: _DrawKinds, rng: np.random.Generator) -> None:
+        """Gives the cells `chosen` (bool[n, Q]) of `rows` (i64[n]) new values; draws again where a value stays."""
+        for q, kinds in enumerate(self.suitable):
+            waiting = rows[chosen[:, q]]
+            for _ in range(_ATTEMPTS):
+                waiting = waiting[~self.changed[waiting, q]]
+                if not len(waiting):
+                    break
+                drawn = draw_kinds(kinds, waiting, rng)
+                for index, kind in enumerate(kinds):
+                    if len(of_kind := waiting[drawn == index]):
+                        self._apply(kind, q, of_kind, rng)
+
+    def _apply(self, kind: str, q: int, rows: np.ndarray, rng: np.random.Generator) -> None:
+        """Applies one kind of error to the cells `rows` of column `q`."""
+        column = self.columns[q]
+        if kind == "swap_columns":
+            self._swap_columns(q, rows, rng)
+        elif isinstance(column, NumberColumn):
+            more_decimals = 2 if kind in ("scale", "unit") else 0
+            values = column.fitted(NUMBER_KINDS[kind](column, rows, rng), more_decimals)
+            self.values[q][rows] = values
+            self.changed[rows, q] = values != column.values[rows]
+        elif column is not None:
+            values = CATEGORY_KINDS[kind](column, rows, rng)
+            self.values[q][rows] = values
+            self.changed[rows, q] = values != column.levels[column.codes[rows]]
+
+    def _swap_columns(self, q: int, rows: np.ndarray, rng: np.random.Generator) -> None:
+        """Swaps the cells `rows` of column `q` with unchanged cells of other number columns."""
+        partners = [p for p, column in enumerate(self.columns) if p != q and _exchangeable(column)]
+        drawn = rng.integers(0, len(partners), len(rows))
+        first = cast(NumberColumn, self.columns[q])
+        for index, p in enumerate(partners):
+            at, second = rows[drawn == index], cast(NumberColumn, self.columns[p])
+            at = at[~self.changed[at, p] & ~second.missing[at]]
+            to_first, to_second = first.fitted(second.values[at]), second.fitted(first.values[at])
+            both = (to_first != first.values[at]) & (to_second != second.values[at])
+            self.values[q][at[both]], self.values[p][at[both]] = to_first[both], to_second[both]
+            self.changed[at[both], q] = self.changed[at[both], p] = True
+
+    def written_to(self, table: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+        """A copy of `table` with the changed cells in its columns `names`."""
+        result = table.copy()
+        for name, column, values, changed in zip(names, self.columns, self.values, self.changed.T, strict=True):
+            if column is not None and changed.any():
+                rows = np.flatnonzero(changed)
+                result[name] = written(series_of(table, name), column, rows, values[rows])
+        return result
+
+
 def _can_change(column: Column, kinds: list[str]) -> np.ndarray:
-    """bool[N]: the cells that at least one of the kinds can give another value."""
+    """bool[N]: the cells to which at least one of the kinds can give another value."""
     can = ~column.missing
     if isinstance(column, CategoryColumn) and kinds == ["constant"]:
         can &= column.codes != column.mode
@@ -295,92 +408,3 @@ def _can_change(column: Column, kinds: list[str]) -> np.ndarray:
     if isinstance(column, NumberColumn) and set(kinds) <= {"scale", "sign"}:
         can &= column.values != 0
     return can
-
-
-def _drawn_cells(can: np.ndarray, cell_share: float | tuple[float, float], rng: np.random.Generator) -> np.ndarray:
-    """bool[n, Q]: cells to hit, each with probability `cell_share` where possible, at least one a row."""
-    share = np.asarray(cell_share)
-    if share.ndim:
-        share = rng.uniform(share[0], share[1], (len(can), 1))
-    draw = np.where(can, rng.random(can.shape), 2.0)
-    hit = draw < share
-    hit[np.arange(len(can)), draw.argmin(1)] = True
-    return hit & can
-
-
-def _any_kind(suitable: list[str], rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """i64[n]: which of the suitable kinds hits the cells `rows` of a column."""
-    return rng.integers(0, len(suitable), len(rows))
-
-
-class _KindsOfRows:
-    """Draws of kinds that prefer, in every column, the kinds that a row was hit with first."""
-
-    def __init__(self, kinds: tuple[str, ...]):
-        self.kinds, self.ranks = kinds, {}
-
-    def __call__(self, suitable: list[str], rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """As `_any_kind`."""
-        for row in rows.tolist():
-            if row not in self.ranks:
-                self.ranks[row] = rng.permutation(len(self.kinds))
-        among = [self.kinds.index(kind) for kind in suitable]
-        return np.array([self.ranks[row][among].argmin() for row in rows.tolist()], dtype=np.int64)
-
-
-def _spoil(
-    columns: list[Column | None],
-    suits: list[list[str]],
-    rows: np.ndarray,
-    hit: np.ndarray,
-    new: list[np.ndarray],
-    corrupted: np.ndarray,
-    draw: Callable[[list[str], np.ndarray, np.random.Generator], np.ndarray],
-    rng: np.random.Generator,
-) -> None:
-    """Writes new values for the cells `hit` (bool[n, Q]) of `rows` into `new`, and marks those that differ."""
-    for q, (column, kinds) in enumerate(zip(columns, suits, strict=True)):
-        if column is None:
-            continue
-        waiting = rows[hit[:, q]]
-        for _ in range(_ATTEMPTS):
-            waiting = waiting[~corrupted[waiting, q]]
-            if not len(waiting):
-                break
-            drawn = draw(kinds, waiting, rng)
-            for index, kind in enumerate(kinds):
-                at = waiting[drawn == index]
-                if not len(at):
-                    continue
-                if kind == "swap_columns":
-                    _exchange(columns, q, at, new, corrupted, rng)
-                elif isinstance(column, NumberColumn):
-                    more = 2 if kind in ("scale", "unit") else 0
-                    values = column.fitted(NUMBER_KINDS[kind](column, at, rng), more)
-                    new[q][at] = values
-                    corrupted[at, q] = values != column.values[at]
-                else:
-                    values = CATEGORY_KINDS[kind](column, at, rng)
-                    new[q][at] = values
-                    corrupted[at, q] = values != column.levels[column.codes[at]]
-
-
-def _exchange(
-    columns: list[Column | None],
-    q: int,
-    rows: np.ndarray,
-    new: list[np.ndarray],
-    corrupted: np.ndarray,
-    rng: np.random.Generator,
-) -> None:
-    """Exchanges the cells of `rows` in column q with those of another column of numbers that nothing has hit yet."""
-    partners = [p for p, column in enumerate(columns) if p != q and _exchangeable(column)]
-    drawn = rng.integers(0, len(partners), len(rows))
-    first = cast(NumberColumn, columns[q])
-    for index, p in enumerate(partners):
-        at, second = rows[drawn == index], cast(NumberColumn, columns[p])
-        at = at[~corrupted[at, p] & ~second.missing[at]]
-        to_first, to_second = first.fitted(second.values[at]), second.fitted(first.values[at])
-        both = (to_first != first.values[at]) & (to_second != second.values[at])
-        new[q][at[both]], new[p][at[both]] = to_first[both], to_second[both]
-        corrupted[at[both], q] = corrupted[at[both], p] = True

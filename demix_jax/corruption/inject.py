@@ -124,7 +124,16 @@ def inject_errors(
     if spurious > 0:
         if shortcut is None:
             names = usable_columns(table, label)
-            rule = find_shortcut(table, label, names, classes, spurious, shortcut_kind, tuple(group_kinds), rng_rule)
+            rule = find_shortcut(
+                table,
+                label,
+                spurious,
+                rng_rule,
+                columns=names,
+                classes=classes,
+                kind=shortcut_kind,
+                group_kinds=tuple(group_kinds),
+            )
         else:
             rule = given_rule(shortcut, table, label)
         stay, broken, made = construct_shortcut(table, rule, spurious, rng_rows)
@@ -135,7 +144,9 @@ def inject_errors(
     has_label_error = np.zeros(len(clean), dtype=bool)
     result = clean.copy()
     if num_labels := round(label_errors * len(clean)):
-        result[label], has_label_error = corrupt_labels(clean, label, classes, num_labels, label_kind, rng_label)
+        result[label], has_label_error = corrupt_labels(
+            clean, label, num_labels, rng_label, classes=classes, kind=label_kind
+        )
     names = usable_columns(clean, label) if feature_columns is None else list(feature_columns)
     cells = np.zeros((len(clean), len(names)), dtype=bool)
     if num_features := round(feature_errors * len(clean)):
@@ -143,37 +154,47 @@ def inject_errors(
         candidates = order[~has_label_error[order]]
         result, cells = corrupt_features(
             result,
-            names,
             candidates,
             num_features,
-            tuple(feature_kinds),
-            cell_share,
             rng_feature,
+            names=names,
+            kinds=tuple(feature_kinds),
+            cell_share=cell_share,
             one_kind_per_row=one_kind_per_row,
         )
-    return Injected(result, truth_table(clean[label], has_label_error, cells, broken, stay, names), made)
+    truth = truth_table(
+        series_of(clean, label), label_error=has_label_error, cells=cells, names=names, broken=broken, source_row=stay
+    )
+    return Injected(result, truth, made)
 
 
 def truth_table(
     clean_label: pd.Series,
-    has_label_error: np.ndarray,
+    *,
+    label_error: np.ndarray,
     cells: np.ndarray,
-    broken: np.ndarray,
-    stay: np.ndarray,
     names: list[str],
+    broken: np.ndarray,
+    source_row: np.ndarray,
 ) -> pd.DataFrame:
-    """What was done to each of N rows, as in `Injected`; cells: bool[N, Q], changed cells of the columns `names`."""
+    """The truth of n rows, as in `Injected`.
+
+    Args:
+      clean_label: labels before the injection.
+      label_error: bool[n], rows with a wrong label.
+      cells: bool[n, Q], changed cells of the Q columns `names`.
+      broken: bool[n], rows that break the shortcut.
+      source_row: i64[n], their row numbers in the input.
+    """
     import pandas as pd
 
-    flags = (has_label_error, cells.any(1), broken)
-    columns: dict = {name: flag.astype(np.int64) for name, flag in zip(ERROR_TYPES, flags, strict=True)}
-    columns["source_row"] = stay
-    columns["clean_label"] = clean_label
-    texts = np.full(len(cells), "", dtype=object)
-    for row in np.flatnonzero(cells.any(1)):
-        texts[row] = ";".join(str(names[q]) for q in np.flatnonzero(cells[row]))
-    columns["corrupted_columns"] = texts
-    return pd.DataFrame(columns, index=clean_label.index)
+    feature_error = cells.any(axis=1)
+    has = {"label_error": label_error, "feature_error": feature_error, "spurious_correlation": broken}
+    columns = np.full(len(cells), "", dtype=object)
+    for row in np.flatnonzero(feature_error):
+        columns[row] = ";".join(str(names[q]) for q in np.flatnonzero(cells[row]))
+    truth = pd.DataFrame({name: has[name].astype(np.int64) for name in ERROR_TYPES}, index=clean_label.index)
+    return truth.assign(source_row=source_row, clean_label=clean_label, corrupted_columns=columns)
 
 
 def generator(seed: int | jax.Array) -> np.random.Generator:

@@ -17,7 +17,7 @@ LABEL_KINDS = ("uniform", "near", "asymmetric", "feature_dependent", "subgroup")
 
 
 def corrupt_labels(
-    table: pd.DataFrame, label: str, classes: bool, count: int, kind: str, rng: np.random.Generator
+    table: pd.DataFrame, label: str, count: int, rng: np.random.Generator, *, classes: bool, kind: str
 ) -> tuple[pd.Series, np.ndarray]:
     """Gives `count` rows another label.
 
@@ -86,22 +86,35 @@ def moved_targets(
       decimals: how many the targets have and must keep; None: any number.
     """
     low, high = target_range(numbers)
-    return _moved_within(numbers[rows], (low, high), (high - low) / 4, np.inf, direction, decimals, rng)
+    least = (high - low) / 4
+    return _moved_within(numbers[rows], (low, high), rng, least=least, direction=direction, decimals=decimals)
 
 
 def _moved_somewhat(numbers: np.ndarray, rows: np.ndarray, direction: int, decimals: int | None, rng) -> np.ndarray:
     """New targets between an eighth and a half of the range away; arguments as for `moved_targets`."""
     low, high = target_range(numbers)
-    return _moved_within(numbers[rows], (low, high), (high - low) / 8, 0.375 * (high - low), direction, decimals, rng)
+    least, spread = (high - low) / 8, 0.375 * (high - low)
+    return _moved_within(
+        numbers[rows], (low, high), rng, least=least, spread=spread, direction=direction, decimals=decimals
+    )
 
 
-def _moved_within(old, target_range, step, most, direction, decimals, rng) -> np.ndarray:
-    """Targets f64[n] moved by `step` and at most `most` more."""
-    low, high = target_range
+def _moved_within(
+    old: np.ndarray,
+    limits: tuple[float, float],
+    rng: np.random.Generator,
+    *,
+    least: float,
+    spread: float = np.inf,
+    direction: int,
+    decimals: int | None,
+) -> np.ndarray:
+    """f64[n]: targets moved by at least `least` and at most `least + spread`, within `limits`."""
+    low, high = limits
     # where a target may go: [low, nearest_below] and [nearest_above, high]; one of the two is never empty
-    nearest_below, nearest_above = np.minimum(old - step, high), np.maximum(old + step, low)
+    nearest_below, nearest_above = np.minimum(old - least, high), np.maximum(old + least, low)
     down, up = np.maximum(nearest_below - low, 0.0), np.maximum(high - nearest_above, 0.0)
-    down, up = np.minimum(down, most), np.minimum(up, most)
+    down, up = np.minimum(down, spread), np.minimum(up, spread)
     goes_up = rng.random(len(old)) * (down + up) < up
     if direction:
         goes_up[:] = direction > 0

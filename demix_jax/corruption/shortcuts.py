@@ -141,12 +141,13 @@ def _parse_test(column: Any, text: str, table: pd.DataFrame) -> Condition:
 def find_shortcut(
     table: pd.DataFrame,
     label: str,
+    share: float,
+    rng: np.random.Generator,
+    *,
     columns: list[str],
     classes: bool,
-    share: float,
     kind: str,
     group_kinds: tuple[str, ...],
-    rng: np.random.Generator,
 ) -> ShortcutRule:
     """Draws a rule among those that leave at least half of the rows; if there is none, the best one.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -76,7 +78,16 @@ def inject_interaction_errors(
     stay, broken, made = np.arange(len(samples)), np.zeros(len(samples), bool), None
     if spurious > 0:
         if shortcut is None:
-            rule = find_shortcut(samples.table, label, names, True, spurious, "two-sided", OF_ONE_COLUMN, rng_rule)
+            rule = find_shortcut(
+                samples.table,
+                label,
+                spurious,
+                rng_rule,
+                columns=names,
+                classes=True,
+                kind="two-sided",
+                group_kinds=OF_ONE_COLUMN,
+            )
         else:
             rule = given_rule(shortcut, samples.table, label)
         stay, broken, made = construct_shortcut(samples.table, rule, spurious, rng_rows)
@@ -87,19 +98,26 @@ def inject_interaction_errors(
     for role, entities in chosen.items():
         by_entity |= np.isin(_numbers(kept, role), entities)
     table, cells = clean.copy(), np.zeros((len(clean), len(names)), bool)
-    options = (tuple(feature_kinds), cell_share, rng_feature)
+    corrupt = functools.partial(
+        corrupt_features, rng=rng_feature, kinds=tuple(feature_kinds), cell_share=cell_share, one_kind_per_row=False
+    )
     if (single := count - int(by_entity.sum())) > 0:
         order = rng_feature.permutation(np.flatnonzero(~by_entity))
-        table, cells = corrupt_features(table, names, order, single, *options)
+        table, cells = corrupt(table, order, single, names=names)
     for role, entities in chosen.items():
         if len(entities):
-            table, wrong = _with_wrong_entities(table, clean, _numbers(kept, role), entities, _of(role, names), options)
-            cells[:, [names.index(name) for name in _of(role, names)]] |= wrong
+            of_role = _of(role, names)
+            table, wrong = _with_wrong_entities(
+                table, clean, _numbers(kept, role), entities, names=of_role, corrupt=corrupt
+            )
+            cells[:, [names.index(name) for name in of_role]] |= wrong
     flipped = np.zeros(len(clean), bool)
     right = np.flatnonzero(~cells.any(axis=1))
     flipped[rng_label.permutation(right)[: round(label_errors * len(clean))]] = True
     table[label] = np.where(flipped, 1 - clean[label], clean[label])
-    truth = truth_table(series_of(clean, label), flipped, cells, broken, stay, names)
+    truth = truth_table(
+        series_of(clean, label), label_error=flipped, cells=cells, names=names, broken=broken, source_row=stay
+    )
     return InjectedInteractions(kept.with_table(table), truth, made)
 
 
@@ -137,12 +155,20 @@ def _places(numbers: np.ndarray) -> dict[int, np.ndarray]:
     return dict(zip(known.tolist(), np.split(order, first[1:]), strict=True))
 
 
-def _with_wrong_entities(table, clean, numbers, entities, names, options) -> tuple[pd.DataFrame, np.ndarray]:
+def _with_wrong_entities(
+    table: pd.DataFrame,
+    clean: pd.DataFrame,
+    numbers: np.ndarray,
+    entities: np.ndarray,
+    *,
+    names: list[str],
+    corrupt: Callable[..., tuple[pd.DataFrame, np.ndarray]],
+) -> tuple[pd.DataFrame, np.ndarray]:
     """`table` with wrong features of `entities` in all their samples, and the cells of `names` changed, bool[N, Q]."""
     known, first, which = np.unique(numbers, return_index=True, return_inverse=True)
     side = clean.iloc[first][names].reset_index(drop=True)
     places = np.flatnonzero(np.isin(known, entities))
-    spoilt, wrong = corrupt_features(side, names, places, len(places), *options)
+    spoilt, wrong = corrupt(side, places, len(places), names=names)
     cells = wrong[which]
     for q, name in enumerate(names):
         if cells[:, q].any():
