@@ -1,4 +1,4 @@
-"""Groups of rows that one column (or two together) marks off: what shortcuts and subgroup noise are made of."""
+"""Groups of rows defined by conditions on one or two columns; shortcuts and subgroup label noise use them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 OF_ONE_COLUMN, OF_TWO_COLUMNS = ("value", "set", "threshold"), ("and", "xor")
 GROUP_KINDS = OF_ONE_COLUMN + OF_TWO_COLUMNS
 
-_MAX_SET = 20  # sets are drawn from columns with no more values than this: a rule should fit on a line
-_MAX_VALUES = 50  # a column with more distinct values than this is no place for a rule that a person could read
+_MAX_SET = 20  # sets of values are drawn from columns with at most this many, so that a rule fits on a line
+_MAX_VALUES = 50  # rules name values only of columns with at most this many, so that a person can read them
 
 
 class Condition(NamedTuple):
-    """A test on one column: its value is one of `values`, or lies above `above`, or is at most `at_most`.
+    """A condition on one column: its value is one of `values`, or greater than `above`, or at most `at_most`.
 
-    Exactly one of the three is given. A missing value passes no test.
+    Exactly one of the three is given. A missing value fulfils no condition.
     """
 
     column: Any
@@ -28,7 +28,7 @@ class Condition(NamedTuple):
     at_most: float | None = None
 
     def mask(self, table: pd.DataFrame) -> np.ndarray:
-        """bool[N]: the rows of `table` that pass."""
+        """bool[N]: the rows of `table` that fulfil the condition."""
         series = series_of(table, self.column)
         if self.values:
             return series.isin(self.values).to_numpy(dtype=bool)
@@ -46,7 +46,7 @@ class Condition(NamedTuple):
 
 
 class Group(NamedTuple):
-    """One or two conditions and how they are joined: "and" (both hold) or "xor" (exactly one holds)."""
+    """The rows that fulfil one condition, or two that are joined by "and" (both hold) or "xor" (exactly one holds)."""
 
     conditions: tuple[Condition, ...]
     join: str = "and"
@@ -63,12 +63,12 @@ class Group(NamedTuple):
 
 
 def series_of(table: pd.DataFrame, name: Any) -> pd.Series:
-    """One column of a table whose column names differ."""
+    """One column of a table with unique column names."""
     return cast("pd.Series", table[name])
 
 
 def is_number(series: pd.Series) -> bool:
-    """Whether a column holds real numbers (truth values are categories)."""
+    """Whether a column holds real numbers; truth values count as categories."""
     from pandas.api import types
 
     return types.is_numeric_dtype(series) and not types.is_bool_dtype(series) and series.dtype.kind != "c"
@@ -86,16 +86,16 @@ def candidate_groups(
     share: tuple[float, float],
     rng: np.random.Generator,
 ) -> list[Group]:
-    """Groups of the asked kinds whose share of the rows lies in `share`, drawn from every usable column.
+    """Draws groups whose share of the rows lies in the range `share`.
 
     Args:
-      table: N rows; judged on at most 20,000 of them.
-      columns: the columns that a rule may speak of.
+      table: N rows; a random 20,000 of them decide if there are more.
+      columns: the columns that conditions may be about.
       kinds: some of GROUP_KINDS.
       share: lowest and highest share of the rows.
-      rng: draws value sets, thresholds and pairs of columns.
+      rng: draws sets of values, thresholds and pairs of columns.
     Returns:
-      Groups in a fixed order for a given `rng`; possibly none.
+      Groups, possibly none; the same state of `rng` gives the same groups in the same order.
     """
     if len(table) > 20_000:
         table = table.iloc[np.sort(rng.choice(len(table), 20_000, replace=False))]
@@ -123,24 +123,24 @@ def candidate_groups(
 
 
 def _conditions(series: pd.Series, kinds: tuple[str, ...], rng: np.random.Generator) -> list[Condition]:
-    """The conditions that one column offers: single values, sets of values and thresholds."""
-    column, pairs_asked = series.name, bool(set(kinds) & set(OF_TWO_COLUMNS))
+    """Conditions on one column: single values, sets of values and thresholds."""
+    column, for_pairs = series.name, bool(set(kinds) & set(OF_TWO_COLUMNS))
     try:
         counts = series.value_counts()
-    except TypeError:  # lists, dicts: nothing to build a rule on
+    except TypeError:  # unhashable values, such as lists
         return []
     found: list[Condition] = []
     number = is_number(series)
     if 2 <= len(counts) <= _MAX_VALUES and (not number or len(counts) <= 10):
         values = counts.index.tolist()
-        if "value" in kinds or pairs_asked:
+        if "value" in kinds or for_pairs:
             found += [Condition(column, (value,)) for value in values[:5]]
         if "set" in kinds and 2 < len(values) <= _MAX_SET:
             for _ in range(3):
                 chosen = rng.random(len(values)) < 0.5
                 if chosen.any() and not chosen.all():
                     found.append(Condition(column, tuple(v for v, c in zip(values, chosen, strict=True) if c)))
-    if number and len(counts) > 2 and ("threshold" in kinds or pairs_asked):
+    if number and len(counts) > 2 and ("threshold" in kinds or for_pairs):
         numbers = to_floats(series)
         finite = numbers[np.isfinite(numbers)]
         for cut in {float(f"{cut:.4g}") for cut in np.quantile(finite, rng.uniform(0.2, 0.8, 2))}:

@@ -1,4 +1,4 @@
-"""Label errors: which rows get a wrong label, and which one."""
+"""Label errors: drawing the rows and their wrong labels."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ def corrupt_labels(
 
     Args:
       table: N rows, clean.
-      label: the label column; `classes` says whether it holds classes or numbers.
-      count: how many rows.
-      kind: "uniform": any row, any other class. "near": the same (numbers: moved by an eighth to a half of their range
-        instead of by at least a quarter). "asymmetric": each class has its own error rate and one class that
-        it is mistaken for (numbers: one direction). "feature_dependent": rows whose features lie between classes,
-        towards the nearest other class (numbers: rows between the low and the high half). "subgroup": only rows of
-        one group that a column marks off.
+      label: the label column.
+      count: number of rows to mislabel.
+      classes: whether the labels are classes; else they are numbers.
+      kind: one of LABEL_KINDS. "uniform": any row gets any other class; a numeric label moves by at least a quarter
+        of its range. "near": as "uniform", but numeric labels move by an eighth to a half of their range.
+        "asymmetric": each class has its own error rate and is always mistaken for the same other class; numeric labels
+        all move in one direction. "feature_dependent": mostly rows near the boundary to another class get that class;
+        for numeric labels the boundary is between the low and the high half. "subgroup": only rows of one group, which
+        a condition on one column defines.
     Returns:
-      The label column with errors (same dtype) and bool[N], the rows that were changed.
+      The label column with errors (same dtype) and bool[N], the mislabelled rows.
     Raises:
-      InputError: "subgroup" and no group is large enough.
+      InputError: the kind is "subgroup" and no group is large enough.
     """
     target = series_of(table, label)
     numbers, values = np.zeros(0), np.zeros(0)
@@ -56,7 +58,7 @@ def corrupt_labels(
     elif kind == "subgroup":
         weight = _subgroup(table, label, count, rng).astype(np.float64)
     with np.errstate(divide="ignore"):
-        # the largest of log-weight plus Gumbel noise: a weighted draw without replacement
+        # the largest log-weights plus Gumbel noise are a weighted draw without replacement (Gumbel-top-k)
         score = np.log(weight) + rng.gumbel(size=len(table))
     chosen = np.argsort(-score, kind="stable")[:count]
     changed = np.zeros(len(table), dtype=bool)
@@ -74,16 +76,18 @@ def corrupt_labels(
 def moved_targets(
     numbers: np.ndarray, rows: np.ndarray, direction: int, decimals: int | None, rng: np.random.Generator
 ) -> np.ndarray:
-    """New targets at least a quarter of the range away, uniform over what the range leaves room for: f64[n].
+    """Moves targets by at least a quarter of their range, uniformly over the values that remain in the range.
 
-    The range is from the lowest to the highest target; where a few extreme targets stretch it to more than twice the
-    distance between the 1 % and the 99 % quantile, it is that distance.
+    The range reaches from the lowest to the highest target. If outliers make it more than twice as wide as the range
+    between the 1 % and 99 % quantiles, it is the latter.
 
     Args:
-      numbers: f64[N] clean targets.
-      rows: i64[n] the rows to move.
-      direction: 1 up, -1 down where there is room that way; 0 either way.
-      decimals: how many the targets have and must keep; None: any number.
+      numbers: f64[N], clean targets.
+      rows: i64[n], the rows to move.
+      direction: 1 up or -1 down, where the range allows it; 0 either way.
+      decimals: number of decimals of the new targets; None: any.
+    Returns:
+      f64[n], the new targets of `rows`.
     """
     low, high = target_range(numbers)
     least = (high - low) / 4
@@ -91,7 +95,7 @@ def moved_targets(
 
 
 def _moved_somewhat(numbers: np.ndarray, rows: np.ndarray, direction: int, decimals: int | None, rng) -> np.ndarray:
-    """New targets between an eighth and a half of the range away; arguments as for `moved_targets`."""
+    """Moves targets by an eighth to a half of their range; arguments and result as for `moved_targets`."""
     low, high = target_range(numbers)
     least, spread = (high - low) / 8, 0.375 * (high - low)
     return _moved_within(
@@ -109,9 +113,9 @@ def _moved_within(
     direction: int,
     decimals: int | None,
 ) -> np.ndarray:
-    """f64[n]: targets moved by at least `least` and at most `least + spread`, within `limits`."""
+    """Moves targets f64[n] by at least `least` and at most `least + spread` within `limits`."""
     low, high = limits
-    # where a target may go: [low, nearest_below] and [nearest_above, high]; one of the two is never empty
+    # a target may move to [low, nearest_below] or [nearest_above, high]; at least one of these is not empty
     nearest_below, nearest_above = np.minimum(old - least, high), np.maximum(old + least, low)
     down, up = np.maximum(nearest_below - low, 0.0), np.maximum(high - nearest_above, 0.0)
     down, up = np.minimum(down, spread), np.minimum(up, spread)
@@ -121,7 +125,7 @@ def _moved_within(
     goes_up = np.where(nearest_above > high, False, np.where(nearest_below < low, True, goes_up))
     share = rng.random(len(old))
     new = np.where(goes_up, nearest_above + share * up, nearest_below - share * down)
-    if decimals is not None:  # rounded away from the old target, so that the distance stays
+    if decimals is not None:  # round away from the old target, so that the distance does not shrink
         unit = 10.0**decimals
         new = np.where(goes_up, np.ceil(new * unit), np.floor(new * unit)) / unit
     return new
@@ -136,7 +140,7 @@ def target_range(numbers: np.ndarray) -> tuple[float, float]:
 
 
 def _confused_with(num_classes: int, rng: np.random.Generator) -> np.ndarray:
-    """i64[K]: for each class the one it is taken for, never itself: a random cycle through all classes."""
+    """i64[K]: the class that each class is mistaken for; a random cycle through all classes."""
     order = rng.permutation(num_classes)
     partner = np.empty(num_classes, dtype=np.int64)
     partner[order] = np.roll(order, -1)
@@ -144,18 +148,18 @@ def _confused_with(num_classes: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _margins(features: pd.DataFrame, codes: np.ndarray, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """How much nearer a row is to its own class centroid than to the nearest other one (f64[N]), and that other."""
+    """f64[N]: how much nearer a row is to the centroid of its class than to the nearest other; i64[N]: that class."""
     x = _proxy_features(features)
     one_hot = np.eye(num_classes)[codes]
     centroids = (one_hot.T @ x) / one_hot.sum(0)[:, None]
-    distance = (centroids**2).sum(1) - 2 * x @ centroids.T  # |x|² is common to all classes
+    distance = (centroids**2).sum(1) - 2 * x @ centroids.T  # without |x|², which is the same for all classes
     own = distance[np.arange(len(x)), codes]
     distance[np.arange(len(x)), codes] = np.inf
     return distance.min(1) - own, distance.argmin(1)
 
 
 def _proxy_features(features: pd.DataFrame) -> np.ndarray:
-    """f64[N, D]: ranks of numbers in [-1/2, 1/2], the five most frequent values of other columns as 0 or 1/2."""
+    """f64[N, D]: ranks of numbers, scaled to [-1/2, 1/2], and 0 or 1/2 for the five most frequent other values."""
     columns = []
     for name in features.columns:
         series = series_of(features, name)
@@ -164,16 +168,16 @@ def _proxy_features(features: pd.DataFrame) -> np.ndarray:
             continue
         try:
             frequent = series.value_counts().index[:5]
-        except TypeError:  # lists, dicts
+        except TypeError:  # unhashable values, such as lists
             continue
         columns += [0.5 * (series == value).to_numpy(dtype=np.float64, na_value=0.0) for value in frequent]
     return np.stack(columns, 1) if columns else np.zeros((len(features), 1))
 
 
 def _subgroup(table: pd.DataFrame, label: str, count: int, rng: np.random.Generator) -> np.ndarray:
-    """bool[N]: a random group with at least a quarter more rows than are to be changed."""
+    """bool[N]: a random group of at least `count` rows."""
     columns = [column for column in table.columns if column != label]
-    least = max(1.25 * count / len(table), 0.05)
+    least = max(1.25 * count / len(table), 0.05)  # some more than needed, as shares may be measured on a sample
     groups = candidate_groups(table, columns, OF_ONE_COLUMN, (least, 0.9), rng)
     for index in rng.permutation(len(groups)):
         mask = groups[index].mask(table)
