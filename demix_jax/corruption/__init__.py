@@ -1,6 +1,6 @@
 """Error injection with known truth: tables in, a corrupted table and what was done to it out."""
 
-from demix_jax.corruption.features import FEATURE_KINDS
+from demix_jax.corruption.feature_kinds import FEATURE_KINDS
 from demix_jax.corruption.groups import GROUP_KINDS, Condition, Group
 from demix_jax.corruption.inject import Injected, inject_errors
 from demix_jax.corruption.labels import LABEL_KINDS

@@ -1,4 +1,4 @@
-"""What feature errors need to know of a column: clean values, statistics, and how new values go back into the table."""
+"""Clean values and statistics of a column, and writing new values back to the table."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from demix_jax.corruption.groups import is_number, to_floats
 if TYPE_CHECKING:
     import pandas as pd
 
-_FEW_LEVELS = 10  # whole numbers with no more distinct values than this may be codes of categories
+_FEW_LEVELS = 10  # whole numbers with at most this many distinct values may be category codes
 _MAX_DECIMALS = 6
 
 
 @dataclass(frozen=True)
 class NumberColumn:
-    """A column of numbers, or of dates counted in ticks.
+    """A column of numbers, or of dates as numbers of time units.
 
     Attributes:
       values: f64[N], clean; NaN where missing.
-      levels: the distinct values in ascending order where there are few and they are whole, else empty.
+      levels: f64[L], the distinct values in ascending order if they are at most ten whole numbers; else empty.
       mean, std, median: of the finite values.
-      decimals: the column's values have no more than this many; None: more than six.
-      tick: what dates are rounded to (a day if all are midnights); 0.0 for numbers.
+      decimals: largest number of decimals of a value, up to six; None: more than six.
+      tick: time unit that new dates are rounded to (a day if all dates are midnights); 0.0 for numbers.
       limits: lowest and highest number that the column can hold.
-      precision: the floats that its numbers are stored as (whole numbers and dates: f64).
+      precision: float type in which the column stores its numbers (f64 for whole numbers and dates).
     """
 
     values: np.ndarray
@@ -42,11 +42,11 @@ class NumberColumn:
 
     @property
     def missing(self) -> np.ndarray:
-        """bool[N]: no value that could be spoilt."""
+        """bool[N]: the cells without a finite value."""
         return ~np.isfinite(self.values)
 
     def fitted(self, new: np.ndarray, more_decimals: int = 0) -> np.ndarray:
-        """`new` as the column can hold and show it: rounded like its clean values, within the dtype's range."""
+        """`new` (f64[n]) rounded like the clean values and clipped to the range of the column's dtype."""
         if self.tick:
             new = np.round(new / self.tick) * self.tick
         elif self.decimals is not None:
@@ -56,28 +56,31 @@ class NumberColumn:
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """A column of texts, truth values or anything else that can be told apart.
+    """A column of texts, truth values or other hashable values.
 
     Attributes:
-      codes: i64[N] positions in `levels`; -1 where missing.
+      codes: i64[N], positions in `levels`; -1 where missing.
       levels: object[L], the distinct values.
-      mode: the code most frequent.
-      open: whether texts that are no level may be written into it.
+      mode: the most frequent code.
+      takes_new_texts: whether the column can hold texts that are not among its levels.
     """
 
     codes: np.ndarray
     levels: np.ndarray
     mode: int
-    open: bool
+    takes_new_texts: bool
 
     @property
     def missing(self) -> np.ndarray:
-        """bool[N]: no value that could be spoilt."""
+        """bool[N]: the cells without a value."""
         return self.codes < 0
 
 
-def describe(series: pd.Series) -> NumberColumn | CategoryColumn | None:
-    """A description of a column; None if it is constant, empty, or holds values that cannot be compared (lists)."""
+Column = NumberColumn | CategoryColumn
+
+
+def describe(series: pd.Series) -> Column | None:
+    """Describes a column; None if it is constant, empty, or holds unhashable values (lists)."""
     import pandas as pd
 
     if isinstance(series.dtype, pd.DatetimeTZDtype) or series.dtype.kind == "M":
@@ -91,12 +94,17 @@ def describe(series: pd.Series) -> NumberColumn | CategoryColumn | None:
     if len(levels) < 2:
         return None
     levels = np.asarray(levels, dtype=object)
-    is_open = not isinstance(series.dtype, pd.CategoricalDtype) and any(isinstance(level, str) for level in levels)
-    return CategoryColumn(codes, levels, int(np.bincount(codes[codes >= 0]).argmax()), is_open)
+    has_texts = any(isinstance(level, str) for level in levels)
+    return CategoryColumn(
+        codes=codes,
+        levels=levels,
+        mode=int(np.bincount(codes[codes >= 0]).argmax()),
+        takes_new_texts=has_texts and not isinstance(series.dtype, pd.CategoricalDtype),
+    )
 
 
 def is_identifier(series: pd.Series) -> bool:
-    """Whether a column only names the row: distinct texts, or distinct whole numbers in order."""
+    """Whether a column only identifies rows: distinct texts, or distinct whole numbers in ascending order."""
     if series.dtype.kind in "fbM" or len(series) < 2:
         return False
     try:
@@ -107,8 +115,12 @@ def is_identifier(series: pd.Series) -> bool:
     return not is_number(series) or series.is_monotonic_increasing
 
 
-def written(series: pd.Series, column: NumberColumn | CategoryColumn, rows: np.ndarray, new: np.ndarray) -> pd.Series:
-    """`series` with `new` in `rows`; same dtype, but where whole numbers or truth values get a missing one."""
+def written(series: pd.Series, column: Column, rows: np.ndarray, new: np.ndarray) -> pd.Series:
+    """`series` with the values `new` in `rows`.
+
+    The dtype stays the same, except that whole numbers become floats and truth values become objects if one goes
+    missing.
+    """
     import pandas as pd
 
     if isinstance(column, NumberColumn) and column.tick:
@@ -117,7 +129,8 @@ def written(series: pd.Series, column: NumberColumn | CategoryColumn, rows: np.n
             return written(naive, column, rows, new).dt.tz_localize("UTC").dt.tz_convert(series.dt.tz)
         ticks = np.where(np.isnan(new), np.iinfo(np.int64).min, np.nan_to_num(new)).astype(np.int64)
         new = ticks.view(series.to_numpy().dtype)
-    elif isinstance(series.dtype, np.dtype) and pd.isna(new).any():  # as pandas itself reads a file with such gaps
+    elif isinstance(series.dtype, np.dtype) and pd.isna(new).any():
+        # the dtypes that pandas chooses when it reads a file with missing values
         if series.dtype.kind in "iu":
             series = series.astype(np.float64)
         elif series.dtype.kind == "b":
@@ -149,9 +162,9 @@ def _numbers(series: pd.Series) -> NumberColumn | None:
 
 
 def num_decimals(numbers: np.ndarray) -> int | None:
-    """The least number of decimals (0 to 6) that all numbers can be written with; None: none of these.
+    """The smallest number of decimals (0 to 6) with which all numbers can be written; None: more than six.
 
-    More than 2,000 numbers that are not all whole are judged by about 1,000 of them.
+    A sample of about 1,000 numbers decides if there are more than 2,000 and not all are whole.
     """
     if np.array_equal(np.round(numbers), numbers):
         return 0
@@ -160,7 +173,7 @@ def num_decimals(numbers: np.ndarray) -> int | None:
 
 
 def _limits(dtype: np.dtype) -> tuple[float, float]:
-    """The lowest and highest number of a dtype that a float can also express."""
+    """The lowest and highest number of a dtype that f64 represents, too."""
     if dtype.kind not in "iu":
         return float(np.finfo(dtype).min), float(np.finfo(dtype).max)
     info = np.iinfo(dtype)

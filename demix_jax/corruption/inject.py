@@ -10,12 +10,8 @@ import numpy as np
 
 from demix_jax.common.checks import InputError, lies_in
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.corruption.features import (
-    DEFAULT_FEATURE_KINDS,
-    FEATURE_KINDS,
-    corrupt_features,
-    usable_columns,
-)
+from demix_jax.corruption.feature_kinds import DEFAULT_FEATURE_KINDS, FEATURE_KINDS
+from demix_jax.corruption.features import corrupt_features, usable_columns
 from demix_jax.corruption.groups import GROUP_KINDS, OF_ONE_COLUMN, is_number, series_of, to_floats
 from demix_jax.corruption.labels import LABEL_KINDS, corrupt_labels
 from demix_jax.corruption.shortcuts import (

@@ -14,7 +14,8 @@ from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.progress import StepTimer
 from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
-from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, usable_columns
+from demix_jax.corruption.feature_kinds import DEFAULT_FEATURE_KINDS
+from demix_jax.corruption.features import usable_columns
 from demix_jax.corruption.groups import OF_ONE_COLUMN, OF_TWO_COLUMNS
 from demix_jax.diagnosis.pipeline import describe_by_task_models, gather
 from demix_jax.diagnosis.probes import SOME_KINDS

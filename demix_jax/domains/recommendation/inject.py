@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from demix_jax.common.checks import InputError, lies_in
-from demix_jax.corruption.features import DEFAULT_FEATURE_KINDS, FEATURE_KINDS, corrupt_features, usable_columns
+from demix_jax.corruption.feature_kinds import DEFAULT_FEATURE_KINDS, FEATURE_KINDS
+from demix_jax.corruption.features import corrupt_features, usable_columns
 from demix_jax.corruption.groups import OF_ONE_COLUMN, series_of
 from demix_jax.corruption.inject import check_choice, check_rates, generator, given_rule, truth_table
 from demix_jax.corruption.shortcuts import ConstructedShortcut, ShortcutRule, construct_shortcut, find_shortcut
