@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, load_classifier
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.corruption import Injected, inject_errors
+from demix_jax.corruption import FeatureErrors, Injected, LabelErrors, SpuriousCorrelation, inject_errors
 from demix_jax.curvature import CG, EKFAC, KFAC, Arnoldi, EmpiricalFisher, GaussNewton, Hessian, Identity, LiSSA
 from demix_jax.diagnosis.result import Diagnosis
 from demix_jax.gradients import factored_gradients, per_example_gradients
@@ -45,6 +45,7 @@ __all__ = [
     "Diagnosis",
     "EmpiricalFisher",
     "ErrorClassifier",
+    "FeatureErrors",
     "GaussNewton",
     "Hessian",
     "Identity",
@@ -53,10 +54,12 @@ __all__ = [
     "InjectedInteractions",
     "InputError",
     "Interventions",
+    "LabelErrors",
     "LargeDiagnosis",
     "LiSSA",
     "NetworkConfig",
     "Repaired",
+    "SpuriousCorrelation",
     "StoredInfluence",
     "TopInfluences",
     "TrainingOptions",

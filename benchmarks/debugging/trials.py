@@ -24,6 +24,7 @@ from demix_jax import (
     Diagnosis,
     ErrorClassifier,
     InputError,
+    SpuriousCorrelation,
     diagnose,
     diagnose_interactions,
     inject_errors,
@@ -179,7 +180,7 @@ def corrupt(clean: pd.DataFrame, label: str, trial: Trial) -> tuple[pd.DataFrame
     if trial.suite == "clean":
         return clean, _no_errors(clean), ""
     if trial.suite == "unseen kinds":
-        made = inject_unseen_kinds(clean, label, **_rates(trial), seed=trial.seed)
+        made = inject_unseen_kinds(clean, label, **_rates(trial), spurious=SPURIOUS, seed=trial.seed)
         return made.table, made.truth, made.shortcut
     return _injected(functools.partial(inject_errors, label=label), clean, trial)
 
@@ -188,9 +189,9 @@ def _no_errors(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(0, index=table.index, columns=list(ERROR_TYPES))
 
 
-def _rates(trial: Trial) -> dict[str, Any]:
+def _rates(trial: Trial) -> dict[str, float]:
     rate = (1 - trial.clean_share) / 2
-    return {"label_errors": rate, "feature_errors": rate, "spurious": SPURIOUS}
+    return {"label_errors": rate, "feature_errors": rate}
 
 
 def _injected(inject: Callable, clean: Any, trial: Trial) -> tuple[Any, pd.DataFrame, str]:
@@ -199,7 +200,8 @@ def _injected(inject: Callable, clean: Any, trial: Trial) -> tuple[Any, pd.DataF
     seeds = [trial.seed] if rule else [trial.seed + 1_000 * attempt for attempt in range(5)]
 
     def once(seed: int) -> tuple[Any, pd.DataFrame, str]:
-        made, truth, shortcut = inject(clean, shortcut=rule, seed=seed, **_rates(trial))
+        spurious = SpuriousCorrelation(SPURIOUS, shortcut=rule)
+        made, truth, shortcut = inject(clean, spurious=spurious, seed=seed, **_rates(trial))
         return made, truth, shortcut.text if shortcut else ""
 
     for seed in seeds[:-1]:  # a rule drawn from the table cannot always have the share that is asked for

@@ -54,7 +54,7 @@ def run(*, seed: int = 0, out: str | os.PathLike | None = None, progress: Any = 
       progress: None, or a display with stage(name, total), advance(n) and done().
     """
     from demix_jax.common.progress import Silent
-    from demix_jax.corruption import inject_errors
+    from demix_jax.corruption import SpuriousCorrelation, inject_errors
     from demix_jax.data import adult_sample
     from demix_jax.domains.tables.domain import diagnose
     from demix_jax.repairs import repair
@@ -71,8 +71,7 @@ def run(*, seed: int = 0, out: str | os.PathLike | None = None, progress: Any = 
         label=label,
         label_errors=LABEL_ERRORS,
         feature_errors=FEATURE_ERRORS,
-        spurious=MINORITY,
-        shortcut=SHORTCUT,
+        spurious=SpuriousCorrelation(MINORITY, shortcut=SHORTCUT),
         seed=seed,
     )
     train, truth = injected.table, injected.truth

@@ -130,7 +130,10 @@ def inject(
     if pairs:
         _inject_pairs(train, corrupted, truth, options | {"shortcut": shortcut or "longer"})
     else:
-        _inject_table(train, corrupted, truth, options | {"label": label, "shortcut": shortcut})
+        from demix_jax.corruption import SpuriousCorrelation
+
+        options["spurious"] = SpuriousCorrelation(spurious, shortcut=shortcut)
+        _inject_table(train, corrupted, truth, options | {"label": label})
 
 
 def _takes_pairs(task: str, label: str | None) -> bool:

@@ -18,6 +18,7 @@ from demix_jax.corruption.feature_kinds import (
     suitable_kinds,
 )
 from demix_jax.corruption.groups import series_of
+from demix_jax.corruption.options import FeatureErrors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +34,7 @@ def corrupt_features(
     rng: np.random.Generator,
     *,
     names: list[str],
-    kinds: tuple[str, ...],
-    cell_share: float | tuple[float, float],
-    one_kind_per_row: bool,
+    errors: FeatureErrors,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Puts feature errors into `count` rows.
 
@@ -43,34 +42,32 @@ def corrupt_features(
       table: N rows, clean.
       candidates: i64[n], the rows that errors may fall on, in the order in which they are taken.
       count: number of rows to corrupt; fewer are corrupted where no more can change.
-      names: the Q columns that errors may fall on.
-      kinds: some of FEATURE_KINDS; the kind of a cell is drawn among those that suit its column.
-      cell_share: probability that a cell of a corrupted row changes; at least one does. Two numbers are a range from
-        which each row's probability is drawn.
-      one_kind_per_row: a kind is drawn for each row; cells that it does not suit get another.
+      names: the Q columns that errors may fall on; they replace `errors.columns`.
+      errors: kinds of errors and share of cells; its rate is not used.
     Returns:
       The corrupted table and bool[N, Q], the cells whose value changed.
     Raises:
       InputError: none of the kinds suits any column.
     """
+    kinds = tuple(errors.kinds)
     columns = [describe(series_of(table, name)) for name in names]
     num_swappable = sum(map(is_swappable, columns))
     suitable = [suitable_kinds(column, kinds, num_swappable) for column in columns]
     if not any(suitable):
         raise InputError(
-            f"feature_kinds ({', '.join(kinds)}) suit none of the columns {', '.join(map(str, names))}; "
+            f"FeatureErrors.kinds ({', '.join(kinds)}) suit none of the columns {', '.join(map(str, names))}; "
             f"choose others among {', '.join(FEATURE_KINDS)}, or set feature_errors to 0."
         )
     cells = _Cells.unchanged(columns, suitable, len(table))
     can_change = cells.can_change()
     pool = candidates[can_change[candidates].any(1)]
-    draw_kinds = _OneKindPerRow(kinds) if one_kind_per_row else _any_kind
+    draw_kinds = _OneKindPerRow(kinds) if errors.one_kind_per_row else _any_kind
     for _ in range(_MAX_ROUNDS):
         wanted = count - int(cells.changed.any(1).sum())
         rows, pool = pool[:wanted], pool[wanted:]
         if not len(rows):
             break
-        cells.corrupt(rows, _draw_cells(can_change[rows], cell_share, rng), draw_kinds, rng)
+        cells.corrupt(rows, _draw_cells(can_change[rows], errors.cell_share, rng), draw_kinds, rng)
         pool = np.concatenate([pool, rows[~cells.changed[rows].any(1)]])
     return cells.written_to(table, names), cells.changed
 

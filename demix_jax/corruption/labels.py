@@ -26,12 +26,7 @@ def corrupt_labels(
       label: the label column.
       count: number of rows to mislabel.
       classes: whether the labels are classes; else they are numbers.
-      kind: one of LABEL_KINDS. "uniform": any row gets any other class; a numeric label moves by at least a quarter
-        of its range. "near": as "uniform", but numeric labels move by an eighth to a half of their range.
-        "asymmetric": each class has its own error rate and is always mistaken for the same other class; numeric labels
-        all move in one direction. "feature_dependent": mostly rows near the boundary to another class get that class;
-        for numeric labels the boundary is between the low and the high half. "subgroup": only rows of one group, which
-        a condition on one column defines.
+      kind: one of LABEL_KINDS; see `LabelErrors`.
     Returns:
       The label column with errors (same dtype) and bool[N], the mislabelled rows.
     Raises:
@@ -184,8 +179,8 @@ def _subgroup(table: pd.DataFrame, label: str, count: int, rng: np.random.Genera
         if mask.sum() >= count:
             return mask
     raise InputError(
-        f'label_kind="subgroup" found no group of rows large enough for {count} label errors among {len(table)} '
-        "rows; lower label_errors or choose another kind."
+        f'LabelErrors.kind "subgroup" found no group of rows large enough for {count} label errors among {len(table)} '
+        "rows; lower the rate or choose another kind."
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from demix_jax.classifier.inputs import PROBED, Probes
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.corruption import FEATURE_KINDS, inject_errors
+from demix_jax.corruption import FEATURE_KINDS, FeatureErrors, LabelErrors, inject_errors
 from demix_jax.diagnosis.description import Description, describe_more
 from demix_jax.diagnosis.fold_models import NetworkFolds
 from demix_jax.evidence.gather import RowEvidence, more_evidence
@@ -69,18 +69,20 @@ def alter_rows(
     clear = np.flatnonzero(evidence.models.clear[: len(table)])
     clear = np.sort(np.random.default_rng([seed, 3]).permutation(clear)[:_MAX_ROWS])
     rate = min(_MAX_RATE, _NUM_PER_TYPE / max(len(clear), 1))
+    feature_errors = FeatureErrors(
+        rate=rate,
+        kinds=FEATURE_KINDS if every_kind else SOME_KINDS,
+        cell_share=_CELL_SHARES if every_kind else _CELL_SHARE_OF_SOME_KINDS,
+        one_kind_per_row=True,
+    )
     try:
         injected = inject_errors(
             table.iloc[clear].reset_index(drop=True),
             label=label,
-            label_errors=rate,
-            feature_errors=rate,
+            label_errors=LabelErrors(rate=rate, kind="near"),
+            feature_errors=feature_errors,
             spurious=0.0,
             task=task,
-            label_kind="near",
-            feature_kinds=FEATURE_KINDS if every_kind else SOME_KINDS,
-            cell_share=_CELL_SHARES if every_kind else _CELL_SHARE_OF_SOME_KINDS,
-            one_kind_per_row=True,
             seed=seed,
         )
     except InputError:

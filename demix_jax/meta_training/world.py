@@ -13,7 +13,16 @@ from demix_jax.classifier.inputs import Probes, table_facts
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.progress import StepTimer
-from demix_jax.corruption import FEATURE_KINDS, LABEL_KINDS, Injected, inject_errors
+from demix_jax.corruption import (
+    FEATURE_KINDS,
+    LABEL_KINDS,
+    ErrorOptions,
+    FeatureErrors,
+    Injected,
+    LabelErrors,
+    SpuriousCorrelation,
+    inject_errors,
+)
 from demix_jax.corruption.feature_kinds import DEFAULT_FEATURE_KINDS
 from demix_jax.corruption.features import usable_columns
 from demix_jax.corruption.groups import OF_ONE_COLUMN, OF_TWO_COLUMNS
@@ -51,8 +60,8 @@ class Variety(NamedTuple):
 USUAL = Variety()
 
 
-def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> dict[str, Any]:
-    """Arguments of `inject_errors` drawn from the range of errors that the classifier should know.
+def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> ErrorOptions:
+    """Options of `inject_errors` drawn from the range of errors that the classifier should know.
 
     Some worlds are clean, see `Variety`; others miss some error type; the rest spread over rates, kinds and shortcuts.
     """
@@ -65,17 +74,18 @@ def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> dict
         kinds = [str(kind) for kind in rng.permutation(FEATURE_KINDS)[: int(rng.choice((1, 1, 1, 2, 5)))]]
     else:
         kinds = [str(kind) for kind in rng.permutation(SOME_KINDS)[: int(rng.integers(1, 5))]]
-    return {
-        "label_errors": label_errors,
-        "feature_errors": feature_errors,
-        "spurious": spurious,
-        "label_kind": str(rng.choice(LABEL_KINDS if rng.random() < 0.4 else ("uniform", "near"))),
-        "feature_kinds": tuple(kinds if variety.every_kind or rng.random() >= 0.5 else DEFAULT_FEATURE_KINDS),
-        "shortcut_kind": "one-sided" if rng.random() < 0.2 else "two-sided",
-        "group_kinds": OF_TWO_COLUMNS if variety.two_columns else OF_ONE_COLUMN,
-        "cell_share": rng.uniform(0.05, 0.7),
-        "one_kind_per_row": bool(rng.random() < 0.5),
-    }
+    # the order of the draws decides the world of a seed
+    label_kind = str(rng.choice(LABEL_KINDS if rng.random() < 0.4 else ("uniform", "near")))
+    feature_kinds = tuple(kinds if variety.every_kind or rng.random() >= 0.5 else DEFAULT_FEATURE_KINDS)
+    shortcut_kind = "one-sided" if rng.random() < 0.2 else "two-sided"
+    cell_share, one_kind_per_row = rng.uniform(0.05, 0.7), bool(rng.random() < 0.5)
+    return ErrorOptions(
+        LabelErrors(label_errors, label_kind),
+        FeatureErrors(feature_errors, feature_kinds, cell_share=cell_share, one_kind_per_row=one_kind_per_row),
+        SpuriousCorrelation(
+            spurious, kind=shortcut_kind, group_kinds=OF_TWO_COLUMNS if variety.two_columns else OF_ONE_COLUMN
+        ),
+    )
 
 
 def inject_at_random(
@@ -83,16 +93,21 @@ def inject_at_random(
 ) -> Injected:
     """Inject random errors; where the table allows no shortcut of the drawn share, there is none."""
     rng = np.random.default_rng(seed)
-    options: dict[str, Any] = random_injection(rng, variety)
+    labels, features, spurious = random_injection(rng, variety)
     for attempt in range(num_tries + 1):
         try:
             if attempt == num_tries:
-                options["spurious"] = 0.0
-            columns = _random_columns(rng, table, label)
-            return inject_errors(table, label=label, feature_columns=columns, seed=int(rng.integers(2**31)), **options)
+                spurious = dataclasses.replace(spurious, minority_share=0.0)
+            features = dataclasses.replace(features, columns=_random_columns(rng, table, label))
+            options = ErrorOptions(labels, features, spurious)
+            return inject_errors(table, label=label, seed=int(rng.integers(2**31)), **options._asdict())
         except InputError:
             drawn = random_injection(rng, variety)
-            options = drawn if attempt % 2 else {**options, "label_kind": "uniform", "shortcut_kind": "two-sided"}
+            if attempt % 2:
+                labels, features, spurious = drawn
+            else:
+                labels = dataclasses.replace(labels, kind="uniform")
+                spurious = dataclasses.replace(spurious, kind="two-sided")
     raise InputError("No errors can be injected into this table; give one with more rows or columns.")
 
 

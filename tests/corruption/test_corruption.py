@@ -19,13 +19,17 @@ from demix_jax.corruption import (
     LABEL_KINDS,
     SHORTCUT_KINDS,
     Condition,
+    FeatureErrors,
     Group,
+    LabelErrors,
     ShortcutRule,
+    SpuriousCorrelation,
     inject_errors,
     parse_shortcut,
 )
 
 NO_SHORTCUT = {"spurious": 0.0}
+ALL_KINDS = FeatureErrors(kinds=FEATURE_KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +92,9 @@ def assert_truth(source: pd.DataFrame, injected, label: str) -> None:
 @pytest.mark.parametrize("label", ["label", "amount"])
 @pytest.mark.parametrize("label_kind", LABEL_KINDS)
 def test_truth_is_what_differs_and_rates_are_met(people, label, label_kind):
-    got = inject_errors(people, label=label, label_kind=label_kind, feature_kinds=FEATURE_KINDS, seed=3)
+    got = inject_errors(
+        people, label=label, label_errors=LabelErrors(kind=label_kind), feature_errors=ALL_KINDS, seed=3
+    )
     assert_truth(people, got, label)
     size = len(got.table)
     assert abs(got.truth["label_error"].sum() - 0.15 * size) <= 1
@@ -101,7 +107,7 @@ def test_truth_is_what_differs_and_rates_are_met(people, label, label_kind):
 
 def test_input_is_left_alone(people):
     before = people.copy(deep=True)
-    inject_errors(people, label="label", feature_kinds=FEATURE_KINDS, seed=0)
+    inject_errors(people, label="label", feature_errors=ALL_KINDS, seed=0)
     pd.testing.assert_frame_equal(people, before)
 
 
@@ -120,16 +126,49 @@ def test_all_rows_can_be_hit(people):
     assert none.shortcut is None
 
 
+# --- options -------------------------------------------------------------------------------------------------------
+
+
+def assert_same(one, two):
+    pd.testing.assert_frame_equal(one.table, two.table)
+    pd.testing.assert_frame_equal(one.truth, two.truth)
+    assert one.shortcut == two.shortcut
+
+
+@pytest.mark.parametrize("label", ["label", "amount"])
+def test_a_rate_is_the_options_object_with_that_rate(people, label):
+    rates = {"label_errors": 0.1, "feature_errors": 0.2, "spurious": 0.25}
+    objects = {
+        "label_errors": LabelErrors(rate=0.1),
+        "feature_errors": FeatureErrors(rate=0.2),
+        "spurious": SpuriousCorrelation(minority_share=0.25),
+    }
+    by_rates = inject_errors(people, label=label, seed=4, **rates)
+    assert_same(by_rates, inject_errors(people, label=label, seed=4, **objects))
+    for name, options in objects.items():
+        assert_same(by_rates, inject_errors(people, label=label, seed=4, **{**rates, name: options}))
+
+
+def test_defaults_are_those_of_the_options_objects(people):
+    objects = {"label_errors": LabelErrors(), "feature_errors": FeatureErrors(), "spurious": SpuriousCorrelation()}
+    assert_same(inject_errors(people, label="label", seed=1), inject_errors(people, label="label", seed=1, **objects))
+
+
+def test_names_may_be_given_as_lists(people):
+    as_tuples = FeatureErrors(kinds=("outlier", "typo"), columns=("age", "stadt"))
+    as_lists = FeatureErrors(kinds=["outlier", "typo"], columns=["age", "stadt"])
+    one, two = (inject_errors(people, label="label", feature_errors=o, seed=1) for o in (as_tuples, as_lists))
+    assert_same(one, two)
+
+
 # --- seeds ---------------------------------------------------------------------------------------------------------
 
 
 def test_same_seed_same_result(people):
-    options = {"label": "label", "feature_kinds": FEATURE_KINDS}
+    options = {"label": "label", "feature_errors": ALL_KINDS}
     for seed in (5, jax.random.key(5)):
         one, two = inject_errors(people, seed=seed, **options), inject_errors(people, seed=seed, **options)
-        pd.testing.assert_frame_equal(one.table, two.table)
-        pd.testing.assert_frame_equal(one.truth, two.truth)
-        assert one.shortcut == two.shortcut
+        assert_same(one, two)
     other = inject_errors(people, seed=6, **options)
     assert not one.truth["source_row"].equals(other.truth["source_row"])
 
@@ -147,7 +186,7 @@ def test_feature_rate_leaves_other_draws_alone(people):
 @pytest.mark.parametrize("share", [0.02, 0.15, 0.4])
 def test_two_sided_rule_by_hand(people, share):
     rule = ShortcutRule(Group((Condition("member", (True,)),)), Condition("label", ("rich",)))
-    got = inject_errors(people, label="label", spurious=share, shortcut=rule, seed=0)
+    got = inject_errors(people, label="label", spurious=SpuriousCorrelation(share, rule), seed=0)
     clean = people.iloc[got.truth["source_row"]]
     breaks = clean["member"].to_numpy() != (clean["label"] == "rich").to_numpy()
     np.testing.assert_array_equal(got.truth["spurious_correlation"], breaks)
@@ -164,12 +203,12 @@ def test_minority_grows_when_it_is_rare():
     label = group.copy()
     label[:20], label[500:520] = 1, 0  # 4 % break the rule
     frame = pd.DataFrame({"g": np.where(group, "x", "y"), "z": np.arange(1000) % 7, "y": label})
-    got = inject_errors(frame, label="y", spurious=0.2, shortcut="g=x -> 1", seed=0)
+    got = inject_errors(frame, label="y", spurious=SpuriousCorrelation(0.2, "g=x -> 1"), seed=0)
     assert got.truth["spurious_correlation"].sum() == 40 and len(got.table) == 200
 
 
 def test_one_sided_rule_has_one_rare_cell(people):
-    got = inject_errors(people, label="label", spurious=0.05, shortcut="age<=40 => poor", seed=0)
+    got = inject_errors(people, label="label", spurious=SpuriousCorrelation(0.05, "age<=40 => poor"), seed=0)
     clean = people.iloc[got.truth["source_row"]]
     breaks = (clean["age"] <= 40) & (clean["label"] != "poor")
     np.testing.assert_array_equal(got.truth["spurious_correlation"], breaks)
@@ -182,9 +221,8 @@ def test_one_sided_rule_has_one_rare_cell(people):
 def test_found_rules_are_strong_and_can_be_read_back(people, kind, group_kind, label):
     table = people.assign(stage=(people["income"] // 8_000).clip(3, 6).astype(int))
     share = 0.15 if kind == "two-sided" else 0.1
-    got = inject_errors(
-        table, label=label, spurious=share, shortcut_kind=kind, group_kinds=(group_kind,), feature_errors=0, seed=4
-    )
+    spurious = SpuriousCorrelation(share, kind=kind, group_kinds=(group_kind,))
+    got = inject_errors(table, label=label, spurious=spurious, feature_errors=0, seed=4)
     rule, clean = got.shortcut.rule, table.iloc[got.truth["source_row"]]
     assert rule.kind == kind and parse_shortcut(got.shortcut.text, table, label) == rule
     joins = {"and", "xor"} & {group_kind}
@@ -203,7 +241,8 @@ def test_rules_vary_with_the_seed(people):
 
 def test_rule_can_be_used_on_another_table(people):
     first = inject_errors(people.iloc[:1500], label="label", seed=0)
-    second = inject_errors(people.iloc[1500:], label="label", shortcut=first.shortcut.rule, seed=1)
+    same_rule = SpuriousCorrelation(shortcut=first.shortcut.rule)
+    second = inject_errors(people.iloc[1500:], label="label", spurious=same_rule, seed=1)
     assert second.shortcut.text == first.shortcut.text
     assert abs(second.truth["spurious_correlation"].mean() - 0.15) < 0.01
 
@@ -252,13 +291,13 @@ def test_missing_group_values_are_outside_the_group(people):
 def test_impossible_share_says_what_is_possible():
     frame = pd.DataFrame({"g": ["x"] * 500 + ["y"] * 500, "z": np.arange(1000) % 9, "y": [1] * 500 + [0] * 500})
     with pytest.raises(InputError, match="0 of 1000 rows break it, so no share is possible"):
-        inject_errors(frame, label="y", shortcut="g=x -> 1", seed=0)
+        inject_errors(frame, label="y", spurious=SpuriousCorrelation(shortcut="g=x -> 1"), seed=0)
     frame.loc[:3, "y"] = 0
     with pytest.raises(InputError, match=r"shares from 0\.0010 to 0\.2000 are possible") as error:
-        inject_errors(frame, label="y", spurious=0.4, shortcut="g=x -> 1", seed=0)
+        inject_errors(frame, label="y", spurious=SpuriousCorrelation(0.4, "g=x -> 1"), seed=0)
     assert "4 of 1000" in str(error.value)
     for share in (0.0011, 0.2):
-        got = inject_errors(frame, label="y", spurious=share, shortcut="g=x -> 1", seed=0)
+        got = inject_errors(frame, label="y", spurious=SpuriousCorrelation(share, "g=x -> 1"), seed=0)
         assert got.truth["spurious_correlation"].mean() == pytest.approx(share, rel=0.1)
 
 
@@ -273,8 +312,8 @@ def three_classes(n=6000, seed=0) -> pd.DataFrame:
     )
 
 
-def flips(frame, **options):
-    got = inject_errors(frame, label="y", label_errors=0.3, feature_errors=0, seed=9, **NO_SHORTCUT, **options)
+def flips(frame, kind="uniform"):
+    got = inject_errors(frame, label="y", label_errors=LabelErrors(0.3, kind), feature_errors=0, seed=9, **NO_SHORTCUT)
     wrong = got.truth["label_error"] == 1
     return got, wrong, pd.crosstab(got.truth["clean_label"][wrong], got.table["y"][wrong])
 
@@ -288,7 +327,7 @@ def test_uniform_flips_reach_every_other_class():
 
 def test_asymmetric_flips_go_one_way_at_a_rate_of_each_class():
     frame = three_classes()
-    _, _, table = flips(frame, label_kind="asymmetric")
+    _, _, table = flips(frame, "asymmetric")
     assert np.all((table.to_numpy() > 0).sum(1) == 1)
     rate = table.sum(axis=1) / frame["y"].value_counts().sort_index()
     assert rate.max() > 1.8 * rate.min()
@@ -296,7 +335,7 @@ def test_asymmetric_flips_go_one_way_at_a_rate_of_each_class():
 
 def test_feature_dependent_flips_lie_near_the_boundary():
     frame = three_classes()
-    _, wrong, table = flips(frame, label_kind="feature_dependent")
+    _, wrong, table = flips(frame, "feature_dependent")
     to_boundary = np.minimum(np.abs(frame["a"] - 0.5), np.abs(frame["a"] + 0.5))
     assert to_boundary[wrong].mean() < 0.7 * to_boundary[~wrong].mean()
     assert table.to_numpy()[[0, 2], [1, 1]].sum() > 10 * table.to_numpy()[[0, 2], [2, 0]].sum()  # to the neighbour
@@ -304,15 +343,14 @@ def test_feature_dependent_flips_lie_near_the_boundary():
 
 def test_subgroup_flips_stay_in_one_group():
     frame = three_classes()
-    _, wrong, _ = flips(frame, label_kind="subgroup")
+    _, wrong, _ = flips(frame, "subgroup")
     inside = [
         frame[c][wrong].min() > frame[c].min() + 0.1 or frame[c][wrong].max() < frame[c].max() - 0.1 for c in "ab"
     ]
     assert frame["k"][wrong].nunique() == 1 or any(inside)
     with pytest.raises(InputError, match="no group of rows large enough"):
-        inject_errors(
-            frame, label="y", label_errors=0.9, label_kind="subgroup", feature_errors=0, seed=0, **NO_SHORTCUT
-        )
+        subgroup = LabelErrors(0.9, kind="subgroup")
+        inject_errors(frame, label="y", label_errors=subgroup, feature_errors=0, seed=0, **NO_SHORTCUT)
 
 
 @pytest.mark.parametrize("label_kind", LABEL_KINDS)
@@ -326,9 +364,8 @@ def test_targets_move_a_part_of_the_range(label_kind, draw):
         "stretched": np.r_[rng.normal(size=1998), -1e6, 1e6],
     }[draw]
     frame = pd.DataFrame({"a": rng.normal(size=2000), "y": target})
-    got = inject_errors(
-        frame, label="y", label_errors=0.3, feature_errors=0, label_kind=label_kind, seed=2, **NO_SHORTCUT
-    )
+    label_errors = LabelErrors(0.3, label_kind)
+    got = inject_errors(frame, label="y", label_errors=label_errors, feature_errors=0, seed=2, **NO_SHORTCUT)
     wrong = got.truth["label_error"] == 1
     assert wrong.sum() == 600
     low, high = (target.min(), target.max()) if draw in ("normal", "whole") else np.quantile(target, (0.01, 0.99))
@@ -386,9 +423,9 @@ def numbers() -> pd.DataFrame:
     )
 
 
-def hit_by(frame, kind, seed=0, **options):
+def hit_by(frame, kind):
     got = inject_errors(
-        frame, label="y", label_errors=0, feature_errors=0.5, feature_kinds=(kind,), seed=seed, **NO_SHORTCUT, **options
+        frame, label="y", label_errors=0, feature_errors=FeatureErrors(0.5, kinds=(kind,)), seed=0, **NO_SHORTCUT
     )
     assert got.truth["feature_error"].sum() == round(0.5 * len(frame))
     return {c: (frame[c][got.table[c] != frame[c]], got.table[c][got.table[c] != frame[c]]) for c in frame}, got
@@ -489,19 +526,17 @@ def test_typos(numbers):
 
 
 def test_feature_columns_confine_the_errors(people):
-    made = inject_errors(
-        people, label="label", label_errors=0.0, spurious=0.0, feature_columns=("age", "stadt"), seed=1
-    )
+    two_columns = FeatureErrors(columns=("age", "stadt"))
+    made = inject_errors(people, label="label", label_errors=0.0, spurious=0.0, feature_errors=two_columns, seed=1)
     hit = set(made.truth["corrupted_columns"].str.split(";").explode()) - {""}
     assert hit == {"age", "stadt"}
 
 
 def test_one_kind_per_row(numbers):
     """Each row is shifted or loses cells, never both."""
-    options = {"label_errors": 0, "feature_errors": 0.5, "spurious": 0, "cell_share": 1.0, "seed": 0}
-    options |= {"label": "y", "feature_kinds": ("missing", "shift")}
     for together in (True, False):
-        made = inject_errors(numbers, one_kind_per_row=together, **options)
+        errors = FeatureErrors(0.5, kinds=("missing", "shift"), cell_share=1.0, one_kind_per_row=together)
+        made = inject_errors(numbers, label="y", label_errors=0, feature_errors=errors, spurious=0, seed=0)
         old = numbers.iloc[made.truth["source_row"]].reset_index(drop=True)
         columns = [name for name in numbers.columns if pd.api.types.is_float_dtype(numbers[name])]
         lost = (made.table[columns].isna() & old[columns].notna()).to_numpy()
@@ -513,16 +548,8 @@ def test_one_kind_per_row(numbers):
 def test_cell_share(numbers):
     kinds = ("outlier", "swap_category")
     for share in (0.0, 0.4, 1.0, (0.0, 1.0)):
-        got = inject_errors(
-            numbers,
-            label="y",
-            label_errors=0,
-            feature_errors=0.5,
-            feature_kinds=kinds,
-            cell_share=share,
-            seed=0,
-            spurious=0,
-        )
+        errors = FeatureErrors(0.5, kinds=kinds, cell_share=share)
+        got = inject_errors(numbers, label="y", label_errors=0, feature_errors=errors, spurious=0, seed=0)
         hit = got.truth["corrupted_columns"][got.truth["feature_error"] == 1].str.split(";").str.len()
         want = {0.0: 1.0, 0.4: 5 * 0.4 + 0.6**5, 1.0: 5.0, (0.0, 1.0): 5 * 0.5 + 1 / 6}[share]  # at least one
         assert abs(hit.mean() - want) < 0.15
@@ -532,7 +559,7 @@ def test_cell_share(numbers):
 def test_dtypes_are_kept_and_csv_reads_back(people):
     kinds = tuple(k for k in FEATURE_KINDS if k != "missing")
     table = people.drop(columns=["nothing"])
-    got = inject_errors(table, label="label", feature_errors=0.5, feature_kinds=kinds, seed=0, **NO_SHORTCUT)
+    got = inject_errors(table, label="label", feature_errors=FeatureErrors(0.5, kinds), seed=0, **NO_SHORTCUT)
     assert (got.table.dtypes == table.dtypes).all()
     assert (got.table["since"].dt.normalize() == got.table["since"]).all()
     np.testing.assert_allclose(got.table["weight"], got.table["weight"].round(3))
@@ -556,8 +583,8 @@ def test_time_zones_and_seconds_and_gaps_in_dates():
     frame = pd.DataFrame(
         {"when": stamps.sample(frac=1, random_state=0).reset_index(drop=True), "y": np.arange(500) % 2}
     )
-    kinds = ("outlier", "shift", "constant", "missing")
-    got = inject_errors(frame, label="y", label_errors=0, feature_errors=0.5, feature_kinds=kinds, seed=0, spurious=0)
+    errors = FeatureErrors(0.5, kinds=("outlier", "shift", "constant", "missing"))
+    got = inject_errors(frame, label="y", label_errors=0, feature_errors=errors, seed=0, spurious=0)
     assert got.table["when"].dtype == frame["when"].dtype
     assert_truth(frame, got, "y")
     assert (got.table["when"].dropna().dt.microsecond == 0).all()
@@ -573,23 +600,22 @@ def test_narrow_integers_stay_in_range():
             "y": rng.integers(0, 2, 600),
         }
     )
-    got = inject_errors(frame, label="y", feature_errors=0.6, seed=0, feature_kinds=FEATURE_KINDS[:5], spurious=0)
+    got = inject_errors(frame, label="y", feature_errors=FeatureErrors(0.6, FEATURE_KINDS[:5]), seed=0, spurious=0)
     assert (got.table.dtypes == frame.dtypes).all()
     assert_truth(frame, got, "y")
 
 
 def test_cells_that_cannot_change_are_not_in_the_truth():
     frame = pd.DataFrame({"x": [0] * 900 + [1, 2, 3] * 30 + [0] * 10, "y": [0, 1] * 500})
-    got = inject_errors(
-        frame, label="y", label_errors=0, feature_errors=0.5, feature_kinds=("scale",), seed=0, spurious=0
-    )
+    errors = FeatureErrors(0.5, kinds=("scale",))
+    got = inject_errors(frame, label="y", label_errors=0, feature_errors=errors, seed=0, spurious=0)
     assert got.truth["feature_error"].sum() == 90  # ten times nothing is nothing
     assert_truth(frame, got, "y")
 
 
 def test_columns_that_name_the_rows_are_left_alone(people):
     frame = people.assign(row=np.arange(len(people)))
-    got = inject_errors(frame, label="label", feature_errors=0.8, seed=0, feature_kinds=FEATURE_KINDS, **NO_SHORTCUT)
+    got = inject_errors(frame, label="label", feature_errors=FeatureErrors(0.8, FEATURE_KINDS), seed=0, **NO_SHORTCUT)
     for column in ("row", "name", "same", "nothing"):
         pd.testing.assert_series_equal(got.table[column], frame[column].reset_index(drop=True))
 
@@ -598,7 +624,7 @@ def test_odd_columns_do_not_matter():
     frame = pd.DataFrame(
         {0: np.arange(300.0) % 11, 1: [[i] for i in range(300)], 2: ["a", 1, None] * 100, 3: [0, 1, 1] * 100}
     )
-    got = inject_errors(frame, label=3, seed=0, feature_kinds=FEATURE_KINDS)
+    got = inject_errors(frame, label=3, seed=0, feature_errors=ALL_KINDS)
     assert got.truth["feature_error"].sum() == round(0.15 * len(got.table))
 
 
@@ -613,38 +639,49 @@ def test_odd_columns_do_not_matter():
         ({"label_errors": float("nan")}, "label_errors must lie"),
         ({"label_errors": 0.6, "feature_errors": 0.6}, "add up to at most 1"),
         ({"spurious": 0.7}, r"\[0, 0.5\], got 0.7"),
-        ({"cell_share": 2.0}, "cell_share must lie"),
-        ({"cell_share": (0.1, 2.0)}, r"cell_share must lie in \[0, 1\], got 2.0"),
-        ({"cell_share": (0.4, 0.1)}, "must rise, got 0.4 to 0.1"),
-        ({"cell_share": (0.1, 0.2, 0.3)}, "two that are the ends of a range"),
-        ({"feature_columns": ("nowhere",)}, "feature_columns was given nowhere"),
-        ({"label_kind": "odd"}, "label_kind was given odd; choose among uniform"),
-        ({"feature_kinds": ("scale", "odd")}, "feature_kinds was given odd"),
-        ({"feature_kinds": ()}, "feature_kinds was given nothing"),
-        ({"shortcut_kind": "three-sided"}, "choose among two-sided, one-sided"),
-        ({"group_kinds": ("or",)}, "group_kinds was given or"),
+        ({"feature_errors": FeatureErrors(cell_share=2.0)}, r"FeatureErrors.cell_share must lie in \[0, 1\], got 2.0"),
+        ({"feature_errors": FeatureErrors(cell_share=(0.1, 2.0))}, r"cell_share must lie in \[0, 1\], got 2.0"),
+        ({"feature_errors": FeatureErrors(cell_share=(0.4, 0.1))}, "must rise, got 0.4 to 0.1"),
+        ({"feature_errors": FeatureErrors(cell_share=(0.1, 0.2, 0.3))}, "or the two ends of a range"),
+        ({"feature_errors": FeatureErrors(columns=("nowhere",))}, "FeatureErrors.columns was given nowhere"),
+        ({"feature_errors": FeatureErrors(columns="age")}, 'columns is "age"; give a tuple of names'),
+        ({"feature_errors": FeatureErrors(kinds=("scale", "odd"))}, "FeatureErrors.kinds was given odd"),
+        ({"feature_errors": FeatureErrors(kinds=())}, "FeatureErrors.kinds was given nothing"),
+        ({"feature_errors": FeatureErrors(kinds="outlier")}, 'kinds is "outlier"; give a tuple of names'),
+        ({"label_errors": LabelErrors(kind="odd")}, "LabelErrors.kind must be one of uniform, .*, got 'odd'"),
+        (
+            {"spurious": SpuriousCorrelation(kind="three-sided")},
+            "SpuriousCorrelation.kind must be one of two-sided, one",
+        ),
+        ({"spurious": SpuriousCorrelation(group_kinds=("or",))}, "SpuriousCorrelation.group_kinds was given or"),
+        ({"label_errors": LabelErrors(-0.1)}, r"label_errors must lie in \[0, 1\], got -0.1"),
+        ({"feature_errors": FeatureErrors(1.5)}, r"feature_errors must lie in \[0, 1\], got 1.5"),
+        ({"spurious": SpuriousCorrelation(0.7)}, r"\[0, 0.5\], got 0.7"),
+        ({"label_errors": LabelErrors(0.6), "feature_errors": 0.6}, "add up to at most 1"),
+        ({"label_errors": FeatureErrors()}, "label_errors takes a number or LabelErrors, got FeatureErrors"),
+        ({"spurious": LabelErrors()}, "spurious takes a number or SpuriousCorrelation, got LabelErrors"),
         ({"label_errors": "10%"}, r"label_errors must lie in \[0, 1\], got 10%"),
-        ({"feature_kinds": "outlier"}, 'feature_kinds is "outlier"; give a tuple of names'),
-        ({"task": "ranking"}, "task was given ranking"),
+        ({"task": "ranking"}, "task must be one of auto, .*, got 'ranking'"),
         ({"task": "regression"}, "needs numbers in the label column"),
         ({"seed": -1}, "seed is -1; give a whole number"),
         ({"seed": 0.5}, "seed is 0.5"),
         ({"label": "nope"}, 'no column "nope" to be the label'),
-        ({"shortcut": "age>40"}, 'has no "->"'),
-        (
-            {"shortcut": ShortcutRule(Group((Condition("x", (1,)),)), Condition("label", ("rich",)))},
-            'needs a column "x"',
-        ),
-        ({"shortcut": ShortcutRule(Group((Condition("age", (1,)),)), Condition("age", (2,)))}, "is about the label"),
-        (
-            {"shortcut": ShortcutRule(Group((Condition("stadt", above=1),)), Condition("label", ("rich",)))},
-            "holds none",
-        ),
+        *[
+            ({"spurious": SpuriousCorrelation(shortcut=rule)}, message)
+            for rule, message in [
+                ("age>40", 'has no "->"'),
+                (ShortcutRule(Group((Condition("x", (1,)),)), Condition("label", ("rich",))), 'needs a column "x"'),
+                (ShortcutRule(Group((Condition("age", (1,)),)), Condition("age", (2,))), "is about the label"),
+                (ShortcutRule(Group((Condition("stadt", above=1),)), Condition("label", ("rich",))), "holds none"),
+                (Condition("age", (1,)), "is a Condition; give a ShortcutRule or text"),
+            ]
+        ],
     ],
 )
 def test_bad_input(people, options, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as error:
         inject_errors(people, **{"label": "label", "seed": 0, **options})
+    assert str(error.value).endswith(".") and "\n" not in str(error.value)
 
 
 def test_bad_tables(people):
@@ -663,7 +700,8 @@ def test_bad_tables(people):
     with pytest.raises(InputError, match="0 rows"):
         inject_errors(people.iloc[:0], label="label", seed=0)
     with pytest.raises(InputError, match="suit none of the columns"):
-        inject_errors(people[["age", "label"]], label="label", feature_kinds=("typo",), seed=0)
+        typos = FeatureErrors(kinds=("typo",))
+        inject_errors(people[["age", "label"]], label="label", feature_errors=typos, seed=0)
     with pytest.raises(InputError, match="no shortcut was found"):
         inject_errors(people[["same", "name", "label"]], label="label", seed=0)
 

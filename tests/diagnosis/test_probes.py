@@ -55,7 +55,7 @@ def test_probes_have_every_kind_of_feature_error_in_one_cell_or_many_unless_only
     made = []
 
     def recorded(*args, **options):
-        made.append((options["feature_kinds"], inject(*args, **options).truth))
+        made.append((options["feature_errors"].kinds, inject(*args, **options).truth))
         return inject(*args, **options)
 
     monkeypatch.setattr(module, "inject_errors", recorded)

@@ -10,7 +10,14 @@ from demix_jax.classifier.examples import View
 from demix_jax.classifier.schema import CHANNELS, SIGNALS
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.corruption import FEATURE_KINDS, Injected
+from demix_jax.corruption import (
+    FEATURE_KINDS,
+    ErrorOptions,
+    FeatureErrors,
+    Injected,
+    LabelErrors,
+    SpuriousCorrelation,
+)
 from demix_jax.data import TableEncoder, check_table, infer_task
 from demix_jax.diagnosis.description import SET_SIZE
 from demix_jax.diagnosis.probes import SOME_KINDS
@@ -96,10 +103,14 @@ def test_chance_labels_are_the_tables_own_and_hardly_told():
     )
 
 
+def rates_of(options):
+    return options.label_errors.rate, options.feature_errors.rate, options.spurious.minority_share
+
+
 def test_worlds_of_a_variety_are_clean_more_often():
     def share_clean(variety):
         drawn = [random_injection(np.random.default_rng(seed), variety) for seed in range(400)]
-        return np.mean([one["label_errors"] == one["feature_errors"] == one["spurious"] == 0 for one in drawn])
+        return np.mean([max(rates_of(one)) == 0 for one in drawn])
 
     assert 0.15 < share_clean(Variety()) < 0.28 and 0.55 < share_clean(Variety(often_clean=True)) < 0.7
 
@@ -125,21 +136,23 @@ def test_labels_follow_from_the_columns():
 def test_injections_cover_clean_tables_and_every_type():
     rng = np.random.default_rng(0)
     drawn = [random_injection(rng) for _ in range(300)]
-    clean = np.mean([d["label_errors"] == d["feature_errors"] == d["spurious"] == 0 for d in drawn])
-    assert 0.15 < clean < 0.3
-    for name in ("label_errors", "feature_errors", "spurious"):
-        rates = np.array([d[name] for d in drawn])
-        assert 0.1 < np.mean(rates == 0) < 0.45 and rates.max() <= 0.35
-    assert {d["label_kind"] for d in drawn} > {"uniform"}
-    assert {d["shortcut_kind"] for d in drawn} == {"one-sided", "two-sided"}
+    rates = np.array([rates_of(options) for options in drawn])
+    assert 0.15 < np.mean(rates.max(axis=1) == 0) < 0.3
+    assert (rates.max(axis=0) <= 0.35).all()
+    missing = np.mean(rates == 0, axis=0)
+    assert (missing > 0.1).all() and (missing < 0.45).all()
+    assert {options.label_errors.kind for options in drawn} > {"uniform"}
+    assert {options.spurious.kind for options in drawn} == {"one-sided", "two-sided"}
 
 
 def test_worlds_of_every_kind_mostly_have_one_alone():
-    drawn = [random_injection(np.random.default_rng(i), Variety(every_kind=True))["feature_kinds"] for i in range(300)]
+    def kinds_of(variety):
+        return [random_injection(np.random.default_rng(i), variety).feature_errors.kinds for i in range(300)]
+
+    drawn = kinds_of(Variety(every_kind=True))
     assert {kind for kinds in drawn for kind in kinds} == set(FEATURE_KINDS)
     assert 0.5 < np.mean([len(kinds) == 1 for kinds in drawn]) < 0.7
-    usual = {kind for i in range(300) for kind in random_injection(np.random.default_rng(i))["feature_kinds"]}
-    assert usual == set(SOME_KINDS)
+    assert {kind for kinds in kinds_of(Variety()) for kind in kinds} == set(SOME_KINDS)
 
 
 def test_shortcuts_are_of_two_columns_where_that_is_asked_for():
@@ -154,13 +167,14 @@ def test_where_no_shortcut_can_be_made_there_is_none(monkeypatch):
     asked = []
 
     def refuse_shortcuts(table, *, label, seed, **options):
-        asked.append(options["spurious"])
-        if options["spurious"] > 0:
+        asked.append(options["spurious"].minority_share)
+        if asked[-1] > 0:
             raise InputError("no rule")
         return Injected(table, pd.DataFrame(), None)
 
     monkeypatch.setattr(module, "inject_errors", refuse_shortcuts)
-    monkeypatch.setattr(module, "random_injection", lambda rng, variety: {"spurious": 0.2, "label_kind": "uniform"})
+    drawn = ErrorOptions(LabelErrors(), FeatureErrors(), SpuriousCorrelation(0.2))
+    monkeypatch.setattr(module, "random_injection", lambda rng, variety: drawn)
     inject_at_random(pd.DataFrame({"a": [1]}), "a", seed=0)
     assert asked == [0.2] * 4 + [0.0]
 

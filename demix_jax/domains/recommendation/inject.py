@@ -1,4 +1,4 @@
-"""Error injection for click samples: flipped clicks, side features wrong by user, item or sample, and shortcuts."""
+"""Error injection into click samples: flipped clicks, wrong side features of users, items or samples, shortcuts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.common.checks import InputError, lies_in
-from demix_jax.corruption.feature_kinds import DEFAULT_FEATURE_KINDS, FEATURE_KINDS
 from demix_jax.corruption.features import corrupt_features, usable_columns
-from demix_jax.corruption.groups import OF_ONE_COLUMN, series_of
-from demix_jax.corruption.inject import check_choice, check_rates, generator, given_rule, truth_table
-from demix_jax.corruption.shortcuts import ConstructedShortcut, ShortcutRule, construct_shortcut, find_shortcut
+from demix_jax.corruption.groups import series_of
+from demix_jax.corruption.inject import generator, truth_table
+from demix_jax.corruption.options import (
+    FeatureErrors,
+    LabelErrors,
+    SpuriousCorrelation,
+    check_rate,
+    check_some,
+    checked_options,
+)
+from demix_jax.corruption.shortcuts import ConstructedShortcut, choose_rule, construct_shortcut
 
 if TYPE_CHECKING:
     import jax
@@ -25,10 +31,12 @@ _ROLES = ("user", "item")
 
 
 class InjectedInteractions(NamedTuple):
-    """Corrupted samples and what was done to them.
+    """Corrupted samples and their known errors.
 
-    samples: n ≤ N of the samples, their comparisons with the history done anew. truth: as `Injected.truth`, one row
-    per sample; corrupted_columns names side features only. shortcut: the ConstructedShortcut; None if spurious = 0.
+    Attributes:
+      samples: n ≤ N of the samples; features that compare a sample with its history are computed anew.
+      truth: as `Injected.truth`, one row per sample; corrupted_columns names side features only.
+      shortcut: the shortcut that was made; None if no sample was to break one.
     """
 
     samples: InteractionSamples
@@ -40,139 +48,141 @@ def inject_interaction_errors(
     samples: InteractionSamples,
     *,
     label_errors: float = 0.15,
-    feature_errors: float = 0.15,
-    spurious: float = 0.15,
-    shortcut: ShortcutRule | str | None = None,
+    feature_errors: float | FeatureErrors = 0.15,
+    spurious: float | SpuriousCorrelation = 0.15,
     entity_share: float = 0.5,
-    feature_kinds: tuple[str, ...] = DEFAULT_FEATURE_KINDS,
-    cell_share: float | tuple[float, float] = 0.4,
     seed: int | jax.Array,
 ) -> InjectedInteractions:
-    """Corrupts clean click samples in known ways.
+    """Corrupts clean click samples with known errors of the three types.
 
-    First the shortcut, by leaving samples out as `inject_errors` does. Then side features: `entity_share` of the errors
-    fall on users and items whose features are wrong in the same way in all their samples; the others on single samples.
-    Then labels are flipped both ways, in samples without a wrong feature. Logs and histories stay clean.
+    First, samples are left out as `inject_errors` does to make the shortcut. Then side features are corrupted: a part
+    of these errors falls on users and items, which are wrong in the same way in all their samples; the rest falls on
+    single samples. Last, labels of samples without feature errors are flipped. Logs and histories stay clean.
 
     Args:
       samples: N samples; not modified.
-      label_errors, feature_errors: shares of the samples that stay, together at most 1.
-      spurious: share of the samples that break the shortcut; 0: none.
-      shortcut: the rule, as text such as "item_price<=10 -> 1" or "user_gender=F & item_Romance=1 -> 1"; None finds
-        one among the side features.
-      entity_share: in [0, 1].
-      feature_kinds, cell_share, seed: as in `inject_errors`.
+      label_errors: share of the remaining samples whose label is flipped, in [0, 1].
+      feature_errors: share of the remaining samples with wrong side features, in [0, 1]; or `FeatureErrors`. The rates
+        of label errors and feature errors add up to at most 1.
+      spurious: share of the remaining samples that break the shortcut, in [0, 0.5]; or `SpuriousCorrelation` with a
+        rule such as "item_price<=10 -> 1" or "user_gender=F & item_Romance=1 -> 1". 0: no shortcut is made.
+      entity_share: share of the feature errors that falls on users and items, in [0, 1].
+      seed: whole number from 0 or a JAX key; the same seed gives the same result.
     Raises:
-      InputError: a rate, kind or rule that cannot be used.
+      InputError: a rate, kind, rule or column that cannot be used.
     """
-    check_rates(label_errors, feature_errors, spurious, cell_share)
-    check_choice("feature_kinds", feature_kinds, FEATURE_KINDS)
-    if not lies_in(entity_share, 0.0, 1.0):
-        raise InputError(f"entity_share must lie in [0, 1], got {entity_share}.")
+    options = checked_options(LabelErrors(label_errors), feature_errors, spurious)
+    check_rate("entity_share", entity_share)
     label = samples.table.columns[-1]
     rng_rule, rng_rows, rng_entity, rng_feature, rng_label = generator(seed).spawn(5)
-    names = [name for role in _ROLES for name in samples.features_of(role)]
-    if not names:  # nothing is known of users and items: what is known of the samples takes its place
-        names = list(samples.table.columns[3:-1])
-    names = usable_columns(samples.table.filter([*names, label]), label)
+    side_features = [name for role in _ROLES for name in samples.features_of(role)]
+    if not side_features:  # nothing is known of users and items, so features of the samples take their place
+        side_features = list(samples.table.columns[3:-1])
+    names = usable_columns(samples.table.filter([*side_features, label]), label)
 
-    stay, broken, made = np.arange(len(samples)), np.zeros(len(samples), bool), None
-    if spurious > 0:
-        if shortcut is None:
-            rule = find_shortcut(
-                samples.table,
-                label,
-                spurious,
-                rng_rule,
-                columns=names,
-                classes=True,
-                kind="two-sided",
-                group_kinds=OF_ONE_COLUMN,
-            )
-        else:
-            rule = given_rule(shortcut, samples.table, label)
-        stay, broken, made = construct_shortcut(samples.table, rule, spurious, rng_rows)
-    kept = samples.take(stay)
-    clean, count = kept.table, round(feature_errors * len(stay))
-    chosen = _drawn_entities(kept, names, round(entity_share * count), rng_entity)
-    by_entity = np.zeros(len(clean), bool)
+    rows, broken, shortcut = np.arange(len(samples)), np.zeros(len(samples), bool), None
+    if share := options.spurious.minority_share:
+        rule = choose_rule(samples.table, label, options.spurious, rng_rule, columns=names, classes=True)
+        rows, broken, shortcut = construct_shortcut(samples.table, rule, share, rng_rows)
+    if options.feature_errors.columns is not None:
+        check_some("FeatureErrors.columns", options.feature_errors.columns, side_features)
+        names = list(options.feature_errors.columns)
+
+    kept = samples.take(rows)
+    clean, count = kept.table, round(options.feature_errors.rate * len(rows))
+    chosen = _draw_entities(kept, names, round(entity_share * count), rng_entity)
+    of_chosen = np.zeros(len(clean), bool)
     for role, entities in chosen.items():
-        by_entity |= np.isin(_numbers(kept, role), entities)
+        of_chosen |= np.isin(_entities(kept, role), entities)
+    corrupt = functools.partial(corrupt_features, rng=rng_feature, errors=options.feature_errors)
     table, cells = clean.copy(), np.zeros((len(clean), len(names)), bool)
-    corrupt = functools.partial(
-        corrupt_features, rng=rng_feature, kinds=tuple(feature_kinds), cell_share=cell_share, one_kind_per_row=False
-    )
-    if (single := count - int(by_entity.sum())) > 0:
-        order = rng_feature.permutation(np.flatnonzero(~by_entity))
-        table, cells = corrupt(table, order, single, names=names)
+    if (num_single := count - int(of_chosen.sum())) > 0:
+        order = rng_feature.permutation(np.flatnonzero(~of_chosen))
+        table, cells = corrupt(table, order, num_single, names=names)
     for role, entities in chosen.items():
         if len(entities):
-            of_role = _of(role, names)
+            of_role = _features_of(role, names)
             table, wrong = _with_wrong_entities(
-                table, clean, _numbers(kept, role), entities, names=of_role, corrupt=corrupt
+                table, clean, _entities(kept, role), entities, names=of_role, corrupt=corrupt
             )
             cells[:, [names.index(name) for name in of_role]] |= wrong
+
     flipped = np.zeros(len(clean), bool)
-    right = np.flatnonzero(~cells.any(axis=1))
-    flipped[rng_label.permutation(right)[: round(label_errors * len(clean))]] = True
+    correct = np.flatnonzero(~cells.any(axis=1))
+    flipped[rng_label.permutation(correct)[: round(label_errors * len(clean))]] = True
     table[label] = np.where(flipped, 1 - clean[label], clean[label])
     truth = truth_table(
-        series_of(clean, label), label_error=flipped, cells=cells, names=names, broken=broken, source_row=stay
+        series_of(clean, label), mislabelled=flipped, cells=cells, names=names, broken=broken, source_row=rows
     )
-    return InjectedInteractions(kept.with_table(table), truth, made)
+    return InjectedInteractions(kept.with_table(table), truth, shortcut)
 
 
-def _of(role: str, names: list[str]) -> list[str]:
+def _features_of(role: str, names: list[str]) -> list[str]:
+    """Those of `names` that are features of users, or of items."""
     return [name for name in names if name.startswith(f"{role}_")]
 
 
-def _numbers(samples: InteractionSamples, role: str) -> np.ndarray:
+def _entities(samples: InteractionSamples, role: str) -> np.ndarray:
+    """i[N]: the user, or the item, of each sample."""
     return samples.user if role == "user" else samples.item
 
 
-def _drawn_entities(samples, names: list[str], count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Users and items at random who together have no more than `count` samples, by role."""
+def _draw_entities(
+    samples: InteractionSamples, names: list[str], count: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Draws users and items with at most `count` samples together: i64[E] for each role."""
     known = set(samples.features_of("user")) | set(samples.features_of("item"))
     rows = {
-        (role, entity): places
+        (role, entity): rows_of_entity
         for role in _ROLES
-        if known & set(_of(role, names))
-        for entity, places in _places(_numbers(samples, role)).items()
+        if known & set(_features_of(role, names))
+        for entity, rows_of_entity in _rows_by_entity(_entities(samples, role)).items()
     }
-    pairs, hit = list(rows), np.zeros(len(samples), bool)
+    pairs, covered = list(rows), np.zeros(len(samples), bool)
     drawn: dict[str, list[int]] = {role: [] for role, _ in pairs}
     for number in rng.permutation(len(pairs)):
-        places = rows[pairs[number]]
-        if hit.sum() + np.count_nonzero(~hit[places]) <= count:
-            drawn[pairs[number][0]].append(pairs[number][1])
-            hit[places] = True
+        role, entity = pairs[number]
+        added = rows[role, entity]
+        if covered.sum() + np.count_nonzero(~covered[added]) <= count:
+            drawn[role].append(entity)
+            covered[added] = True
     return {role: np.array(sorted(entities), dtype=np.int64) for role, entities in drawn.items()}
 
 
-def _places(numbers: np.ndarray) -> dict[int, np.ndarray]:
-    """Row numbers of each entity."""
-    order = np.argsort(numbers, kind="stable")
-    known, first = np.unique(numbers[order], return_index=True)
+def _rows_by_entity(entity_of_row: np.ndarray) -> dict[int, np.ndarray]:
+    """The row numbers of each entity."""
+    order = np.argsort(entity_of_row, kind="stable")
+    known, first = np.unique(entity_of_row[order], return_index=True)
     return dict(zip(known.tolist(), np.split(order, first[1:]), strict=True))
 
 
 def _with_wrong_entities(
     table: pd.DataFrame,
     clean: pd.DataFrame,
-    numbers: np.ndarray,
+    entity_of_row: np.ndarray,
     entities: np.ndarray,
     *,
     names: list[str],
     corrupt: Callable[..., tuple[pd.DataFrame, np.ndarray]],
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """`table` with wrong features of `entities` in all their samples, and the cells of `names` changed, bool[N, Q]."""
-    known, first, which = np.unique(numbers, return_index=True, return_inverse=True)
+    """Corrupts the features `names` of `entities` in the same way in all their rows.
+
+    Args:
+      table, clean: N rows, before this call and before any error; `table` is modified.
+      entity_of_row: i[N].
+      entities: i64[E], the entities to corrupt.
+      names: Q features of entities.
+      corrupt: `corrupt_features` without its table, candidates, count and names.
+    Returns:
+      `table` and bool[N, Q], the changed cells.
+    """
+    known, first, which = np.unique(entity_of_row, return_index=True, return_inverse=True)
     side = clean.iloc[first][names].reset_index(drop=True)
-    places = np.flatnonzero(np.isin(known, entities))
-    spoilt, wrong = corrupt(side, places, len(places), names=names)
-    cells = wrong[which]
+    candidates = np.flatnonzero(np.isin(known, entities))
+    wrong, changed = corrupt(side, candidates, len(candidates), names=names)
+    cells = changed[which]
     for q, name in enumerate(names):
         if cells[:, q].any():
-            values = spoilt[name].iloc[which].set_axis(table.index)
+            values = wrong[name].iloc[which].set_axis(table.index)
             table[name] = table[name].where(~cells[:, q], values)
     return table, cells

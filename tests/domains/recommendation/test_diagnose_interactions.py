@@ -8,7 +8,15 @@ import pytest
 from recommendation_logs import make_log
 
 import demix_jax
-from demix_jax import ERROR_TYPES, InputError, diagnose_interactions, inject_interaction_errors
+from demix_jax import (
+    ERROR_TYPES,
+    FeatureErrors,
+    InputError,
+    LabelErrors,
+    SpuriousCorrelation,
+    diagnose_interactions,
+    inject_interaction_errors,
+)
 from demix_jax.cli import main
 from demix_jax.domains.recommendation import IDENTIFIERS, make_samples, read_recommendation_data
 from demix_jax.domains.recommendation.domain import _renumbered
@@ -24,7 +32,8 @@ def samples():
 
 def test_injection_does_what_its_truth_says(samples):
     rule = "item_genre=comedy|war -> 1"
-    made = inject_interaction_errors(samples, label_errors=0.2, feature_errors=0.2, shortcut=rule, seed=0)
+    spurious = SpuriousCorrelation(shortcut=rule)
+    made = inject_interaction_errors(samples, label_errors=0.2, feature_errors=0.2, spurious=spurious, seed=0)
     before = samples.table.iloc[made.truth["source_row"]].reset_index(drop=True)
     after, truth = made.samples.table, made.truth
     num = len(after)
@@ -68,7 +77,20 @@ def test_bad_injection_options(samples):
     with pytest.raises(InputError, match="entity_share must lie"):
         inject_interaction_errors(samples, entity_share=2.0, seed=0)
     with pytest.raises(InputError, match="does not start with a column"):
-        inject_interaction_errors(samples, shortcut="colour=red -> 1", seed=0)
+        inject_interaction_errors(samples, spurious=SpuriousCorrelation(shortcut="colour=red -> 1"), seed=0)
+    with pytest.raises(InputError, match="columns was given timestamp"):
+        inject_interaction_errors(samples, feature_errors=FeatureErrors(columns=("timestamp",)), seed=0)
+    with pytest.raises(InputError, match="label_errors must lie"):
+        inject_interaction_errors(samples, label_errors=LabelErrors(), seed=0)
+
+
+def test_options_of_feature_errors(samples):
+    """Errors stay in one column of items, in single samples and in all samples of an item."""
+    errors = FeatureErrors(0.3, kinds=("swap_category",), columns=("item_genre",))
+    made = inject_interaction_errors(samples, label_errors=0, feature_errors=errors, spurious=0, seed=2)
+    wrong = made.truth["feature_error"] == 1
+    assert abs(wrong.sum() - round(0.3 * len(wrong))) <= 1
+    assert set(made.truth["corrupted_columns"][wrong]) == {"item_genre"}
 
 
 def test_contradiction_counted_by_hand():
@@ -140,7 +162,9 @@ def test_a_shortcut_of_a_user_and_an_item_is_told_of_in_words(tmp_path):
     log, users, items = make_log(num_users=200, num_items=80, per_user=14)
     clean = make_samples(read_recommendation_data(log, users=users, items=items)).part("train")
     rule = "user_gender=F & item_genre=comedy|war -> 1"
-    made = inject_interaction_errors(clean, label_errors=0.05, feature_errors=0.05, spurious=0.1, shortcut=rule, seed=0)
+    made = inject_interaction_errors(
+        clean, label_errors=0.05, feature_errors=0.05, spurious=SpuriousCorrelation(0.1, rule), seed=0
+    )
     diagnosis = diagnose_interactions(made.samples, seed=0)
     shortcuts = diagnosis.evidence.shortcuts
     strongest = max(range(len(shortcuts)), key=lambda place: shortcuts[place].strength)
