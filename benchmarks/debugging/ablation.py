@@ -32,6 +32,7 @@ from demix_jax.classifier import ErrorClassifier, Interventions, TrainingOptions
 from demix_jax.classifier.schema import SIGNALS, VECTOR_SIGNALS
 from demix_jax.classifier.train import held_out_tables
 from demix_jax.cli.display import ProgressDisplay
+from demix_jax.common.compiled_programs import make_room
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import write_json, write_text
 from demix_jax.meta_training import load_world
@@ -105,6 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     done = {}
     with ProgressDisplay() as progress:
         for name in options.variants:
+            make_room()
             identity = {"variant": name} | size
             line = _find(options.trials, identity)
             if line is None:

@@ -24,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.cli.display import ProgressDisplay
+from demix_jax.common.compiled_programs import make_room
 from demix_jax.data import NAMES, load_named
 from demix_jax.meta_training import (
     PlannedWorld,
@@ -120,6 +121,7 @@ def main() -> int:
     with ProgressDisplay() as progress:
         progress.stage("make worlds", len(order))
         for world in (worlds[i] for i in order):
+            make_room()
             path = options.out / world.file_name
             try:
                 if not path.is_file():

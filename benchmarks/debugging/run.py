@@ -29,6 +29,7 @@ from benchmarks.debugging.write_up import markdown, plot
 from demix_jax import ErrorClassifier, InputError, load_classifier
 from demix_jax.classifier import TrainingOptions, fit_classifier
 from demix_jax.cli.display import ProgressDisplay
+from demix_jax.common.compiled_programs import make_room
 from demix_jax.common.files import atomic_paths, write_json, write_text
 from demix_jax.data import NAMES
 from demix_jax.meta_training import load_world
@@ -86,6 +87,7 @@ def _run(trials, classifiers, path: Path, options, peers: dict[str, Any], progre
     progress.stage(f"trials ({len(done)} were done)", len(missing))
     failed = []
     for trial in missing:
+        make_room()
         try:
             classifier, trees = classifiers[trial.table], cheap.get(trial.table)
             result = run_trial(trial, classifier, repair_at=options.repair_at, cheap=trees, **peers)

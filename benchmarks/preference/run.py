@@ -29,6 +29,7 @@ from benchmarks.debugging.cheap_signals import outlier_scores
 from benchmarks.debugging.peers import top
 from benchmarks.debugging.scores import diagnosis_scores, flag_scores
 from demix_jax import InputError, preference
+from demix_jax.common.compiled_programs import make_room
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import atomic_paths, write_json, write_text
 from demix_jax.common.progress import StepTimer
@@ -63,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
             trial |= {"test_pairs": options.test}
             if any(trial.items() <= line.items() for line in read_lines(options.trials)):
                 continue
+            make_room()
             result = run_trial(decoder, trial, readings=options.readings)
             append_line(options.trials, trial | result)
             print(_one_line(trial, result), file=sys.stderr)

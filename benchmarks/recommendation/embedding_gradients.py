@@ -21,6 +21,7 @@ from benchmarks.common.records import markdown_table, provenance
 from benchmarks.debugging.scores import diagnosis_scores
 from benchmarks.debugging.trials import LOGS, Trial, log_samples
 from demix_jax import diagnose_interactions
+from demix_jax.common.compiled_programs import make_room
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import write_json, write_text
 
@@ -44,6 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     results = []
     for trial in trials:
+        make_room()
         made, truth, shortcut, _, _ = log_samples(trial)
         true_types = truth[list(ERROR_TYPES)].to_numpy(bool)
         for name, select in SELECTED.items():

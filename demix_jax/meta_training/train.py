@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, TrainingOptions, World, fit_classifier
 from demix_jax.common.checks import InputError, check_seed
+from demix_jax.common.compiled_programs import make_room
 from demix_jax.meta_training import (
     USUAL,
     PlannedWorld,
@@ -90,6 +91,7 @@ def train_classifier(
         progress.stage("make worlds", len(plans))
     worlds = []
     for plan in plans:
+        make_room()
         worlds.append(_world(plan, num_rows, None if worlds_dir is None else Path(worlds_dir)))
         if progress is not None:
             progress.advance()
