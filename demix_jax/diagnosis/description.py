@@ -23,6 +23,7 @@ from demix_jax.evidence.signals import (
     label_signals,
     mean_by_label,
     shortcut_signals,
+    stack_signals,
     vector_signals,
 )
 
@@ -93,37 +94,15 @@ def describe(
     if norms is None:
         norms = _norms(dataset, evidence, prediction)
     network = OutOfFold(prediction, probability_of_given(dataset, prediction, norms.network_residuals))
-    signals = (
-        label_signals(
-            dataset.y,
-            evidence.labels,
-            evidence.trees,
-            evidence.trusted,
-            network,
-            gradient_norm,
-            norms,
-            task=dataset.task,
-        ),
-        feature_signals(dataset.codes, evidence.cells, evidence.screened, dataset.robust_z, dataset.misspelt, norms),
-        shortcut_signals(
-            evidence.rules,
-            evidence.order,
-            evidence.rule_codes(dataset.codes),
-            evidence.rule_support(),
-            evidence.cells.support,
-            evidence.trees,
-            evidence.trusted,
-            evidence.without,
-            dataset.y,
-            evidence.sides,
-            norms,
-            task=dataset.task,
-        ),
-        summaries,
+    signals = stack_signals(
+        label_signals(dataset, evidence, network, gradient_norm, norms)
+        | feature_signals(dataset, evidence, norms)
+        | shortcut_signals(dataset, evidence, norms)
+        | summaries
     )
     return Description(
         vectors,
-        np.concatenate(signals, axis=1),
+        signals,
         influence,
         validation_rows,
         network,
@@ -201,12 +180,13 @@ def _influence(models: FoldModels, side: Side, fold, validation_rows, task: str,
     influence = np.empty((num_rows, num_valid), np.float32)
     norm = np.empty(num_rows, np.float32)
     vectors = np.empty((num_rows, set_size, len(CHANNELS)), np.float16)
-    summaries = np.empty((num_rows, len(VECTOR_SIGNALS)), np.float32)
+    summaries = {name: np.empty(num_rows, np.float32) for name in VECTOR_SIGNALS}
     for f, rows, padded in fold_blocks(fold, len(validation_rows), _BLOCK):
         matrix, lengths = models.influence(f, padded, validation_rows[f])
         influence[rows], norm[rows] = matrix[: len(rows)], lengths[: len(rows)]
         wide = influence_vectors(influence[rows], side.take(rows), side.take(validation_rows[f]), task=task)
         vectors[rows] = wide[:, :set_size]
-        summaries[rows] = vector_signals(wide)
+        for name, values in vector_signals(wide).items():
+            summaries[name][rows] = values
         advance(len(rows))
     return influence, norm, vectors, summaries

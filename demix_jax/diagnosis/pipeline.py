@@ -113,7 +113,7 @@ def gather(domain: Domain, rows: Rows, *, seed: int, steps: StepTimer) -> Gather
         dataset,
         num_train=len(rows.frame),
         roles=_numbers_of_roles(rows, dataset),
-        mistakes=domain.known_mistakes,
+        known_mistakes=domain.known_mistakes,
         seed=seed,
         steps=steps,
     )

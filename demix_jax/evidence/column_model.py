@@ -196,8 +196,15 @@ def fit_column_models(
     num_steps = np.int32(min(max_steps, max(1, num_epochs * int(num_train.min()) // batch_size)))
     keys = jax.random.split(key, len(train))
     known = np.ones(len(codes), bool) if doubtful is None else ~doubtful
-    arrays = (jnp.asarray(codes), jnp.asarray(known), jnp.asarray(train), jnp.asarray(num_train), allowed, num_steps)
-    params = _fit(network, batch_size, keys, *arrays)
+    data = _TrainingData(
+        codes=jnp.asarray(codes),
+        known=jnp.asarray(known),
+        train=jnp.asarray(train),
+        num_train=jnp.asarray(num_train),
+        allowed=allowed,
+        num_steps=num_steps,
+    )
+    params = _fit(network, batch_size, keys, data)
     return ColumnModels(network, jax.block_until_ready(params), allowed)
 
 
@@ -206,9 +213,9 @@ def score_cells(
     codes: np.ndarray,
     labels: np.ndarray,
     folds: Folds,
+    *,
     commonest: Commonest,
     robust_z: np.ndarray,
-    *,
     block: int = _ROWS_AT_ONCE,
     on_block: Callable[[int], None] = lambda rows: None,
 ) -> CellEvidence:
@@ -219,7 +226,8 @@ def score_cells(
       commonest: of the columns. robust_z: f32[N, Q], see `Dataset`.
       block: rows scored at once. on_block: called with the number of rows scored.
     """
-    surprise, support, log_p = _scores(models, codes, labels, folds, block, on_block, commonest.codes)
+    options = {"block": block, "on_block": on_block}
+    surprise, support, log_p = _scores(models, codes, labels, folds, common=commonest.codes, **options)
     p = np.maximum(np.exp(log_p) * commonest.share, _LEAST_FILL)
     filled = np.where(commonest.held(codes, robust_z), np.log1p(FILL_ODDS / p), 0.0)
     return CellEvidence(surprise, support, filled.astype(np.float32))
@@ -227,7 +235,7 @@ def score_cells(
 
 def cell_surprise(models: ColumnModels, codes: np.ndarray, labels: np.ndarray, folds: Folds) -> np.ndarray:
     """The surprise of `score_cells` alone, f32[N, Q], at half the cost; same arguments."""
-    return _scores(models, codes, labels, folds, _ROWS_AT_ONCE, lambda rows: None, None)[0]
+    return _scores(models, codes, labels, folds, common=None)[0]
 
 
 def code_log_probs(
@@ -245,11 +253,22 @@ def code_log_probs(
     columns = np.asarray(columns, np.int32)
     for f, rows, padded in fold_blocks(folds.fold, len(folds.train), _ROWS_AT_ONCE):
         params = jax.tree.map(lambda leaf, f=f: leaf[f], models.params)
-        log_p = _log_probs(models.network, params, codes[padded], is_label, models.allowed, columns)
+        log_p = _log_probs(
+            models.network, params, codes[padded], hidden=is_label, allowed=models.allowed, columns=columns
+        )
         yield rows, np.asarray(log_p)[: len(rows)]
 
 
-def _scores(models, codes, labels, folds, block, on_block, common: np.ndarray | None) -> np.ndarray:
+def _scores(
+    models: ColumnModels,
+    codes: np.ndarray,
+    labels: np.ndarray,
+    folds: Folds,
+    *,
+    common: np.ndarray | None,
+    block: int = _ROWS_AT_ONCE,
+    on_block: Callable[[int], None] = lambda rows: None,
+) -> np.ndarray:
     """f32[1 or 3, N, Q]: surprise; where `common` i32[Q] is given, support and the log probability of these codes."""
     num_rows, num_columns = codes.shape
     common = None if common is None else np.append(common, 0).astype(np.int32)
@@ -258,7 +277,8 @@ def _scores(models, codes, labels, folds, block, on_block, common: np.ndarray | 
     result = np.empty((1 if common is None else 3, num_rows, num_columns), np.float32)
     for f, rows, padded in fold_blocks(folds.fold, len(folds.train), block):
         params = jax.tree.map(lambda leaf, f=f: leaf[f], models.params)
-        scores = np.asarray(_score(models.network, params, codes[padded], is_label, models.allowed, common))
+        of_columns = {"is_label": is_label, "allowed": models.allowed, "common": common}
+        scores = np.asarray(_score(models.network, params, codes[padded], **of_columns))
         result[:, rows] = scores[:, : len(rows), :num_columns]
         on_block(len(rows))
     return result
@@ -271,9 +291,26 @@ def _with_label(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]
     return np.concatenate([codes, label_code], axis=1).astype(np.int32), num_labels
 
 
+class _TrainingData(NamedTuple):
+    """What column models are trained on; the number of steps is an array so that each table compiles only once.
+
+    codes: i32[N, Q + 1]. known: bool[N], rows whose label may be learned.
+    train: i32[F, n], rows of each fold, of which the first num_train i32[F] are trained on.
+    allowed: bool[Q + 1, B], codes of each column. num_steps: i32[].
+    """
+
+    codes: jax.Array
+    known: jax.Array
+    train: jax.Array
+    num_train: jax.Array
+    allowed: np.ndarray
+    num_steps: np.int32
+
+
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _fit(model, batch_size, keys, codes, known, train, num_train, allowed, num_steps):
-    """Parameters with leading axis F. How long to train is no part of the program, so it is compiled once per table."""
+def _fit(model, batch_size, keys, data: _TrainingData):
+    """Trains a model per fold; returns parameters with leading axis F."""
+    codes, allowed, num_steps = data.codes, data.allowed, data.num_steps
     num_columns = codes.shape[1]
 
     def learning_rate(step):
@@ -302,17 +339,17 @@ def _fit(model, batch_size, keys, codes, known, train, num_train, allowed, num_s
             params, opt_state = carry
             key_batch, key_loss = jax.random.split(jax.random.fold_in(key_loop, i))
             picked = train_rows[jax.random.randint(key_batch, (batch_size,), 0, count)]
-            gradient = jax.grad(loss)(params, key_loss, codes[picked], known[picked])
+            gradient = jax.grad(loss)(params, key_loss, codes[picked], data.known[picked])
             updates, opt_state = optimizer.update(gradient, opt_state, params)
             return optax.apply_updates(params, updates), opt_state
 
         return jax.lax.fori_loop(0, num_steps, step, (params, optimizer.init(params)))[0]
 
-    return jax.vmap(fit_fold)(keys, train, num_train)
+    return jax.vmap(fit_fold)(keys, data.train, data.num_train)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _score(model, params, codes, is_label, allowed, common):
+def _score(model, params, codes, *, is_label, allowed, common):
     def score(codes):
         def leave_one_out(hidden):
             sought = jnp.zeros(len(is_label), jnp.int32) if common is None else common
@@ -329,7 +366,7 @@ def _score(model, params, codes, is_label, allowed, common):
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _log_probs(model, params, codes, hidden, allowed, columns):
+def _log_probs(model, params, codes, *, hidden, allowed, columns):
     def of_rows(codes):
         return model.apply(params, codes, hidden, allowed, columns, method=ColumnModel.of_each_code)
 

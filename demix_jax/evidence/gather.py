@@ -1,17 +1,18 @@
-"""What is known of the rows of a table before any task model is trained, and what tells it of further rows."""
+"""Evidence about the rows of a table that needs no task model and no influence, and the same for further rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import chex
 import jax
 import numpy as np
 
 from demix_jax.classifier.schema import NUM_WITHOUT
-from demix_jax.common.compiled_programs import make_room
 from demix_jax.common.keys import training_key
 from demix_jax.common.progress import StepTimer
+from demix_jax.data.bins import NUM_SPECIAL
 from demix_jax.data.folds import Folds, make_folds, strata_of
 from demix_jax.evidence.column_model import (
     CellEvidence,
@@ -33,19 +34,22 @@ if TYPE_CHECKING:
     from demix_jax.data import Dataset
 
 _SCREEN_EPOCHS = 10
-_SCREEN_STEPS = 400  # what stands out clearly is soon told, however long the table
-_RULE_BINS = 32  # of a regression target, where a rule may draw its line
+_SCREEN_STEPS = 400  # enough to find cells that stand out clearly, however long the table
+_RULE_BINS = 32  # of a regression target; a rule may split it at any of their edges
+_MAX_JUDGED = 4_000  # rows of a separate validation table that each fold is judged on
 
 
 class RowModels(NamedTuple):
-    """What `gather_evidence` fitted; F folds.
+    """The models that `gather_evidence` fitted, one of each kind per fold.
 
-    y: labels of the rows that it was fitted on. trees: with all columns. trusted: the same, trained without suspects.
-    without: like these, and without what each of the likeliest shortcuts speaks of.
-    screen, columns: column models of all rows, and of those that the former find uncontaminated.
-    commonest: what each column would be filled with. mistakes: what tells known mistakes; None: not looked for.
-    clear: bool[R], those that nothing speaks against: neither a doubtful label nor a cell that stands out.
-    noisy: a group of rows whose labels are often wrong; None if none was found.
+    y: labels of the rows that they were fitted on.
+    clear: bool[R], rows without a doubtful label and without a cell that stands out.
+    trees: trained on all columns. trusted: the same, trained without the rows whose label is doubtful.
+    without: like `trusted`, each also without the columns of one of the likeliest shortcuts.
+    screen: column models of all rows. columns: column models of the rows that `screen` finds uncontaminated.
+    commonest: the commonest value of each column.
+    mistakes: model of known mistakes; None where they were not looked for.
+    noisy: a group of rows whose labels are often wrong; None where none was found.
     """
 
     y: np.ndarray
@@ -61,17 +65,17 @@ class RowModels(NamedTuple):
 
 
 class RowEvidence(NamedTuple):
-    """What is known of R rows (training rows first) before any task model is trained.
+    """Evidence about N rows, training rows first, that needs no task model; Q columns, R rules.
 
-    folds: the cross-fitting plan of task models, without suspects. labels: i32[R], classes or target bins. sides: the
-    same with finer bins, for rules.
-    trees, trusted, without: out-of-fold predictions of the trees in `models`; the first ones for a noisy group by what
-    holds outside it. rules: one per column, then one per Cross in `crossed`. order: i[R], number of the rule of the
-    likeliest shortcut first.
-    screened: f32[N, Q], surprise of each cell by the models `screen`.
-    cells: how each cell fits the rest of its row, how much it supports the label, and whether it seems filled in.
-    models: what tells the same of other rows, see `more_evidence`.
-    mistakes: how probable known mistakes are; None where they are not looked for.
+    folds: cross-fitting plan of the task models, without rows whose label is doubtful.
+    labels: i32[N], classes or target bins. sides: i32[N], the same with finer target bins, for the rules.
+    trees, trusted, without: out-of-fold predictions of the trees in `models`. Rows of a noisy group have the
+      predictions in `trees` of trees trained outside the group.
+    rules: one per column, then one per Cross in `crossed`. order: i[R], numbers of the rules, likeliest shortcut first.
+    screened: f32[N, Q], surprise of each cell under the models `screen`.
+    cells: how well each cell fits the rest of its row, how far it supports the label, and whether it seems filled in.
+    models: the fitted models, which `more_evidence` applies to further rows.
+    mistakes: probabilities of known mistakes; None where they were not looked for.
     """
 
     folds: Folds
@@ -90,38 +94,36 @@ class RowEvidence(NamedTuple):
 
     @property
     def mistaken(self) -> np.ndarray | None:
-        """f32[N]: probability of a feature error that is a known mistake; None where these are not looked for."""
+        """f32[N], probability of a feature error that is a known mistake; None where these were not looked for."""
         return None if self.mistakes is None else self.mistakes.any
 
     def cross_of(self, rule: int) -> Cross | None:
-        """The two columns that the rule of this number speaks of; None if it speaks of one, that of the same number."""
-        of_pair = rule - (len(self.rules) - len(self.crossed))
-        return self.crossed[of_pair] if of_pair >= 0 else None
+        """The pair of columns behind rule number `rule`; None for the rule of a single column."""
+        return _cross_of(rule, len(self.rules), self.crossed)
 
     def columns_of(self, rule: int) -> tuple[int, ...]:
-        """The columns that the rule of this number speaks of."""
-        cross = self.cross_of(rule)
-        return (rule,) if cross is None else cross[:2]
+        """Numbers of the columns behind rule number `rule`."""
+        return _columns_of(rule, len(self.rules), self.crossed)
 
     def rule_codes(self, codes: np.ndarray) -> np.ndarray:
-        """i32[n, R]: what each rule tells apart, of rows with codes i32[n, Q]."""
+        """i32[n, R]: codes that each rule reads, for rows with codes i32[n, Q]."""
         return np.column_stack([codes, *(cross.codes(codes) for cross in self.crossed)])
 
     def rule_support(self) -> np.ndarray:
-        """f32[N, R]: what the columns of each rule add in favour of the label."""
+        """f32[N, R]: support for the label from the columns of each rule, in nats."""
         of_pairs = [self.cells.support[:, cross[:2]].sum(axis=1) for cross in self.crossed]
         return np.column_stack([self.cells.support, *of_pairs])
 
     def take(self, rows: np.ndarray | slice) -> RowEvidence:
-        """The same of some of the rows, in this order."""
+        """The evidence about some of the rows, in this order."""
         return self._map(lambda of_rows: of_rows[rows])
 
     def joined(self, other: RowEvidence) -> RowEvidence:
-        """The same of these rows, followed by those of `other`, which came of `more_evidence`."""
+        """The evidence about these rows, followed by that about the rows of `other`, made by `more_evidence`."""
         return self._map(lambda *both: np.concatenate(both), other)
 
     def _map(self, function: Callable[..., np.ndarray], *others: RowEvidence) -> RowEvidence:
-        """`function` of each array that has a row for every row, of this and of the others."""
+        """Applies `function` to each per-row array of this evidence and of the others."""
         known = (self, *others)
         per_row = ("labels", "sides", "trees", "trusted", "without", "screened", "cells", "mistakes")
         mapped = jax.tree.map(function, *([getattr(one, name) for name in per_row] for one in known))
@@ -130,7 +132,7 @@ class RowEvidence(NamedTuple):
 
 
 def choose_num_folds(num_rows: int) -> int:
-    """Number of cross-fitting folds: five for small tables, fewer where data are plenty."""
+    """Number of cross-fitting folds: five for small tables, fewer for long ones."""
     return 5 if num_rows < 10_000 else 3 if num_rows < 60_000 else 2
 
 
@@ -139,115 +141,105 @@ def gather_evidence(
     *,
     num_train: int | None = None,
     roles: tuple[Sequence[int], Sequence[int]] | None = None,
-    mistakes: bool = True,
+    known_mistakes: bool = True,
     seed: int = 0,
     steps: StepTimer | None = None,
 ) -> RowEvidence:
-    """Everything about the rows of an encoded table that needs no task model.
+    """Gathers all evidence about the rows of an encoded table that needs no task model.
+
+    No model that describes a row was trained on it. Trees and column models are fitted twice, the second time without
+    the rows that the first fit found doubtful. A row's own values have a small part in that choice. Task models should
+    leave out the rows with a doubtful label, too.
 
     Args:
-      dataset: N training rows, followed by validation rows when `num_train` is given.
-      num_train: N, or None when every row is a training row and validation samples are taken from the
-        other folds.
-      roles: numbers of the columns that tell of users and of items, say. The likeliest shortcut is then one of these
-        columns, or of one of each role together, if there are any; None: all columns are alike, each for itself, and a
-        group of rows with wrong labels is looked for.
-      mistakes: whether to look for known mistakes, as in a table of records whose cells somebody entered.
+      dataset: N training rows, followed by validation rows if `num_train` is given.
+      num_train: N; None if every row is a training row and validation samples come from the other folds.
+      roles: numbers of the columns of two roles, such as users and items. The likeliest shortcut is then a rule of
+        these columns, or of one column of each role together, if there is any. None: columns have no roles, and a group
+        of rows with wrong labels is searched for.
+      known_mistakes: whether to look for known mistakes, as in a table of records that people entered.
       seed: of folds and learners. steps: times and shows the work.
-    Returns:
-      RowEvidence. No model that describes a row was trained on it. Trees and column models are fitted twice, the second
-      time without rows that the first found doubtful; of which these are, a row has its small part in saying. Task
-      models are to do without the rows with a doubtful label, too.
     """
-    from demix_jax.data.bins import NUM_SPECIAL
-
-    make_room()
-    num_rows = len(dataset.y)
+    num_rows = len(dataset)
     steps = steps or StepTimer()
-    labels = strata_of(dataset.y, dataset.task)
-    folds = _plan(np.random.default_rng(seed), labels, num_train or num_rows)
+    table = _encoded_table(dataset, num_train or num_rows, seed)
     with steps("cross-fit trees", num_rows) as advance:
-        trees, predictions = fit_trees(dataset, folds, seed=seed, on_fold=advance)
-        noisy = None
-        if roles is None:  # a shortcut of a user and an item together would look like such a group
-            noisy = find_noisy_group(dataset, folds, predictions, num_train=num_train or num_rows, seed=seed)
-        if noisy is not None:
-            predictions = noisy.judged_from_outside(predictions, dataset, folds.fold)
-        doubtful = suspects(dataset.y, labels, predictions, task=dataset.task)
-        doubtful[num_train or num_rows :] = False  # a validation table is trusted
-        trusted, of_trusted = fit_trees(dataset, folds, seed=seed, leave_out=doubtful)
-    with steps("model the columns", len(folds.train)) as advance:
-        key = training_key(seed)
-        known = (key, dataset.codes, dataset.num_codes, labels, folds)
-        screen = fit_column_models(*known, num_epochs=_SCREEN_EPOCHS, max_steps=_SCREEN_STEPS)
-        screened = cell_surprise(screen, dataset.codes, labels, folds)
-        wild = contaminated(screened, dataset.robust_z, dataset.misspelt)
-        columns = fit_column_models(*known, leave_out=wild, doubtful=doubtful)
-        advance(len(folds.train))
+        trees = _fit_trees(table, find_group=roles is None, on_fold=advance)
+    with steps("model the columns", len(table.folds.train)) as advance:
+        columns = _fit_columns(table, trees.doubtful)
+        advance(len(table.folds.train))
     with steps("score cells", num_rows) as advance:
         commonest = Commonest.fit(dataset.codes, dataset.num_codes, dataset.robust_z)
-        cells = score_cells(columns, dataset.codes, labels, folds, commonest, dataset.robust_z, on_block=advance)
-    clear, known_mistakes, made = ~(wild | doubtful), None, None
-    if mistakes:
+        of_columns = {"commonest": commonest, "robust_z": dataset.robust_z}
+        cells = score_cells(columns.models, dataset.codes, table.labels, table.folds, **of_columns, on_block=advance)
+    clear = ~(columns.contaminated | trees.doubtful)
+    mistake_model, mistakes = None, None
+    if known_mistakes:
         with steps("look for mistakes", num_rows) as advance:
-            scored = ScoredRows.of(dataset, labels, folds, cells, predictions)
-            looked_for = {"num_train": num_train or num_rows, "seed": seed}
-            known_mistakes, made = fit_mistakes(scored, columns, commonest, clear, **looked_for)
+            scored = ScoredRows.of(dataset, table.labels, table.folds, cells, trees.predictions)
+            of_rows = {"num_train": table.num_train, "seed": seed}
+            mistake_model, mistakes = fit_mistakes(scored, columns.models, commonest, clear, **of_rows)
             advance(num_rows)
     with steps("find shortcuts", num_rows) as advance:
-        num_ranges = tuple(
-            num - NUM_SPECIAL if column.kind in ("number", "date") else 0
-            for column, num in zip(dataset.columns, dataset.num_codes, strict=True)
-        )
-        sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
-        regression = dataset.task == "regression"
-        drawn = {"ordered": regression, "num_ranges": num_ranges, "among": clear if clear.any() else None}
-        rules = column_rules(dataset.codes, dataset.num_codes, sides, **drawn)
-        models = RowModels(dataset.y, clear, trees, trusted, [], screen, columns, commonest, known_mistakes, noisy)
-        order = np.arange(len(rules))
-        found = RowEvidence(folds, labels, sides, predictions, of_trusted, [], rules, order, screened, cells, models)
-        if roles is not None:
-            crossed = crossed_rule(dataset.codes, dataset.num_codes, sides, rules, roles, **drawn)
-            if crossed is not None:
-                found = found._replace(crossed=(crossed[0],), rules=[*rules, crossed[1]])
-        order = likely_shortcuts(found.rules)
-        if roles is not None:
-            among = {q for role in roles for q in role}
-            first = [rule for rule in order if among.issuperset(found.columns_of(int(rule)))][:1]
-            order = np.concatenate([np.array(first, order.dtype), order[~np.isin(order, first)]])
+        shortcuts = _find_shortcuts(table, clear, roles)
         without = [
-            fit_trees(dataset, folds, seed=seed, drop_columns=found.columns_of(int(rule)), leave_out=doubtful)
-            for rule in np.resize(order, NUM_WITHOUT)
+            fit_trees(
+                dataset, table.folds, seed=seed, drop_columns=shortcuts.columns_of(int(rule)), leave_out=trees.doubtful
+            )
+            for rule in np.resize(shortcuts.order, NUM_WITHOUT)
         ]
         advance(num_rows)
-    return found._replace(
-        folds=folds.without(doubtful),
-        order=order,
-        mistakes=made,
-        without=[predicted for _, predicted in without],
-        models=models._replace(without=[fitted for fitted, _ in without]),
+    models = RowModels(
+        y=dataset.y,
+        clear=clear,
+        trees=trees.models,
+        trusted=trees.trusted_models,
+        without=[fitted for fitted, _ in without],
+        screen=columns.screen,
+        columns=columns.models,
+        commonest=commonest,
+        mistakes=mistake_model,
+        noisy=trees.noisy,
     )
+    evidence = RowEvidence(
+        folds=table.folds.without(trees.doubtful),
+        labels=table.labels,
+        sides=shortcuts.sides,
+        trees=trees.predictions,
+        trusted=trees.trusted_predictions,
+        without=[predictions for _, predictions in without],
+        rules=shortcuts.rules,
+        order=shortcuts.order,
+        screened=columns.screened,
+        cells=cells,
+        models=models,
+        crossed=shortcuts.crossed,
+        mistakes=mistakes,
+    )
+    _assert_one_row_each(evidence, dataset)
+    return evidence
 
 
 def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> RowEvidence:
-    """Evidence about rows that `evidence` was not gathered from, by the models and rules that it was gathered with.
+    """Evidence about further rows, from the models and rules of `evidence`.
 
     Args:
-      evidence: of the rows that the models were fitted on.
-      dataset: n further rows, encoded by the same encoder. fold: i32[n], whose models describe each.
+      evidence: about the rows that the models were fitted on.
+      dataset: n further rows from the same encoder. fold: i32[n], the fold whose models describe each row.
     """
     models = evidence.models
     labels = strata_of(dataset.y, dataset.task, among=models.y)
     folds = evidence.folds._replace(fold=fold)
-    cells = score_cells(models.columns, dataset.codes, labels, folds, models.commonest, dataset.robust_z)
+    of_columns = {"commonest": models.commonest, "robust_z": dataset.robust_z}
+    cells = score_cells(models.columns, dataset.codes, labels, folds, **of_columns)
     trees = models.trees.predict(dataset, fold)
     if models.noisy is not None:
         trees = models.noisy.judged_from_outside(trees, dataset, fold)
-    made = None
+    mistakes = None
     if models.mistakes is not None:
         scored = ScoredRows.of(dataset, labels, folds, cells, trees)
-        made = find_mistakes(models.mistakes, scored, models.columns, models.commonest)
-    return evidence._replace(
+        mistakes = find_mistakes(models.mistakes, scored, models.columns, models.commonest)
+    further = evidence._replace(
         folds=folds,
         labels=labels,
         sides=strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS, among=models.y),
@@ -256,20 +248,154 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
         without=[fitted.predict(dataset, fold) for fitted in models.without],
         screened=cell_surprise(models.screen, dataset.codes, labels, folds),
         cells=cells,
-        mistakes=made,
+        mistakes=mistakes,
     )
+    _assert_one_row_each(further, dataset)
+    return further
 
 
-def _plan(rng: np.random.Generator, labels: np.ndarray, num_train: int) -> Folds:
+class _Table(NamedTuple):
+    """An encoded table with its labels i32[N] as classes or bins, its cross-fitting plan, and the seed of learners."""
+
+    dataset: Dataset
+    labels: np.ndarray
+    folds: Folds
+    num_train: int
+    seed: int
+
+
+def _encoded_table(dataset: Dataset, num_train: int, seed: int) -> _Table:
+    labels = strata_of(dataset.y, dataset.task)
+    folds = _plan_folds(np.random.default_rng(seed), labels, num_train)
+    return _Table(dataset=dataset, labels=labels, folds=folds, num_train=num_train, seed=seed)
+
+
+def _plan_folds(rng: np.random.Generator, labels: np.ndarray, num_train: int) -> Folds:
+    """Cross-fitting folds; every fold is judged on a separate validation table, and none is trained on it."""
     num_rows = len(labels)
     if num_train == num_rows:
         return make_folds(rng, labels, num_folds=choose_num_folds(num_rows))
-    # A validation table of its own: no fold trains on it, every fold is judged on it.
     folds = make_folds(rng, labels[:num_train], num_folds=choose_num_folds(num_train), valid_share=0.01)
     extra = rng.integers(0, len(folds.train), num_rows - num_train).astype(np.int32)
-    valid = rng.permutation(np.arange(num_train, num_rows, dtype=np.int32))[:4_000]
+    valid = rng.permutation(np.arange(num_train, num_rows, dtype=np.int32))[:_MAX_JUDGED]
     return Folds(
         np.concatenate([folds.fold, extra]),
         np.concatenate([folds.train, folds.valid], axis=1),
         np.broadcast_to(valid, (len(folds.train), len(valid))),
     )
+
+
+class _Trees(NamedTuple):
+    """Trees of all rows and of the trusted ones, their out-of-fold predictions, and what the former found.
+
+    noisy: a group of rows with wrong labels. doubtful: bool[N], rows whose label `predictions` contradict.
+    """
+
+    models: FoldTrees
+    predictions: OutOfFold
+    trusted_models: FoldTrees
+    trusted_predictions: OutOfFold
+    noisy: NoisyGroup | None
+    doubtful: np.ndarray
+
+
+def _fit_trees(table: _Table, *, find_group: bool, on_fold: Callable[[int], None]) -> _Trees:
+    dataset, folds, seed = table.dataset, table.folds, table.seed
+    models, predictions = fit_trees(dataset, folds, seed=seed, on_fold=on_fold)
+    noisy = None
+    if find_group:  # a shortcut of two roles together would look like such a group
+        noisy = find_noisy_group(dataset, folds, predictions, num_train=table.num_train, seed=seed)
+    if noisy is not None:
+        predictions = noisy.judged_from_outside(predictions, dataset, folds.fold)
+    doubtful = suspects(dataset.y, table.labels, predictions, task=dataset.task)
+    doubtful[table.num_train :] = False  # a validation table is trusted
+    trusted_models, trusted_predictions = fit_trees(dataset, folds, seed=seed, leave_out=doubtful)
+    return _Trees(
+        models=models,
+        predictions=predictions,
+        trusted_models=trusted_models,
+        trusted_predictions=trusted_predictions,
+        noisy=noisy,
+        doubtful=doubtful,
+    )
+
+
+class _Columns(NamedTuple):
+    """Column models of all rows (`screen`) and of the uncontaminated ones, and how the former score the cells.
+
+    screened: f32[N, Q], surprise under `screen`. contaminated: bool[N], rows with a cell that stands out clearly.
+    """
+
+    screen: ColumnModels
+    screened: np.ndarray
+    contaminated: np.ndarray
+    models: ColumnModels
+
+
+def _fit_columns(table: _Table, doubtful: np.ndarray) -> _Columns:
+    dataset, labels, folds = table.dataset, table.labels, table.folds
+    data = (training_key(table.seed), dataset.codes, dataset.num_codes, labels, folds)
+    screen = fit_column_models(*data, num_epochs=_SCREEN_EPOCHS, max_steps=_SCREEN_STEPS)
+    screened = cell_surprise(screen, dataset.codes, labels, folds)
+    wild = contaminated(screened, dataset.robust_z, dataset.misspelt)
+    models = fit_column_models(*data, leave_out=wild, doubtful=doubtful)
+    return _Columns(screen, screened, wild, models)
+
+
+class _Shortcuts(NamedTuple):
+    """Shortcut rules, their order from the likeliest on, and the finer labels that they speak of; see `RowEvidence`."""
+
+    rules: list[ColumnRule]
+    crossed: tuple[Cross, ...]
+    order: np.ndarray
+    sides: np.ndarray
+
+    def columns_of(self, rule: int) -> tuple[int, ...]:
+        return _columns_of(rule, len(self.rules), self.crossed)
+
+
+def _find_shortcuts(table: _Table, clear: np.ndarray, roles: tuple[Sequence[int], Sequence[int]] | None) -> _Shortcuts:
+    """Rules of the table's columns, from its clear rows; rules of the columns in `roles` come first."""
+    dataset = table.dataset
+    sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
+    num_ranges = tuple(
+        num - NUM_SPECIAL if column.kind in ("number", "date") else 0
+        for column, num in zip(dataset.columns, dataset.num_codes, strict=True)
+    )
+    options = {
+        "ordered": dataset.task == "regression",
+        "num_ranges": num_ranges,
+        "among": clear if clear.any() else None,
+    }
+    rules = column_rules(dataset.codes, dataset.num_codes, sides, **options)
+    crossed: tuple[Cross, ...] = ()
+    if roles is not None:
+        found = crossed_rule(dataset.codes, dataset.num_codes, sides, rules, roles, **options)
+        if found is not None:
+            crossed, rules = (found[0],), [*rules, found[1]]
+    order = likely_shortcuts(rules)
+    if roles is not None:
+        of_roles = {q for role in roles for q in role}
+        among_roles = [r for r in order if of_roles.issuperset(_columns_of(int(r), len(rules), crossed))]
+        first = np.array(among_roles[:1], order.dtype)
+        order = np.concatenate([first, order[~np.isin(order, first)]])
+    return _Shortcuts(rules, crossed, order, sides)
+
+
+def _cross_of(rule: int, num_rules: int, crossed: tuple[Cross, ...]) -> Cross | None:
+    """The pair of columns behind a rule: rules of pairs come last."""
+    of_pair = rule - (num_rules - len(crossed))
+    return crossed[of_pair] if of_pair >= 0 else None
+
+
+def _columns_of(rule: int, num_rules: int, crossed: tuple[Cross, ...]) -> tuple[int, ...]:
+    cross = _cross_of(rule, num_rules, crossed)
+    return (rule,) if cross is None else (cross.first, cross.second)
+
+
+def _assert_one_row_each(evidence: RowEvidence, dataset: Dataset) -> None:
+    num_rows, num_columns = dataset.codes.shape
+    predictions = (evidence.trees, evidence.trusted, *evidence.without)
+    chex.assert_shape([evidence.labels, evidence.sides, *(one.p_given for one in predictions)], (num_rows,))
+    chex.assert_shape([one.prediction for one in predictions], (num_rows, dataset.num_classes))
+    chex.assert_shape([evidence.screened, *evidence.cells], (num_rows, num_columns))

@@ -254,7 +254,16 @@ def _rule(counts: np.ndarray, group: np.ndarray, side: np.ndarray, searched: int
     entropy = -(p * np.log(p + 1e-12) + (1 - p) * np.log(1 - p + 1e-12))
     strength = float(np.clip(best / (entropy + 1e-9), 0.0, 1.0))
     two_way = float(np.clip(best / (mutual_information(counts) + 1e-4), 0.0, 1.0))
-    return ColumnRule(group, side, strength, two_way, float(table[0, 1] + table[1, 0]) / total, 0.0, 0.0, table)
+    return ColumnRule(
+        group=group,
+        side=side,
+        strength=strength,
+        two_way=two_way,
+        minority=float(table[0, 1] + table[1, 0]) / total,
+        step=0.0,
+        label_step=0.0,
+        table=table,
+    )
 
 
 def mutual_information(counts: np.ndarray) -> float:

@@ -33,7 +33,7 @@ def scored(models, codes, num_codes, labels, folds, **scoring):
     with_missing = tuple(number + 1 for number in num_codes)
     no_numbers = np.zeros(codes.shape, np.float32)
     commonest = Commonest.fit(codes, with_missing, no_numbers)
-    return score_cells(models, codes, labels, folds, commonest, no_numbers, **scoring)
+    return score_cells(models, codes, labels, folds, commonest=commonest, robust_z=no_numbers, **scoring)
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def test_further_rows_of_the_group_are_judged_from_outside_too():
     frame, _ = clinics(rate=0.4)
     encoder = TableEncoder.fit(frame, "label")
     dataset = encoder.transform(frame)
-    evidence = gather_evidence(dataset, mistakes=False)
+    evidence = gather_evidence(dataset, known_mistakes=False)
     again = more_evidence(evidence, dataset, evidence.folds.fold)
     assert isinstance(again.trees, OutOfFold)
     np.testing.assert_allclose(again.trees.prediction, evidence.trees.prediction, rtol=1e-5)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from demix_jax.classifier.schema import CHANNELS
+from demix_jax.classifier import schema
+from demix_jax.classifier.schema import CHANNELS, mean_ranks
 from demix_jax.evidence import signals as s
 from demix_jax.evidence.column_model import CellEvidence
 from demix_jax.evidence.column_statistics import Usual
@@ -25,10 +28,21 @@ NETWORK = OutOfFold(
 )
 
 
-def by_name(names, values):
-    assert values.shape == (3, len(names)) and values.dtype == np.float32
-    assert np.isfinite(values).all()
-    return {name: values[:, i] for i, name in enumerate(names)}
+def checked(names, signals):
+    """The signals, once each has been found to be three finite numbers and to have a name of the schema."""
+    assert set(signals) == set(names)
+    assert all(values.shape == (3,) and np.isfinite(values).all() for values in signals.values())
+    return signals
+
+
+def label_signals_of(y, labels, trees, trusted, network, gradient_norm, known, *, task="classification"):
+    evidence = SimpleNamespace(labels=labels, trees=trees, trusted=trusted)
+    return s.label_signals(SimpleNamespace(y=y, task=task), evidence, network, gradient_norm, known)
+
+
+def feature_signals_of(codes, cells, screened, robust_z, misspelt, known):
+    dataset = SimpleNamespace(codes=codes, robust_z=robust_z, misspelt=misspelt)
+    return s.feature_signals(dataset, SimpleNamespace(cells=cells, screened=screened), known)
 
 
 def norms(labels, trees, network, **others):
@@ -36,20 +50,41 @@ def norms(labels, trees, network, **others):
     nothing = dict(
         surprise=None, usual=None, support=None, tree_scale=None, without_scale=[None, None], network_residuals=None
     )
-    means = (s.mean_by_label(s.log_floored(known.p_given), labels) for known in (trees, TRUSTED, network))
-    return s.Norms(np.bincount(labels) / len(labels), *means, **nothing | others)
+    means = {
+        f"{name}_log_p": s.mean_by_label(s.log_floored(known.p_given), labels)
+        for name, known in (("tree", trees), ("trusted", TRUSTED), ("network", network))
+    }
+    return s.Norms(label_share=np.bincount(labels) / len(labels), **means, **nothing | others)
 
 
 def test_names_are_unique_and_in_groups():
-    assert s.SIGNALS == s.LABEL_SIGNALS + s.FEATURE_SIGNALS + s.SHORTCUT_SIGNALS + s.VECTOR_SIGNALS
-    assert len(set(s.SIGNALS)) == len(s.SIGNALS)
+    groups = (schema.LABEL_SIGNALS, schema.FEATURE_SIGNALS, schema.SHORTCUT_SIGNALS, schema.VECTOR_SIGNALS)
+    assert schema.SIGNALS == sum(groups, ())
+    assert len(set(schema.SIGNALS)) == len(schema.SIGNALS)
+
+
+def test_signals_are_stacked_in_the_order_of_the_schema():
+    values = {name: np.array([i, -i], float) for i, name in enumerate(schema.SIGNALS)}
+    stacked = s.stack_signals(dict(reversed(values.items())))
+    assert stacked.dtype == np.float32
+    np.testing.assert_array_equal(stacked, np.outer([1, -1], np.arange(len(schema.SIGNALS))))
+
+
+def test_missing_unknown_and_misshapen_signals_are_refused():
+    values = {name: np.zeros(2) for name in schema.SIGNALS}
+    with pytest.raises(AssertionError, match="missing signals: gap_1st, tree_margin"):
+        s.stack_signals({name: of for name, of in values.items() if name not in ("tree_margin", "gap_1st")})
+    with pytest.raises(AssertionError, match=r"schema.py does not name: novelty"):
+        s.stack_signals(values | {"novelty": np.zeros(2)})
+    for wrong in (np.zeros(3), np.zeros((2, 1))):
+        with pytest.raises(AssertionError):
+            s.stack_signals(values | {"tree_margin": wrong})
 
 
 def test_label_signals_of_classes():
-    values = s.label_signals(
-        Y, Y, TREES, TRUSTED, NETWORK, np.array([1.0, np.e, 0.0]), norms(Y, TREES, NETWORK), task="classification"
-    )
-    got = by_name(s.LABEL_SIGNALS, values)
+    norm = np.array([1.0, np.e, 0.0])
+    signals = label_signals_of(Y, Y, TREES, TRUSTED, NETWORK, norm, norms(Y, TREES, NETWORK))
+    got = checked(schema.LABEL_SIGNALS, signals)
     tree_log_p, network_log_p = np.log([0.7, 0.3, 1e-4]), np.log([0.6, 0.8, 0.1])
     own_class = np.array([(tree_log_p[0] + tree_log_p[2]) / 2, tree_log_p[1], (tree_log_p[0] + tree_log_p[2]) / 2])
     np.testing.assert_allclose(got["trusted_margin"], [0.8, -0.4, -0.5], atol=1e-6)
@@ -73,9 +108,8 @@ def test_label_signals_of_a_number():
     network = OutOfFold(np.array([[0.5], [1.0], [-1.0]], np.float32), np.array([0.4, 0.02, 0.1], np.float32))
     labels = np.array([1, 0, 1])
     known = norms(labels, trees, network)
-    got = by_name(
-        s.LABEL_SIGNALS, s.label_signals(y, labels, trees, trees, network, np.ones(3), known, task="regression")
-    )
+    signals = label_signals_of(y, labels, trees, trees, network, np.ones(3), known, task="regression")
+    got = checked(schema.LABEL_SIGNALS, signals)
     np.testing.assert_allclose(got["tree_margin"], [0.8, -0.98, 0.0], atol=1e-6)
     np.testing.assert_allclose(got["tree_entropy"], 0)
     np.testing.assert_allclose(got["model_disagreement"], [0.5, 0, 2], atol=1e-6)
@@ -95,7 +129,7 @@ def test_feature_signals():
     misspelt = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 3.0, 1.5]])
     filled = np.array([[0.0, 0.0, 0.0], [0.0, 1.5, 0.0], [0.6, 0.3, 0.0]])
     cells = CellEvidence(surprise, None, filled)
-    got = by_name(s.FEATURE_SIGNALS, s.feature_signals(codes, cells, surprise, robust_z, misspelt, known))
+    got = checked(schema.FEATURE_SIGNALS, feature_signals_of(codes, cells, surprise, robust_z, misspelt, known))
     np.testing.assert_allclose(got["surprise_1st"], [5, 3, 2.5])
     np.testing.assert_allclose(got["surprise_2nd"], [1, 0.5, -1])
     np.testing.assert_allclose(got["surprise_3rd"], [0, -1, -2])
@@ -128,21 +162,20 @@ def test_shortcut_signals():
     support = np.array([[0.5, -0.1], [-1.0, 0.3], [0.2, 0.1]])
     trees = OutOfFold(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], np.float32), np.array([0.9, 0.6, 0.2], np.float32))
     without = OutOfFold(np.array([[0.6, 0.4]] * 3, np.float32), np.array([0.6, 0.4, 0.6], np.float32))
-    values = s.shortcut_signals(
-        [first, second],
-        np.array([0, 1]),
-        codes,
-        support,
-        support,
-        trees,
-        trees,
-        [without, trees],
-        labels,
-        labels,
-        norms(labels, trees, without, support=support.mean(axis=0)),
-        task="classification",
+    evidence = SimpleNamespace(
+        rules=[first, second],
+        order=np.array([0, 1]),
+        rule_codes=lambda of_columns: of_columns,
+        rule_support=lambda: support,
+        cells=SimpleNamespace(support=support),
+        trees=trees,
+        trusted=trees,
+        without=[without, trees],
+        sides=labels,
     )
-    got = by_name(s.SHORTCUT_SIGNALS, values)
+    dataset = SimpleNamespace(codes=codes, y=labels, task="classification")
+    known = norms(labels, trees, without, support=support.mean(axis=0))
+    got = checked(schema.SHORTCUT_SIGNALS, s.shortcut_signals(dataset, evidence, known))
     # rows: in the group but off the side (broken); in and on; out and off
     ratio = np.log([0.1 / (0.6 * 0.4), 0.5 / 0.36, 0.3 / 0.16])
     np.testing.assert_allclose(got["rule0_log_ratio"], ratio, rtol=1e-5)
@@ -177,7 +210,7 @@ def test_vector_signals():
     same = CHANNELS.index("label_similarity")
     vectors[..., same] = rng.integers(0, 2, (3, 12))
     vectors[2, :, same] = 1.0
-    got = by_name(s.VECTOR_SIGNALS, s.vector_signals(vectors))
+    got = checked(schema.VECTOR_SIGNALS, s.vector_signals(vectors))
     for i in range(3):
         influence, similarity, agree, fit = (
             vectors[i, :, CHANNELS.index(name)]
@@ -196,21 +229,24 @@ def test_vector_signals():
 
 def test_ranks_among_other_rows():
     among = np.array([[0.0], [1.0], [1.0], [4.0]])
-    np.testing.assert_allclose(s.mean_ranks(among, among)[:, 0], rankdata(among[:, 0]))
-    np.testing.assert_allclose(s.mean_ranks(np.array([[-1.0], [1.0], [2.0], [9.0]]), among)[:, 0], [0.5, 2.5, 3.5, 4.5])
+    np.testing.assert_allclose(mean_ranks(among, among)[:, 0], rankdata(among[:, 0]))
+    np.testing.assert_allclose(mean_ranks(np.array([[-1.0], [1.0], [2.0], [9.0]]), among)[:, 0], [0.5, 2.5, 3.5, 4.5])
 
 
 def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
     known = norms(Y, TREES, NETWORK)
-    whole = s.label_signals(Y, Y, TREES, TRUSTED, NETWORK, np.ones(3), known, task="classification")
+    whole = label_signals_of(Y, Y, TREES, TRUSTED, NETWORK, np.ones(3), known)
     first = (OutOfFold(*(field[:1] for field in predictions)) for predictions in (TREES, TRUSTED, NETWORK))
-    np.testing.assert_array_equal(
-        s.label_signals(Y[:1], Y[:1], *first, np.ones(1), known, task="classification"), whole[:1]
-    )
+    for name, values in label_signals_of(Y[:1], Y[:1], *first, np.ones(1), known).items():
+        np.testing.assert_array_equal(values, whole[name][:1])
     rng = np.random.default_rng(0)
     surprise, codes = rng.normal(size=(20, 3)), rng.integers(0, 4, (20, 3))
     known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (4, 4, 4), surprise))
-    np.testing.assert_array_equal(
-        s.feature_signals(codes[5:7], CellEvidence(*[surprise[5:7]] * 3), *[surprise[5:7]] * 3, known),
-        s.feature_signals(codes, CellEvidence(*[surprise] * 3), *[surprise] * 3, known)[5:7],
-    )
+
+    def of_rows(rows):
+        cells = CellEvidence(*[surprise[rows]] * 3)
+        return feature_signals_of(codes[rows], cells, *[surprise[rows]] * 3, known)
+
+    whole = of_rows(slice(None))
+    for name, values in of_rows(slice(5, 7)).items():
+        np.testing.assert_array_equal(values, whole[name][5:7])

@@ -66,8 +66,16 @@ class Copies(NamedTuple):
         of_rows = [_keys(values, pair) for pair in keys]
         order = [np.argsort(key, kind="stable") for key in of_rows]
         ascending = [key[rows] for key, rows in zip(of_rows, order, strict=True)]
-        nothing = Likelihood(np.zeros(1), np.zeros(1))
-        model = cls(values, known, gain, keys, order, ascending, doubt, nothing)
+        model = cls(
+            values=values,
+            known=known,
+            gain=gain,
+            keys=keys,
+            order=order,
+            sorted_keys=ascending,
+            doubt=doubt,
+            likelihood=Likelihood(np.zeros(1), np.zeros(1)),
+        )
         if not keys or not len(right):
             return model
         found, _ = model._likest(values[: len(clear)], np.arange(len(clear)))

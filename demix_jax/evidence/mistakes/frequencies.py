@@ -58,7 +58,16 @@ class Numbers(NamedTuple):
         many = np.array([dataset.columns[q].kind == "number" for q in columns], bool)
         decimals = tuple(usual_decimals(dataset.numbers[:, q]) for q in columns)
         common = np.array(common).reshape(len(columns), len(known) + 1)
-        return cls(columns, many, coders, tuple(share), known, common, _apart(common), decimals)
+        return cls(
+            columns=columns,
+            many=many,
+            coders=coders,
+            share=tuple(share),
+            known=known,
+            common=common,
+            apart=_apart(common),
+            decimals=decimals,
+        )
 
     def stray(self, numbers: np.ndarray) -> np.ndarray:
         """bool[n, Q]: which of numbers f64[n, Q] have more decimals than their column has."""

@@ -19,7 +19,7 @@ from demix_jax.evidence.column_statistics import Commonest
 from demix_jax.evidence.mistakes.duplicates import Copies
 from demix_jax.evidence.mistakes.frequencies import Numbers, Texts
 from demix_jax.evidence.mistakes.posterior import CHANCE_ROWS, CHANCE_SHARE, Likelihood
-from demix_jax.evidence.mistakes.scores import FACTORS, SCORED, ScoredRows, Scores, mistake_scores
+from demix_jax.evidence.mistakes.scores import FACTORS, SCORED, KnownColumns, ScoredRows, Scores, mistake_scores
 from demix_jax.evidence.mistakes.simulated import each_made
 
 MISTAKES = ("filled", "exchanged", "rescaled", "stray decimals", "copied")
@@ -117,7 +117,15 @@ class MistakeModel(NamedTuple):
         copied, original = self.copies.probability(rows.dataset, rows.doubt, own)
         any_of = 1 - np.prod(1 - np.column_stack([told, stray, copied]), axis=1)
         probability = np.column_stack([scored, left, copied])
-        return Mistakes(probability, any_of, exchanged, found.rescaled, found.factor, found.stray, original)
+        return Mistakes(
+            probability=probability,
+            any=any_of,
+            exchanged=exchanged,
+            rescaled=found.rescaled,
+            factor=found.factor,
+            stray=found.stray,
+            original=original,
+        )
 
 
 def fit_mistakes(
@@ -131,13 +139,13 @@ def fit_mistakes(
       seed: of the rows in which they are made.
     """
     dataset, labels, folds = rows.dataset, rows.labels, rows.folds
-    numbers, texts = Numbers.fit(dataset), Texts.fit(dataset)
-    found = mistake_scores(numbers, texts, rows, columns, commonest)
+    known_columns = KnownColumns(Numbers.fit(dataset), Texts.fit(dataset), columns, commonest)
+    found = mistake_scores(known_columns, rows)
     rng = np.random.default_rng([seed, 5])
     right = np.sort(rng.permutation(np.flatnonzero(clear[:num_train]))[:_NUM_MADE])
     of_train = Scores(*(of_rows[:num_train] for of_rows in found))
     often = [(m, way) for m in (1, 2, 3) for way in _frequent_ways(of_train, m)]
-    altered = each_made(dataset.take(right), numbers, texts, commonest, often, rng)
+    altered = each_made(dataset.take(right), known_columns, often, rng)
     attempts: list[Scores | None] = []
     for m, (changed, made) in zip([*range(len(SCORED)), *(m for m, _ in often)], altered, strict=True):
         if not len(changed):
@@ -146,9 +154,11 @@ def fit_mistakes(
         plan = labels[right[changed]], folds._replace(fold=folds.fold[right[changed]])
         filled = np.zeros(made.codes.shape, np.float32)
         if m == SCORED.index("filled"):
-            filled = score_cells(columns, made.codes, *plan, commonest, made.robust_z).filled
-        of_made = ScoredRows(made, *plan, filled, rows.doubt[right[changed]])
-        attempts.append(mistake_scores(numbers, texts, of_made, columns, commonest))
+            of_columns = {"commonest": commonest, "robust_z": made.robust_z}
+            filled = score_cells(columns, made.codes, *plan, **of_columns).filled
+        doubt = rows.doubt[right[changed]]
+        of_made = ScoredRows(dataset=made, labels=plan[0], folds=plan[1], filled=filled, doubt=doubt)
+        attempts.append(mistake_scores(known_columns, of_made))
     before = Scores(*(of_rows[right] for of_rows in found))
     anyhow: list[Likelihood | None] = []
     of_ways: list[tuple[int, int, Likelihood]] = []
@@ -162,13 +172,19 @@ def fit_mistakes(
             one, other, last = (of.by_way(m, way) for of in (of_train, before, of_made))
             of_ways.append((m, way, Likelihood.fit(one, other, last, _LEVELS[2])))
     copies = Copies.fit(dataset, rows.doubt, clear[:num_train], right, rng)
-    model = MistakeModel(numbers, texts, tuple(anyhow), tuple(of_ways), copies)
+    model = MistakeModel(
+        numbers=known_columns.numbers,
+        texts=known_columns.texts,
+        anyhow=tuple(anyhow),
+        often=tuple(of_ways),
+        copies=copies,
+    )
     return model, model.judge(found, rows, np.arange(len(dataset)))
 
 
 def find_mistakes(model: MistakeModel, rows: ScoredRows, columns: ColumnModels, commonest: Commonest) -> Mistakes:
     """What `model` says of n rows; `columns` and `commonest` as for `fit_mistakes`."""
-    return model.judge(mistake_scores(model.numbers, model.texts, rows, columns, commonest), rows)
+    return model.judge(mistake_scores(KnownColumns(model.numbers, model.texts, columns, commonest), rows), rows)
 
 
 def _frequent_ways(found: Scores, m: int) -> list[int]:

@@ -42,7 +42,19 @@ class ScoredRows(NamedTuple):
     ) -> ScoredRows:
         """From what is known of the rows' cells and what trees say of their labels."""
         doubt = cells.surprise.sum(axis=1) - log_floored(trees.p_given)
-        return cls(dataset, labels, folds, cells.filled, doubt)
+        return cls(dataset=dataset, labels=labels, folds=folds, filled=cells.filled, doubt=doubt)
+
+
+class KnownColumns(NamedTuple):
+    """What is known of a table's columns.
+
+    numbers, texts: how common their values are. models: column models. commonest: the commonest value of each.
+    """
+
+    numbers: Numbers
+    texts: Texts
+    models: ColumnModels
+    commonest: Commonest
 
 
 class Scores(NamedTuple):
@@ -68,22 +80,28 @@ class Scores(NamedTuple):
         return np.where(self.ways(m) == way, self.score[:, m], NEVER)
 
 
-def mistake_scores(
-    numbers: Numbers, texts: Texts, rows: ScoredRows, columns: ColumnModels, commonest: Commonest
-) -> Scores:
+def mistake_scores(columns: KnownColumns, rows: ScoredRows) -> Scores:
     """Of n rows, by how common values are in the columns, and by models of these and what is commonest in each."""
-    dataset, labels, folds, filled, _ = rows
-    num_rows, num_common = len(dataset), int(np.sum(commonest.share > 0))
+    dataset, labels, folds, filled = rows.dataset, rows.labels, rows.folds, rows.filled
+    numbers, texts = columns.numbers, columns.texts
+    num_rows, num_common = len(dataset), int(np.sum(columns.commonest.share > 0))
     score = np.full((num_rows, len(SCORED)), NEVER, np.float32)
     exchanged, rescaled, factor = (np.zeros(shape, np.int32) for shape in ((num_rows, 2), num_rows, num_rows))
     score[:, 3], of_texts = _text_scores(texts, dataset)
-    found = Scores(score, exchanged, of_texts, rescaled, factor, numbers.stray(dataset.numbers))
+    found = Scores(
+        score=score,
+        exchanged=exchanged,
+        texts=of_texts,
+        rescaled=rescaled,
+        factor=factor,
+        stray=numbers.stray(dataset.numbers),
+    )
     if num_common:
         score[:, 0] = filled.sum(axis=1) - num_common * np.log1p(FILL_ODDS)
     if not numbers.many.any():
         return found
     size = max(1, _ELEMENTS // len(numbers.columns) ** 2)
-    for of_block, log_p in code_log_probs(columns, dataset.codes, labels, folds, numbers.columns):
+    for of_block, log_p in code_log_probs(columns.models, dataset.codes, labels, folds, numbers.columns):
         for start in range(0, len(of_block), size):
             part, told = of_block[start : start + size], log_p[start : start + size]
             values = dataset.numbers[np.ix_(part, numbers.columns)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from demix_jax.evidence.column_statistics import Commonest
 from demix_jax.evidence.mistakes.frequencies import Numbers, Texts
-from demix_jax.evidence.mistakes.scores import FACTORS, SCORED, WAYS
+from demix_jax.evidence.mistakes.scores import FACTORS, SCORED, WAYS, KnownColumns
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
@@ -26,16 +26,12 @@ class Made(NamedTuple):
 
 
 def each_made(
-    dataset: Dataset,
-    numbers: Numbers,
-    texts: Texts,
-    commonest: Commonest,
-    often: list[tuple[int, int]],
-    rng: np.random.Generator,
+    dataset: Dataset, columns: KnownColumns, often: list[tuple[int, int]], rng: np.random.Generator
 ) -> list[Made]:
     """Each of SCORED made in every row that it changes, then each of `often`, made in one way; see `Scores.ways`."""
+    numbers, texts = columns.numbers, columns.texts
     return [
-        _filled(dataset, commonest, rng),
+        _filled(dataset, columns.commonest, rng),
         _with_numbers(dataset, numbers, _exchanged_numbers(dataset.numbers, numbers, rng)),
         _with_numbers(dataset, numbers, _rescaled(dataset.numbers, numbers, rng)),
         _with_texts(dataset, _exchanged_texts(dataset.texts, texts, rng)),
@@ -57,22 +53,24 @@ def _filled(dataset: Dataset, commonest: Commonest, rng: np.random.Generator) ->
 
 def _exchanged_numbers(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) -> np.ndarray:
     """f64[n, Q]: numbers, two of each row exchanged, of which one is in a column of many values."""
-    return _exchanged(values, np.isfinite(values), numbers.columns, np.flatnonzero(numbers.many), numbers.apart, rng)
+    some = {"first": np.flatnonzero(numbers.many), "apart": numbers.apart}
+    return _exchanged(rng, values, np.isfinite(values), columns=numbers.columns, **some)
 
 
 def _exchanged_texts(values: np.ndarray, texts: Texts, rng: np.random.Generator) -> np.ndarray:
     """i32[n, Q]: texts, two of each row exchanged."""
     first = np.arange(len(texts.columns) if texts.apart.any() else 0)
-    return _exchanged(values, values != 0, texts.columns, first, texts.apart, rng)
+    return _exchanged(rng, values, values != 0, columns=texts.columns, first=first, apart=texts.apart)
 
 
 def _exchanged(
+    rng: np.random.Generator,
     values: np.ndarray,
     there: np.ndarray,
+    *,
     columns: np.ndarray,
     first: np.ndarray,
     apart: np.ndarray,
-    rng: np.random.Generator,
 ) -> np.ndarray:
     """[n, Q]: `values`, two different ones of each row exchanged where such a pair is found.
 

@@ -167,7 +167,7 @@ def test_equal_seeds_give_equal_mistakes_and_they_can_be_left_out(spoiled):
     _, _, dataset, evidence = spoiled
     again = gather_evidence(dataset, seed=0)
     np.testing.assert_array_equal(again.mistakes.probability, evidence.mistakes.probability)
-    without = gather_evidence(dataset, mistakes=False, seed=0)
+    without = gather_evidence(dataset, known_mistakes=False, seed=0)
     assert without.mistakes is None and more_evidence(without, dataset, without.folds.fold).mistakes is None
 
 
