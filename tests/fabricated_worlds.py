@@ -66,7 +66,9 @@ def untrained_classifier() -> ErrorClassifier:
     both = signal_inputs(signals, mean, scale)
     mask = np.ones(vectors.shape[:2], bool)
     network = ErrorNetwork(TINY)
-    context = ContextInputs(both, both, both, np.float32(1), world.facts)
+    context = ContextInputs(
+        rows=both, label_probes=both, feature_probes=both, has_probes=np.float32(1), facts=world.facts
+    )
     params = jax.jit(network.init)(jax.random.key(0), vectors.astype(np.float32), mask, both, context)
     params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
     single = ErrorClassifier.uncalibrated(TINY, params, mean, scale, {"tables": ["table 0"]})

@@ -1,27 +1,38 @@
-"""From logits to probabilities and to what holds flags back, by worlds that a network has not seen."""
+"""Calibration of the networks' logits, and the bounds that hold flags back."""
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import chex
 import numpy as np
 
-from demix_jax.classifier.decision import SUREST, Bounds
-from demix_jax.classifier.inputs import PROBED
+from demix_jax.classifier.decision import LARGEST_LOG_ODDS, Bounds
 from demix_jax.classifier.mixture import Mixture
-from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.error_types import ALL_TYPES, ERROR_TYPES, PROBED_TYPES
 
-if TYPE_CHECKING:
-    pass
 
-NUM_INPUTS = 6
+class CalibrationInput(enum.IntEnum):
+    """Positions of the inputs from which the log-odds of one error type are computed."""
+
+    CONSTANT = 0
+    LOGIT = 1
+    TABLE_MEAN = 2  # of the logits of the table's rows
+    PROBE_LOG_RATIO = 3  # log density ratio of probes to rows at this logit
+    PROBE_LOG_SHARE = 4  # log of `Mixture.share`
+    PROBE_LOG_HALF = 5  # log of `Mixture.half`
+
+
+NUM_INPUTS = len(CalibrationInput)
 
 
 class TableLevel(NamedTuple):
-    """What one network makes of a table as a whole.
+    """Summary of one table by one network.
 
-    mean: f64[3], of its rows' logits. mixtures: for each type, what its probes say; None where there are none.
+    mean: f64[3], mean logits of the table's rows.
+    mixtures: per error type, the rows as a mixture with rows like the probes; None for a type without probes.
     """
 
     mean: np.ndarray
@@ -29,36 +40,46 @@ class TableLevel(NamedTuple):
 
     @classmethod
     def of(cls, logits: np.ndarray, probes: tuple[np.ndarray, np.ndarray] | None = None) -> TableLevel:
-        """Of logits f32[N, 3] of a table's rows; probes: theirs f32[P, 3], and the errors in them bool[P, 3]."""
+        """Summarises a table.
+
+        Args:
+          logits: f32[N, 3] of the table's rows.
+          probes: logits f32[P, 3] of the table's probes, and bool[P, 3], the errors in them; None without probes.
+        """
+        chex.assert_shape(logits, (None, len(ERROR_TYPES)))
         mixtures: list[Mixture | None] = [None] * len(ERROR_TYPES)
         if probes is not None:
             of_probes, truth = probes
-            for t in PROBED:
+            chex.assert_equal_shape([of_probes, truth])
+            for t in (error_type.column for error_type in PROBED_TYPES):
                 mixtures[t] = Mixture.fit(logits[:, t], of_probes[truth[:, t], t])
         return cls(logits.mean(axis=0), tuple(mixtures))
 
     @property
     def has_probes(self) -> bool:
-        """Whether there are probes of the table."""
+        """Whether the table has probes."""
         return any(mixture is not None for mixture in self.mixtures)
 
     def inputs(self, logits: np.ndarray) -> np.ndarray:
-        """f64[n, 3, 6] for logits f32[n, 3] of rows of the table: 1, the logit, the mean, and what the mixture says."""
+        """Inputs of the calibration for rows of the table: f32[n, 3] -> f64[n, 3, 6], see `CalibrationInput`."""
         result = np.zeros((*logits.shape, NUM_INPUTS))
-        result[..., 0], result[..., 1], result[..., 2] = 1.0, logits, self.mean
+        result[..., CalibrationInput.CONSTANT] = 1.0
+        result[..., CalibrationInput.LOGIT] = logits
+        result[..., CalibrationInput.TABLE_MEAN] = self.mean
         for t, mixture in enumerate(self.mixtures):
             if mixture is not None:
-                result[:, t, 3] = mixture.of_scores(logits[:, t])
-                result[:, t, 4], result[:, t, 5] = np.log(mixture.share), np.log(mixture.half)
+                result[:, t, CalibrationInput.PROBE_LOG_RATIO] = mixture.of_scores(logits[:, t])
+                result[:, t, CalibrationInput.PROBE_LOG_SHARE] = np.log(mixture.share)
+                result[:, t, CalibrationInput.PROBE_LOG_HALF] = np.log(mixture.half)
         return result
 
 
 class Calibration(NamedTuple):
-    """What is made of logits.
+    """Maps logits to calibrated probabilities, and gives the bounds of flags.
 
-    plain, probed: f32[3, 6], what the log-odds gain per unit of `TableLevel.inputs`, of a table without probes and of
-      one that has some.
-    floor, presence: f32[2, 3], f32[2, 3, 3], see `Bounds`; of tables without and with probes.
+    plain, probed: f32[3, 6], coefficients of the log-odds per error type and `CalibrationInput`, for tables without
+      and with probes.
+    floor, presence: f32[2, 3] and f32[2, 3, 3], see `Bounds`; first for tables without probes, then for those with.
     """
 
     plain: np.ndarray
@@ -67,21 +88,29 @@ class Calibration(NamedTuple):
     presence: np.ndarray
 
     def log_odds(self, logits: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
-        """f64[G, N, 3] of logits f32[G, N, 3] of G networks, which make `levels` of the table."""
+        """Calibrated log-odds of each of G networks: logits f32[G, N, 3], G summaries of the table -> f64[G, N, 3]."""
         coefficients = self.probed if levels[0].has_probes else self.plain
+        chex.assert_shape(coefficients, (len(ALL_TYPES), NUM_INPUTS))
         both = zip(levels, logits, strict=True)
         return np.stack([np.einsum("ntk,tk->nt", level.inputs(of_rows), coefficients) for level, of_rows in both])
 
     def probability(self, logits: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
-        """f32[N, 3], by the mean log-odds of the networks; arguments as for `log_odds`."""
+        """f32[N, 3], probabilities from the mean log-odds of the networks; arguments as for `log_odds`."""
         return from_log_odds(self.log_odds(logits, levels).mean(axis=0)).astype(np.float32)
 
     def bounds(self, levels: Sequence[TableLevel]) -> Bounds:
-        """Of a table of which networks make `levels`."""
+        """Bounds of flags for a table with these summaries."""
         probed = int(levels[0].has_probes)
         return Bounds(self.floor[probed], self.presence[probed])
 
 
+def identity_coefficients() -> np.ndarray:
+    """f32[3, 6], coefficients that leave every logit as it is."""
+    coefficients = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
+    coefficients[:, CalibrationInput.LOGIT] = 1.0
+    return coefficients
+
+
 def from_log_odds(log_odds: np.ndarray) -> np.ndarray:
-    """Probabilities of the same shape; none is surer than `SUREST`."""
-    return 1 / (1 + np.exp(-np.clip(log_odds, -SUREST, SUREST)))
+    """Probabilities, same shape; log-odds are clipped at ±`LARGEST_LOG_ODDS`."""
+    return 1 / (1 + np.exp(-np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)))

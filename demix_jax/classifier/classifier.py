@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel, from_log_odds
+from demix_jax.classifier.calibration import Calibration, TableLevel, from_log_odds, identity_coefficients
 from demix_jax.classifier.decision import Decision, decide
-from demix_jax.classifier.inputs import PROBED, Probes, signal_inputs
+from demix_jax.classifier.inputs import Probes, signal_inputs
 from demix_jax.classifier.model import Context, ContextInputs, ErrorNetwork, NetworkConfig
 from demix_jax.classifier.schema import CHANNELS, SIGNALS
 from demix_jax.common.checks import InputError
-from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.error_types import ERROR_TYPES, FEATURE_ERROR, LABEL_ERROR, PROBED_TYPES
 from demix_jax.common.row_batches import map_parts
 
 PyTree = Any
@@ -62,11 +62,18 @@ class ErrorClassifier:
     def uncalibrated(
         cls, config: NetworkConfig, params: PyTree, mean: np.ndarray, scale: np.ndarray, card: dict
     ) -> ErrorClassifier:
-        """What networks say as it is; arguments as the attributes."""
-        as_is = np.zeros((len(ERROR_TYPES), NUM_INPUTS), np.float32)
-        as_is[:, 1] = 1.0
-        floor, presence = np.zeros((2, len(ERROR_TYPES)), np.float32), np.zeros((2, len(ERROR_TYPES), 3), np.float32)
-        return cls(config, params, mean, scale, as_is, as_is, floor, presence, card)
+        """A classifier whose logits are taken as log-odds; arguments as the attributes."""
+        return cls(
+            config=config,
+            params=params,
+            signal_mean=mean,
+            signal_scale=scale,
+            plain=identity_coefficients(),
+            probed=identity_coefficients(),
+            floor=np.zeros((2, len(ERROR_TYPES)), np.float32),
+            presence=np.zeros((2, len(ERROR_TYPES), 3), np.float32),
+            card=card,
+        )
 
     def of_table(self, signals: np.ndarray, facts: np.ndarray, probes: Probes | None = None) -> TableClassifier:
         """What classifies rows of the table with these signals f32[N, F], or f32[R, F] of a sample of its rows.
@@ -78,14 +85,24 @@ class ErrorClassifier:
         sample = np.random.default_rng(0).permutation(len(signals))[:_CONTEXT_ROWS]
         inputs = signal_inputs(signals[sample], self.signal_mean, self.signal_scale, among)
         if probes is None:
-            of_probes = [np.zeros((1, inputs.shape[1]), np.float32)] * 2
+            of_probes = dict.fromkeys(PROBED_TYPES, np.zeros((1, inputs.shape[1]), np.float32))
         else:
-            of_kinds = (np.resize(np.flatnonzero(probes.truth[:, t]), _CONTEXT_PROBES) for t in PROBED)
-            of_probes = [
-                signal_inputs(probes.signals[kind], self.signal_mean, self.signal_scale, among) for kind in of_kinds
-            ]
-        has_probes = np.float32(probes is not None)
-        context = ContextInputs(inputs, of_probes[0], of_probes[1], has_probes, facts)
+            of_probes = {
+                known: signal_inputs(
+                    probes.signals[np.resize(probes.rows_of(known), _CONTEXT_PROBES)],
+                    self.signal_mean,
+                    self.signal_scale,
+                    among,
+                )
+                for known in PROBED_TYPES
+            }
+        context = ContextInputs(
+            rows=inputs,
+            label_probes=of_probes[LABEL_ERROR],
+            feature_probes=of_probes[FEATURE_ERROR],
+            has_probes=np.float32(probes is not None),
+            facts=facts,
+        )
         return TableClassifier(self, among, _context(self.config, self.params, context))
 
     def logits(
@@ -148,7 +165,7 @@ class ErrorClassifier:
     @property
     def calibration(self) -> Calibration:
         """From the logits of the G networks to one probability, and the bounds of flags."""
-        return Calibration(self.plain, self.probed, self.floor, self.presence)
+        return Calibration(plain=self.plain, probed=self.probed, floor=self.floor, presence=self.presence)
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, whole or not at all."""
@@ -257,8 +274,8 @@ def either(probability: np.ndarray, mistaken: np.ndarray | None) -> np.ndarray:
     if mistaken is None:
         return probability
     result = probability.copy()
-    at = ERROR_TYPES.index("feature_error")
-    result[:, at] = 1 - (1 - result[:, at]) * (1 - mistaken)
+    of_feature_error = result[:, FEATURE_ERROR.column]
+    of_feature_error[:] = 1 - (1 - of_feature_error) * (1 - mistaken)
     return result
 
 
@@ -299,7 +316,8 @@ def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
         *parents, leaf = key.split("/")
         functools.reduce(lambda node, part: node.setdefault(part, {}), parents, params)[leaf] = array
     config = NetworkConfig(**json.loads(metadata["config"]))
-    return ErrorClassifier(config, params, **own, card=json.loads(metadata["card"]), name=name)
+    card = json.loads(metadata["card"])
+    return ErrorClassifier(config=config, params=params, **own, card=card, name=name)
 
 
 @functools.partial(jax.jit, static_argnums=0)

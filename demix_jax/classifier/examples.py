@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import flax.struct
+import jax
 import numpy as np
 
-from demix_jax.classifier.inputs import PROBED, Probes, normal_scores, with_scores
+from demix_jax.classifier.inputs import Probes, normal_scores, with_scores
 from demix_jax.classifier.model import ContextInputs
 from demix_jax.classifier.schema import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS, VECTOR_SIGNALS
+from demix_jax.common.error_types import FEATURE_ERROR, LABEL_ERROR, PROBED_TYPES, ErrorType
 
 _SHARE_WITHOUT_PROBES = 0.1  # of the draws of a world
 
@@ -133,12 +135,14 @@ class ExampleSampler:
     def draw(self) -> Batch:
         """One batch."""
         picked = self.rng.choice(len(self.worlds), self.num_worlds, p=self.weight)
-        vectors, mask, signals, context, truth = zip(*map(self._world, picked), strict=True)
-        vectors, mask, signals = (np.stack(parts, axis=1) for parts in (vectors, mask, signals))
-        stacked = ContextInputs(*(np.stack(parts, axis=1) for parts in zip(*context, strict=True)))
-        return Batch(vectors, mask, signals, stacked, np.stack(truth))
+        worlds = [self._world(index) for index in picked]
+        stacked = jax.tree.map(
+            lambda *parts: np.stack(parts, axis=1), *(world._replace(truth=None) for world in worlds)
+        )
+        return stacked._replace(truth=np.stack([world.truth for world in worlds]))
 
-    def _world(self, index: int):
+    def _world(self, index: int) -> Batch:
+        """Two views of some rows of a world: a Batch without the axis W."""
         world, rng = self.worlds[index], self.rng
         variant = self.variants[index][rng.integers(len(self.variants[index]))]
         picked = rng.choice(len(variant.rows), self.num_rows, replace=len(variant.rows) < self.num_rows)
@@ -156,27 +160,40 @@ class ExampleSampler:
             level = rng.normal(0, _LEVEL_NOISE).astype(np.float32)
             signals.append(self._inputs(described.signals[rows], variant.scores[view][picked]) + level)
             of_rows = self._inputs(described.signals[variant.rows[stand_in]], variant.scores[view][stand_in]) + level
-            if probes is None or described.probes is None:
-                of_probes, has_probes = [np.zeros((self.num_probes, of_rows.shape[1]), np.float32)] * 2, 0.0
-            else:
+            has_probes = probes is not None and described.probes is not None
+            if has_probes:
                 known, scores = described.probes.signals, variant.of_probes[view]
-                of_probes, has_probes = [self._inputs(known[kind], scores[kind]) + level for kind in probes], 1.0
-            contexts.append((of_rows, *of_probes, np.float32(has_probes), world.facts))
-        truth = world.truth[rows].astype(np.float32)
-        context = tuple(np.stack(parts) for parts in zip(*contexts, strict=True))
-        return np.stack(vectors), np.stack(masks), np.stack(signals), context, truth
+                of_probes = {kind: self._inputs(known[i], scores[i]) + level for kind, i in probes.items()}
+            else:
+                of_probes = dict.fromkeys(PROBED_TYPES, np.zeros((self.num_probes, of_rows.shape[1]), np.float32))
+            contexts.append(
+                ContextInputs(
+                    rows=of_rows,
+                    label_probes=of_probes[LABEL_ERROR],
+                    feature_probes=of_probes[FEATURE_ERROR],
+                    has_probes=np.float32(has_probes),
+                    facts=world.facts,
+                )
+            )
+        return Batch(
+            vectors=np.stack(vectors),
+            mask=np.stack(masks),
+            signals=np.stack(signals),
+            context=jax.tree.map(lambda *parts: np.stack(parts), *contexts),
+            truth=world.truth[rows].astype(np.float32),
+        )
 
     def _inputs(self, signals: np.ndarray, scores: np.ndarray) -> np.ndarray:
         return with_scores(signals, self.mean, self.scale, scores)
 
-    def _probes(self, probes: Probes | None) -> list[np.ndarray] | None:
+    def _probes(self, probes: Probes | None) -> dict[ErrorType, np.ndarray] | None:
         """Numbers i[P] of probes with a label error and with a feature error; None where there are none to look at.
 
         One world in ten is shown without its probes, for tables that cannot have any.
         """
         if probes is None or self.rng.random() < _SHARE_WITHOUT_PROBES:
             return None
-        return [self.rng.choice(np.flatnonzero(probes.truth[:, t]), self.num_probes) for t in PROBED]
+        return {error_type: self.rng.choice(probes.rows_of(error_type), self.num_probes) for error_type in PROBED_TYPES}
 
     def _validation_subset(self, available: int) -> tuple[np.ndarray, np.ndarray]:
         """Columns i[S] to look at, and bool[S] of those that count; without the intervention the first ones."""

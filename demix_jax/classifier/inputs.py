@@ -7,11 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from demix_jax.classifier.schema import mean_ranks
+from demix_jax.common.error_types import ErrorType
 
 NUM_TABLE_FACTS = 4
-
-
-PROBED = (0, 1)  # places in ERROR_TYPES of the errors that can be put in: of labels, and of features
 
 
 class Probes(NamedTuple):
@@ -24,6 +22,10 @@ class Probes(NamedTuple):
     vectors: np.ndarray
     signals: np.ndarray
     truth: np.ndarray
+
+    def rows_of(self, error_type: ErrorType) -> np.ndarray:
+        """i[k]: numbers of the probes with an error of this type."""
+        return np.flatnonzero(self.truth[:, error_type.column])
 
 
 def signal_inputs(

@@ -178,7 +178,9 @@ class ErrorNetwork(nn.Module):
         pooled = jnp.concatenate([_mean_and_spread(rows), *of_probes, has_probes[None], inputs.facts])
         hidden = nn.relu(self.context_layers[2](pooled * self.config.use_context))
         places = [self.place_layer(part) for part in (rows, label_probes, feature_probes)]
-        return Context(hidden, places[0], places[1], places[2], has_probes)
+        return Context(
+            hidden=hidden, rows=places[0], label_probes=places[1], feature_probes=places[2], has_probes=has_probes
+        )
 
     def classify(self, states: States, context: Context, *, deterministic: bool = True) -> tuple[jax.Array, jax.Array]:
         """States and Context -> embedding f32[n, hidden], logits f32[n, 3]."""

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -95,7 +95,8 @@ def fit_classifier(
         rng = np.random.default_rng([seed, member])
         inside = [world for world in worlds if world.table not in fold]
         sampler = ExampleSampler(rng, inside, mean, scale, interventions)
-        params = _train_network(ErrorNetwork(config), options, interventions, sampler, rng, on_step)
+        recipe = _Recipe(ErrorNetwork(config), options, interventions)
+        params = _train_network(recipe, sampler, rng, on_step)
         params = jax.tree.map(lambda leaf: leaf[None], params)
         own = {"training_seconds": time.perf_counter() - started}
         return ErrorClassifier.uncalibrated(config, params, mean, scale, own)
@@ -167,16 +168,27 @@ def _table_folds(seed: int, tables: list[str], count: int) -> list[set[str]]:
     return [{tables[i] for i in order[f :: max(2, count)]} for f in range(count)]
 
 
-def _train_network(network, options, interventions, sampler, rng, on_step) -> PyTree:
+class _Recipe(NamedTuple):
+    """What is trained and how; static, so that one compiled step serves all networks."""
+
+    network: ErrorNetwork
+    options: TrainingOptions
+    interventions: Interventions
+
+
+def _train_network(
+    recipe: _Recipe, sampler: ExampleSampler, rng: np.random.Generator, on_step: Callable[[int], None]
+) -> PyTree:
+    options = recipe.options
     key, key_init = jax.random.split(training_key(int(rng.integers(2**31))))
     batch = sampler.draw()
     vectors, mask = batch.vectors[0, 0].astype(np.float32), batch.mask[0, :1]
     context = jax.tree.map(lambda part: part[0, 0], batch.context)
-    params = network.init(key_init, vectors, mask, batch.signals[0, 0], context)
+    params = recipe.network.init(key_init, vectors, mask, batch.signals[0, 0], context)
     opt_state = _optimizer(options).init(params)
     for i in range(options.num_steps):
         key_step = jax.random.fold_in(key, i)
-        params, opt_state = _step(network, options, interventions, params, opt_state, key_step, sampler.draw())
+        params, opt_state = _step(recipe, params, opt_state, key_step, sampler.draw())
         if (i + 1) % 20 == 0 or i + 1 == options.num_steps:
             jax.block_until_ready(params)
             on_step(20 if (i + 1) % 20 == 0 else (i + 1) % 20)
@@ -189,15 +201,17 @@ def _optimizer(options: TrainingOptions) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(schedule, weight_decay=options.weight_decay))
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=(3, 4))
-def _step(network, options, interventions, params, opt_state, key, batch: Batch):
-    """One step of the optimiser; compiled once for all networks."""
-    gradient = jax.grad(_batch_loss)(params, network, options, interventions, key, batch)
-    updates, opt_state = _optimizer(options).update(gradient, opt_state, params)
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=(1, 2))
+def _step(recipe: _Recipe, params, opt_state, key, batch: Batch):
+    """One step of the optimiser."""
+    gradient = jax.grad(_batch_loss)(params, recipe, key, batch)
+    updates, opt_state = _optimizer(recipe.options).update(gradient, opt_state, params)
     return optax.apply_updates(params, updates), opt_state
 
 
-def _batch_loss(params, network, options, interventions: Interventions, key, batch: Batch) -> jax.Array:
+def _batch_loss(params, recipe: _Recipe, key, batch: Batch) -> jax.Array:
+    network, options, interventions = recipe
+
     def one(vectors, mask, signals, context, key):
         mask = jnp.broadcast_to(mask, vectors.shape[:2])
         inputs = (vectors.astype(jnp.float32), mask, signals, context)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.classifier.inputs import PROBED, Probes
+from demix_jax.classifier.inputs import Probes
 from demix_jax.common.checks import InputError
-from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.error_types import ERROR_TYPES, PROBED_TYPES
 from demix_jax.corruption import FEATURE_KINDS, FeatureErrors, LabelErrors, inject_errors
 from demix_jax.diagnosis.description import Description, describe_more
 from demix_jax.diagnosis.fold_models import NetworkFolds
@@ -89,7 +89,7 @@ def alter_rows(
         return None
     truth = injected.truth[list(ERROR_TYPES)].to_numpy(bool)
     altered = np.flatnonzero(truth.any(axis=1))
-    if not truth[:, PROBED].any(axis=0).all():
+    if not truth[:, [error_type.column for error_type in PROBED_TYPES]].any(axis=0).all():
         return None
     dataset = encode(injected.table.iloc[altered].reset_index(drop=True))
     fold = evidence.folds.fold[clear[altered]]

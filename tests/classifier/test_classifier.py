@@ -308,15 +308,15 @@ def test_every_step_is_told_and_the_card_says_what_was_done(trained):
 def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_members):
     trained_on, calibrated_on = [], []
 
-    def fake_network(network, options, interventions, sampler, rng, on_step):
+    def fake_network(recipe, sampler, rng, on_step):
         trained_on.append({world.table for world in sampler.worlds})
         return {"kernel": np.zeros(1)}
 
     def fake_calibrate(held_out):
         calibrated_on.extend({world.table for world in worlds} for _, worlds in held_out)
-        return Calibration(
-            *np.zeros((2, 3, NUM_INPUTS), np.float32), np.zeros((2, 3), np.float32), np.zeros((2, 3, 3), np.float32)
-        )
+        plain, probed = np.zeros((2, 3, NUM_INPUTS), np.float32)
+        floor, presence = np.zeros((2, 3), np.float32), np.zeros((2, 3, 3), np.float32)
+        return Calibration(plain=plain, probed=probed, floor=floor, presence=presence)
 
     monkeypatch.setattr("demix_jax.classifier.train._train_network", fake_network)
     monkeypatch.setattr("demix_jax.classifier.train.calibrate", fake_calibrate)
