@@ -19,7 +19,7 @@ _LEAST_LOG_RATIO = -8.0  # of a code's probability to its share; models are not 
 _APART = 1.5  # nats, the divergence of what two columns hold (Jeffreys); less, and other oddities look like exchanges
 
 
-class Numbers(NamedTuple):
+class NumberFrequencies(NamedTuple):
     """How common numbers are in each of C columns of numbers, whatever their unit.
 
     columns: i32[C], their places among the table's. many: bool[C], which hold many values; others are categories.
@@ -39,7 +39,7 @@ class Numbers(NamedTuple):
     decimals: tuple[int | None, ...]
 
     @classmethod
-    def fit(cls, dataset: Dataset) -> Numbers:
+    def fit(cls, dataset: Dataset) -> NumberFrequencies:
         """Of a table's columns of numbers: those with most values, if they are many."""
         distinct = np.array([len(np.unique(x[np.isfinite(x)])) for x in dataset.numbers.T])
         chosen = np.sort(np.argsort(-distinct, kind="stable")[:_MOST_COLUMNS])
@@ -95,11 +95,12 @@ class Numbers(NamedTuple):
         return np.where(np.isfinite(values), result, -np.inf)
 
 
-class Texts(NamedTuple):
+class TextFrequencies(NamedTuple):
     """How common each text is in each of C columns of texts.
 
     columns: i32[C], their places among the table's. known: i32[V], ascending, hashes of the texts that any of them has.
-    common: f64[C, V + 1], log share of each in the column; the last for any other. apart: bool[C, C], as of `Numbers`.
+    common: f64[C, V + 1], log share of each in the column; the last for any other. apart: bool[C, C], as in
+      `NumberFrequencies`.
     """
 
     columns: np.ndarray
@@ -108,7 +109,7 @@ class Texts(NamedTuple):
     apart: np.ndarray
 
     @classmethod
-    def fit(cls, dataset: Dataset) -> Texts:
+    def fit(cls, dataset: Dataset) -> TextFrequencies:
         """Of a table's columns of texts that repeat."""
         columns = np.flatnonzero((dataset.texts != 0).any(axis=0)).astype(np.int32)[:_MOST_COLUMNS]
         known = np.unique(dataset.texts[:, columns])

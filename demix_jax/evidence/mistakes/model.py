@@ -17,7 +17,7 @@ import numpy as np
 from demix_jax.evidence.column_model import ColumnModels, score_cells
 from demix_jax.evidence.column_statistics import Commonest
 from demix_jax.evidence.mistakes.duplicates import Copies
-from demix_jax.evidence.mistakes.frequencies import Numbers, Texts
+from demix_jax.evidence.mistakes.frequencies import NumberFrequencies, TextFrequencies
 from demix_jax.evidence.mistakes.posterior import CHANCE_ROWS, CHANCE_SHARE, Likelihood
 from demix_jax.evidence.mistakes.scores import FACTORS, SCORED, KnownColumns, ScoredRows, Scores, mistake_scores
 from demix_jax.evidence.mistakes.simulated import each_made
@@ -88,8 +88,8 @@ class MistakeModel(NamedTuple):
     copies: what tells copies of other rows.
     """
 
-    numbers: Numbers
-    texts: Texts
+    numbers: NumberFrequencies
+    texts: TextFrequencies
     anyhow: tuple[Likelihood | None, ...]
     often: tuple[tuple[int, int, Likelihood], ...]
     copies: Copies
@@ -139,7 +139,7 @@ def fit_mistakes(
       seed: of the rows in which they are made.
     """
     dataset, labels, folds = rows.dataset, rows.labels, rows.folds
-    known_columns = KnownColumns(Numbers.fit(dataset), Texts.fit(dataset), columns, commonest)
+    known_columns = KnownColumns(NumberFrequencies.fit(dataset), TextFrequencies.fit(dataset), columns, commonest)
     found = mistake_scores(known_columns, rows)
     rng = np.random.default_rng([seed, 5])
     right = np.sort(rng.permutation(np.flatnonzero(clear[:num_train]))[:_NUM_MADE])

@@ -9,7 +9,7 @@ import numpy as np
 from demix_jax.data.folds import Folds
 from demix_jax.evidence.column_model import FILL_ODDS, CellEvidence, ColumnModels, code_log_probs
 from demix_jax.evidence.column_statistics import Commonest
-from demix_jax.evidence.mistakes.frequencies import Numbers, Texts
+from demix_jax.evidence.mistakes.frequencies import NumberFrequencies, TextFrequencies
 from demix_jax.evidence.mistakes.posterior import NEVER
 from demix_jax.evidence.out_of_fold import OutOfFold, log_floored
 
@@ -51,8 +51,8 @@ class KnownColumns(NamedTuple):
     numbers, texts: how common their values are. models: column models. commonest: the commonest value of each.
     """
 
-    numbers: Numbers
-    texts: Texts
+    numbers: NumberFrequencies
+    texts: TextFrequencies
     models: ColumnModels
     commonest: Commonest
 
@@ -112,14 +112,16 @@ def mistake_scores(columns: KnownColumns, rows: ScoredRows) -> Scores:
     return found
 
 
-def _exchange_scores(numbers: Numbers, log_p: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _exchange_scores(
+    numbers: NumberFrequencies, log_p: np.ndarray, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """f32[n], log likelihood ratio of the likeliest exchange, and which columns i[n, 2] it is of."""
     there = numbers.log_density(log_p, np.repeat(values[:, None], values.shape[1], axis=1))
     possible = np.triu(numbers.apart & (numbers.many[:, None] | numbers.many), 1)
     return _likeliest_pair(there, possible & (values[:, :, None] != values[:, None]))
 
 
-def _text_scores(texts: Texts, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def _text_scores(texts: TextFrequencies, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """f32[n], log likelihood ratio of the likeliest exchange of two texts, and which columns i32[n, 2] it is of.
 
     By how common the texts are in either column alone: that says enough of a text in a column where it is foreign.
@@ -156,7 +158,7 @@ def _likeliest_pair(there: np.ndarray, possible: np.ndarray) -> tuple[np.ndarray
 
 
 def _rescale_scores(
-    numbers: Numbers, log_p: np.ndarray, values: np.ndarray
+    numbers: NumberFrequencies, log_p: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """f32[n], log likelihood ratio of the likeliest factor, and its column i[n] and index i[n]."""
     with np.errstate(over="ignore"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from demix_jax.evidence.column_statistics import Commonest
-from demix_jax.evidence.mistakes.frequencies import Numbers, Texts
+from demix_jax.evidence.mistakes.frequencies import NumberFrequencies, TextFrequencies
 from demix_jax.evidence.mistakes.scores import FACTORS, SCORED, WAYS, KnownColumns
 
 if TYPE_CHECKING:
@@ -51,13 +51,13 @@ def _filled(dataset: Dataset, commonest: Commonest, rng: np.random.Generator) ->
     return Made(changed, dataclasses.replace(dataset, codes=codes, robust_z=robust_z).take(changed))
 
 
-def _exchanged_numbers(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) -> np.ndarray:
+def _exchanged_numbers(values: np.ndarray, numbers: NumberFrequencies, rng: np.random.Generator) -> np.ndarray:
     """f64[n, Q]: numbers, two of each row exchanged, of which one is in a column of many values."""
     some = {"first": np.flatnonzero(numbers.many), "apart": numbers.apart}
     return _exchanged(rng, values, np.isfinite(values), columns=numbers.columns, **some)
 
 
-def _exchanged_texts(values: np.ndarray, texts: Texts, rng: np.random.Generator) -> np.ndarray:
+def _exchanged_texts(values: np.ndarray, texts: TextFrequencies, rng: np.random.Generator) -> np.ndarray:
     """i32[n, Q]: texts, two of each row exchanged."""
     first = np.arange(len(texts.columns) if texts.apart.any() else 0)
     return _exchanged(rng, values, values != 0, columns=texts.columns, first=first, apart=texts.apart)
@@ -89,7 +89,7 @@ def _exchanged(
     return values
 
 
-def _rescaled(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) -> np.ndarray:
+def _rescaled(values: np.ndarray, numbers: NumberFrequencies, rng: np.random.Generator) -> np.ndarray:
     """f64[n, Q]: numbers, one of each row multiplied by a factor."""
     values, columns = values.copy(), numbers.columns[numbers.many]
     possible = np.isfinite(values[:, columns]) & (values[:, columns] != 0)
@@ -101,7 +101,7 @@ def _rescaled(values: np.ndarray, numbers: Numbers, rng: np.random.Generator) ->
     return values
 
 
-def _in_one_way(dataset: Dataset, numbers: Numbers, m: int, way: int) -> Made:
+def _in_one_way(dataset: Dataset, numbers: NumberFrequencies, m: int, way: int) -> Made:
     """Rows in which scored mistake number m is made in one way."""
     first, second = divmod(way, WAYS)
     if m == SCORED.index("texts exchanged"):
@@ -123,7 +123,7 @@ def _with_pair_exchanged(values: np.ndarray, there: np.ndarray, pair: list[int])
     return values
 
 
-def _with_numbers(dataset: Dataset, numbers: Numbers, values: np.ndarray) -> Made:
+def _with_numbers(dataset: Dataset, numbers: NumberFrequencies, values: np.ndarray) -> Made:
     """Rows whose numbers are to be f64[n, Q]."""
     codes = dataset.codes.copy()
     for q, codes_of in zip(numbers.columns, numbers.coders, strict=True):

@@ -14,7 +14,7 @@ from demix_jax.data.decimals import stray_decimals, usual_decimals
 from demix_jax.diagnosis.explanation import cell_doubt
 from demix_jax.evidence.column_model import CellEvidence
 from demix_jax.evidence.gather import gather_evidence, more_evidence
-from demix_jax.evidence.mistakes.frequencies import Numbers
+from demix_jax.evidence.mistakes.frequencies import NumberFrequencies
 from demix_jax.evidence.mistakes.model import MISTAKES, Mistakes
 from demix_jax.evidence.mistakes.posterior import Likelihood
 from demix_jax.evidence.mistakes.scores import FACTORS
@@ -194,7 +194,7 @@ def test_numbers_stored_as_categories_keep_their_values_and_codes():
         np.testing.assert_array_equal(dataset.codes_of_numbers[q](dataset.numbers[:, q]), dataset.codes[:, q])
     unknown = dataset.codes_of_numbers[0](np.array([5.0, np.nan]))
     np.testing.assert_array_equal(unknown, [dataset.num_codes[0] - 2, dataset.num_codes[0] - 1])
-    numbers = Numbers.fit(dataset)
+    numbers = NumberFrequencies.fit(dataset)
     np.testing.assert_array_equal(numbers.columns, [0, 2])
     np.testing.assert_array_equal(numbers.many, [False, True])
 
