@@ -1,1 +1,1 @@
-"""Known mistakes in cells: what each looks like, and how probable it is in a row."""
+"""Known mistakes of people who enter records: what each looks like, and its probability in each row."""

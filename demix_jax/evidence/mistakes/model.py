@@ -1,17 +1,19 @@
-"""Known mistakes that make whole rows wrong: was this one filled in, were two values exchanged, was a unit mistaken?
+"""Known mistakes that make whole rows wrong: filled-in values, exchanged values, wrong units, stray decimals, copies.
 
-Each mistake is a hypothesis about a row as a whole. Its score is a log likelihood ratio: of what the row would have
-been before the mistake, against the row as it is. In how many rows of a table it was made, and how probable it is by
-its score, is told by rows of the same table in which it was made on purpose.
+Each mistake is a hypothesis about a row as a whole. Its score is the log likelihood ratio of the row with the mistake
+undone against the row as it is. The same mistake is injected into rows of the same table; their scores show how many
+rows have it and give its posterior probability.
 
-Two more are told in other ways: a number with more decimals than its column ever has was not entered as the others
-were; and a row that holds most of what another row holds is a copy, see `demix_jax.evidence.mistakes.duplicates`.
+Two mistakes have no such score. A number with more decimals than is usual in its column was not entered like the
+others. A row that holds most of the values of another row is a copy, see `demix_jax.evidence.mistakes.duplicates`.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
+import jax
 import numpy as np
 
 from demix_jax.evidence.column_model import ColumnModels, score_cells
@@ -19,31 +21,45 @@ from demix_jax.evidence.column_statistics import Commonest
 from demix_jax.evidence.mistakes.duplicates import Copies
 from demix_jax.evidence.mistakes.frequencies import NumberFrequencies, TextFrequencies
 from demix_jax.evidence.mistakes.posterior import CHANCE_ROWS, CHANCE_SHARE, Likelihood
-from demix_jax.evidence.mistakes.scores import FACTORS, SCORED, KnownColumns, ScoredRows, Scores, mistake_scores
-from demix_jax.evidence.mistakes.simulated import each_made
+from demix_jax.evidence.mistakes.scores import (
+    FACTORS,
+    KnownColumns,
+    ScoredMistake,
+    ScoredRows,
+    Scores,
+    mistake_scores,
+)
+from demix_jax.evidence.mistakes.simulated import SimulatedMistake, simulate_mistakes
 
 MISTAKES = ("filled", "exchanged", "rescaled", "stray decimals", "copied")
 
-_STRAY = 0.9  # probability of an error where decimals are stray; of 34 clean tables, one has 2 % of such rows
-_NUM_MADE = 512  # rows in which each mistake is made
-# For each scored mistake, parts of the rows in which it was made, from the top. Any wild number looks as if it had
-# another unit, so only what passes most of those with another unit counts.
-_LEVELS = ((0.35, 0.5, 0.65), (0.35, 0.5, 0.65), (0.15, 0.25, 0.35, 0.5), (0.35, 0.5, 0.65))
-_MOST_WAYS = 6  # of each mistake
+_STRAY_P = 0.9  # probability of an error where decimals are stray; of 34 clean tables, one has 2 % of such rows
+_NUM_SIMULATED = 512  # rows into which each mistake is injected
+# Shares of the injected mistakes that the cuts of `Likelihood.fit` keep. Every wild number looks as if it had another
+# unit, so for that mistake only rows count that score higher than most injected ones.
+_LEVELS = {
+    ScoredMistake.FILLED: (0.35, 0.5, 0.65),
+    ScoredMistake.EXCHANGED: (0.35, 0.5, 0.65),
+    ScoredMistake.RESCALED: (0.15, 0.25, 0.35, 0.5),
+    ScoredMistake.TEXTS_EXCHANGED: (0.35, 0.5, 0.65),
+}
+_VARIANT_LEVELS = (0.15, 0.25, 0.35, 0.5)
+_WITH_VARIANTS = (ScoredMistake.EXCHANGED, ScoredMistake.RESCALED, ScoredMistake.TEXTS_EXCHANGED)
+_MAX_VARIANTS = 6  # of each mistake
 _LIKELY = 4.0  # nats
-_MOST = 0.5  # of a feature error's probability; a mistake that has more explains it
+_EXPLAINED = 0.5  # of a feature error's probability; a mistake with more explains the error
 
 
 class Mistakes(NamedTuple):
-    """What is known of N rows.
+    """Known mistakes in N rows.
 
     probability: f32[N, 5], of each of MISTAKES.
-    any: f32[N], that one was made; of other units, only the wrong sign counts, where many numbers of a column have it.
-      Every wild number looks as if it had another unit, and is found anyway; here it only gets its name.
+    any: f32[N], probability that the row has any of them. Of wrong units only wrong signs count, and only where many
+      numbers of a column have them: every wild number looks as if it had another unit, and other evidence finds it.
     exchanged: i32[N, 2], the two columns, of numbers or of texts, that were likeliest exchanged.
-    rescaled: i32[N], the column whose number was likeliest multiplied by a factor; factor: i32[N], index in FACTORS.
-    stray: bool[N, Q], numbers with more decimals than their column has.
-    original: i32[N], number of the row whose copy it may be; −1 where there is none.
+    rescaled: i32[N], the column whose number was likeliest multiplied by a factor. factor: i32[N], index in FACTORS.
+    stray: bool[N, Q], numbers with more decimals than is usual in their column.
+    original: i32[N], number of the row that this one may be a copy of; −1 for none.
     """
 
     probability: np.ndarray
@@ -55,12 +71,12 @@ class Mistakes(NamedTuple):
     original: np.ndarray
 
     def likely(self, probability: np.ndarray) -> np.ndarray:
-        """i[N]: number of the mistake that a feature error, of `probability` f32[N], probably is; −1 where none is."""
+        """i[N]: index in MISTAKES of what explains a feature error of `probability` f32[N]; −1 for none."""
         best = self.probability.argmax(axis=1)
-        return np.where(self.probability.max(axis=1) > _MOST * probability, best, -1)
+        return np.where(self.probability.max(axis=1) > _EXPLAINED * probability, best, -1)
 
     def names(self, probability: np.ndarray) -> np.ndarray:
-        """object[N]: "filled", "exchanged", "times 1000", "copied" and the like, or ""; see `likely`."""
+        """object[N]: "filled", "exchanged", "times 1000", "copied" and so on, or ""; see `likely`."""
         likely = self.likely(probability)
         names = np.array([*MISTAKES, ""], dtype=object)[likely]
         rescaled = likely == MISTAKES.index("rescaled")
@@ -68,7 +84,7 @@ class Mistakes(NamedTuple):
         return names
 
     def cells(self, probability: np.ndarray, num_columns: int) -> np.ndarray:
-        """bool[N, Q]: the cells that a likely exchange, another unit or stray decimals are about; see `likely`."""
+        """bool[N, Q]: cells with a likely exchange, wrong unit or stray decimals; see `likely`."""
         about, likely = np.zeros((len(self.factor), num_columns), bool), self.likely(probability)
         about |= self.stray & (likely == MISTAKES.index("stray decimals"))[:, None]
         for name, places in (("exchanged", self.exchanged), ("rescaled", self.rescaled[:, None])):
@@ -77,53 +93,65 @@ class Mistakes(NamedTuple):
         return about
 
 
-class MistakeModel(NamedTuple):
-    """What tells the mistakes of a table, fitted on its rows.
+class FrequentVariant(NamedTuple):
+    """A variant that many rows of a table seem to have: two columns exchanged, or one factor in one column.
 
-    numbers, texts: of its columns of numbers and of texts.
-    anyhow: for each mistake with a score, how probable it is by that, in whatever way it was made; None where it cannot
-      be.
-    often: the same of one way, an exchange of two certain columns or one factor in a certain column, where a table has
-      many rows that look like it: (number of the scored mistake, way, likelihood), ways as in `Scores`.
-    copies: what tells copies of other rows.
+    variant: see `Scores.variants`. likelihood: posterior probability of this variant.
+    """
+
+    mistake: ScoredMistake
+    variant: int
+    likelihood: Likelihood
+
+
+class MistakeModel(NamedTuple):
+    """Model of the known mistakes of one table, fitted on its rows.
+
+    numbers, texts: how common values are in its columns.
+    likelihoods: per `ScoredMistake`, its posterior probability in any variant; None where it is impossible.
+    frequent: the frequent variants. copies: model of copied rows.
     """
 
     numbers: NumberFrequencies
     texts: TextFrequencies
-    anyhow: tuple[Likelihood | None, ...]
-    often: tuple[tuple[int, int, Likelihood], ...]
+    likelihoods: tuple[Likelihood | None, ...]
+    frequent: tuple[FrequentVariant, ...]
     copies: Copies
 
-    def judge(self, found: Scores, rows: ScoredRows, own: np.ndarray | None = None) -> Mistakes:
-        """How probable mistakes are in n rows, by their scores and by what they share with rows of the table.
+    def judge(self, scores: Scores, rows: ScoredRows, own: np.ndarray | None = None) -> Mistakes:
+        """Probabilities of the mistakes in n rows.
 
-        own: i[n], their numbers if they are rows of the table.
+        Args:
+          scores: of the rows. own: i[n], numbers of the rows if they are rows of the table; else None.
         """
-        anyhow = np.zeros(found.score.shape, np.float32)
-        often = np.zeros(found.score.shape, np.float32)
-        for m, known in enumerate(self.anyhow):
-            if known is not None:
-                anyhow[:, m] = known(found.score[:, m])
-        for m, way, known in self.often:
-            often[:, m] = np.maximum(often[:, m], known(found.by_way(m, way)))
-        either = np.maximum(anyhow, often)
-        scored, of_texts = either[:, :3], either[:, 3]
-        exchanged = np.where((of_texts > scored[:, 1])[:, None], found.texts, found.exchanged)
-        scored[:, 1] = np.maximum(scored[:, 1], of_texts)
-        told = scored.copy()
-        told[:, MISTAKES.index("rescaled")] = np.where(FACTORS[found.factor] == -1, often[:, 2], 0.0)
-        stray = np.where(found.stray.any(axis=1), np.float32(_STRAY), np.float32(0.0))[:, None]
-        left = stray * (1 - scored.max(axis=1, keepdims=True))  # another mistake may be where the decimals come from
+        of_any = np.zeros(scores.score.shape, np.float32)
+        of_frequent = np.zeros(scores.score.shape, np.float32)
+        for mistake, likelihood in zip(ScoredMistake, self.likelihoods, strict=True):
+            if likelihood is not None:
+                of_any[:, mistake] = likelihood(scores.score[:, mistake])
+        for mistake, variant, likelihood in self.frequent:
+            p = likelihood(scores.of_variant(mistake, variant))
+            of_frequent[:, mistake] = np.maximum(of_frequent[:, mistake], p)
+        either = np.maximum(of_any, of_frequent)
+        scored, of_texts = either[:, : ScoredMistake.TEXTS_EXCHANGED], either[:, ScoredMistake.TEXTS_EXCHANGED]
+        of_numbers = scored[:, ScoredMistake.EXCHANGED].copy()
+        exchanged = np.where((of_texts > of_numbers)[:, None], scores.texts, scores.exchanged)
+        scored[:, ScoredMistake.EXCHANGED] = np.maximum(of_numbers, of_texts)
+        counted = scored.copy()
+        wrong_sign = np.where(FACTORS[scores.factor] == -1, of_frequent[:, ScoredMistake.RESCALED], 0.0)
+        counted[:, ScoredMistake.RESCALED] = wrong_sign
+        stray = np.where(scores.stray.any(axis=1), np.float32(_STRAY_P), np.float32(0.0))[:, None]
+        only_stray = stray * (1 - scored.max(axis=1, keepdims=True))  # another mistake may have caused the decimals
         copied, original = self.copies.probability(rows.dataset, rows.doubt, own)
-        any_of = 1 - np.prod(1 - np.column_stack([told, stray, copied]), axis=1)
-        probability = np.column_stack([scored, left, copied])
+        probability = np.column_stack([scored, only_stray, copied])
+        chex.assert_shape(probability, (len(rows.dataset), len(MISTAKES)))
         return Mistakes(
             probability=probability,
-            any=any_of,
+            any=1 - np.prod(1 - np.column_stack([counted, stray, copied]), axis=1),
             exchanged=exchanged,
-            rescaled=found.rescaled,
-            factor=found.factor,
-            stray=found.stray,
+            rescaled=scores.rescaled,
+            factor=scores.factor,
+            stray=scores.stray,
             original=original,
         )
 
@@ -131,64 +159,69 @@ class MistakeModel(NamedTuple):
 def fit_mistakes(
     rows: ScoredRows, columns: ColumnModels, commonest: Commonest, clear: np.ndarray, *, num_train: int, seed: int
 ) -> tuple[MistakeModel, Mistakes]:
-    """What tells a table's mistakes, and what it says of the table's R rows.
+    """Fits the model of a table's mistakes and applies it to the table's R rows.
 
     Args:
-      rows: R of them. columns: fitted on these. commonest: of the columns.
-      clear: bool[R], rows that nothing speaks against. num_train: the first rows, in which mistakes are looked for.
-      seed: of the rows in which they are made.
+      rows: R of them. columns: column models fitted on these. commonest: commonest value of each column.
+      clear: bool[R], rows without any evidence against them.
+      num_train: mistakes are searched for in this many of the first rows.
+      seed: of the rows into which mistakes are injected.
     """
-    dataset, labels, folds = rows.dataset, rows.labels, rows.folds
-    known_columns = KnownColumns(NumberFrequencies.fit(dataset), TextFrequencies.fit(dataset), columns, commonest)
-    found = mistake_scores(known_columns, rows)
+    known = KnownColumns(NumberFrequencies.fit(rows.dataset), TextFrequencies.fit(rows.dataset), columns, commonest)
     rng = np.random.default_rng([seed, 5])
-    right = np.sort(rng.permutation(np.flatnonzero(clear[:num_train]))[:_NUM_MADE])
-    of_train = Scores(*(of_rows[:num_train] for of_rows in found))
-    often = [(m, way) for m in (1, 2, 3) for way in _frequent_ways(of_train, m)]
-    altered = each_made(dataset.take(right), known_columns, often, rng)
-    attempts: list[Scores | None] = []
-    for m, (changed, made) in zip([*range(len(SCORED)), *(m for m, _ in often)], altered, strict=True):
-        if not len(changed):
-            attempts.append(None)
-            continue
-        plan = labels[right[changed]], folds._replace(fold=folds.fold[right[changed]])
-        filled = np.zeros(made.codes.shape, np.float32)
-        if m == SCORED.index("filled"):
-            of_columns = {"commonest": commonest, "robust_z": made.robust_z}
-            filled = score_cells(columns, made.codes, *plan, **of_columns).filled
-        doubt = rows.doubt[right[changed]]
-        of_made = ScoredRows(dataset=made, labels=plan[0], folds=plan[1], filled=filled, doubt=doubt)
-        attempts.append(mistake_scores(known_columns, of_made))
-    before = Scores(*(of_rows[right] for of_rows in found))
-    anyhow: list[Likelihood | None] = []
-    of_ways: list[tuple[int, int, Likelihood]] = []
-    for m, of_made in enumerate(attempts[: len(SCORED)]):
-        known = None
-        if of_made is not None:
-            known = Likelihood.fit(of_train.score[:, m], before.score[:, m], of_made.score[:, m], _LEVELS[m])
-        anyhow.append(known)
-    for (m, way), of_made in zip(often, attempts[len(SCORED) :], strict=True):
-        if of_made is not None and np.median(of_made.by_way(m, way)) > _LIKELY:
-            one, other, last = (of.by_way(m, way) for of in (of_train, before, of_made))
-            of_ways.append((m, way, Likelihood.fit(one, other, last, _LEVELS[2])))
-    copies = Copies.fit(dataset, rows.doubt, clear[:num_train], right, rng)
+    right = np.sort(rng.permutation(np.flatnonzero(clear[:num_train]))[:_NUM_SIMULATED])
+    scores = mistake_scores(known, rows)
+    of_train, before = (jax.tree.map(lambda a, some=some: a[some], scores) for some in (slice(num_train), right))
+    variants = [(mistake, variant) for mistake in _WITH_VARIANTS for variant in _frequent_variants(of_train, mistake)]
+    simulated = simulate_mistakes(rows.dataset.take(right), known, variants, rng)
+    sought = [*ScoredMistake, *(mistake for mistake, _ in variants)]
+    after = [_scores_after(rows, right, known, *one) for one in zip(sought, simulated, strict=True)]
+    likelihoods: list[Likelihood | None] = []
+    for mistake, made in zip(ScoredMistake, after[: len(ScoredMistake)], strict=True):
+        likelihood = None
+        if made is not None:
+            of_each = (of.score[:, mistake] for of in (of_train, before, made))
+            likelihood = Likelihood.fit(*of_each, _LEVELS[mistake])
+        likelihoods.append(likelihood)
+    frequent: list[FrequentVariant] = []
+    for (mistake, variant), made in zip(variants, after[len(ScoredMistake) :], strict=True):
+        if made is not None and np.median(made.of_variant(mistake, variant)) > _LIKELY:
+            of_each = (of.of_variant(mistake, variant) for of in (of_train, before, made))
+            frequent.append(FrequentVariant(mistake, variant, Likelihood.fit(*of_each, _VARIANT_LEVELS)))
     model = MistakeModel(
-        numbers=known_columns.numbers,
-        texts=known_columns.texts,
-        anyhow=tuple(anyhow),
-        often=tuple(of_ways),
-        copies=copies,
+        numbers=known.numbers,
+        texts=known.texts,
+        likelihoods=tuple(likelihoods),
+        frequent=tuple(frequent),
+        copies=Copies.fit(rows.dataset, rows.doubt, clear[:num_train], right, rng),
     )
-    return model, model.judge(found, rows, np.arange(len(dataset)))
+    return model, model.judge(scores, rows, np.arange(len(rows.dataset)))
 
 
 def find_mistakes(model: MistakeModel, rows: ScoredRows, columns: ColumnModels, commonest: Commonest) -> Mistakes:
-    """What `model` says of n rows; `columns` and `commonest` as for `fit_mistakes`."""
+    """Applies `model` to n further rows; `columns` and `commonest` as for `fit_mistakes`."""
     return model.judge(mistake_scores(KnownColumns(model.numbers, model.texts, columns, commonest), rows), rows)
 
 
-def _frequent_ways(found: Scores, m: int) -> list[int]:
-    """The ways in which mistake number m may have been made in many rows, most frequent first."""
-    ways, counts = np.unique(found.ways(m)[found.score[:, m] > _LIKELY], return_counts=True)
-    enough = counts > CHANCE_ROWS + CHANCE_SHARE * len(found.score)
-    return ways[np.argsort(-counts, kind="stable")][: min(_MOST_WAYS, enough.sum())].tolist()
+def _scores_after(
+    rows: ScoredRows, right: np.ndarray, known: KnownColumns, mistake: ScoredMistake, simulated: SimulatedMistake
+) -> Scores | None:
+    """Scores of the rows i[P] `right` after a mistake was injected; None if it changed none of them."""
+    changed, made = simulated
+    if not len(changed):
+        return None
+    changed = right[changed]
+    labels, folds = rows.labels[changed], rows.folds._replace(fold=rows.folds.fold[changed])
+    filled = np.zeros(made.codes.shape, np.float32)
+    if mistake == ScoredMistake.FILLED:
+        of_columns = {"commonest": known.commonest, "robust_z": made.robust_z}
+        filled = score_cells(known.models, made.codes, labels, folds, **of_columns).filled
+    doubt = rows.doubt[changed]
+    return mistake_scores(known, ScoredRows(dataset=made, labels=labels, folds=folds, filled=filled, doubt=doubt))
+
+
+def _frequent_variants(scores: Scores, mistake: ScoredMistake) -> list[int]:
+    """Variants of a mistake that more rows seem to have than by chance, most frequent first."""
+    variants, counts = np.unique(scores.variants(mistake)[scores.score[:, mistake] > _LIKELY], return_counts=True)
+    enough = counts > CHANCE_ROWS + CHANCE_SHARE * len(scores.score)
+    return variants[np.argsort(-counts, kind="stable")][: min(_MAX_VARIANTS, enough.sum())].tolist()

@@ -1,7 +1,8 @@
-"""How much each known mistake explains of a row: log likelihood ratios of the row undone against the row as it is."""
+"""Log likelihood ratios of known mistakes: each row with the mistake undone against the row as it is."""
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -16,18 +17,26 @@ from demix_jax.evidence.out_of_fold import OutOfFold, log_floored
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
 
-SCORED = ("filled", "exchanged", "rescaled", "texts exchanged")
-FACTORS = np.array([10.0, 100.0, 1000.0, 0.1, 0.01, 0.001, -1.0])  # that a number may have been multiplied by
-WAYS = 1 << 20  # more than there are columns
+FACTORS = np.array([10.0, 100.0, 1000.0, 0.1, 0.01, 0.001, -1.0])  # by which a number may have been multiplied
+VARIANT_BASE = 1 << 20  # more than the number of columns, see `Scores.variants`
 
-_ELEMENTS = 1 << 20  # of an array with a value for each two columns
+_MAX_ELEMENTS = 1 << 20  # of an array with a value per pair of columns
+
+
+class ScoredMistake(enum.IntEnum):
+    """The mistakes that have a score; the value is the position of the score in `Scores.score`."""
+
+    FILLED = 0  # cells replaced by the commonest values of their columns
+    EXCHANGED = 1  # the numbers of two columns exchanged
+    RESCALED = 2  # a number multiplied by one of FACTORS
+    TEXTS_EXCHANGED = 3  # the texts of two columns exchanged
 
 
 class ScoredRows(NamedTuple):
     """n rows and what is known of their cells.
 
-    dataset: the rows. labels, folds: i32[n] and whose models describe each, as for `score_cells`. filled: f32[n, Q],
-    see `CellEvidence`. doubt: f32[n], nats that speak against each row as a whole.
+    dataset: the rows. labels: i32[n]. folds: the models that describe each row, as for `score_cells`.
+    filled: f32[n, Q], see `CellEvidence`. doubt: f32[n], evidence against each row as a whole, in nats.
     """
 
     dataset: Dataset
@@ -40,7 +49,7 @@ class ScoredRows(NamedTuple):
     def of(
         cls, dataset: Dataset, labels: np.ndarray, folds: Folds, cells: CellEvidence, trees: OutOfFold
     ) -> ScoredRows:
-        """From what is known of the rows' cells and what trees say of their labels."""
+        """Takes the doubt from the surprise of the rows' cells and from what `trees` say of their labels."""
         doubt = cells.surprise.sum(axis=1) - log_floored(trees.p_given)
         return cls(dataset=dataset, labels=labels, folds=folds, filled=cells.filled, doubt=doubt)
 
@@ -48,7 +57,7 @@ class ScoredRows(NamedTuple):
 class KnownColumns(NamedTuple):
     """What is known of a table's columns.
 
-    numbers, texts: how common their values are. models: column models. commonest: the commonest value of each.
+    numbers, texts: how common their values are. models: column models. commonest: commonest value of each column.
     """
 
     numbers: NumberFrequencies
@@ -58,8 +67,12 @@ class KnownColumns(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """score: f32[n, 4], log likelihood ratios in nats, of each of SCORED. exchanged, texts: i32[n, 2], the likeliest
-    columns of numbers and of texts. The rest is as in `Mistakes`."""
+    """Scores of n rows, with the likeliest variant of each mistake.
+
+    score: f32[n, 4], log likelihood ratios in nats, in the order of `ScoredMistake`.
+    exchanged, texts: i32[n, 2], the two columns of numbers, and of texts, that were likeliest exchanged.
+    rescaled, factor, stray: as in `Mistakes`.
+    """
 
     score: np.ndarray
     exchanged: np.ndarray
@@ -68,90 +81,90 @@ class Scores(NamedTuple):
     factor: np.ndarray
     stray: np.ndarray
 
-    def ways(self, m: int) -> np.ndarray:
-        """i64[n]: a number for the way in which scored mistake number m was most likely made."""
-        if m == SCORED.index("rescaled"):
-            return self.rescaled.astype(np.int64) * WAYS + self.factor
-        pair = self.texts if m == SCORED.index("texts exchanged") else self.exchanged
-        return pair[:, 0].astype(np.int64) * WAYS + pair[:, 1]
+    def variants(self, mistake: ScoredMistake) -> np.ndarray:
+        """i64[n]: the likeliest variant of a mistake as one number: first column · VARIANT_BASE + second or factor."""
+        if mistake == ScoredMistake.RESCALED:
+            return self.rescaled.astype(np.int64) * VARIANT_BASE + self.factor
+        pair = self.texts if mistake == ScoredMistake.TEXTS_EXCHANGED else self.exchanged
+        return pair[:, 0].astype(np.int64) * VARIANT_BASE + pair[:, 1]
 
-    def by_way(self, m: int, way: int) -> np.ndarray:
-        """f32[n]: scores of scored mistake number m, where it was made in this way."""
-        return np.where(self.ways(m) == way, self.score[:, m], NEVER)
+    def of_variant(self, mistake: ScoredMistake, variant: int) -> np.ndarray:
+        """f32[n]: scores of a mistake where this variant is the likeliest, else `NEVER`."""
+        return np.where(self.variants(mistake) == variant, self.score[:, mistake], NEVER)
 
 
 def mistake_scores(columns: KnownColumns, rows: ScoredRows) -> Scores:
-    """Of n rows, by how common values are in the columns, and by models of these and what is commonest in each."""
-    dataset, labels, folds, filled = rows.dataset, rows.labels, rows.folds, rows.filled
-    numbers, texts = columns.numbers, columns.texts
+    """Scores the mistakes in n rows."""
+    dataset, numbers, texts = rows.dataset, columns.numbers, columns.texts
     num_rows, num_common = len(dataset), int(np.sum(columns.commonest.share > 0))
-    score = np.full((num_rows, len(SCORED)), NEVER, np.float32)
+    score = np.full((num_rows, len(ScoredMistake)), NEVER, np.float32)
     exchanged, rescaled, factor = (np.zeros(shape, np.int32) for shape in ((num_rows, 2), num_rows, num_rows))
-    score[:, 3], of_texts = _text_scores(texts, dataset)
-    found = Scores(
+    score[:, ScoredMistake.TEXTS_EXCHANGED], exchanged_texts = _text_scores(texts, dataset)
+    if num_common:
+        score[:, ScoredMistake.FILLED] = rows.filled.sum(axis=1) - num_common * np.log1p(FILL_ODDS)
+    if numbers.many.any():
+        size = max(1, _MAX_ELEMENTS // len(numbers.columns) ** 2)
+        blocks = code_log_probs(columns.models, dataset.codes, rows.labels, rows.folds, numbers.columns)
+        for of_block, log_p_of_block in blocks:
+            for start in range(0, len(of_block), size):
+                part, log_p = of_block[start : start + size], log_p_of_block[start : start + size]
+                values = dataset.numbers[np.ix_(part, numbers.columns)]
+                score[part, ScoredMistake.EXCHANGED], pair = _exchange_scores(numbers, log_p, values)
+                exchanged[part] = numbers.columns[pair]
+                score[part, ScoredMistake.RESCALED], column, factor[part] = _rescale_scores(numbers, log_p, values)
+                rescaled[part] = numbers.columns[column]
+    return Scores(
         score=score,
         exchanged=exchanged,
-        texts=of_texts,
+        texts=exchanged_texts,
         rescaled=rescaled,
         factor=factor,
         stray=numbers.stray(dataset.numbers),
     )
-    if num_common:
-        score[:, 0] = filled.sum(axis=1) - num_common * np.log1p(FILL_ODDS)
-    if not numbers.many.any():
-        return found
-    size = max(1, _ELEMENTS // len(numbers.columns) ** 2)
-    for of_block, log_p in code_log_probs(columns.models, dataset.codes, labels, folds, numbers.columns):
-        for start in range(0, len(of_block), size):
-            part, told = of_block[start : start + size], log_p[start : start + size]
-            values = dataset.numbers[np.ix_(part, numbers.columns)]
-            score[part, 1], pair = _exchange_scores(numbers, told, values)
-            exchanged[part] = numbers.columns[pair]
-            score[part, 2], column, factor[part] = _rescale_scores(numbers, told, values)
-            rescaled[part] = numbers.columns[column]
-    return found
 
 
 def _exchange_scores(
     numbers: NumberFrequencies, log_p: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """f32[n], log likelihood ratio of the likeliest exchange, and which columns i[n, 2] it is of."""
-    there = numbers.log_density(log_p, np.repeat(values[:, None], values.shape[1], axis=1))
+    """f32[n], log likelihood ratio of the likeliest exchange of two numbers, and its pair of columns i[n, 2]."""
+    density = numbers.log_density(log_p, np.repeat(values[:, None], values.shape[1], axis=1))
     possible = np.triu(numbers.apart & (numbers.many[:, None] | numbers.many), 1)
-    return _likeliest_pair(there, possible & (values[:, :, None] != values[:, None]))
+    return _likeliest_pair(density, possible & (values[:, :, None] != values[:, None]))
 
 
 def _text_scores(texts: TextFrequencies, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """f32[n], log likelihood ratio of the likeliest exchange of two texts, and which columns i32[n, 2] it is of.
+    """f32[n], log likelihood ratio of the likeliest exchange of two texts, and its pair of columns i32[n, 2].
 
-    By how common the texts are in either column alone: that says enough of a text in a column where it is foreign.
+    The ratio rests only on how common the texts are in either column; that is enough for a text in a foreign column.
     """
     score, pair = np.full(len(dataset), NEVER, np.float32), np.zeros((len(dataset), 2), np.int32)
     if not texts.apart.any():
         return score, pair
-    size = max(1, _ELEMENTS // len(texts.columns) ** 2)
+    size = max(1, _MAX_ELEMENTS // len(texts.columns) ** 2)
     for start in range(0, len(dataset), size):
         part = slice(start, start + size)
         values = dataset.texts[part][:, texts.columns]
-        there = values != 0
-        possible = np.triu(texts.apart, 1) & there[:, :, None] & there[:, None]
+        present = values != 0
+        possible = np.triu(texts.apart, 1) & present[:, :, None] & present[:, None]
         possible &= values[:, :, None] != values[:, None]
         score[part], best = _likeliest_pair(texts.log_density(values), possible)
         pair[part] = texts.columns[best]
     return score, pair
 
 
-def _likeliest_pair(there: np.ndarray, possible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """f32[n], largest gain of n rows by an exchange of two cells, and which of C columns i[n, 2] it is of.
+def _likeliest_pair(density: np.ndarray, possible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Largest log likelihood ratio of an exchange of two cells, f32[n], and the pair of columns i[n, 2].
 
     Args:
-      there: f[n, C, C], log density in each column of each cell's value. possible: bool[n, C, C], pairs to look at.
+      density: f[n, C, C], log density in each column of each cell's value: [row, column, cell].
+      possible: bool[n, C, C], pairs to consider.
     """
-    num_rows, num_columns = there.shape[:2]
-    own = np.diagonal(there, axis1=1, axis2=2)
+    num_rows, num_columns = density.shape[:2]
+    own = np.diagonal(density, axis1=1, axis2=2)
     own = own[:, :, None] + own[:, None]
     ratio = np.full(own.shape, NEVER, np.float32)
-    np.subtract(there + there.swapaxes(1, 2), own, out=ratio, where=possible & np.isfinite(own), casting="same_kind")
+    usable = possible & np.isfinite(own)
+    np.subtract(density + density.swapaxes(1, 2), own, out=ratio, where=usable, casting="same_kind")
     best = ratio.reshape(num_rows, -1).argmax(axis=1)
     pair = np.stack(np.unravel_index(best, (num_columns, num_columns)), axis=1)
     return ratio[np.arange(num_rows), pair[:, 0], pair[:, 1]], pair
@@ -160,7 +173,7 @@ def _likeliest_pair(there: np.ndarray, possible: np.ndarray) -> tuple[np.ndarray
 def _rescale_scores(
     numbers: NumberFrequencies, log_p: np.ndarray, values: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """f32[n], log likelihood ratio of the likeliest factor, and its column i[n] and index i[n]."""
+    """f32[n], log likelihood ratio of the likeliest factor, with its column i[n] and its index i[n] in FACTORS."""
     with np.errstate(over="ignore"):
         before = values[:, :, None] / np.append(1.0, FACTORS)
     density = numbers.log_density(log_p, before)
