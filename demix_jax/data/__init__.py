@@ -1,6 +1,7 @@
-"""Tables in, arrays out: the only part of the package that knows pandas."""
+"""Tables in, arrays out: reading, inspection, checks and encoding of tables."""
 
 from demix_jax.data.encoding import Dataset, TableEncoder
+from demix_jax.data.inspected_table import Table, as_inspected, inspect_table
 from demix_jax.data.kinds import Column
 from demix_jax.data.named import NAMES, adult_sample, load_named
 from demix_jax.data.table import as_table, check_table, infer_task, read_table, table_notes
@@ -9,11 +10,14 @@ __all__ = [
     "NAMES",
     "Column",
     "Dataset",
+    "Table",
     "TableEncoder",
     "adult_sample",
+    "as_inspected",
     "as_table",
     "check_table",
     "infer_task",
+    "inspect_table",
     "load_named",
     "read_table",
     "table_notes",

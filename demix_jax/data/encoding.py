@@ -7,7 +7,7 @@ Nothing is random, so equal tables give equal arrays.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -16,14 +16,9 @@ import pandas as pd
 
 from demix_jax.common.checks import InputError
 from demix_jax.data.columns import ENCODERS, CodesOfNumbers, ColumnEncoder
-from demix_jax.data.kinds import Column, as_numbers, column_of, infer_column
-from demix_jax.data.table import (
-    refuse_duplicate_names,
-    refuse_missing_label,
-    resolve_label,
-    settle_task,
-    target_moments,
-)
+from demix_jax.data.inspected_table import Table, as_inspected, refuse_duplicate_names, resolve_label
+from demix_jax.data.kinds import Column, as_numbers, column_of
+from demix_jax.data.table import refuse_missing_label, settle_task, target_moments
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Dataset:
       x: f32[N, D], what task models see: numbers by rank on a normal scale within ±3, categories one-hot, dates as
         trend and cycles, text as latent trigram features; plus an indicator where values are missing.
       y: i32[N] class index, or f32[N] target with mean 0 and standard deviation 1 over the fitted table.
-      groups: per used column its [start, stop) in x.
+      groups: per used column its [start, stop) in x; features past the last one are padding, see `TableEncoder.fit`.
       codes: i32[N, Q], each used column as a discrete code; `TableEncoder.code_name` puts one in words.
       num_codes: per used column how many codes it has, at most 32.
       robust_z: f32[N, Q], (value − median) / (IQR / 1.349) of numbers and dates, by the standard deviation where the
@@ -95,6 +90,7 @@ class TableEncoder:
       used: the Q columns that are encoded.
       label: the label's column name.
       task, classes, target_mean, target_scale: as in `Dataset`.
+      width_multiple: of which the number of features of `Dataset.x` is a multiple.
     """
 
     columns: tuple[Column, ...]
@@ -104,36 +100,42 @@ class TableEncoder:
     classes: tuple
     target_mean: float
     target_scale: float
-    _keys: tuple  # the used columns' names as the frame has them, which need not be strings
+    width_multiple: int
+    _keys: tuple[Hashable, ...]  # the used columns' names as the frame has them, which need not be strings
     _encoders: tuple[ColumnEncoder, ...]
     _kept: tuple[np.ndarray, ...]  # per used column: which of its encoded columns vary
     _integer_target: bool
-    _width_multiple: int
 
     @classmethod
-    def fit(cls, frame: pd.DataFrame, label: object, *, task: str = "auto", width_multiple: int = 1) -> TableEncoder:
-        """Learn the encoding of `frame`.
+    def fit(
+        cls, table: Table | pd.DataFrame, label: object = None, *, task: str = "auto", width_multiple: int = 1
+    ) -> TableEncoder:
+        """Learn the encoding of a table.
 
+        Args:
+          table: what `inspect_table` found, or a DataFrame, which is inspected first.
+          label: name of the label column; may be left out for a Table, which knows its label.
+          task: "classification", "regression" or "auto".
+          width_multiple: features are padded with zeros to a multiple of it, so that tables of like width share
+            compiled programs.
         Raises:
           InputError: no column `label`, a label that does not suit the task, or no usable feature column; call
             `check_table` first for the full list of complaints.
+          ValueError: `width_multiple` is below 1.
         """
-        refuse_duplicate_names(frame, "The table")
-        key = resolve_label(frame, label)
-        target = column_of(frame, key)
-        task, classes, mean, scale = _fit_target(target, task)
+        if width_multiple < 1:
+            raise ValueError(f"width_multiple must be at least 1, got {width_multiple}.")
+        table = as_inspected(table, label)
+        task, classes, mean, scale = _fit_target(table.target, task)
         columns, used, keys, encoders, kept = [], [], [], [], []
-        for name in frame.columns:
-            if name == key:
-                continue
-            column = infer_column(name, column_of(frame, name))
+        for key, column, values in table.features():
             if column.used:
-                encoder = ENCODERS[column.kind].fit(column_of(frame, name))
-                x = encoder.encode(column_of(frame, name)).x
+                encoder = ENCODERS[column.kind].fit(values)
+                x = encoder.encode(values).x
                 varies = x.min(axis=0, initial=np.inf) < x.max(axis=0, initial=-np.inf)
                 if varies.any():
                     used.append(column)
-                    keys.append(name)
+                    keys.append(key)
                     encoders.append(encoder)
                     kept.append(varies)
                 else:
@@ -141,11 +143,20 @@ class TableEncoder:
             columns.append(column)
         if not used:
             raise InputError("No feature column is usable: each is constant or an identifier. Add informative columns.")
-        integer = task == "regression" and pd.api.types.is_integer_dtype(target.dtype)
         return cls(
-            tuple(columns), tuple(used), str(key), task, classes, mean, scale,
-            tuple(keys), tuple(encoders), tuple(kept), integer, width_multiple,
-        )  # fmt: skip
+            columns=tuple(columns),
+            used=tuple(used),
+            label=str(table.label),
+            task=task,
+            classes=classes,
+            target_mean=mean,
+            target_scale=scale,
+            width_multiple=width_multiple,
+            _keys=tuple(keys),
+            _encoders=tuple(encoders),
+            _kept=tuple(kept),
+            _integer_target=task == "regression" and pd.api.types.is_integer_dtype(table.target.dtype),
+        )
 
     def transform(self, frame: pd.DataFrame) -> Dataset:
         """The rows of `frame` as arrays; columns that the encoder does not use may be absent.
@@ -162,7 +173,9 @@ class TableEncoder:
             raise InputError(f"The table lacks {names}, which the training table has; give both the same columns.")
         widths = [int(kept.sum()) for kept in self._kept]
         starts = np.concatenate([[0], np.cumsum(widths)]).tolist()
-        x = np.zeros((len(frame), -(-starts[-1] // self._width_multiple) * self._width_multiple), np.float32)
+        padding = -starts[-1] % self.width_multiple
+        x = np.empty((len(frame), starts[-1] + padding), np.float32)
+        x[:, starts[-1] :] = 0.0
         codes = np.empty((len(frame), len(self.used)), np.int32)
         robust_z, misspelt = np.empty((2, len(frame), len(self.used)), np.float32)
         numbers = np.empty((len(frame), len(self.used)))

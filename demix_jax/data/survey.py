@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.data.fingerprint import text_columns
+from demix_jax.data.inspected_table import resolve_label
 from demix_jax.data.kinds import column_of, nature
 from demix_jax.data.table import (
     MAX_CLASSES,
@@ -21,7 +22,6 @@ from demix_jax.data.table import (
     refuse_empty,
     refuse_infinite,
     refuse_nested,
-    resolve_label,
     table_chunks,
 )
 

@@ -15,7 +15,8 @@ import pandas as pd
 from demix_jax.common.checks import InputError
 from demix_jax.common.files import PARQUET_SUFFIXES
 from demix_jax.data.delimited import delimited_chunks, estimated_cells, find_dialect, read_delimited
-from demix_jax.data.kinds import as_numbers, column_of, infer_column, levels, nature, raw_numbers
+from demix_jax.data.inspected_table import Table, as_inspected, refuse_duplicate_names, shortened
+from demix_jax.data.kinds import as_numbers, column_of, levels, nature, raw_numbers
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
@@ -186,49 +187,28 @@ def _missing_file(path: Path) -> str:
     return f"{path} does not exist; {hint}"
 
 
-def refuse_duplicate_names(frame: pd.DataFrame, what: str) -> None:
-    """Raise InputError if two columns of `frame` have one name; `what` names the table in the message."""
-    names = pd.Index([str(c) for c in frame.columns])
-    twice = list(dict.fromkeys(names[names.duplicated()]))
-    if twice:
-        raise InputError(f"{what} has more than one column named {_listed(twice)}; rename or drop the copies.")
-
-
-def resolve_label(frame: pd.DataFrame, label: object) -> object:
-    """The key under which `frame` holds the column `label`, whose name may not be a string.
-
-    Raises:
-      InputError: no such column; names the closest one.
-    """
-    for key in frame.columns:
-        if key == label or str(key) == str(label):
-            return key
-    names = [str(c) for c in frame.columns]
-    folded = {n.strip().lower(): n for n in names}
-    close = difflib.get_close_matches(str(label).strip().lower(), list(folded), n=1, cutoff=0.5)
-    hint = f"did you mean {folded[close[0]]!r}?" if close else f"the columns are {_listed(names)}."
-    raise InputError(f"The table has no column {str(label)!r}; {hint}")
-
-
-def check_table(frame: pd.DataFrame, label: object, *, task: str = "auto", min_rows: int = 30) -> None:
+def check_table(table: Table | pd.DataFrame, label: object = None, *, task: str = "auto", min_rows: int = 30) -> None:
     """Refuse a table that cannot be diagnosed.
 
+    Args:
+      table: what `inspect_table` found, or a DataFrame. label: name of the label column; a Table knows its own.
+      task: "classification", "regression" or "auto".
     Raises:
       InputError: two columns of one name; no column `label`; fewer than `min_rows` rows; a label that is missing
         somewhere, constant or unfit for the task; a feature column without any value; infinite values; no feature
         column left once constant and identifier columns are set aside.
     """
-    refuse_duplicate_names(frame, "The table")
-    key = resolve_label(frame, label)
-    if len(frame) < min_rows:
-        raise InputError(f"The table has {len(frame)} rows; at least {min_rows} are needed. Give a larger table.")
-    features = [c for c in frame.columns if c is not key and c != key]
-    if not features:
-        raise InputError(f"The table has no column besides the label {str(label)!r}; add feature columns.")
-    check_label(column_of(frame, key), task)
-    refuse_empty([str(c) for c in features if is_empty(column_of(frame, c))])
+    table = as_inspected(table, label)
+    if len(table) < min_rows:
+        raise InputError(f"The table has {len(table)} rows; at least {min_rows} are needed. Give a larger table.")
+    if not table.columns:
+        raise InputError(f"The table has no column besides the label {str(table.label)!r}; add feature columns.")
+    check_label(table.target, task)
+    constant = [(column.name, values) for _, column, values in table.features() if column.kind == "constant"]
+    refuse_empty([name for name, values in constant if is_empty(values)])
+    frame = table.frame
     refuse_infinite({str(c): count_infinite(column_of(frame, c)) for c in frame.columns})
-    if not any(infer_column(c, column_of(frame, c)).used for c in features):
+    if not any(column.used for column in table.columns):
         raise InputError("No feature column is usable: each is constant or an identifier. Add informative columns.")
 
 
@@ -377,26 +357,24 @@ def check_classes(target: pd.Series) -> None:
         )
 
 
-def table_notes(frame: pd.DataFrame, label: object, *, task: str) -> list[str]:
-    """What a person should know about a table that passed `check_table`: rare classes, columns set aside."""
-    key = resolve_label(frame, label)
+def table_notes(table: Table | pd.DataFrame, label: object = None, *, task: str) -> list[str]:
+    """What a person should know about a table that passed `check_table`: rare classes, columns set aside.
+
+    Args:
+      table, label: as for `check_table`. task: "classification" or "regression".
+    """
+    table = as_inspected(table, label)
     notes = []
     if task == "classification":
-        rare = [str(v) for v, n in column_of(frame, key).value_counts().items() if n == 1]
+        rare = [str(v) for v, n in table.target.value_counts().items() if n == 1]
         if rare:
-            notes.append(f"Only one row has the label {_listed(rare)}: too few to learn this class.")
-    columns = [infer_column(c, column_of(frame, c)) for c in frame.columns if c != key]
+            notes.append(f"Only one row has the label {shortened(rare)}: too few to learn this class.")
     for kind, why in (("constant", "the same value in every row"), ("identifier", "a different value in every row")):
-        names = [c.name for c in columns if c.kind == kind]
+        names = [column.name for column in table.columns if column.kind == kind]
         if names:
-            notes.append(f"Not used, because of {why}: {_listed(names)}.")
+            notes.append(f"Not used, because of {why}: {shortened(names)}.")
     return notes
 
 
-def _listed(names: list[str], limit: int = 8) -> str:
-    shown = ", ".join(repr(n) for n in names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
-
-
 def _columns(names: list[str]) -> str:
-    return f"the column{'s' if len(names) > 1 else ''} {_listed(names)}"
+    return f"the column{'s' if len(names) > 1 else ''} {shortened(names)}"

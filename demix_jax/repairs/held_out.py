@@ -169,7 +169,7 @@ def clearly_better(skills: np.ndarray, others: np.ndarray) -> bool:
 def find_judges(problem: Problem) -> tuple[np.ndarray, Judges] | None:
     """Row numbers i64[n] of at most MAX_ROWS judges, and the judges; None if too few rows are unflagged."""
     rng = np.random.default_rng(problem.seed)
-    rows = np.sort(rng.permutation(len(problem.frame))[:MAX_ROWS])
+    rows = np.sort(rng.permutation(len(problem.table))[:MAX_ROWS])
     taken = problem.take(rows)
     clean = ~taken.label_error & ~taken.feature_error
     if clean.sum() < MIN_JUDGES:

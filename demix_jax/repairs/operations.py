@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from demix_jax.common.threads import one_thread
 from demix_jax.data.decimals import decimals_of
+from demix_jax.data.inspected_table import Table
+from demix_jax.data.kinds import as_numbers
 from demix_jax.repairs.impute import find_wrong_cells
 from demix_jax.repairs.relabel import MIN_CLASS_ROWS, new_classes, new_targets
 from demix_jax.repairs.trees import TreeTable, tree_table
@@ -25,17 +27,18 @@ MIN_CLEAN_ROWS = 30
 class Problem(NamedTuple):
     """A table of N rows to repair and what is known about it.
 
-    frame: without a weight column. key: the label's column. encoder, data: fitted on `frame`, and its rows.
-    table: as trees like it. label_error, feature_error, minority: bool[N] flags. certainty: f64[N] in [0, 1], of the
-    given label, see `certainty_of`. p_minority: f64[N], that a row is of the minority. mistakes: likely ones, by row
-    number. seed: of everything random.
+    table: inspected, without a weight column. encoder, data: fitted on `table`, and its rows as arrays.
+    trees: the table as trees read it.
+    label_error, feature_error, minority: bool[N], flagged rows.
+    certainty: f64[N] in [0, 1], of the given label, see `certainty_of`.
+    p_minority: f64[N], probability that a row is of the minority.
+    mistakes: likely mistakes, by row number. seed: of everything random.
     """
 
-    frame: pd.DataFrame
-    key: Any
+    table: Table
     encoder: TableEncoder
     data: Dataset
-    table: TreeTable
+    trees: TreeTable
     label_error: np.ndarray
     feature_error: np.ndarray
     minority: np.ndarray
@@ -46,11 +49,10 @@ class Problem(NamedTuple):
 
     def take(self, rows: np.ndarray) -> Problem:
         """The same problem on these rows i[n] alone."""
-        table = self.table._replace(features=self.table.features[rows])
         return self._replace(
-            frame=self.frame.iloc[rows],
+            table=self.table.take(rows),
             data=self.data.take(rows),
-            table=table,
+            trees=self.trees.take(rows),
             label_error=self.label_error[rows],
             feature_error=self.feature_error[rows],
             minority=self.minority[rows],
@@ -70,18 +72,18 @@ class Relabelled(NamedTuple):
 
 def impute_features(problem: Problem) -> Problem:
     """The problem with the wrong cells of rows with feature errors replaced, and known mistakes undone."""
-    frame, undone = undo_mistakes(problem.frame, problem.mistakes)
-    table = tree_table(frame, {problem.key}) if undone.any() else problem.table
-    known = known_cells(problem.mistakes, frame, table.names)
-    wrong = find_wrong_cells(frame, table, problem.feature_error & ~undone, known=known, seed=problem.seed)
-    if not wrong and not undone.any():
+    frame, undone, changed = undo_mistakes(problem.table.frame, problem.mistakes)
+    trees = tree_table(problem.table.with_frame(frame, changed)) if changed else problem.trees
+    known = known_cells(problem.mistakes, frame, trees.names)
+    wrong = find_wrong_cells(frame, trees, problem.feature_error & ~undone, known=known, seed=problem.seed)
+    if not wrong and not changed:
         return problem
     frame = frame.copy(deep=False)
     for cells in wrong:
         values = in_old_unit(frame, cells, problem.mistakes)
         frame[cells.column] = with_cells(frame[cells.column], cells.row, values)
-    data = problem.encoder.transform(frame)
-    return problem._replace(frame=frame, data=data, table=tree_table(frame, {problem.key}))
+    table = problem.table.with_frame(frame, changed | {cells.column for cells in wrong})
+    return problem._replace(table=table, data=problem.encoder.transform(frame), trees=tree_table(table))
 
 
 def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
@@ -95,7 +97,7 @@ def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
     rows, fit_rows = np.flatnonzero(problem.label_error), np.flatnonzero(clean)
     weight = np.where(problem.label_error, 1.0, problem.certainty)
     unchanged, note = Relabelled(y, weight, ""), ""
-    if not len(rows) or not problem.table.names:
+    if not len(rows) or not problem.trees.names:
         return unchanged
     if problem.data.task == "classification":
         counts = np.bincount(y[fit_rows], minlength=num_classes)
@@ -113,9 +115,9 @@ def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
         return unchanged._replace(note=note)
     with one_thread():
         if problem.data.task == "classification":
-            new = new_classes(problem.table, y, num_classes, fit_rows, rows, seed=problem.seed)
+            new = new_classes(problem.trees, y, num_classes, fit_rows, rows, seed=problem.seed)
         else:
-            new = new_targets(problem.table, y, fit_rows, rows, seed=problem.seed)
+            new = new_targets(problem.trees, y, fit_rows, rows, seed=problem.seed)
     result = y.copy()
     result[rows], weight[rows] = new.label, new.confidence
     return Relabelled(result, weight, note)
@@ -132,9 +134,7 @@ def minority_weight(problem: Problem, factor: float) -> np.ndarray:
 
 def label_column(problem: Problem, y: np.ndarray) -> pd.Series:
     """The label column with the rows rewritten where `y` [N] differs from the given labels."""
-    from demix_jax.data.kinds import as_numbers
-
-    column: Any = problem.frame[problem.key]
+    column = problem.table.target
     changed = np.flatnonzero(y != problem.data.y)
     values = problem.encoder.decode_label(y[changed])
     if problem.data.task == "regression":

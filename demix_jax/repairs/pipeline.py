@@ -113,19 +113,28 @@ def make_problem(
 ) -> Problem:
     """Check and encode the N rows that `flags` are about."""
     from demix_jax.data.encoding import TableEncoder
-    from demix_jax.data.table import check_table, resolve_label
+    from demix_jax.data.inspected_table import inspect_table
+    from demix_jax.data.table import check_table
 
-    check_table(frame, label, task=task)
-    key = resolve_label(frame, label)
-    encoder = TableEncoder.fit(frame, label, task=task)
-    table = tree_table(frame, {key})
+    table = inspect_table(frame, label)
+    check_table(table, task=task)
+    encoder = TableEncoder.fit(table, task=task)
     data = encoder.transform(frame)
     certainty = certainty_of(1 - flags.p_wrong, data.num_classes if data.task == "classification" else 2)
     wrong_label, wrong_features, minority = flags.rows.T
     return Problem(
-        frame, key, encoder, data, table, wrong_label, wrong_features, minority,
-        certainty, flags.p_minority, flags.mistakes, seed,
-    )  # fmt: skip
+        table=table,
+        encoder=encoder,
+        data=data,
+        trees=tree_table(table),
+        label_error=wrong_label,
+        feature_error=wrong_features,
+        minority=minority,
+        certainty=certainty,
+        p_minority=flags.p_minority,
+        mistakes=flags.mistakes,
+        seed=seed,
+    )
 
 
 def _check_options(options: Options, seed: int) -> None:
@@ -134,7 +143,8 @@ def _check_options(options: Options, seed: int) -> None:
 
 
 def _read(train: pd.DataFrame | str | Path) -> pd.DataFrame:
-    from demix_jax.data.table import as_table, refuse_duplicate_names
+    from demix_jax.data.inspected_table import refuse_duplicate_names
+    from demix_jax.data.table import as_table
 
     frame = as_table(train)
     refuse_duplicate_names(frame, "The table")
@@ -163,20 +173,20 @@ def _carry_out(problem: Problem, plan: Plan, options: Options, base: np.ndarray)
     log: list[pd.DataFrame] = []
     counted = ("relabelled", "undone_rows", "imputed_rows", "imputed_cells", "dropped", "reweighted")
     counts: dict[str, int] = dict.fromkeys(counted, 0)
-    index, weight, sentences = problem.frame.index, base.copy(), []
-    original = problem.frame
+    index, weight, sentences = problem.table.frame.index, base.copy(), []
+    original = problem.table.frame
     dropped = np.zeros(len(index), bool)
 
     if plan.feature_errors == "impute":
         problem = plan.imputed if plan.imputed is not None else impute_features(problem)
-        restored, undone = undo_mistakes(original, problem.mistakes)
+        restored, undone, _ = undo_mistakes(original, problem.mistakes)
         if undone.any():
             log.append(_differences(original, restored, index, "undo"))
             counts["undone_rows"] = int(undone.sum())
             sentences.append(
                 f"Undid known mistakes (exchanged values, wrong signs) in {undone.sum():,} of the flagged rows."
             )
-        changes = _differences(restored, problem.frame, index, "impute")
+        changes = _differences(restored, problem.table.frame, index, "impute")
         counts["imputed_cells"], counts["imputed_rows"] = len(changes), int(changes["row"].nunique())  # pyright: ignore
         log.append(changes)
         sentences.append(
@@ -188,12 +198,12 @@ def _carry_out(problem: Problem, plan: Plan, options: Options, base: np.ndarray)
         dropped |= problem.feature_error
         sentences.append(f"Dropped {problem.feature_error.sum():,} rows flagged for feature errors.")
 
-    frame = problem.frame
+    frame = problem.table.frame
     if plan.label_errors == "relabel":
         new = relabel(problem)
         frame = frame.copy(deep=False)
-        frame[problem.key] = label_column(problem, new.y)
-        changes = _differences(problem.frame, frame, index, "relabel")
+        frame[problem.table.label] = label_column(problem, new.y)
+        changes = _differences(problem.table.frame, frame, index, "relabel")
         counts["relabelled"] = len(changes)
         log.append(changes)
         weight *= new.weight

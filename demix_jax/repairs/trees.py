@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from demix_jax.data.inspected_table import Table
+from demix_jax.data.kinds import as_dates, as_numbers, date_format, levels, nature
 
 MAX_LEVELS = 60
 
@@ -25,29 +26,23 @@ class TreeTable(NamedTuple):
     kinds: tuple[str, ...]
     names: tuple[Any, ...]
 
+    def take(self, rows: np.ndarray) -> TreeTable:
+        """The same columns of these rows i[n]."""
+        return self._replace(features=self.features[rows])
 
-def tree_table(frame: pd.DataFrame, excluded: set[Any]) -> TreeTable:
-    """Encode every usable column of `frame` (N rows) that is not in `excluded`; text and identifiers are not."""
-    from demix_jax.data.kinds import as_numbers, infer_column
 
+def tree_table(table: Table) -> TreeTable:
+    """Encode the number, category and date columns of an inspected table of N rows; not its label."""
     features, kinds, names = [], [], []
-    for name in frame.columns:
-        if name in excluded:
-            continue
-        column: Any = frame[name]
-        kind = infer_column(name, column).kind
-        if kind == "number":
-            features.append(as_numbers(column))
-        elif kind == "category":
-            features.append(_frequent_codes(column))
-        elif kind == "date":
-            features.append(_days(column))
-        else:
-            continue
-        kinds.append(kind)
-        names.append(name)
-    stacked = np.stack(features, axis=1) if features else np.zeros((len(frame), 0))
-    return TreeTable(stacked, np.array(kinds) == "category", tuple(kinds), tuple(names))
+    for name, column, values in table.features():
+        if column.kind in _ENCODED:
+            features.append(_ENCODED[column.kind](values))
+            kinds.append(column.kind)
+            names.append(name)
+    stacked = np.stack(features, axis=1) if features else np.zeros((len(table), 0))
+    return TreeTable(
+        features=stacked, is_category=np.array(kinds) == "category", kinds=tuple(kinds), names=tuple(names)
+    )
 
 
 def fit_classifier(x: np.ndarray, y: np.ndarray, categorical: np.ndarray, *, num_steps: int, seed: int) -> Any:
@@ -87,8 +82,6 @@ def _options(x: np.ndarray, categorical: np.ndarray, seed: int) -> dict[str, Any
 
 
 def _frequent_codes(column: pd.Series) -> np.ndarray:
-    from demix_jax.data.kinds import levels
-
     codes, _ = levels(column)
     counts = np.bincount(codes[codes >= 0], minlength=1)
     rank = np.full(len(counts) + 1, np.nan)  # the last entry serves code −1, missing
@@ -98,9 +91,10 @@ def _frequent_codes(column: pd.Series) -> np.ndarray:
 
 
 def _days(column: pd.Series) -> np.ndarray:
-    from demix_jax.data.kinds import as_dates, date_format, levels, nature
-
     text_format = None if nature(column) == "date" else date_format(levels(column)[1])
     stamps = as_dates(column, text_format)
     days = stamps.to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
     return np.where(stamps.isna(), np.nan, days)
+
+
+_ENCODED = {"number": as_numbers, "category": _frequent_codes, "date": _days}  # how trees see each kind of column

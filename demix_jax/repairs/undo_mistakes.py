@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -35,8 +35,16 @@ def told_mistakes(flags: pd.DataFrame, rows: np.ndarray) -> dict[int, Mistaken]:
     }
 
 
-def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tuple[pd.DataFrame, np.ndarray]:
-    """The table of N rows as it was before exchanges and wrong signs, and in which rows these were: bool[N].
+class Undone(NamedTuple):
+    """A table of N rows as it was before known mistakes. rows: bool[N], where one was undone. columns: changed ones."""
+
+    frame: pd.DataFrame
+    rows: np.ndarray
+    columns: frozenset[Hashable]
+
+
+def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> Undone:
+    """Undo exchanges and wrong signs in a table of N rows.
 
     Numbers in another unit are left to `in_old_unit`: honest amounts may be ten times what their row lets expect.
     """
@@ -60,7 +68,7 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tupl
             for name, value in restored.items():
                 new.setdefault(name, {})[row] = value
     if not new:
-        return frame, undone
+        return Undone(frame, undone, frozenset())
     result = frame.copy(deep=False)
     for name, of_rows in new.items():
         restored_values = list(of_rows.values())
@@ -68,7 +76,7 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> tupl
         if decimals is not None:
             restored_values = [round(value, decimals) for value in restored_values]
         result[key_of[name]] = with_cells(of_frame[key_of[name]], np.array(list(of_rows)), restored_values)
-    return result, undone
+    return Undone(result, undone, frozenset(key_of[name] for name in new))
 
 
 def _numbers_of(frame: pd.DataFrame, keys: Iterable[Any]) -> dict[str, np.ndarray]:

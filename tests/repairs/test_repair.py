@@ -13,6 +13,7 @@ from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.data.decimals import decimals_of
 from demix_jax.data.fingerprint import fingerprint
+from demix_jax.data.inspected_table import inspect_table
 from demix_jax.repairs import repair
 from demix_jax.repairs.conditional_models import has_few_values
 from demix_jax.repairs.flags import read_flags
@@ -282,7 +283,7 @@ def test_classes_with_few_clean_rows_keep_their_label():
 def test_new_targets_replace_wild_values_and_keep_plausible_ones():
     rng = np.random.default_rng(0)
     x = rng.normal(size=1_000)
-    table = tree_table(pd.DataFrame({"x": x, "z": rng.normal(size=1_000)}), set())
+    table = tree_table(inspect_table(pd.DataFrame({"x": x, "z": rng.normal(size=1_000), "y": 0}), "y"))
     y = 2 * x + 0.1 * rng.normal(size=1_000)
     given = y.copy()
     given[:100] += rng.choice((-1, 1), 100) * rng.uniform(5, 8, 100)
@@ -318,7 +319,7 @@ def test_probability_wrong_is_the_posterior_of_a_known_mixture():
 def test_no_cell_is_wrong_where_flagged_rows_are_like_the_others():
     table = world(1_000, seed=7)
     flagged = np.random.default_rng(7).random(1_000) < 0.3
-    cells = find_wrong_cells(table, tree_table(table, {"y"}), flagged, seed=0)
+    cells = find_wrong_cells(table, tree_table(inspect_table(table, "y")), flagged, seed=0)
     assert sum(len(found.row) for found in cells) < 0.1 * 4 * flagged.sum()
 
 
@@ -327,7 +328,7 @@ def test_misspelt_values_become_what_was_meant():
     table = world(600, seed=3).assign(town=np.tile(["Köln", "Bremen", "Aachen"], 200))
     meant = table["town"].iloc[:30].copy()
     table.loc[:29, "town"] = meant.replace({"Köln": "Klön", "Bremen": "Bremn", "Aachen": "aachen"})
-    found = find_wrong_cells(table, tree_table(table, {"y"}), np.arange(600) < 30, seed=0)
+    found = find_wrong_cells(table, tree_table(inspect_table(table, "y")), np.arange(600) < 30, seed=0)
     (cells,) = [cells for cells in found if cells.column == "town"]
     assert len(cells.row) > 25
     assert (cells.value == meant.loc[cells.row]).all()
@@ -342,7 +343,7 @@ def test_cells_of_real_rows_are_found():
     table = table.iloc[:2_500].reset_index(drop=True)
     made = inject_errors(table, label=label, label_errors=0, feature_errors=0.25, spurious=0, seed=0)
     flagged = made.truth["feature_error"].to_numpy() == 1
-    cells = find_wrong_cells(made.table, tree_table(made.table, {label}), flagged, seed=0)
+    cells = find_wrong_cells(made.table, tree_table(inspect_table(made.table, label)), flagged, seed=0)
     found = {(row, found.column) for found in cells for row in found.row}
     true = {(r, c) for r, names in enumerate(made.truth["corrupted_columns"]) if names for c in names.split(";")}
     assert len(found & true) / len(found) > 0.65
@@ -467,7 +468,7 @@ def test_known_mistakes_are_undone_exactly():
     spoiled.loc[7, "a"] *= -1
     flags = told(200, {3: ("exchanged", "größe;a;kind"), 7: ("times -1", "a")})
     mistakes = told_mistakes(flags, flags["feature_error"].to_numpy() == 1)
-    undone, rows = undo_mistakes(spoiled, mistakes)
+    undone, rows, _ = undo_mistakes(spoiled, mistakes)
     assert np.flatnonzero(rows).tolist() == [3, 7]
     pd.testing.assert_frame_equal(undone, table.astype({"a": float}))
     assert spoiled.loc[7, "a"] == -7, "what was given stays as it is"
@@ -478,7 +479,7 @@ def test_a_number_in_another_unit_is_divided_where_it_is_found_wrong():
     mistakes = told_mistakes(told(4, {1: ("times 1000", "a"), 2: ("times 10", "b")}), np.ones(4, bool))
     cells = WrongCells("a", np.array([1, 2]), np.ones(2), np.array([2.5, 3.5], object))
     assert in_old_unit(table, cells, mistakes).tolist() == [2.0, 3.5]
-    undone, rows = undo_mistakes(table, mistakes)
+    undone, rows, _ = undo_mistakes(table, mistakes)
     assert undone is table and not rows.any()
 
 
@@ -486,7 +487,7 @@ def test_mistakes_that_cannot_be_undone_leave_the_row_to_imputation():
     table = pd.DataFrame({"a": [1.0, np.nan, 3.0], "b": [4.0, 5.0, 6.0], "text": ["u", "v", "w"]})
     for mistake, suspects in (("exchanged", "a;b"), ("exchanged", "b;text"), ("exchanged", "b"), ("times 10", "gone")):
         flags = told(3, {1: (mistake, suspects)})
-        undone, rows = undo_mistakes(table, told_mistakes(flags, np.array([False, True, False])))
+        undone, rows, _ = undo_mistakes(table, told_mistakes(flags, np.array([False, True, False])))
         assert not rows.any() and undone is table
     assert told_mistakes(flags.drop(columns="mistake"), np.ones(3, bool)) == {}
     assert told_mistakes(flags.assign(mistake=np.nan), np.ones(3, bool)) == {}, "as an empty column is read from a file"
@@ -501,7 +502,7 @@ def test_filled_cells_are_replaced_however_usual_they_look():
     flags = told(1_500, {int(row): ("filled", "kind") for row in rows})
     cells = find_wrong_cells(
         filled,
-        tree_table(filled, {"y"}),
+        tree_table(inspect_table(filled, "y")),
         np.isin(np.arange(1_500), rows),
         known=known_cells(told_mistakes(flags, np.ones(1_500, bool)), filled, ("a", "b", "kind", "size")),
         seed=0,
@@ -516,15 +517,15 @@ def test_exchanged_texts_change_places_again():
     spoiled = table.astype({"town": object, "kind": object})
     spoiled.loc[:4, ["kind", "town"]] = spoiled.loc[:4, ["town", "kind"]].to_numpy()
     flags = told(200, {row: ("exchanged", "kind;town") for row in range(5)})
-    restored, undone = undo_mistakes(spoiled, told_mistakes(flags, np.ones(200, bool)))
+    restored, undone, _ = undo_mistakes(spoiled, told_mistakes(flags, np.ones(200, bool)))
     assert undone.sum() == 5
     pd.testing.assert_frame_equal(restored.astype(str), table.astype(str))
     strict = spoiled.astype({"town": pd.CategoricalDtype(["Köln", "Bonn", *table["kind"].unique()])})
     strict["kind"] = pd.Categorical(strict["kind"], categories=[c for c in strict["kind"].unique() if c != "Ulm"])
-    again, _ = undo_mistakes(strict, told_mistakes(flags, np.ones(200, bool)))
+    again, _, _ = undo_mistakes(strict, told_mistakes(flags, np.ones(200, bool)))
     pd.testing.assert_frame_equal(again.astype(str), table.astype(str))
     mixed = told_mistakes(told(200, {0: ("exchanged", "kind;size"), 1: ("exchanged", "kind;gone")}), np.ones(200, bool))
-    assert not undo_mistakes(spoiled, mixed)[1].any(), "a number and a text"
+    assert not undo_mistakes(spoiled, mixed).rows.any(), "a number and a text"
 
 
 def test_numbers_with_stray_decimals_are_replaced_and_no_others_of_the_row():

@@ -1,0 +1,118 @@
+"""Columns are inspected once, at the door, and everything after reads what was found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from demix_jax.common.checks import InputError
+from demix_jax.data import TableEncoder, as_inspected, check_table, inspect_table, table_notes
+from demix_jax.data.kinds import Column, infer_column
+from demix_jax.repairs.trees import tree_table
+
+
+def some_table(n: int = 120) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "size": rng.normal(size=n),
+            "town": rng.choice(["Köln", "Bonn", "Ulm"], n),
+            "when": pd.date_range("2020", periods=n, freq="h").strftime("%d/%m/%Y %H:%M"),
+            7: rng.integers(0, 100, n),
+            "same": "x",
+            "id": np.arange(n),
+            "y": np.arange(n) % 2,
+        }
+    )
+
+
+@pytest.fixture
+def inspected(monkeypatch) -> list[object]:
+    """The names of the columns that are inspected while a test runs, in order."""
+    names = []
+
+    def counted(name, column):
+        names.append(name)
+        return infer_column(name, column)
+
+    monkeypatch.setattr("demix_jax.data.inspected_table.infer_column", counted)
+    return names
+
+
+def test_each_column_is_inspected_once(inspected):
+    frame = some_table()
+    table = inspect_table(frame, "y")
+    check_table(table)
+    encoder = TableEncoder.fit(table)
+    encoder.transform(frame)
+    table_notes(table, task="classification")
+    tree_table(table)
+    assert inspected == ["size", "town", "when", 7, "same", "id"]
+    assert len(table.columns) == len(inspected) and len(table) == 120
+
+
+def test_a_frame_gives_what_its_table_gives():
+    frame = some_table()
+    table = inspect_table(frame, "y")
+    assert table_notes(frame, "y", task="classification") == table_notes(table, task="classification")
+    by_frame, by_table = (TableEncoder.fit(*given).transform(frame) for given in ((frame, "y"), (table,)))
+    np.testing.assert_array_equal(by_frame.x, by_table.x)
+    assert by_frame.columns == by_table.columns
+
+
+def test_findings_stand_in_table_order_without_the_label():
+    table = inspect_table(some_table(), "y")
+    assert table.keys == ("size", "town", "when", 7, "same", "id")
+    assert [column.name for column in table.columns] == [str(key) for key in table.keys]
+    kinds = [column.kind for column in table.columns]
+    assert kinds == ["number", "category", "date", "number", "constant", "identifier"]
+    assert table.target.name == "y" and inspect_table(some_table(), "7").label == 7
+    for key, column, values in table.features():
+        assert values.name == key and column == infer_column(key, values)
+
+
+def test_only_changed_columns_are_inspected_again(inspected):
+    frame = some_table()
+    table = inspect_table(frame, "y")
+    inspected.clear()
+    edited = table.with_frame(frame.assign(town="Köln"), {"town"})
+    assert inspected == ["town"]
+    assert edited.columns == tuple(
+        Column("town", "constant") if column.name == "town" else column for column in table.columns
+    )
+    assert edited.frame["town"].nunique() == 1 and table.frame["town"].nunique() == 3
+
+
+def test_taken_rows_keep_the_findings():
+    table = inspect_table(some_table(), "y")
+    taken = table.take(np.array([5, 3]))
+    assert taken.columns == table.columns and taken.frame["id"].tolist() == [5, 3] and len(taken) == 2
+
+
+def test_bad_tables_are_refused_at_the_door():
+    frame = some_table()
+    with pytest.raises(InputError, match="no column 'Town'; did you mean 'town'"):
+        inspect_table(frame, "Town")
+    with pytest.raises(InputError, match="more than one column named 'size'"):
+        inspect_table(frame[["size", "size", "y"]], "y")
+    table = inspect_table(frame, "y")
+    assert as_inspected(table) is table and as_inspected(table, "y") is table
+    with pytest.raises(ValueError, match="inspected for the label 'y', got 'town'"):
+        as_inspected(table, "town")
+
+
+@pytest.mark.parametrize("multiple", [1, 16, 50])
+def test_features_are_padded_to_a_multiple(multiple):
+    frame = some_table()
+    plain = TableEncoder.fit(frame, "y").transform(frame)
+    padded = TableEncoder.fit(frame, "y", width_multiple=multiple).transform(frame)
+    width = plain.x.shape[1]
+    assert padded.x.shape[1] % multiple == 0 and 0 <= padded.x.shape[1] - width < multiple
+    np.testing.assert_array_equal(padded.x, np.pad(plain.x, ((0, 0), (0, -width % multiple))))
+    assert padded.groups == plain.groups and padded.x.dtype == np.float32
+
+
+def test_a_width_below_one_is_refused():
+    with pytest.raises(ValueError, match="width_multiple must be at least 1, got 0"):
+        TableEncoder.fit(some_table(), "y", width_multiple=0)
