@@ -1,9 +1,10 @@
-"""What the label of a row flagged for a label error should be, and how sure that is."""
+"""New labels for rows flagged for label errors, and their certainty."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import numpy as np
 
 from demix_jax.repairs.trees import TreeTable, fit_classifier, fit_median, probabilities
@@ -28,15 +29,18 @@ def new_classes(
 ) -> NewLabels:
     """Most probable class of flagged rows, given their features, their given label and that they were flagged.
 
-    Let p be what a model of the unflagged rows says, g the given label and q the probability that the flag is
-    right. Flags that do not depend on the features but on the truth make (features, g) of a flagged row a mixture:
-    with weight α, g is any class but the true one (density ∝ (1 − p_g)/(K − 1)), else it is the true class
-    (∝ p_g). α is estimated by maximum likelihood; q follows, and class k ≠ g has probability q p_k / (1 − p_g).
+    Let p be the class probabilities of a model of the unflagged rows, g the given label and q the probability that the
+    flag is right. Suppose that flags depend on whether the label is wrong, but not on the features. Then (features, g)
+    of a flagged row follows a mixture. With weight α, g is any class but the true one, with density
+    ∝ (1 − p_g)/(K − 1). Otherwise g is the true class, with density ∝ p_g. α is estimated by maximum likelihood and
+    gives q. Class k ≠ g then has probability q p_k / (1 − p_g).
 
     Args:
       table: N rows. y: i32[N], codes 0 … K − 1. num_classes: K.
-      fit_rows: unflagged rows to learn from. rows: the E flagged rows; none of them in `fit_rows`.
+      fit_rows: unflagged rows to learn from. rows: the E flagged rows, none of them in `fit_rows`.
+      seed: of the learner and of the choice among more than MAX_FIT_ROWS rows.
     """
+    chex.assert_shape(y, (len(table.features),))
     x, given = table.features, y[rows]
     fit_rows = _thin(fit_rows, seed)
     model = fit_classifier(x[fit_rows], y[fit_rows], table.is_category, num_steps=NUM_STEPS, seed=seed)
@@ -53,12 +57,13 @@ def new_classes(
 def new_targets(table: TreeTable, y: np.ndarray, fit_rows: np.ndarray, rows: np.ndarray, *, seed: int) -> NewLabels:
     """Conditional median of the target of flagged rows; the given value where that is more probable.
 
-    As in `new_classes`, with residuals Laplace-distributed around the median if the given value is right, and the
-    value anywhere in the target's range if it is wrong.
+    The mixture is that of `new_classes`. A right value has a Laplace-distributed residual around the median. A wrong
+    value is uniformly distributed over the target's range.
 
     Args:
-      table: N rows. y: f64[N]. fit_rows, rows: as in `new_classes`.
+      table: N rows. y: f64[N], targets. fit_rows, rows, seed: as in `new_classes`.
     """
+    chex.assert_shape(y, (len(table.features),))
     x = table.features
     fit_rows = _thin(fit_rows, seed)
     half = len(fit_rows) // 2
@@ -75,18 +80,19 @@ def new_targets(table: TreeTable, y: np.ndarray, fit_rows: np.ndarray, rows: np.
 
 
 def certainty_of(p_right: np.ndarray, num_classes: int) -> np.ndarray:
-    """f64[E] in [0, 1]: 0 for a label that is no better than a guess among K classes, 1 for a sure one.
+    """f64[E] in [0, 1]: 0 for a label no better than a guess among K classes, 1 for a certain one.
 
-    (p − 1/K) / (1 − 1/K), with p f64[E] the probability that the label is right. A target is right or it is not: K = 2.
-    A row of two classes with this weight teaches as much as one row of each class, weighted p and 1 − p.
+    It is (p − 1/K) / (1 − 1/K), with p f64[E] the probability that the label is right. For a regression target, K = 2:
+    it is right or wrong. With two classes, a row of this weight teaches as much as one row of each class, with weights
+    p and 1 − p.
     """
     return np.clip((p_right - 1 / num_classes) / (1 - 1 / num_classes), 0.0, 1.0)
 
 
 def chance_of_error(if_wrong: np.ndarray, if_right: np.ndarray, *, num_steps: int = 100) -> np.ndarray:
-    """Probability f64[E] that each flagged label is wrong, from the two likelihoods f64[E] of what is seen.
+    """Posterior probability f64[E] that each flagged label is wrong, given the two likelihoods f64[E].
 
-    The share of right flags is the maximum-likelihood weight of a mixture of the two (expectation maximisation).
+    The prior is the maximum-likelihood weight of a mixture of the two, found by expectation maximisation.
     """
     share = 0.8
     for _ in range(num_steps):
@@ -96,5 +102,6 @@ def chance_of_error(if_wrong: np.ndarray, if_right: np.ndarray, *, num_steps: in
 
 
 def _thin(rows: np.ndarray, seed: int) -> np.ndarray:
+    """At most MAX_FIT_ROWS of the rows, in random order."""
     shuffled = np.random.default_rng(seed).permutation(rows)
     return shuffled[:MAX_FIT_ROWS]

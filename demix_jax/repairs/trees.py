@@ -1,9 +1,10 @@
-"""What repairs predict with: histogram gradient boosting on a table's columns as they stand."""
+"""The learners of a repair: histogram gradient boosting on the untransformed columns of a table."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import chex
 import numpy as np
 import pandas as pd
 
@@ -14,10 +15,10 @@ MAX_LEVELS = 60
 
 
 class TreeTable(NamedTuple):
-    """A table as trees like it.
+    """A table as features of trees.
 
-    features: f64[N, Q], one per usable column: numbers as they stand, dates in days, categories as codes of their
-      most frequent levels. NaN: missing, or a rare level.
+    features: f64[N, Q], one per usable column: numbers unchanged, dates in days, categories as codes of their most
+      frequent levels. NaN where missing or where the level is rare.
     is_category: bool[Q]. kinds: str[Q], "number", "date" or "category". names: the columns' labels in the frame.
     """
 
@@ -40,13 +41,14 @@ def tree_table(table: Table) -> TreeTable:
             kinds.append(column.kind)
             names.append(name)
     stacked = np.stack(features, axis=1) if features else np.zeros((len(table), 0))
+    chex.assert_shape(stacked, (len(table), len(names)))
     return TreeTable(
         features=stacked, is_category=np.array(kinds) == "category", kinds=tuple(kinds), names=tuple(names)
     )
 
 
 def fit_classifier(x: np.ndarray, y: np.ndarray, categorical: np.ndarray, *, num_steps: int, seed: int) -> Any:
-    """Class probabilities from features f64[n, Q] and codes i32[n]; needs two codes or more."""
+    """A classifier of codes y i32[n] by features x f64[n, Q]; at least two codes must occur."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     num_codes = len(np.unique(y))
@@ -55,7 +57,7 @@ def fit_classifier(x: np.ndarray, y: np.ndarray, categorical: np.ndarray, *, num
 
 
 def fit_median(x: np.ndarray, y: np.ndarray, categorical: np.ndarray, *, num_steps: int, seed: int) -> Any:
-    """Conditional median of y f64[n] from features f64[n, Q]."""
+    """A regressor of the conditional median of y f64[n] given features x f64[n, Q]."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     options = _options(x, categorical, seed)
@@ -63,7 +65,7 @@ def fit_median(x: np.ndarray, y: np.ndarray, categorical: np.ndarray, *, num_ste
 
 
 def probabilities(model: Any, x: np.ndarray, num_codes: int) -> np.ndarray:
-    """f64[n, num_codes] class probabilities; a code that the model never saw gets almost none."""
+    """f64[n, num_codes]: class probabilities; almost 0 for a code that the model was not trained on."""
     result = np.full((len(x), num_codes), 1e-6)
     result[:, model.classes_.astype(int)] = model.predict_proba(x)
     return result / result.sum(axis=1, keepdims=True)
@@ -82,6 +84,7 @@ def _options(x: np.ndarray, categorical: np.ndarray, seed: int) -> dict[str, Any
 
 
 def _frequent_codes(column: pd.Series) -> np.ndarray:
+    """f64[N]: rank of each row's level by frequency; NaN where missing, and from rank MAX_LEVELS on."""
     codes, _ = levels(column)
     counts = np.bincount(codes[codes >= 0], minlength=1)
     rank = np.full(len(counts) + 1, np.nan)  # the last entry serves code −1, missing
@@ -91,6 +94,7 @@ def _frequent_codes(column: pd.Series) -> np.ndarray:
 
 
 def _days(column: pd.Series) -> np.ndarray:
+    """f64[N]: days since 1970; NaN where missing."""
     text_format = None if nature(column) == "date" else date_format(levels(column)[1])
     stamps = as_dates(column, text_format)
     days = stamps.to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400

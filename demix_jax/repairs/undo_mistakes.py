@@ -1,30 +1,28 @@
-"""Known mistakes undone: exchanged values change places again, a wrong sign is turned, another unit is divided by."""
+"""Undoes known mistakes: exchanged values are swapped back, signs are reversed, numbers are converted to their unit."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from demix_jax.data.decimals import decimals_of, stray_decimals, usual_decimals
+from demix_jax.data.kinds import as_numbers, nature
+from demix_jax.repairs.impute import WrongCells
 from demix_jax.repairs.write_cells import with_cells
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from demix_jax.repairs.impute import WrongCells
 
 
 class Mistaken(NamedTuple):
-    """What a diagnosis says of a row with a feature error: the mistake, by its name, and the columns it is about."""
+    """A known mistake in a row with a feature error, by the diagnosis: its name and the columns concerned."""
 
     mistake: str
     columns: list[str]
 
 
 def told_mistakes(flags: pd.DataFrame, rows: np.ndarray) -> dict[int, Mistaken]:
-    """The likely mistakes of rows bool[N] by a diagnosis table of N rows, by row number; none where it tells none."""
+    """The likely mistakes of rows bool[N] that a diagnosis table of N rows names, by row number."""
     if not {"mistake", "suspect_columns"}.issubset(flags.columns):
         return {}
     mistakes, suspects = flags["mistake"].to_numpy(dtype=object), flags["suspect_columns"].to_numpy(dtype=object)
@@ -36,7 +34,10 @@ def told_mistakes(flags: pd.DataFrame, rows: np.ndarray) -> dict[int, Mistaken]:
 
 
 class Undone(NamedTuple):
-    """A table of N rows as it was before known mistakes. rows: bool[N], where one was undone. columns: changed ones."""
+    """A table of N rows after known mistakes were undone.
+
+    rows: bool[N], where one was undone. columns: keys of the changed columns.
+    """
 
     frame: pd.DataFrame
     rows: np.ndarray
@@ -46,7 +47,7 @@ class Undone(NamedTuple):
 def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> Undone:
     """Undo exchanges and wrong signs in a table of N rows.
 
-    Numbers in another unit are left to `in_old_unit`: honest amounts may be ten times what their row lets expect.
+    Numbers in another unit are left to `in_old_unit`: a right amount may be ten times what its row suggests.
     """
     of_frame: Any = frame
     key_of = {str(name): name for name in frame.columns}
@@ -80,26 +81,23 @@ def undo_mistakes(frame: pd.DataFrame, mistakes: Mapping[int, Mistaken]) -> Undo
 
 
 def _numbers_of(frame: pd.DataFrame, keys: Iterable[Any]) -> dict[str, np.ndarray]:
-    """f64[N] by name: the values of those of the columns `keys` that hold numbers."""
-    from demix_jax.data.kinds import as_numbers, nature
-
+    """f64[N] by name: the values of those columns among `keys` that are stored as numbers."""
     of_frame: Any = frame
     return {str(key): as_numbers(of_frame[key]) for key in keys if nature(of_frame[key]) == "number"}
 
 
 def _fits(column: Any, value: Any) -> bool:
-    """Whether `column` can hold a value that came from another column, and it is one."""
-    import pandas as pd
-
+    """Whether a value of another column is present and `column` can hold it."""
     if pd.isna(value) or (isinstance(value, float) and not np.isfinite(value)):
         return False
     return not isinstance(column.dtype, pd.CategoricalDtype) or value in column.dtype.categories
 
 
 def in_old_unit(frame: pd.DataFrame, cells: WrongCells, mistakes: Mapping[int, Mistaken]) -> np.ndarray:
-    """object[E]: the new values of wrong cells; divided by the factor where the row's mistake is one in this column."""
-    from demix_jax.data.kinds import as_numbers
+    """object[E]: new values of wrong cells.
 
+    Where the row's known mistake is another unit in this column, the new value is the given one divided by the factor.
+    """
     of_frame: Any = frame
     given, values = as_numbers(of_frame[cells.column]), cells.value.copy()
     for place, row in enumerate(cells.row.tolist()):
@@ -111,7 +109,7 @@ def in_old_unit(frame: pd.DataFrame, cells: WrongCells, mistakes: Mapping[int, M
 
 
 def known_cells(mistakes: Mapping[int, Mistaken], frame: pd.DataFrame, names: tuple[Any, ...]) -> np.ndarray:
-    """bool[N, Q]: the cells of N rows that seem filled in or have stray decimals, of the columns `names`."""
+    """bool[N, Q]: the cells of columns `names` that a known mistake says are filled in or have stray decimals."""
     place = {str(name): q for q, name in enumerate(names)}
     known = np.zeros((len(frame), len(names)), bool)
     told = {name for mistake, columns in mistakes.values() if mistake == "stray decimals" for name in columns}

@@ -1,23 +1,24 @@
-"""New values for cells of a column, written as its other values are."""
+"""Writes new values into cells of a column, in the form of its other values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-if TYPE_CHECKING:
-    import pandas as pd
+from demix_jax.data.kinds import levels, value_text
+from demix_jax.data.written_numbers import number_style
 
 
 def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray) -> pd.Series:
-    """A copy of `column` with other values in the given rows (numbers 0 … N − 1) and the same dtype.
+    """A copy of `column` with new values in some rows and the same dtype.
 
-    Durations may be given in seconds, as they are read.
+    Args:
+      column: Series of N values. rows: i64[n], positions in 0 … N − 1.
+      values: one per row; durations may be given in seconds.
     """
-    import pandas as pd
-
     result = column.copy()
     if not len(rows):
         return result
@@ -44,10 +45,7 @@ def with_cells(column: Any, rows: np.ndarray, values: Sequence[Any] | np.ndarray
 
 
 def _as_texts(column: Any, values: Sequence[Any] | np.ndarray) -> list[str]:
-    """The values as texts; numbers are written as the column writes its own."""
-    from demix_jax.data.kinds import levels, value_text
-    from demix_jax.data.written_numbers import number_style
-
+    """The values as texts; numbers are written in the column's own style."""
     if all(isinstance(value, str) for value in values):
         return list(values)
     style = number_style(levels(column)[1])
