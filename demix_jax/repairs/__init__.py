@@ -1,5 +1,6 @@
 """From a diagnosis to a repaired table with sample weights."""
 
-from demix_jax.repairs.pipeline import Changes, Repaired, repair
+from demix_jax.repairs.execute import Changes
+from demix_jax.repairs.pipeline import Repaired, repair
 
 __all__ = ["Changes", "Repaired", "repair"]

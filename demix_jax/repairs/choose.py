@@ -1,4 +1,4 @@
-"""Which of the repairs asked for are carried out: those without which held-out rows are not predicted better."""
+"""Chooses which of the requested repairs are carried out: those that do not hurt predictions for held-out rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from demix_jax.repairs.held_out import WEIGHTS, Judges, Trial, clearly_better, find_judges
-from demix_jax.repairs.operations import Problem, Relabelled, impute_features, minority_weight, relabel
+from demix_jax.repairs.operations import Relabelled, RepairProblem, impute_features, minority_weight, relabel
 
 
 class Options(NamedTuple):
@@ -18,55 +18,59 @@ class Options(NamedTuple):
     spurious: str
 
 
-class Plan(NamedTuple):
+class RepairPlan(NamedTuple):
     """What is to be done.
 
-    label_errors, feature_errors: as in Options. factor: of the weight of minority rows.
-    imputed: the problem with imputed features, if that was needed for the choice. sentences: why a step was left out.
+    label_errors, feature_errors: as in Options.
+    factor: by which the weight of minority rows is multiplied.
+    imputed: the problem with imputed features, if the choice needed it.
+    sentences: why a step was left out.
     """
 
     label_errors: str
     feature_errors: str
     factor: float
-    imputed: Problem | None
+    imputed: RepairProblem | None
     sentences: list[str]
 
 
-def choose_plan(problem: Problem, options: Options, base: np.ndarray) -> Plan:
+def choose_plan(problem: RepairProblem, options: Options, base: np.ndarray) -> RepairPlan:
     """Try the repairs on held-out rows and drop those that hurt.
 
     Args:
-      problem: N rows. options: what is asked for. base: f64[N] weights that the table came with.
+      problem: N rows. options: what is asked for. base: f64[N], weights that the table came with.
     """
     labels = options.label_errors if problem.label_error.any() else "keep"
     features = options.feature_errors if problem.feature_error.any() else "keep"
     reweight = options.spurious == "reweight" and problem.minority.any()
     imputed = impute_features(problem) if features == "impute" else None
-    plan = Plan(labels, features, 1.0, imputed, [])
+    plan = RepairPlan(label_errors=labels, feature_errors=features, factor=1.0, imputed=imputed, sentences=[])
     if labels == features == "keep" and not reweight:
         return plan
     found = find_judges(problem)
     if found is None:
         note = "Too few rows are unflagged to check on them that the repair helps; minority weights stay as they are."
         return plan._replace(sentences=[note])
-    trials = _Trials(*found, problem, imputed, base)
+    rows, judges = found
+    trials = _Trials(judges, None if imputed is None else imputed.take(rows), base[rows])
     if labels != "keep" or features != "keep":
         plan = _without_harm(plan, trials)
     return _with_factor(plan, trials) if reweight else plan
 
 
 class _Trials:
-    """Judged repairs of one problem; remembers the labels that each combination needs."""
+    """Training rows of each combination of repairs. Labels that a combination needs are computed once."""
 
-    def __init__(self, rows, judges: Judges, problem: Problem, imputed: Problem | None, base: np.ndarray):
-        self.judges, self.base = judges, base[rows]
-        self._problems = {"impute": imputed.take(rows) if imputed is not None else judges.problem}
+    def __init__(self, judges: Judges, imputed: RepairProblem | None, base: np.ndarray):
+        """`imputed` is the judges' problem with imputed features; `base` f64[n] are the weights of its rows."""
+        self.judges, self._base = judges, base
+        self._problems = {"impute": judges.problem if imputed is None else imputed}
         self._labels: dict[tuple[str, int], Relabelled] = {}
 
     def trial(self, labels: str, features: str, factor: float, fold: int) -> Trial:
-        """The judges' rows as this repair leaves them for the models of `fold`."""
+        """The judges' rows after this repair, as training rows for the models of `fold`."""
         problem = self._problems.get(features, self.judges.problem)
-        y, weight = problem.data.y, self.base.copy()
+        y, weight = problem.data.y, self._base.copy()
         if labels == "relabel":
             new = self._relabelled(features, fold)
             y, weight = new.y, weight * new.weight
@@ -84,11 +88,12 @@ class _Trials:
         return self._labels[features, fold]
 
     def outputs(self, repairs: list[tuple[str, str, float]]) -> np.ndarray:
+        """Held-out outputs f32[len(repairs), S, n, K] of repairs (label_errors, feature_errors, factor)."""
         return self.judges.outputs([lambda fold, r=repair: self.trial(*r, fold) for repair in repairs])
 
 
-def _without_harm(plan: Plan, trials: _Trials) -> Plan:
-    """Both steps, or the best part of them if that is clearly better by the skill, or by the worth, of what results."""
+def _without_harm(plan: RepairPlan, trials: _Trials) -> RepairPlan:
+    """The plan, or a smaller one if models trained on it are clearly better by skill or by worth."""
     combinations = [(plan.label_errors, plan.feature_errors)]
     for smaller in (("keep", plan.feature_errors), (plan.label_errors, "keep"), ("keep", "keep")):
         if smaller not in combinations:
@@ -115,10 +120,11 @@ def _without_harm(plan: Plan, trials: _Trials) -> Plan:
     return plan._replace(label_errors=labels, feature_errors=features, sentences=sentences)
 
 
-def _with_factor(plan: Plan, trials: _Trials) -> Plan:
-    """The factor that is best on average over two worlds: the minority as rare as here, or half of all rows.
+def _with_factor(plan: RepairPlan, trials: _Trials) -> RepairPlan:
+    """The plan with the best weight of minority rows.
 
-    Where a step of the repair did harm, the diagnosis is doubtful, and weight is raised only if that is clearly better.
+    A weight is judged by its mean over two worlds: the minority as rare as here, and half of all rows. If a step of the
+    repair did harm, the diagnosis is doubtful. Then the weight is raised only if that is clearly better.
     """
     outputs = trials.outputs([(plan.label_errors, plan.feature_errors, factor) for factor in WEIGHTS])
     worth = [trials.judges.worth(output) for output in outputs]

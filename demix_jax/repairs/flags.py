@@ -1,38 +1,42 @@
-"""Which rows a diagnosis flags, after checking that it is a diagnosis of this table."""
+"""Reads which rows a diagnosis flags, after checking that it belongs to the table."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.data.fingerprint import fingerprint
+from demix_jax.data.kinds import as_numbers, column_of
+from demix_jax.data.table import read_table
 from demix_jax.repairs.undo_mistakes import Mistaken, told_mistakes
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-_LIKELY = 0.5
+_LIKELY = 0.5  # probability from which a flagged label is more likely wrong than right
 
 
 class Flags(NamedTuple):
-    """rows: bool[N, 3] to act on, in the order of ERROR_TYPES. task: the one that was diagnosed, "auto" if unknown.
+    """What a diagnosis says of N rows.
 
-    p_wrong, p_minority: f64[N], probability that the label is wrong, 0 where none is given, and that the row is of the
-      minority, 1 where none is given.
-    doubtful: how many rows flagged for a label error are not among `rows`, as their label is more likely right than
-      wrong. A low probability can be worth a look, but no change: of rows that only perhaps have a wrong label, those
-      that break a shortcut are many, and changing these makes the shortcut stronger.
-    identifiers: columns that name the row and are no features.
-    mistakes: what is told of rows with feature errors, by row number.
+    label_error, feature_error, minority: bool[N], rows to act on. The minority are the rows flagged for a spurious
+      correlation.
+    p_wrong: f64[N], probability that the label is wrong; 0 where the diagnosis gives none.
+    p_minority: f64[N], probability that the row is of the minority; 1 where the diagnosis gives none.
+    task: the diagnosed one, "auto" if unknown.
+    doubtful: number of rows that were flagged for a label error but are not in `label_error`, because their label is
+      more likely right than wrong. Such a row is worth a look but should not be changed. Rows that break a shortcut are
+      frequent among them, and changing these makes the shortcut stronger.
+    identifiers: columns that name the row and are not features.
+    mistakes: known mistakes of rows with feature errors, by row number.
     """
 
-    rows: np.ndarray
+    label_error: np.ndarray
+    feature_error: np.ndarray
+    minority: np.ndarray
     p_wrong: np.ndarray
     p_minority: np.ndarray
     task: str
@@ -41,7 +45,7 @@ class Flags(NamedTuple):
     mistakes: dict[int, Mistaken]
 
     def doubts(self, label: str, rows: str) -> str:
-        """What is said of the doubtful ones; `label` and `rows` are what these are called."""
+        """A sentence about the doubtful rows; `label` and `rows` are the words for a label and for rows."""
         return (
             f"Left the {label} of {self.doubtful:,} flagged {rows}: it is more likely right than wrong (p_label_error "
             f"is below one half), though worth a look. Empty p_label_error of {rows} to have their flag decide."
@@ -53,15 +57,13 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any, label: Any = None) -> Flags:
 
     Args:
       frame: the diagnosed table, N rows.
-      diagnosis: a Diagnosis, a table with one 0/1 column per error type and perhaps p_label_error and
-        p_spurious_correlation, or the path of such a table or of the directory that holds diagnosis.csv.
-      label: the label column, to be the one that was diagnosed; None where there is none.
+      diagnosis: a Diagnosis; or a table with one 0/1 column per error type and optionally p_label_error and
+        p_spurious_correlation; or the path of such a table, or of the folder that holds diagnosis.csv.
+      label: the label column, which must be the diagnosed one; None where there is none.
     Raises:
-      InputError: no such file; columns absent or not 0/1; another number of rows, another index, or the
-        fingerprint of another table, or another label.
+      InputError: no such file, or absent columns, or values other than 0 and 1; or the diagnosis has another number of
+        rows, another index, another fingerprint or another label.
     """
-    import pandas as pd
-
     if isinstance(diagnosis, str | Path):
         path = Path(diagnosis)
         path = path / "diagnosis.csv" if path.is_dir() else path
@@ -84,28 +86,30 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any, label: Any = None) -> Flags:
         raise InputError(
             f"The diagnosis is of the label '{diagnosed}', but label is '{label}'; pass the label that was diagnosed."
         )
-    rows = np.stack([_as_bool(flags, name) for name in ERROR_TYPES], axis=1)
+    flagged = {name: _as_bool(flags, name) for name in ERROR_TYPES}
     p_wrong, p_minority = (_probability(flags, name) for name in ("p_label_error", "p_spurious_correlation"))
-    doubtful = rows[:, 0] & (p_wrong < _LIKELY)
-    rows[:, 0] &= ~doubtful
-    task, identifiers = str(summary.get("task") or "auto"), tuple(summary.get("identifiers") or ())
-    mistakes = told_mistakes(flags, rows[:, 1])
-    p_wrong, p_minority = np.nan_to_num(p_wrong), np.nan_to_num(p_minority, nan=1.0)
-    return Flags(rows, p_wrong, p_minority, task, int(doubtful.sum()), identifiers, mistakes)
+    doubtful = flagged["label_error"] & (p_wrong < _LIKELY)
+    return Flags(
+        label_error=flagged["label_error"] & ~doubtful,
+        feature_error=flagged["feature_error"],
+        minority=flagged["spurious_correlation"],
+        p_wrong=np.nan_to_num(p_wrong),
+        p_minority=np.nan_to_num(p_minority, nan=1.0),
+        task=str(summary.get("task") or "auto"),
+        doubtful=int(doubtful.sum()),
+        identifiers=tuple(summary.get("identifiers") or ()),
+        mistakes=told_mistakes(flags, flagged["feature_error"]),
+    )
 
 
 def _probability(flags: pd.DataFrame, name: str) -> np.ndarray:
-    """f64[N] in [0, 1] of column `name`; NaN where it is not given."""
-    from demix_jax.data.kinds import as_numbers, column_of
-
+    """f64[N] in [0, 1]: column `name`; NaN where it is not given."""
     if name not in flags.columns:
         return np.full(len(flags), np.nan)
     return np.clip(as_numbers(column_of(flags, name)), 0.0, 1.0)
 
 
 def _read(path: Path) -> pd.DataFrame:
-    from demix_jax.data.table import read_table
-
     flags = read_table(path)
     absent = [name for name in ERROR_TYPES if name not in flags.columns]
     if absent:
@@ -151,8 +155,7 @@ def _counts_rows(index: pd.Index, num_rows: int) -> bool:
 
 
 def _as_bool(flags: pd.DataFrame, name: str) -> np.ndarray:
-    import pandas as pd
-
+    """bool[N]: column `name`, which must hold 0 or 1 in every row."""
     if name not in flags.columns:
         raise InputError(f"The diagnosis has no column {name}; expected 0/1 columns {', '.join(ERROR_TYPES)}.")
     given: Any = pd.to_numeric(flags[name], errors="coerce")

@@ -1,26 +1,27 @@
-"""Whether a repair helps: task models trained on repaired rows, judged on rows that took no part in it.
+"""Whether a repair helps: task models are trained on repaired rows and judged on held-out rows.
 
-The rows that judge are as corrupted as the rest. Unflagged rows are the cleanest, but a diagnosis would then be
-marked by its own flags; all rows without feature errors do not depend on the label flags, and wrong labels leave
-the order of models intact: the area under the ROC curve against noisy labels is a rising linear function of the
-one against true labels when noise does not depend on the features (Menon et al. 2015, "Learning from Corrupted
-Binary Labels via Class-Probability Estimation"), and the mean absolute error of a regression moves little with a
-minority of wild targets. The judgement is the average of both views.
+The judging rows are as corrupted as the rest, so the judgement averages two views of them. Unflagged rows are the
+cleanest, but with them the diagnosis would be judged by its own flags. All rows without feature errors do not depend on
+the label flags, and wrong labels hardly change the order of models:
+
+* Classification: if noise does not depend on the features, the area under the ROC curve against noisy labels is an
+  increasing linear function of the area against true labels. Source: Menon et al. 2015, "Learning from Corrupted Binary
+  Labels via Class-Probability Estimation".
+* Regression: a minority of extreme targets changes the mean absolute error little.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.models import MLP, TaskModel, train_task_model
-
-if TYPE_CHECKING:
-    from demix_jax.repairs.operations import Problem
+from demix_jax.repairs.operations import RepairProblem
 
 NUM_FOLDS = 3
 MAX_ROWS = 6_000
@@ -29,11 +30,11 @@ MIN_JUDGES = 50
 NUM_TRIALS = 4
 NUM_STARTS = 2
 WEIGHTS = (1.0, 2.0, 3.0, 4.0)
-MIN_ERRORS = 2.0  # standard errors; at one, steps were left out that helped
+MIN_ERRORS = 2.0  # standard errors; with one, helpful steps were left out
 
 
 class Trial(NamedTuple):
-    """What a task model would be trained on, for n rows: x f32[n, D], y [n], weight f64[n] (0: left out)."""
+    """Training data of a task model. x: f32[n, D]. y: [n] labels. weight: f64[n], 0 leaves a row out."""
 
     x: np.ndarray
     y: np.ndarray
@@ -49,26 +50,28 @@ def held_out_outputs(
     num_classes: int,
     seed: int,
 ) -> np.ndarray:
-    """Outputs of small task models for rows that they were not trained on, all trained at once.
+    """Outputs of small task models for rows that they were not trained on; all models are trained at once.
 
     Args:
-      trials: each maps a fold to the n training rows as a repair would leave them; it must not use the labels of
-        that fold's rows for the others.
+      trials: each maps a fold to the n training rows after a repair. Labels of rows in that fold must not influence
+        the other rows.
       x: f32[n, D], the rows as they are judged. fold: i32[n], the fold whose model judges the row.
       task, num_classes: of the label; K is 1 for regression.
+      seed: of the choice of rows and the initial parameters.
     Returns:
-      f32[len(trials), S, n, K]: class probabilities, or predicted targets, of models from S starts.
+      f32[len(trials), S, n, K]: class probabilities, or predicted targets, of models with S initialisations.
     """
+    chex.assert_shape(x, (len(fold), None))
     model = TaskModel(network=MLP(widths=(64, 32), num_outputs=num_classes), task=task)
     num_rows, num_folds = len(fold), int(fold.max()) + 1
-    # Padded, so that every question about a table has one shape and training is compiled once.
+    # Padded to one shape, so that training is compiled once.
     padding = [trials[0]] * (-len(trials) % NUM_TRIALS)
     made = [trial(f) for trial in (*trials, *padding) for f in range(num_folds)]
     blocks = Trial(*(np.concatenate(part) for part in zip(*made, strict=True)))
     rng = np.random.default_rng(seed)
     size = min(int(np.sum(fold != f)) for f in range(num_folds))
     picked = [rng.permutation(np.flatnonzero(fold != f))[:size] for f in range(num_folds)]
-    # The same rows, start and order for every trial: what differs between trials is the repair alone.
+    # Trials share rows, initial parameters and order, so that they differ by the repair alone.
     index = np.stack([picked[b % num_folds] + b * num_rows for b in range(len(made))])
     index = np.repeat(index, NUM_STARTS, axis=0)
     keys = jax.random.split(jax.random.key(seed), num_folds * NUM_STARTS)
@@ -90,7 +93,10 @@ def held_out_outputs(
 
 
 def skill(outputs: np.ndarray, y: np.ndarray, task: str, weight: np.ndarray | None = None) -> float:
-    """How well outputs f32[n, K] rank labels y [n]: mean one-against-rest AUC; 1 − MAE / MAE of the median."""
+    """Quality of outputs f32[n, K] for labels y [n].
+
+    Classification: mean one-against-rest AUC, at most 1. Regression: 1 − MAE / MAE of the constant median, at most 1.
+    """
     if task == "regression":
         error = np.average(np.abs(outputs[:, 0] - y), weights=weight)
         return 1 - error / max(np.average(np.abs(y - np.median(y)), weights=weight), 1e-12)
@@ -102,12 +108,12 @@ def skill(outputs: np.ndarray, y: np.ndarray, task: str, weight: np.ndarray | No
 
 
 class Judges(NamedTuple):
-    """Rows that judge repairs of a problem, as they were given.
+    """Rows that judge the repairs of a problem, before any repair.
 
-    problem: n rows of it. fold: i32[n].
+    problem: n of its rows. fold: i32[n], the fold whose model judges the row.
     """
 
-    problem: Problem
+    problem: RepairProblem
     fold: np.ndarray
 
     def outputs(self, trials: Sequence[Callable[[int], Trial]]) -> np.ndarray:
@@ -123,23 +129,23 @@ class Judges(NamedTuple):
         )
 
     def skills(self, outputs: np.ndarray) -> np.ndarray:
-        """Skill of outputs f32[S, n, K] of each model, for the rows that it did not see: f64[G], G = 3 S.
+        """f64[G], G = 3 S: skill of each model on rows that it was not trained on, from outputs f32[S, n, K].
 
-        Averaged over two views: unflagged rows, and all rows without feature errors.
+        Mean over two views: unflagged rows, and all rows without feature errors.
         """
         kept = ~self.problem.feature_error
         views = (kept & ~self.problem.label_error, kept)
         return np.mean([self._of_models(outputs, view, None) for view in views], axis=0)
 
     def worth(self, outputs: np.ndarray) -> np.ndarray:
-        """Mean of `skills` and `balanced_skills`: f64[G].
+        """f64[G]: mean of `skills` and `balanced_skills`.
 
-        Models that lean on the shortcut do well on most rows that follow it; they must not win by that.
+        Models that rely on the shortcut do well on the many rows that follow it; that alone must not decide.
         """
         return (self.skills(outputs) + self.balanced_skills(outputs)) / 2
 
     def balanced_skills(self, outputs: np.ndarray) -> np.ndarray:
-        """Skill of each model on unflagged rows if the minority were half of them: f64[G]."""
+        """f64[G]: skill of each model on unflagged rows, weighted so that the minority is half of them."""
         rows = ~self.problem.feature_error & ~self.problem.label_error
         minority = self.problem.minority[rows]
         weight = np.ones(len(rows))
@@ -147,7 +153,7 @@ class Judges(NamedTuple):
         return self._of_models(outputs, rows, weight)
 
     def _of_models(self, outputs: np.ndarray, rows: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        """Skill of each model, start by start and fold by fold, on those of `rows` (bool[n]) that it did not see."""
+        """Skill of each model on those of `rows` (bool[n]) that it was not trained on; all folds of one start first."""
         y, task = self.problem.data.y, self.problem.data.task
         parts = [np.flatnonzero(rows & (self.fold == f)) for f in range(NUM_FOLDS)]
         return np.array(
@@ -161,13 +167,13 @@ class Judges(NamedTuple):
 
 
 def clearly_better(skills: np.ndarray, others: np.ndarray) -> bool:
-    """Whether skills f64[G] are above others f64[G], model by model, by more than chance."""
+    """Whether skills f64[G] exceed others f64[G], compared model by model, by more than chance."""
     gain = skills - others
     return bool(gain.mean() > MIN_ERRORS * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def find_judges(problem: Problem) -> tuple[np.ndarray, Judges] | None:
-    """Row numbers i64[n] of at most MAX_ROWS judges, and the judges; None if too few rows are unflagged."""
+def find_judges(problem: RepairProblem) -> tuple[np.ndarray, Judges] | None:
+    """Row numbers i64[n] of the judges, n ≤ MAX_ROWS, and the judges; None if too few rows are unflagged."""
     rng = np.random.default_rng(problem.seed)
     rows = np.sort(rng.permutation(len(problem.table))[:MAX_ROWS])
     taken = problem.take(rows)

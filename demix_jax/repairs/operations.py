@@ -1,13 +1,15 @@
-"""The three steps of a repair, each a pure function from a table's state to a repaired one."""
+"""The operations of a repair: impute features, relabel, reweight. Each is a pure function of a RepairProblem."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from demix_jax.common.threads import one_thread
 from demix_jax.data.decimals import decimals_of
+from demix_jax.data.encoding import Dataset, TableEncoder
 from demix_jax.data.inspected_table import Table
 from demix_jax.data.kinds import as_numbers
 from demix_jax.repairs.impute import find_wrong_cells
@@ -16,15 +18,10 @@ from demix_jax.repairs.trees import TreeTable, tree_table
 from demix_jax.repairs.undo_mistakes import Mistaken, in_old_unit, known_cells, undo_mistakes
 from demix_jax.repairs.write_cells import with_cells
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from demix_jax.data.encoding import Dataset, TableEncoder
-
 MIN_CLEAN_ROWS = 30
 
 
-class Problem(NamedTuple):
+class RepairProblem(NamedTuple):
     """A table of N rows to repair and what is known about it.
 
     table: inspected, without a weight column. encoder, data: fitted on `table`, and its rows as arrays.
@@ -47,8 +44,8 @@ class Problem(NamedTuple):
     mistakes: dict[int, Mistaken]
     seed: int
 
-    def take(self, rows: np.ndarray) -> Problem:
-        """The same problem on these rows i[n] alone."""
+    def take(self, rows: np.ndarray) -> RepairProblem:
+        """The problem of these rows i[n] alone."""
         return self._replace(
             table=self.table.take(rows),
             data=self.data.take(rows),
@@ -63,15 +60,19 @@ class Problem(NamedTuple):
 
 
 class Relabelled(NamedTuple):
-    """y: [N] labels as in Dataset.y. weight: f64[N], 0 to drop a row, below 1 for an unsure label. note: or ""."""
+    """New labels of N rows.
+
+    y: [N], as in Dataset.y. weight: f64[N], 0 drops a row, below 1 for an uncertain label.
+    note: a sentence about labels that were kept, or "".
+    """
 
     y: np.ndarray
     weight: np.ndarray
     note: str
 
 
-def impute_features(problem: Problem) -> Problem:
-    """The problem with the wrong cells of rows with feature errors replaced, and known mistakes undone."""
+def impute_features(problem: RepairProblem) -> RepairProblem:
+    """Undo known mistakes and replace the wrong cells of rows with feature errors."""
     frame, undone, changed = undo_mistakes(problem.table.frame, problem.mistakes)
     trees = tree_table(problem.table.with_frame(frame, changed)) if changed else problem.trees
     known = known_cells(problem.mistakes, frame, trees.names)
@@ -86,10 +87,13 @@ def impute_features(problem: Problem) -> Problem:
     return problem._replace(table=table, data=problem.encoder.transform(frame), trees=tree_table(table))
 
 
-def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
-    """New labels for rows with label errors, from models of the clean rows among `allowed` (bool[N]; None: all).
+def relabel(problem: RepairProblem, allowed: np.ndarray | None = None) -> Relabelled:
+    """New labels for rows with label errors, predicted by models of clean rows.
 
-    Every row weighs as much as its label, new or given, is certain.
+    The weight of a row is the certainty of its label, new or given.
+
+    Args:
+      problem: N rows. allowed: bool[N], rows that models may learn from; None: all rows.
     """
     y, num_classes = problem.data.y, problem.data.num_classes
     clean = ~problem.label_error & ~problem.feature_error
@@ -123,17 +127,17 @@ def relabel(problem: Problem, allowed: np.ndarray | None = None) -> Relabelled:
     return Relabelled(result, weight, note)
 
 
-def minority_weight(problem: Problem, factor: float) -> np.ndarray:
-    """f64[N]: the weight expected of a row, if the minority's is `factor` and others' 1; 1 of unflagged rows.
+def minority_weight(problem: RepairProblem, factor: float) -> np.ndarray:
+    """f64[N]: expected weight of a row if minority rows weigh `factor` and others 1; 1 for unflagged rows.
 
-    So an honest row that is flagged on a table without a shortcut gains little.
+    Thus a row that is flagged wrongly, with a low probability, gains little weight.
     """
     raised = problem.minority & ~problem.label_error
     return np.where(raised, 1 + (factor - 1) * problem.p_minority, 1.0)
 
 
-def label_column(problem: Problem, y: np.ndarray) -> pd.Series:
-    """The label column with the rows rewritten where `y` [N] differs from the given labels."""
+def label_column(problem: RepairProblem, y: np.ndarray) -> pd.Series:
+    """The label column, rewritten in the rows where `y` [N] differs from the given labels."""
     column = problem.table.target
     changed = np.flatnonzero(y != problem.data.y)
     values = problem.encoder.decode_label(y[changed])

@@ -446,7 +446,7 @@ def test_labels_more_likely_right_than_wrong_are_left(dirty):
     flags["p_label_error"] = 0.0
     flags.loc[:4, "p_label_error"] = [0.9, 0.5, 0.49, 0.3, np.nan]
     rows = read_flags(table, flags)
-    assert np.flatnonzero(rows.rows[:, 0]).tolist() == [0, 1, 4] and rows.doubtful == 7
+    assert np.flatnonzero(rows.label_error).tolist() == [0, 1, 4] and rows.doubtful == 7
     result = repair(table, flags, label="y")
     assert result.table["y"][5:].equals(table["y"][5:]) and result.changes.counts["relabelled"] <= 3
     assert any("Left the label of 7 flagged rows" in sentence for sentence in result.changes.sentences)

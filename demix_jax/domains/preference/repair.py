@@ -73,12 +73,12 @@ def repair(
     check_choices(given, _CHOICES)
     pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
     flags = read_flags(text_table(pairs), diagnosis)
-    wrong_label, damaged, minority = flags.rows.T
+    wrong_label, damaged, minority = flags.label_error, flags.feature_error, flags.minority
     empty = np.array([bool(notes(pair)) for pair in pairs.pairs])
     made = list(zip(pairs.pairs, pairs.records, strict=True))
     weight = np.array([float(record.get(WEIGHT, 1.0)) for record in pairs.records])
     stays, sentences = ~empty, []
-    damaged &= stays
+    damaged = damaged & stays
     if empty.any():
         sentences.append(f"Left out {empty.sum():,} pairs that lack two different answers.")
     if feature_errors == "trim":
