@@ -1,7 +1,7 @@
 # make demo   install from pinned versions into .venv and run the demo
 # make test   install what the tests need and run the fast ones; test-slow runs the others
 # make lint   ruff and pyright;  make format puts the code into the form that lint expects
-# make lock   renew requirements.txt and requirements-dev.txt from pyproject.toml
+# make lock   renew requirements.txt (run time) and requirements-dev.txt (that and all a developer needs)
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -40,26 +40,26 @@ $(VENV)/.created:
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.created requirements.txt pyproject.toml
-	$(PIP) install --quiet --requirement requirements.txt
+	$(PIP) install --quiet --require-hashes --requirement requirements.txt
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.txt
-	$(PIP) install --quiet --requirement requirements-dev.txt
+	$(PIP) install --quiet --require-hashes --requirement requirements-dev.txt
 	touch $@
 
-# A fresh environment takes the newest versions that pyproject.toml allows; `pip freeze` writes them down.
+# uv picks one version of a package for every platform and for Python 3.11 and newer. setuptools builds the package.
+# The second call finds the first one's versions in its output file, and keeps them.
+LOCK = echo setuptools | .venv-lock/bin/uv pip compile pyproject.toml - --quiet --universal --python-version 3.11 \
+  --fork-strategy fewest --generate-hashes --no-emit-index-url --custom-compile-command "make lock"
+
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet --upgrade setuptools .
-	.venv-lock/bin/python -m pip freeze --all --exclude pip --exclude demix_jax > .venv-lock/run.txt
-	.venv-lock/bin/python -m pip install --quiet '.[dev]'
-	.venv-lock/bin/python -m pip freeze --all --exclude pip --exclude demix_jax > .venv-lock/all.txt
-	{ echo '# Everything needed at run time and to build the package, pinned; made by `make lock`.'; \
-	  sed '/^uvloop==/s/$$/ ; sys_platform != "win32"/' .venv-lock/run.txt; } > requirements.txt
-	{ echo '# What tests, lint and notebooks need on top, pinned; made by `make lock`.'; \
-	  echo '-r requirements.txt'; grep -vxFf .venv-lock/run.txt .venv-lock/all.txt; } > requirements-dev.txt
+	.venv-lock/bin/python -m pip install --quiet uv
+	$(LOCK) --upgrade --extra dev --output-file requirements-dev.txt
+	cp requirements-dev.txt requirements.txt
+	$(LOCK) --output-file requirements.txt
 	rm -rf .venv-lock
 
 clean:
