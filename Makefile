@@ -1,5 +1,5 @@
 # make demo   install from pinned versions into .venv and run the demo
-# make test   install what the tests need and run the fast ones; test-slow runs the others
+# make test   install what the tests need, run the fast ones and the docstring examples; test-slow runs the others
 # make lint   ruff and pyright;  make format puts the code into the form that lint expects
 # make lock   renew requirements.txt (run time) and requirements-dev.txt (that and all a developer needs)
 
