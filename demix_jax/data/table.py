@@ -320,11 +320,6 @@ def settle_task(target: pd.Series, task: str) -> Literal["classification", "regr
     return "regression"
 
 
-def settled_task(frame: pd.DataFrame, label: object, task: str) -> Literal["classification", "regression"]:
-    """`settle_task` for the column `label` of a table."""
-    return settle_task(column_of(frame, resolve_label(frame, label)), task)
-
-
 def target_moments(target: pd.Series) -> tuple[float, float]:
     """Mean and standard deviation of a numeric label.
 

@@ -16,7 +16,7 @@ from demix_jax.evidence.gather import RowEvidence
 if TYPE_CHECKING:
     import pandas as pd
 
-    from demix_jax.data import Dataset
+    from demix_jax.data import Dataset, Table
 
 Encode = Callable[["pd.DataFrame"], "Dataset"]
 
@@ -26,11 +26,12 @@ class Rows:
     """Samples as rows of evidence, one for each; N samples.
 
     Attributes:
-      frame: N rows with the label. label: its column. task: "classification", "regression" or "auto".
+      table: N rows with the label, inspected. task: "classification" or "regression".
       fingerprint: SHA-256 of the samples as the user gave them.
       model: name of the task model.
       valid: trusted rows with the same columns; None to cross-fit the N rows.
-      identifiers: columns that name a sample and are no features.
+      named: the N rows with columns that name a sample and are no features; None where there are none.
+      identifiers: those columns.
       roles: names of the columns that describe the one and the other party of a sample, such as user and item; the
         likeliest shortcut is then sought among these, one by one and one of each role together. None: no such roles.
       width_multiple: encoded features are padded with zeros to a multiple of it, so that tables of like width share
@@ -40,12 +41,12 @@ class Rows:
       settings: what else the summary is to hold.
     """
 
-    frame: pd.DataFrame
-    label: str
+    table: Table
     task: str
     fingerprint: str
     model: str
     valid: pd.DataFrame | None = None
+    named: pd.DataFrame | None = None
     identifiers: tuple[str, ...] = ()
     roles: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     width_multiple: int = 1
@@ -53,6 +54,14 @@ class Rows:
     source: str | None = None
     task_name: str | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The N rows as they are shown."""
+        return self.table.frame if self.named is None else self.named
 
 
 class Domain(Protocol):

@@ -102,16 +102,15 @@ def gather(domain: Domain, rows: Rows, *, seed: int, steps: StepTimer) -> Gather
     from demix_jax.data import TableEncoder
 
     with steps("encode the table", 1) as advance:
-        features = rows.frame.drop(columns=list(rows.identifiers)) if rows.identifiers else rows.frame
-        encoder = TableEncoder.fit(features, rows.label, task=rows.task, width_multiple=rows.width_multiple)
-        dataset = encoder.transform(features)
+        encoder = TableEncoder.fit(rows.table, task=rows.task, width_multiple=rows.width_multiple)
+        dataset = encoder.transform(rows.table.frame)
         if rows.valid is not None:
             dataset = dataset.joined(encoder.transform(rows.valid))
         advance(1)
     domain.check(dataset)
     evidence = gather_evidence(
         dataset,
-        num_train=len(rows.frame),
+        num_train=len(rows),
         roles=_numbers_of_roles(rows, dataset),
         known_mistakes=domain.known_mistakes,
         seed=seed,
@@ -139,7 +138,7 @@ def describe_by_task_models(
     dataset, evidence = gathered.dataset, gathered.evidence
     with steps("train task models", len(evidence.folds.train)) as advance:
         models = domain.task_models(dataset, evidence.folds, seed=seed, on_fold=advance)
-    description = describe(dataset, evidence, models, num_train=len(rows.frame), seed=seed, steps=steps)
+    description = describe(dataset, evidence, models, num_train=len(rows), seed=seed, steps=steps)
     probes = None
     if gathered.altered is not None:
         assert isinstance(models, NetworkFolds), "only networks can be asked about altered rows"
@@ -166,7 +165,7 @@ def conclude(
 ) -> Diagnosis:
     """Flag judged rows and explain what was found; the end of every diagnosis."""
     encoder, dataset, description = fitted.gathered.encoder, fitted.gathered.dataset, fitted.description
-    num_rows = len(rows.frame)
+    num_rows = len(rows)
     flags = verdict.probability >= verdict.threshold
     return Diagnosis(
         flags=flags,
@@ -188,7 +187,7 @@ def _summary(rows: Rows, fitted: FittedTable, verdict: Verdict, *, seed: int, st
     encoder, dataset, description = fitted.gathered.encoder, fitted.gathered.dataset, fitted.description
     classifier, tally = verdict.table.classifier, Tally()
     tally.add(verdict.probability >= verdict.threshold, verdict.probability)
-    noisy = noisy_group(encoder, dataset.take(slice(len(rows.frame))), description.evidence)
+    noisy = noisy_group(encoder, dataset.take(slice(len(rows))), description.evidence)
     return Summary(
         **tally.counted()._asdict(),
         valid_rows=0 if rows.valid is None else len(rows.valid),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from demix_jax.evidence.gather import RowEvidence, more_evidence
 if TYPE_CHECKING:
     import pandas as pd
 
-    from demix_jax.data import Dataset
+    from demix_jax.data import Dataset, Table
 
 # Networks learn from tables whose probes have some kinds of feature errors only: what these tell of other kinds.
 SOME_KINDS = (
@@ -45,8 +45,7 @@ class AlteredRows(NamedTuple):
 
 
 def alter_rows(
-    table: pd.DataFrame,
-    label: str,
+    table: Table,
     encode: Callable[[pd.DataFrame], Dataset],
     evidence: RowEvidence,
     *,
@@ -59,7 +58,7 @@ def alter_rows(
     No model is trained on a probe: they cost as much as a few hundred more rows do.
 
     Args:
-      table: N rows. label: the label column. encode: what turned them into the dataset that the evidence is of.
+      table: N rows. encode: what turned them into the dataset that the evidence is of.
       evidence: from `gather_evidence`. task: "classification" or "regression".
       every_kind: feature errors are of FEATURE_KINDS, in one cell of a row or many; else of SOME_KINDS, mostly in many.
       seed: of the choice of rows and errors.
@@ -77,8 +76,8 @@ def alter_rows(
     )
     try:
         injected = inject_errors(
-            table.iloc[clear].reset_index(drop=True),
-            label=label,
+            table.frame.iloc[clear].reset_index(drop=True),
+            label=cast(str, table.label),
             label_errors=LabelErrors(rate=rate, kind="near"),
             feature_errors=feature_errors,
             spurious=0.0,

@@ -132,7 +132,8 @@ def make_world(
     Returns:
       World with two views and at most ROWS_KEPT rows.
     """
-    from demix_jax.data.table import settled_task
+    from demix_jax.data import inspect_table
+    from demix_jax.data.table import settle_task
 
     rng = np.random.default_rng([seed, 2])
     part = table.iloc[rng.permutation(len(table))[:num_rows]].reset_index(drop=True)
@@ -141,10 +142,10 @@ def make_world(
     injected = inject_at_random(part, label, seed=seed, variety=variety)
     chosen = _round_number_of_rows(rng, len(injected.table))
     corrupted, truth = injected.table.iloc[chosen].reset_index(drop=True), injected.truth.iloc[chosen]
+    inspected = inspect_table(corrupted, label)
     domain = TableDomain(
-        frame=corrupted,
-        label=label,
-        task=settled_task(corrupted, label, "auto"),
+        table=inspected,
+        task=settle_task(inspected.target, "auto"),
         known_mistakes=False,
         every_kind=variety.every_probe,
         width_multiple=_WIDTH,

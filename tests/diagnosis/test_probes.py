@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from demix_jax.corruption import FEATURE_KINDS
-from demix_jax.data import TableEncoder
+from demix_jax.data import TableEncoder, inspect_table
 from demix_jax.diagnosis import probes as module
 from demix_jax.diagnosis.probes import alter_rows
 from demix_jax.diagnosis.probes import inject_errors as inject
@@ -30,7 +30,7 @@ def gathered():
 
 def altered_by(gathered, seed):
     table, encoder, evidence = gathered
-    return alter_rows(table, "y", encoder.transform, evidence, task="classification", seed=seed)
+    return alter_rows(inspect_table(table, "y"), encoder.transform, evidence, task="classification", seed=seed)
 
 
 def test_half_of_the_probes_have_a_wrong_label_and_half_a_wrong_cell(gathered):
@@ -60,7 +60,9 @@ def test_probes_have_every_kind_of_feature_error_in_one_cell_or_many_unless_only
 
     monkeypatch.setattr(module, "inject_errors", recorded)
     for every_kind in (True, False):
-        alter_rows(table, "y", encoder.transform, evidence, task="classification", every_kind=every_kind, seed=0)
+        alter_rows(
+            inspect_table(table, "y"), encoder.transform, evidence, task="classification", every_kind=every_kind, seed=0
+        )
     (every, truth), (some, _) = made
     assert every == FEATURE_KINDS and set(some) < set(every)
     num_cells = truth["corrupted_columns"][truth["feature_error"] == 1].str.count(";") + 1
@@ -71,4 +73,4 @@ def test_a_table_whose_clear_rows_have_one_label_has_no_probes(gathered):
     table, encoder, evidence = gathered
     only = evidence.models._replace(clear=(table["y"] == "yes").to_numpy())
     evidence = evidence._replace(models=only)
-    assert alter_rows(table, "y", encoder.transform, evidence, task="classification", seed=0) is None
+    assert alter_rows(inspect_table(table, "y"), encoder.transform, evidence, task="classification", seed=0) is None

@@ -144,14 +144,15 @@ class PairDomain:
 
     def rows(self, steps: StepTimer) -> Rows:
         """See `Domain`: one row of measures per pair."""
+        from demix_jax.data import inspect_table
+
         count, network = len(self.pairs), self.network
         with steps("measure the texts", 1) as advance:
             everything = self.pairs if self.valid is None else join_pairs(self.pairs, self.valid)
             frame = measured_table(everything, self.decoder.tokens, self.encoded, self.reading, self.order)
             advance(1)
         return Rows(
-            frame=frame.iloc[:count],
-            label=LABEL,
+            table=inspect_table(frame.iloc[:count], LABEL),
             task="classification",
             fingerprint=fingerprint(text_table(self.pairs)),
             model=self.decoder.name,

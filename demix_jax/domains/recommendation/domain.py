@@ -27,7 +27,7 @@ from demix_jax.models import check_model_name, ranking_error
 from demix_jax.report.row_page import RowPresentation
 
 if TYPE_CHECKING:
-    from demix_jax.data import Dataset
+    from demix_jax.data import Dataset, Table
 
 _MAX_EPOCHS, _PATIENCE = 12, 2  # embeddings are learnt in few passes over the samples, and learnt by heart in more
 
@@ -62,7 +62,7 @@ def diagnose_interactions(
     Raises:
       InputError: an unknown model or classifier, or samples that cannot be used.
     """
-    from demix_jax.data import check_table
+    from demix_jax.data import check_table, inspect_table
 
     if not isinstance(samples, InteractionSamples):
         raise InputError(
@@ -71,16 +71,21 @@ def diagnose_interactions(
     check_seed(seed)
     check_model_name(model, CLICK_MODELS)
     classifier = classifier if isinstance(classifier, ErrorClassifier) else load_classifier(classifier)
-    check_table(samples.table.drop(columns=list(IDENTIFIERS)), LABEL, task="classification")
-    domain = ClickDomain(samples=samples, model=model, select=select, source=source)
+    table = inspect_table(samples.table.drop(columns=list(IDENTIFIERS)), LABEL)
+    check_table(table, task="classification")
+    domain = ClickDomain(samples=samples, table=table, model=model, select=select, source=source)
     return diagnose_samples(domain, classifier=classifier, seed=seed, progress=progress)
 
 
 @dataclasses.dataclass(frozen=True)
 class ClickDomain:
-    """Click samples, see `Domain`; the attributes are arguments of `diagnose_interactions`."""
+    """Click samples, see `Domain`.
+
+    table: the samples without the columns that name them, inspected. The others: arguments of `diagnose_interactions`.
+    """
 
     samples: InteractionSamples
+    table: Table
     model: str = "din"
     select: str | None = None
     source: str | None = None
@@ -97,13 +102,13 @@ class ClickDomain:
 
         del steps
         samples = self.samples
-        of_table = table_notes(samples.table.drop(columns=list(IDENTIFIERS)), LABEL, task="classification")
+        of_table = table_notes(self.table, task="classification")
         return Rows(
-            frame=samples.table,
-            label=LABEL,
+            table=self.table,
             task="classification",
             fingerprint=fingerprint(samples.table),
             model=self.model,
+            named=samples.table,
             identifiers=IDENTIFIERS,
             # What the history says of an item, such as its popularity, tells clicks from sampled items by how these are
             # drawn: where it came first among the shortcuts, it hid those that were made.

@@ -24,7 +24,7 @@ from demix_jax.report.row_page import RowPresentation
 if TYPE_CHECKING:
     import pandas as pd
 
-    from demix_jax.data import Dataset
+    from demix_jax.data import Dataset, Table
 
 _MIN_VALID_ROWS = 10
 
@@ -82,7 +82,7 @@ class TableDomain:
     """The rows of a table, see `Domain`.
 
     Attributes:
-      frame: N rows. label: its label column. task: "classification" or "regression". valid: trusted rows, or None.
+      table: N rows, inspected. task: "classification" or "regression". valid: trusted rows, or None.
       model: task model, by name or an object.
       source: path of the file, None if there is none.
       known_mistakes: whether to look for known mistakes.
@@ -91,8 +91,7 @@ class TableDomain:
       width_multiple: see `Rows`.
     """
 
-    frame: pd.DataFrame
-    label: str
+    table: Table
     task: str
     valid: pd.DataFrame | None = None
     model: str | TaskModelLike = "mlp"
@@ -113,17 +112,17 @@ class TableDomain:
         model: str | TaskModelLike = "mlp",
     ) -> TableDomain:
         """Tables, or the paths of some, after checking that they can be diagnosed; arguments as for `diagnose`."""
-        from demix_jax.data import as_table, check_table
-        from demix_jax.data.table import settled_task
+        from demix_jax.data import as_table, check_table, inspect_table
+        from demix_jax.data.table import settle_task
 
         source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
-        frame = as_table(train)
-        check_table(frame, label, task=task)
+        table = inspect_table(as_table(train), label)
+        check_table(table, task=task)
         trusted = None if valid is None else as_table(valid)
         if trusted is not None:
-            check_valid(frame, trusted)
-        settled = settled_task(frame, label, task)
-        return cls(frame=frame, label=label, task=settled, valid=trusted, model=model, source=source)
+            check_valid(table.frame, trusted)
+        settled = settle_task(table.target, task)
+        return cls(table=table, task=settled, valid=trusted, model=model, source=source)
 
     def rows(self, steps: StepTimer) -> Rows:
         """See `Domain`."""
@@ -132,14 +131,13 @@ class TableDomain:
 
         del steps
         return Rows(
-            frame=self.frame,
-            label=self.label,
+            table=self.table,
             task=self.task,
-            fingerprint=fingerprint(self.frame),
+            fingerprint=fingerprint(self.table.frame),
             model=self.model if isinstance(self.model, str) else type(self.model).__name__,
             valid=self.valid,
             width_multiple=self.width_multiple,
-            notes=tuple(table_notes(self.frame, self.label, task=self.task)),
+            notes=tuple(table_notes(self.table, task=self.task)),
             source=self.source,
         )
 
@@ -162,9 +160,7 @@ class TableDomain:
 
     def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int) -> AlteredRows | None:
         """See `Domain`."""
-        return alter_rows(
-            self.frame, self.label, encode, evidence, task=self.task, every_kind=self.every_kind, seed=seed
-        )
+        return alter_rows(self.table, encode, evidence, task=self.task, every_kind=self.every_kind, seed=seed)
 
     def presentation(self, models: FoldModels, evidence: RowEvidence) -> RowPresentation:
         """See `Domain`."""

@@ -74,7 +74,7 @@ def diagnose_out_of_core(
     Raises:
       InputError: as `diagnose`, or `fit_rows` is too small.
     """
-    from demix_jax.data import as_table, check_table
+    from demix_jax.data import as_table, check_table, inspect_table
     from demix_jax.data.fingerprint import TableFingerprint
     from demix_jax.data.survey import survey_table
     from demix_jax.data.table import num_cells, table_chunks
@@ -92,11 +92,12 @@ def diagnose_out_of_core(
             path, label, task=task, sample_rows=fit_rows, chunk_rows=_CHUNK_ROWS, seed=seed, on_rows=advance
         )
     sample, num_rows = survey.sample, survey.num_rows
-    sample = sample.loc[:, sample.notna().any()]
-    check_table(sample, label, task=survey.task)
+    table = inspect_table(sample.loc[:, sample.notna().any()], label)
+    sample = table.frame
+    check_table(table, task=survey.task)
     if valid is not None:
         check_valid(sample, valid)
-    domain = TableDomain(frame=sample, label=label, task=survey.task, valid=valid, model=model, source=os.fspath(train))
+    domain = TableDomain(table=table, task=survey.task, valid=valid, model=model, source=os.fspath(train))
     rows = domain.rows(steps)
     fitted = fit_samples(domain, rows, seed=seed, steps=steps)
     verdict = judge(classifier, fitted, steps)
