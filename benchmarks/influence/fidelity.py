@@ -21,7 +21,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it also runs as a plain script
 
@@ -32,7 +31,14 @@ from demix_jax import influence_matrix
 from demix_jax.common.files import write_json, write_text
 from demix_jax.curvature import CG, EKFAC, KFAC, EmpiricalFisher, GaussNewton, Hessian, Identity
 from demix_jax.data import TableEncoder, load_named
-from demix_jax.influence.fidelity import CEILING, AdamFit, compare_influences, plot_comparison, retrain_on_subsets
+from demix_jax.influence.fidelity import (
+    CEILING,
+    AdamFit,
+    FidelityScores,
+    compare_influences,
+    plot_comparison,
+    retrain_on_subsets,
+)
 from demix_jax.models import MLP, TaskModel
 
 KRONFLUENCE = "kronfluence, EK-FAC"
@@ -87,7 +93,7 @@ def methods(settings: Settings) -> dict[str, Method]:
     }
 
 
-def evaluate_table(name: str, settings: Settings) -> tuple[pd.DataFrame, dict]:
+def evaluate_table(name: str, settings: Settings) -> tuple[FidelityScores, dict]:
     """Scores of every method on one table, and what could not be measured."""
     problem, fit = _problem(name, settings)
     start = time.perf_counter()
@@ -117,8 +123,7 @@ def evaluate_table(name: str, settings: Settings) -> tuple[pd.DataFrame, dict]:
         if not np.isfinite(influences[name]).all():
             missing[name] = "not finite"
             del influences[name]
-    table = compare_influences(retrained, influences)
-    return table, {
+    return compare_influences(retrained, influences), {
         "seconds": seconds,
         "missing": missing,
         "warned": warned,
@@ -226,15 +231,15 @@ def _cell(score: dict | None) -> str:
     return "" if score is None else f"{score['lds']:.3f} [{score['low']:.2f}, {score['high']:.2f}]"
 
 
-def plot(tables: dict[str, pd.DataFrame], path: Path) -> None:
+def plot(tables: dict[str, FidelityScores], path: Path) -> None:
     """One panel of bars per table, as a PNG."""
     from matplotlib.figure import Figure
 
-    tallest = max(len(table) for table in tables.values())
+    tallest = max(len(scores.names) for scores in tables.values())
     figure = Figure(figsize=(5.5 * len(tables), 1.2 + 0.32 * tallest), layout="constrained")
     panels = figure.subplots(1, len(tables), squeeze=False)[0]
-    for axes, (name, table) in zip(panels, tables.items(), strict=True):
-        plot_comparison(table, title=name, axes=axes)
+    for axes, (name, scores) in zip(panels, tables.items(), strict=True):
+        plot_comparison(scores, title=name, axes=axes)
     figure.savefig(path, dpi=150)
 
 
@@ -252,8 +257,8 @@ def main() -> None:
     tables = {}
     for name in arguments.tables:
         tables[name], notes = evaluate_table(name, settings)
-        results["tables"][name] = {"scores": tables[name].to_dict(orient="index")} | notes
-        print(name, tables[name].round(3), notes, sep="\n", flush=True)
+        results["tables"][name] = {"scores": tables[name].by_name()} | notes
+        print(name, tables[name].by_name(), notes, sep="\n", flush=True)
     name = "fidelity-quick" if arguments.quick else "fidelity"
     arguments.out.mkdir(parents=True, exist_ok=True)
     write_json(arguments.out / f"{name}.json", results)

@@ -17,7 +17,7 @@ _MAX_DECIMALS = 6
 
 
 @dataclass(frozen=True)
-class NumberColumn:
+class CleanNumbers:
     """A column of numbers, or of dates as numbers of time units.
 
     Attributes:
@@ -55,7 +55,7 @@ class NumberColumn:
 
 
 @dataclass(frozen=True)
-class CategoryColumn:
+class CleanCategories:
     """A column of texts, truth values or other hashable values.
 
     Attributes:
@@ -76,7 +76,7 @@ class CategoryColumn:
         return self.codes < 0
 
 
-Column = NumberColumn | CategoryColumn
+Column = CleanNumbers | CleanCategories
 
 
 def describe(series: pd.Series) -> Column | None:
@@ -95,7 +95,7 @@ def describe(series: pd.Series) -> Column | None:
         return None
     levels = np.asarray(levels, dtype=object)
     has_texts = any(isinstance(level, str) for level in levels)
-    return CategoryColumn(
+    return CleanCategories(
         codes=codes,
         levels=levels,
         mode=int(np.bincount(codes[codes >= 0]).argmax()),
@@ -123,7 +123,7 @@ def written(series: pd.Series, column: Column, rows: np.ndarray, new: np.ndarray
     """
     import pandas as pd
 
-    if isinstance(column, NumberColumn) and column.tick:
+    if isinstance(column, CleanNumbers) and column.tick:
         if isinstance(series.dtype, pd.DatetimeTZDtype):
             naive = series.dt.tz_convert("UTC").dt.tz_localize(None)
             return written(naive, column, rows, new).dt.tz_localize("UTC").dt.tz_convert(series.dt.tz)
@@ -140,7 +140,7 @@ def written(series: pd.Series, column: Column, rows: np.ndarray, new: np.ndarray
     return pd.Series(array, index=series.index, name=series.name)
 
 
-def _numbers(series: pd.Series) -> NumberColumn | None:
+def _numbers(series: pd.Series) -> CleanNumbers | None:
     values = to_floats(series)
     finite = values[np.isfinite(values)]
     if not len(finite) or finite.min() == finite.max():
@@ -148,7 +148,7 @@ def _numbers(series: pd.Series) -> NumberColumn | None:
     decimals = num_decimals(finite)
     levels = np.unique(finite) if decimals == 0 else np.zeros(0)
     dtype = cast(np.dtype, getattr(series.dtype, "numpy_dtype", series.dtype))
-    return NumberColumn(
+    return CleanNumbers(
         values=values,
         levels=levels if len(levels) <= _FEW_LEVELS else np.zeros(0),
         mean=float(finite.mean()),
@@ -181,7 +181,7 @@ def _limits(dtype: np.dtype) -> tuple[float, float]:
     return float(info.min), highest if int(highest) <= info.max else float(np.nextafter(highest, 0))
 
 
-def _dates(series: pd.Series) -> NumberColumn | None:
+def _dates(series: pd.Series) -> CleanNumbers | None:
     naive = series.dt.tz_convert("UTC").dt.tz_localize(None) if series.dt.tz is not None else series
     stamps = naive.to_numpy()
     per_second = int(np.timedelta64(1, "s") / np.timedelta64(1, np.datetime_data(stamps.dtype)[0]))
@@ -193,7 +193,7 @@ def _dates(series: pd.Series) -> NumberColumn | None:
     century = 100 * 365.25 * 86_400 * per_second
     values = np.where(np.isnat(stamps), np.nan, ticks.astype(np.float64))
     known = known.astype(np.float64)
-    return NumberColumn(
+    return CleanNumbers(
         values=values,
         levels=np.zeros(0),
         mean=float(known.mean()),

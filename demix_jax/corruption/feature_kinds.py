@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from demix_jax.corruption.columns import CategoryColumn, Column, NumberColumn
+from demix_jax.corruption.columns import CleanCategories, CleanNumbers, Column
 
 DEFAULT_FEATURE_KINDS = ("outlier", "scale", "swap_category")
 
@@ -20,59 +20,59 @@ _UNITS = (
 # Kinds for columns of numbers. Each returns the new values (f64[n]; NaN: missing) of the cells `rows` (i64[n]).
 
 
-def _outlier(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _outlier(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.mean + rng.choice((-1, 1), len(rows)) * rng.uniform(4.0, 6.0, len(rows)) * column.std
 
 
-def _scale(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _scale(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.values[rows] * rng.choice((0.1, 10.0, 100.0), len(rows))
 
 
-def _shift(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _shift(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.values[rows] + rng.choice((-1, 1), len(rows)) * rng.uniform(1.5, 3.0, len(rows)) * column.std
 
 
-def _noise(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _noise(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.values[rows] + 3.0 * column.std * rng.standard_normal(len(rows))
 
 
-def _sign(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sign(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return -column.values[rows]
 
 
-def _other_level(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _other_level(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     num_levels = len(column.levels)
     at = np.searchsorted(column.levels, column.values[rows])
     return column.levels[(at + rng.integers(1, num_levels, len(rows))) % num_levels]
 
 
-def _permute_numbers(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _permute_numbers(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.choice(column.values[~column.missing], len(rows))
 
 
-def _median_or_zero(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _median_or_zero(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), column.median if column.tick or rng.random() < 0.5 else 0.0)
 
 
-def _missing_number(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _missing_number(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), np.nan)
 
 
-def _previous_number(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _previous_number(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     before = column.values[rows - 1]
     return np.where(np.isfinite(before), before, column.values[rows])
 
 
-def _limit(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _limit(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     low, high = np.quantile(column.values[~column.missing], (0.02, 0.98))
     return np.where(column.values[rows] > column.median, high, low)
 
 
-def _round(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _round(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.array([float(f"{value:.1g}") for value in column.values[rows].tolist()])
 
 
-def _digit(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _digit(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     draws = zip(column.values[rows].tolist(), rng.integers(0, 3, len(rows)), rng.random(len(rows)), strict=True)
     return np.array([_with_wrong_digit(value, way, place) for value, way, place in draws])
 
@@ -93,49 +93,49 @@ def _with_wrong_digit(value: float, way: int, place: float) -> float:
     return float(text[: first + 1] + text[first:])
 
 
-def _sentinel_number(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sentinel_number(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), rng.choice((-1.0, -9.0, -99.0, -999.0, 0.0, 99.0, 999.0, 9999.0)))
 
 
-def _unit(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _unit(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     factor, offset = _UNITS[int(rng.integers(len(_UNITS)))]
     return factor * column.values[rows] + offset
 
 
-def _offset(column: NumberColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _offset(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.values[rows] + rng.choice((-1, 1)) * rng.uniform(0.75, 2.5) * column.std
 
 
 # Kinds for columns of categories. Each returns the new values (object[n]; None: missing) of the cells `rows` (i64[n]).
 
 
-def _other_category(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _other_category(column: CleanCategories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     num_levels = len(column.levels)
     return column.levels[(column.codes[rows] + rng.integers(1, num_levels, len(rows))) % num_levels]
 
 
-def _permute_categories(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _permute_categories(column: CleanCategories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.levels[rng.choice(column.codes[column.codes >= 0], len(rows))]
 
 
-def _mode(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _mode(column: CleanCategories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.levels[np.full(len(rows), column.mode)]
 
 
-def _missing_category(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _missing_category(column: CleanCategories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), None, dtype=object)
 
 
-def _previous_category(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _previous_category(column: CleanCategories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     before = column.codes[rows - 1]
     return column.levels[np.where(before < 0, column.codes[rows], before)]
 
 
-def _sentinel_text(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sentinel_text(column: CleanCategories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.full(len(rows), rng.choice(("unknown", "?", "other", "not known")), dtype=object)
 
 
-def _typo(column: CategoryColumn, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _typo(column: CleanCategories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     draws = zip(column.levels[column.codes[rows]], rng.integers(0, 5, len(rows)), rng.random(len(rows)), strict=True)
     new = np.empty(len(rows), dtype=object)
     new[:] = [_misspelt(text, way, place) if isinstance(text, str) else text for text, way, place in draws]
@@ -191,7 +191,7 @@ FEATURE_KINDS = (*dict.fromkeys([*NUMBER_KINDS, *CATEGORY_KINDS]), "swap_columns
 
 def is_swappable(column: Column | None) -> bool:
     """Whether the kind "swap_columns" can swap cells of this column with another: numbers with more than two values."""
-    return isinstance(column, NumberColumn) and not column.tick and len(column.levels) != 2
+    return isinstance(column, CleanNumbers) and not column.tick and len(column.levels) != 2
 
 
 def suitable_kinds(column: Column | None, kinds: Sequence[str], num_swappable: int) -> list[str]:
@@ -206,7 +206,7 @@ def suitable_kinds(column: Column | None, kinds: Sequence[str], num_swappable: i
     """
     if column is None:
         return []
-    if isinstance(column, CategoryColumn):
+    if isinstance(column, CleanCategories):
         takes_text = column.takes_new_texts
         return [k for k in kinds if k in CATEGORY_KINDS and (takes_text or k not in ("typo", "sentinel"))]
     if column.tick:
@@ -221,10 +221,10 @@ def suitable_kinds(column: Column | None, kinds: Sequence[str], num_swappable: i
 def cells_that_can_change(column: Column, kinds: list[str]) -> np.ndarray:
     """bool[N]: the cells to which at least one of the kinds can give another value."""
     can = ~column.missing
-    if isinstance(column, CategoryColumn) and kinds == ["constant"]:
+    if isinstance(column, CleanCategories) and kinds == ["constant"]:
         can &= column.codes != column.mode
-    if isinstance(column, NumberColumn) and kinds == ["constant"]:
+    if isinstance(column, CleanNumbers) and kinds == ["constant"]:
         can &= (column.values != column.fitted(np.array(column.median))) | ((column.values != 0) & (not column.tick))
-    if isinstance(column, NumberColumn) and set(kinds) <= {"scale", "sign"}:
+    if isinstance(column, CleanNumbers) and set(kinds) <= {"scale", "sign"}:
         can &= column.values != 0
     return can

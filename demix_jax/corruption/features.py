@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 
 from demix_jax.common.checks import InputError
-from demix_jax.corruption.columns import Column, NumberColumn, describe, is_identifier, written
+from demix_jax.corruption.columns import CleanNumbers, Column, describe, is_identifier, written
 from demix_jax.corruption.feature_kinds import (
     CATEGORY_KINDS,
     FEATURE_KINDS,
@@ -58,7 +58,7 @@ def corrupt_features(
             f"FeatureErrors.kinds ({', '.join(kinds)}) suit none of the columns {', '.join(map(str, names))}; "
             f"choose others among {', '.join(FEATURE_KINDS)}, or set feature_errors to 0."
         )
-    cells = _Cells.unchanged(columns, suitable, len(table))
+    cells = _CorruptedCells.unchanged(columns, suitable, len(table))
     can_change = cells.can_change()
     pool = candidates[can_change[candidates].any(1)]
     draw_kinds = _OneKindPerRow(kinds) if errors.one_kind_per_row else _any_kind
@@ -117,7 +117,7 @@ def _draw_cells(
 
 
 @dataclass(frozen=True)
-class _Cells:
+class _CorruptedCells:
     """The cells of Q columns and the values that replace them.
 
     Attributes:
@@ -133,10 +133,10 @@ class _Cells:
     changed: np.ndarray
 
     @classmethod
-    def unchanged(cls, columns: list[Column | None], suitable: list[list[str]], num_rows: int) -> _Cells:
+    def unchanged(cls, columns: list[Column | None], suitable: list[list[str]], num_rows: int) -> _CorruptedCells:
         """The cells of `num_rows` rows before any error."""
         values = [
-            np.zeros(num_rows, dtype=np.float64 if isinstance(column, NumberColumn) else object) for column in columns
+            np.zeros(num_rows, dtype=np.float64 if isinstance(column, CleanNumbers) else object) for column in columns
         ]
         return cls(columns, suitable, values, np.zeros((num_rows, len(columns)), dtype=bool))
 
@@ -166,7 +166,7 @@ class _Cells:
         column = self.columns[q]
         if kind == "swap_columns":
             self._swap_columns(q, rows, rng)
-        elif isinstance(column, NumberColumn):
+        elif isinstance(column, CleanNumbers):
             more_decimals = 2 if kind in ("scale", "unit") else 0
             values = column.fitted(NUMBER_KINDS[kind](column, rows, rng), more_decimals)
             self.values[q][rows] = values
@@ -180,9 +180,9 @@ class _Cells:
         """Swaps the cells `rows` of column `q` with unchanged cells of other number columns."""
         partners = [p for p, column in enumerate(self.columns) if p != q and is_swappable(column)]
         drawn = rng.integers(0, len(partners), len(rows))
-        first = cast(NumberColumn, self.columns[q])
+        first = cast(CleanNumbers, self.columns[q])
         for index, p in enumerate(partners):
-            at, second = rows[drawn == index], cast(NumberColumn, self.columns[p])
+            at, second = rows[drawn == index], cast(CleanNumbers, self.columns[p])
             at = at[~self.changed[at, p] & ~second.missing[at]]
             to_first, to_second = first.fitted(second.values[at]), second.fitted(first.values[at])
             both = (to_first != first.values[at]) & (to_second != second.values[at])

@@ -1,7 +1,7 @@
 """What the inverse curvature in an influence function is."""
 
 from demix_jax.curvature.arnoldi import Arnoldi
-from demix_jax.curvature.base import Curvature, Directions, Fitted, Problem
+from demix_jax.curvature.base import Curvature, CurvatureProblem, Directions, Fitted
 from demix_jax.curvature.empirical_fisher import EmpiricalFisher
 from demix_jax.curvature.gauss_newton import GaussNewton
 from demix_jax.curvature.hessian import CG, Hessian, LiSSA
@@ -14,6 +14,7 @@ __all__ = [
     "KFAC",
     "Arnoldi",
     "Curvature",
+    "CurvatureProblem",
     "Directions",
     "EmpiricalFisher",
     "Fitted",
@@ -21,5 +22,4 @@ __all__ = [
     "Hessian",
     "Identity",
     "LiSSA",
-    "Problem",
 ]

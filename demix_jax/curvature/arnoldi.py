@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from demix_jax.common.checks import InputError
-from demix_jax.curvature.base import Directions, Problem, check_damping
+from demix_jax.curvature.base import CurvatureProblem, Directions, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples
 from demix_jax.curvature.hessian import chosen_damping
 from demix_jax.curvature.hessian_product import HessianProduct, hessian_product
@@ -37,7 +37,7 @@ class Arnoldi:
     steps: int | None = flax.struct.field(pytree_node=False, default=None)
     samples: int | None = flax.struct.field(pytree_node=False, default=None)
 
-    def fit(self, problem: Problem) -> FittedArnoldi:
+    def fit(self, problem: CurvatureProblem) -> FittedArnoldi:
         """Eigenvalues and eigenvectors; InputError for damping ≤ 0, rank < 1 or steps < rank."""
         check_damping(self.damping)
         steps = 2 * self.rank if self.steps is None else self.steps

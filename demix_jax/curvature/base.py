@@ -16,10 +16,10 @@ from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.ghost import gram_matrix, paired_products
 from demix_jax.gradients.per_example import Loss, PyTree, num_examples
 from demix_jax.gradients.stream import Gradients, as_arrays
-from demix_jax.gradients.tracer import Plan
+from demix_jax.gradients.tracer import GradientPlan
 
 
-class Problem(NamedTuple):
+class CurvatureProblem(NamedTuple):
     """What a curvature is fitted to. train: pytree with a leading axis N. memory: bytes to work in.
 
     plan: how gradients of `loss` at `params` are computed, of the selected parameters only.
@@ -30,17 +30,17 @@ class Problem(NamedTuple):
     loss: Loss
     params: PyTree
     train: PyTree
-    plan: Plan
+    plan: GradientPlan
     formed: tuple[bool, ...]
     select: str | None
     memory: int
     mesh: Mesh | None = None
 
-    def stream(self, plan: Plan | None = None) -> Gradients:
+    def stream(self, plan: GradientPlan | None = None) -> Gradients:
         """Gradients of `plan`, a loss with the same parameters, or of this problem's own."""
         return Gradients(plan or self.plan, self.params, self.formed, self.memory)
 
-    def gradients(self, batch: PyTree, plan: Plan | None = None) -> FactoredGradients:
+    def gradients(self, batch: PyTree, plan: GradientPlan | None = None) -> FactoredGradients:
         """Gradients of all examples of `batch`, computed in blocks within `memory`."""
         stream, batch = self.stream(plan), as_arrays(batch)
         return stream.all(batch, stream.block_length(num_examples(batch, "train")), "train")
@@ -96,7 +96,7 @@ class Fitted(Protocol):
 class Curvature(Protocol):
     """A choice of curvature H and damping λ."""
 
-    def fit(self, problem: Problem) -> Fitted:
+    def fit(self, problem: CurvatureProblem) -> Fitted:
         """Prepare (H + λI)⁻¹ from `problem.train`."""
         ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flax.struct
 
-from demix_jax.curvature.base import Fitted, Problem, check_damping
+from demix_jax.curvature.base import CurvatureProblem, Fitted, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples
 from demix_jax.curvature.low_rank import check_size, fit_rows
 from demix_jax.gradients.per_example import num_examples
@@ -23,7 +23,7 @@ class EmpiricalFisher:
     damping: float | None = None
     samples: int | None = flax.struct.field(pytree_node=False, default=None)
 
-    def fit(self, problem: Problem) -> Fitted:
+    def fit(self, problem: CurvatureProblem) -> Fitted:
         """The samples' gradients and a Cholesky factor; InputError as `GaussNewton.fit`."""
         check_damping(self.damping)
         chosen = curvature_samples(problem.train, self.samples)

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.common.checks import InputError
-from demix_jax.curvature.base import Fitted, Problem, check_damping
+from demix_jax.curvature.base import CurvatureProblem, Fitted, check_damping
 from demix_jax.curvature.low_rank import check_size, fit_rows
 from demix_jax.curvature.outputs import Cut, cuts
 from demix_jax.gradients.factored import accumulating
 from demix_jax.gradients.per_example import PyTree, num_examples
 from demix_jax.gradients.stream import as_arrays
-from demix_jax.gradients.tracer import Plan, plan_for
+from demix_jax.gradients.tracer import GradientPlan, plan_for
 
 
 @flax.struct.dataclass
@@ -41,7 +41,7 @@ class GaussNewton:
     damping: float | None = None
     samples: int | None = flax.struct.field(pytree_node=False, default=None)
 
-    def fit(self, problem: Problem) -> Fitted:
+    def fit(self, problem: CurvatureProblem) -> Fitted:
         """Rows of G and a Cholesky factor of nλI + GGᵀ (or of GᵀG + nλI when P is the smaller).
 
         Raises:
@@ -67,7 +67,7 @@ def curvature_samples(train: PyTree, samples: int | None) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[rows], train)
 
 
-def _convex_outputs(problem: Problem, chosen: PyTree) -> tuple[Cut, jax.Array]:
+def _convex_outputs(problem: CurvatureProblem, chosen: PyTree) -> tuple[Cut, jax.Array]:
     """The first outputs in which the loss is convex on all samples, and f[n, r, C] whose rows square to its Hessian."""
     for cut in cuts(problem.plan):
         num = num_examples(chosen, "train")
@@ -103,7 +103,7 @@ def _output_curvature(cut: Cut, params: PyTree, batch: PyTree) -> tuple[jax.Arra
     return jnp.linalg.eigh(hessians)
 
 
-def row_problem(problem: Problem, samples: PyTree) -> tuple[Plan, PyTree]:
+def row_problem(problem: CurvatureProblem, samples: PyTree) -> tuple[GradientPlan, PyTree]:
     """The "loss" rowᵀ outputs, whose gradients are the rows of G, and its batch of n · r examples, sample by sample."""
     cut, vectors = _convex_outputs(problem, samples)
     repeated = jax.tree.map(lambda leaf: leaf.repeat(vectors.shape[1], axis=0), samples)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from demix_jax.common.checks import InputError
-from demix_jax.curvature.base import Directions, Problem, check_damping
+from demix_jax.curvature.base import CurvatureProblem, Directions, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples
 from demix_jax.curvature.hessian_product import HessianProduct, hessian_product
 from demix_jax.gradients.factored import FactoredGradients
@@ -74,7 +74,7 @@ class Hessian:
     solver: CG | LiSSA = CG()
     samples: int | None = flax.struct.field(pytree_node=False, default=None)
 
-    def fit(self, problem: Problem) -> FittedHessian:
+    def fit(self, problem: CurvatureProblem) -> FittedHessian:
         """Nothing but λ is computed ahead; InputError for damping ≤ 0, or a solver that is none."""
         check_damping(self.damping)
         if not isinstance(self.solver, (CG, LiSSA)):

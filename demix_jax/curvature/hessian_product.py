@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.curvature.base import Problem
+from demix_jax.curvature.base import CurvatureProblem
 from demix_jax.gradients.factored import sum_dtype
 from demix_jax.gradients.per_example import PyTree, num_examples
 from demix_jax.gradients.stream import gradient_shape
-from demix_jax.gradients.tracer import Plan
+from demix_jax.gradients.tracer import GradientPlan
 
 # Samples whose forward and backward passes are held at once, for each vector.
 _CHUNK = 256
@@ -30,13 +30,13 @@ class HessianProduct(NamedTuple):
     chunks: samples and their weights, f[chunks, samples per chunk, ...]; the weights sum to one.
     """
 
-    plan: Plan
+    plan: GradientPlan
     formed: tuple[bool, ...]
     params: PyTree
     chunks: tuple[PyTree, jax.Array]
 
     @classmethod
-    def make(cls, problem: Problem, samples: PyTree) -> HessianProduct:
+    def make(cls, problem: CurvatureProblem, samples: PyTree) -> HessianProduct:
         num = num_examples(samples, "train")
         length = min(_CHUNK, num)
         count = math.ceil(num / length)
@@ -50,7 +50,7 @@ class HessianProduct(NamedTuple):
     def num_parameters(self) -> int:
         return self.plan.num_parameters
 
-    def statics(self) -> tuple[Plan, tuple[bool, ...]]:
+    def statics(self) -> tuple[GradientPlan, tuple[bool, ...]]:
         """What a compiled function is compiled for."""
         return self.plan, self.formed
 
@@ -63,7 +63,7 @@ class HessianProduct(NamedTuple):
         return float(_mean_quadratic(*self.statics(), self.params, self.chunks, probes))
 
 
-def hessian_product(plan: Plan, formed: tuple[bool, ...], params: PyTree, chunks: Any) -> Callable:
+def hessian_product(plan: GradientPlan, formed: tuple[bool, ...], params: PyTree, chunks: Any) -> Callable:
     """f[P] → f[P], to be used inside a compiled function."""
     template = gradient_shape(plan, formed)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import flax.struct
 
-from demix_jax.curvature.base import Directions, Problem
+from demix_jax.curvature.base import CurvatureProblem, Directions
 from demix_jax.gradients.factored import FactoredGradients
 
 
@@ -12,7 +12,7 @@ from demix_jax.gradients.factored import FactoredGradients
 class Identity:
     """(H + λI)⁻¹ replaced by the identity: I(i, j) = −∇ℓ(v_j)ᵀ∇ℓ(t_i), as in TracIn (Pruthi et al. 2020)."""
 
-    def fit(self, problem: Problem) -> FittedIdentity:
+    def fit(self, problem: CurvatureProblem) -> FittedIdentity:
         del problem
         return FittedIdentity()
 

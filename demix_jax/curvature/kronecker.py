@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from demix_jax.common.checks import InputError
-from demix_jax.curvature.base import Directions, Problem, check_damping
+from demix_jax.curvature.base import CurvatureProblem, Directions, check_damping
 from demix_jax.curvature.gauss_newton import curvature_samples, row_problem
 from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer, accumulating
 from demix_jax.gradients.ghost import accumulated_dtype, write_rows
@@ -43,7 +43,7 @@ class KFAC:
     damping: float | None = None
     samples: int | None = flax.struct.field(pytree_node=False, default=None)
 
-    def fit(self, problem: Problem) -> FittedKronecker:
+    def fit(self, problem: CurvatureProblem) -> FittedKronecker:
         """Eigenbases and eigenvalues of each block; InputError for damping ≤ 0 or no outputs found."""
         return _fit(problem, self.damping, self.samples, corrected=False, name="KFAC")
 
@@ -61,7 +61,7 @@ class EKFAC:
     damping: float | None = None
     samples: int | None = flax.struct.field(pytree_node=False, default=None)
 
-    def fit(self, problem: Problem) -> FittedKronecker:
+    def fit(self, problem: CurvatureProblem) -> FittedKronecker:
         """As `KFAC.fit`, with a second pass over the rows."""
         return _fit(problem, self.damping, self.samples, corrected=True, name="EKFAC")
 
@@ -120,7 +120,7 @@ def _solve(fitted: FittedKronecker, gradients: FactoredGradients) -> FactoredGra
     return gradients.with_full(write_rows(empty, rows, gradients, min(num, _RIGHT_HAND_SIDES), 0, 0))
 
 
-def _fit(problem: Problem, damping: float | None, samples: int | None, *, corrected: bool, name: str):
+def _fit(problem: CurvatureProblem, damping: float | None, samples: int | None, *, corrected: bool, name: str):
     check_damping(damping)
     chosen = curvature_samples(problem.train, samples)
     num = num_examples(chosen, "train")

@@ -14,7 +14,7 @@ from demix_jax.curvature.base import Directions, Fitted
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.ghost import blocked_gram_matrix, second_moment
 from demix_jax.gradients.meshes import sharded_gram_matrix, sharded_second_moment
-from demix_jax.gradients.tracer import Plan
+from demix_jax.gradients.tracer import GradientPlan
 
 logger = logging.getLogger("demix_jax")
 
@@ -86,7 +86,7 @@ def fit_rows(rows: FactoredGradients, num: int, damping: float | None, name: str
     return ParameterSpace(factor, chosen) if num_parameters <= num_rows else SampleSpace(rows, factor, chosen)
 
 
-def check_size(num_rows: int, plan: Plan, argument: str) -> None:
+def check_size(num_rows: int, plan: GradientPlan, argument: str) -> None:
     """InputError if the matrix that `fit_rows` would factor is too large."""
     side = min(num_rows, plan.num_parameters)
     if side**2 * 4 > _MOST_BYTES:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from demix_jax.gradients import jaxprs
-from demix_jax.gradients.tracer import Plan
+from demix_jax.gradients.tracer import GradientPlan
 
 
 class Cut(NamedTuple):
@@ -31,7 +31,7 @@ class Cut(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def cuts(plan: Plan) -> tuple[Cut, ...]:
+def cuts(plan: GradientPlan) -> tuple[Cut, ...]:
     """Every cut of the loss of `plan`, the one nearest to the parameters first."""
     jaxpr = plan.closed.jaxpr
     live = jaxprs.live_equations(jaxpr)
@@ -53,7 +53,7 @@ def cuts(plan: Plan) -> tuple[Cut, ...]:
     return tuple(found)
 
 
-def _cut(plan: Plan, live: list, number: int, var: Any) -> Cut:
+def _cut(plan: GradientPlan, live: list, number: int, var: Any) -> Cut:
     closed = plan.closed
     inputs = [*closed.jaxpr.constvars, *closed.jaxpr.invars]
 

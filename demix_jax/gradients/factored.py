@@ -103,7 +103,7 @@ class Outer:
 
 
 @flax.struct.dataclass
-class Rows:
+class RowGradients:
     """Gradient of a table of which only some rows were looked up. ids: i32[N, T] in [0, V). rows: f[N, T, F]."""
 
     ids: jax.Array
@@ -130,7 +130,7 @@ class Rows:
         """f[N]: the largest entry."""
         return jnp.max(jnp.abs(self.rows), axis=(1, 2))
 
-    def scaled(self, weights: jax.Array) -> Rows:
+    def scaled(self, weights: jax.Array) -> RowGradients:
         return replace(self, rows=accumulating(self.rows)[0] * weights[:, None, None])
 
     def squared_norms(self) -> jax.Array:
@@ -161,12 +161,14 @@ class Dense:
         return jnp.sum(full * full, axis=1)
 
 
-Block = Outer | Rows | Dense
+Block = Outer | RowGradients | Dense
 
 
 @flax.struct.dataclass
 class FactoredGradients:
-    """Per-example gradients of N examples. blocks: Outer, Rows or Dense, which together cover the parameters used.
+    """Per-example gradients of N examples.
+
+    blocks: Outer, RowGradients or Dense, which together cover the parameters used.
 
     losses: f[N]. leaves: (shape, dtype) of each leaf of the parameters, whose structure is `structure`.
     lengths: f[N], Euclidean lengths that gradients had before `to_unit_length`; None: they were not scaled.

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer, Rows, accumulating, sum_dtype
+from demix_jax.gradients.factored import Block, Dense, FactoredGradients, Outer, RowGradients, accumulating, sum_dtype
 
 # A product of two small Gram matrices is bound by memory: writing, reading and adding them costs about as much as
 # this many multiply-adds per pair (measured on two x86 cores; of little weight elsewhere).
@@ -118,7 +118,7 @@ def rows_per_block(left: FactoredGradients, right: FactoredGradients) -> int:
             block, other = pair
             assert not isinstance(block, Dense) and not isinstance(other, Dense)
             positions = block.positions * other.positions * block.layout.matrix[0]
-            if isinstance(block, Rows) and isinstance(other, Rows) and _is_fetched(block, other):
+            if isinstance(block, RowGradients) and isinstance(other, RowGradients) and _is_fetched(block, other):
                 positions = 1  # works in blocks of its own
             products = max(products, positions * right.losses.shape[0])
         elif not isinstance(pair[0], Dense):
@@ -151,7 +151,11 @@ def paired_products(left: FactoredGradients, right: FactoredGradients) -> jax.Ar
                 for pair in ((left_block.a, right_block.a), (left_block.delta, right_block.delta))
             ]
             total = total + jnp.sum(products[0] * products[1], axis=1)
-        elif isinstance(left_block, Rows) and isinstance(right_block, Rows) and _is_sparser(left_block, right_block):
+        elif (
+            isinstance(left_block, RowGradients)
+            and isinstance(right_block, RowGradients)
+            and _is_sparser(left_block, right_block)
+        ):
             total = total + _paired_rows(left_block, right_block)
         else:
             total = total + jnp.sum(jnp.multiply(*accumulating(left_block.full(), right_block.full())), axis=1)
@@ -164,39 +168,39 @@ def _ghost_is_cheaper(left: Block, right: Block) -> bool:
         pairs = left.positions * right.positions
         passes = _PASS_COST * (1 if pairs == 1 and blocks == 1 else 2 * pairs)
         return pairs * (inputs + outputs) + passes < inputs * outputs
-    if isinstance(left, Rows) and isinstance(right, Rows):
+    if isinstance(left, RowGradients) and isinstance(right, RowGradients):
         _, inputs, outputs = left.layout.matrix
         return min(_compare_cost(left, right), _fetch_cost(left)) < inputs * outputs
     return False
 
 
-def _compare_cost(left: Rows, right: Rows) -> int:
+def _compare_cost(left: RowGradients, right: RowGradients) -> int:
     """Of the ghost inner product of every position with every other, per pair of examples."""
     return left.positions * right.positions * (left.layout.matrix[2] + 2 * _PASS_COST)
 
 
-def _fetch_cost(left: Rows) -> int:
+def _fetch_cost(left: RowGradients) -> int:
     """Of `_fetched_product`, per pair of examples."""
     return left.positions * left.layout.matrix[2] * _FETCH_COST
 
 
-def _is_fetched(left: Rows, right: Rows) -> bool:
+def _is_fetched(left: RowGradients, right: RowGradients) -> bool:
     return _fetch_cost(left) < _compare_cost(left, right)
 
 
-def _is_sparser(left: Rows, right: Rows) -> bool:
+def _is_sparser(left: RowGradients, right: RowGradients) -> bool:
     """Whether comparing all positions of two examples takes fewer numbers than their tables hold."""
     return left.positions * right.positions < math.prod(left.layout.matrix)
 
 
-def _paired_rows(left: Rows, right: Rows) -> jax.Array:
+def _paired_rows(left: RowGradients, right: RowGradients) -> jax.Array:
     """f[N]: inner product of each gradient of `left` with the one of the same number of `right`."""
     same = left.ids[:, :, None] == right.ids[:, None, :]
     products = jnp.einsum("itf,isf->its", *accumulating(left.rows, right.rows), precision="highest")
     return jnp.sum(products * same, axis=(1, 2))
 
 
-def _fetched_product(left: Rows, right: Rows) -> jax.Array:
+def _fetched_product(left: RowGradients, right: RowGradients) -> jax.Array:
     """f[N, M]: what the examples of `left` looked up, from the gradients of a few of `right` at a time.
 
     The latter lie in a table of only the rows that those few looked up, so neither time nor memory grow with V.
@@ -231,7 +235,7 @@ def _fetched_product(left: Rows, right: Rows) -> jax.Array:
     return jnp.moveaxis(products, 0, 1).reshape(products.shape[1], -1)[:num, :others]
 
 
-def _fetched_at_a_time(left: Rows) -> tuple[int, int]:
+def _fetched_at_a_time(left: RowGradients) -> tuple[int, int]:
     """How many examples of either side `_fetched_product` takes at a time."""
     if jax.default_backend() == "cpu":
         return _FETCHED_ON_CPU
@@ -249,7 +253,7 @@ def _in_parts(array: jax.Array, length: int) -> jax.Array:
 
 
 def _ghost_product(left: Block, right: Block) -> jax.Array:
-    if isinstance(left, Rows) and isinstance(right, Rows):
+    if isinstance(left, RowGradients) and isinstance(right, RowGradients):
         if _is_fetched(left, right):
             return _fetched_product(left, right)
         same = left.ids[:, :, None, None] == right.ids[None, None, :, :]

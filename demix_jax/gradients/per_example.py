@@ -15,7 +15,7 @@ import numpy as np
 from demix_jax.common.checks import InputError
 from demix_jax.gradients import jaxprs
 from demix_jax.gradients.factored import FactoredGradients
-from demix_jax.gradients.tracer import Plan, leaf_dtype, leaf_names, plan_for
+from demix_jax.gradients.tracer import GradientPlan, leaf_dtype, leaf_names, plan_for
 
 PyTree = Any
 Loss = Callable[[PyTree, PyTree], jax.Array]
@@ -63,7 +63,7 @@ def factored_gradients(loss: Loss, params: PyTree, batch: PyTree, select: str | 
 
 
 @partial(jax.jit, static_argnums=0)
-def _factored(plan: Plan, params: PyTree, batch: PyTree) -> FactoredGradients:
+def _factored(plan: GradientPlan, params: PyTree, batch: PyTree) -> FactoredGradients:
     return plan.gradients(params, batch)
 
 
@@ -72,7 +72,7 @@ def _dense(loss: Loss, params: PyTree, batch: PyTree) -> PyTree:
         return jax.vmap(jax.grad(loss), in_axes=(None, 0))(params, batch)
 
 
-def checked_plan(loss: Loss, params: PyTree, select: str | None = None, **batches: PyTree) -> Plan:
+def checked_plan(loss: Loss, params: PyTree, select: str | None = None, **batches: PyTree) -> GradientPlan:
     """The plan for the last of `batches`, after checking all inputs; raises InputError with the argument's name."""
     _check_callable(loss)
     _check_pattern(select)
@@ -120,7 +120,7 @@ def _check_pattern(select: str | None) -> None:
         raise InputError(f"select is {select!r}; pass a regular expression, or None ({error}).") from None
 
 
-def _checked_loss(loss: Loss, params: PyTree, batch: PyTree, select: str | None, names: list[str]) -> Plan:
+def _checked_loss(loss: Loss, params: PyTree, batch: PyTree, select: str | None, names: list[str]) -> GradientPlan:
     plan = plan_for(loss, params, batch, select)
     outputs = [(tuple(jaxprs.aval(atom).shape), jaxprs.aval(atom).dtype) for atom in plan.closed.jaxpr.outvars]
     if len(outputs) != 1 or outputs[0][0] != () or not jnp.issubdtype(outputs[0][1], jnp.floating):

@@ -15,7 +15,7 @@ import numpy as np
 from demix_jax.common.checks import InputError
 from demix_jax.gradients.factored import FactoredGradients
 from demix_jax.gradients.ghost import form
-from demix_jax.gradients.tracer import Plan
+from demix_jax.gradients.tracer import GradientPlan
 
 PyTree = Any
 
@@ -38,11 +38,11 @@ class Span(NamedTuple):
 class Gradients(NamedTuple):
     """What turns a batch into gradients: compiled once per block length.
 
-    plan, params: see `Plan`. formed: blocks to form in full. memory: bytes to work in.
+    plan, params: see `GradientPlan`. formed: blocks to form in full. memory: bytes to work in.
     unit: scale each gradient to length one.
     """
 
-    plan: Plan
+    plan: GradientPlan
     params: PyTree
     formed: tuple[bool, ...]
     memory: int
@@ -74,7 +74,7 @@ class Gradients(NamedTuple):
             raise not_finite(argument, offset + span.start + int(np.argmin(finite)))
         return gradients if num == length else head(gradients, num)
 
-    def statics(self, length: int) -> tuple[Plan, tuple[bool, ...], bool, int]:
+    def statics(self, length: int) -> tuple[GradientPlan, tuple[bool, ...], bool, int]:
         """What `block_gradients` is compiled for, taking `length` examples at a time."""
         return self.plan, self.formed, self.unit, length
 
@@ -93,13 +93,15 @@ class Gradients(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def gradient_shape(plan: Plan, formed: tuple[bool, ...]) -> FactoredGradients:
+def gradient_shape(plan: GradientPlan, formed: tuple[bool, ...]) -> FactoredGradients:
     """Shapes of the gradients of one example, the blocks marked in `formed` in full."""
     return jax.eval_shape(lambda one: form(one, formed), plan.shape())
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def block_gradients(plan: Plan, formed: tuple[bool, ...], unit: bool, length: int, params: PyTree, batch: PyTree):
+def block_gradients(
+    plan: GradientPlan, formed: tuple[bool, ...], unit: bool, length: int, params: PyTree, batch: PyTree
+):
     """Gradients of `batch`, `length` examples at a time, and which of them are finite."""
 
     def one_pass(batch):

@@ -17,8 +17,8 @@ import numpy as np
 from jax.extend import core
 
 from demix_jax.gradients import jaxprs
-from demix_jax.gradients.factored import Dense, FactoredGradients, Layout, Outer, Part, Rows
-from demix_jax.gradients.uses import Use, View, find_uses, rearrange
+from demix_jax.gradients.factored import Dense, FactoredGradients, Layout, Outer, Part, RowGradients
+from demix_jax.gradients.uses import ParameterView, Use, find_uses, rearrange
 
 logger = logging.getLogger("demix_jax")
 
@@ -26,7 +26,7 @@ PyTree = Any
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class GradientPlan:
     """How to compute factored gradients of one loss for one set of shapes. Compared by identity: a static argument.
 
     closed: the flat loss, its inputs the leaves of the parameters, then those of an example.
@@ -97,12 +97,12 @@ class Plan:
         return loss, tuple(blocks)
 
 
-def _block(layout: Layout, factors: list, use: Use) -> Outer | Rows:
+def _block(layout: Layout, factors: list, use: Use) -> Outer | RowGradients:
     if use.innermost().kind == "rows":
         ids = jnp.concatenate([ids for ids, _, _ in factors])
         rows = jnp.concatenate([rows for _, rows, _ in factors])
         inside = (ids >= 0) & (ids < layout.matrix[1])
-        return Rows(jnp.clip(ids, 0, layout.matrix[1] - 1), jnp.where(inside[:, None], rows, 0), layout)
+        return RowGradients(jnp.clip(ids, 0, layout.matrix[1] - 1), jnp.where(inside[:, None], rows, 0), layout)
     ordered = [(delta, a) if swapped else (a, delta) for a, delta, swapped in factors]
     a = jnp.concatenate([a for a, _ in ordered], axis=1)
     delta = jnp.concatenate([delta for _, delta in ordered], axis=1)
@@ -173,7 +173,7 @@ def _whole(part: Part) -> Layout:
 
 
 @lru_cache(maxsize=128)
-def _shape(plan: Plan) -> FactoredGradients:
+def _shape(plan: GradientPlan) -> FactoredGradients:
     inputs = [jax.ShapeDtypeStruct(jaxprs.aval(var).shape, jaxprs.aval(var).dtype) for var in plan.closed.jaxpr.invars]
     count = len(plan.leaves)
 
@@ -185,7 +185,7 @@ def _shape(plan: Plan) -> FactoredGradients:
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), shapes)
 
 
-def plan_for(loss: Callable, params: PyTree, batch: PyTree, select: str | None = None) -> Plan:
+def plan_for(loss: Callable, params: PyTree, batch: PyTree, select: str | None = None) -> GradientPlan:
     """The plan for `loss` at the shapes of `params` and of one example of `batch`; made once per set of shapes."""
     params_leaves, params_structure = jax.tree.flatten(params)
     batch_leaves, batch_structure = jax.tree.flatten(batch)
@@ -197,7 +197,7 @@ def plan_for(loss: Callable, params: PyTree, batch: PyTree, select: str | None =
 
 
 @lru_cache(maxsize=128)
-def _plan(loss, params_structure, params_shapes, batch_structure, batch_shapes, select, settings) -> Plan:
+def _plan(loss, params_structure, params_shapes, batch_structure, batch_shapes, select, settings) -> GradientPlan:
     del settings  # of JAX, which tracing reads by itself
     function = loss.loss if isinstance(loss, _ByIdentity) else loss
     params = jax.tree.unflatten(params_structure, [jax.ShapeDtypeStruct(*entry) for entry in params_shapes])
@@ -205,7 +205,7 @@ def _plan(loss, params_structure, params_shapes, batch_structure, batch_shapes, 
     closed = jaxprs.trace(function, params, example)
     names = leaf_names(params)
     chosen = [index for index, name in enumerate(names) if select is None or re.search(select, name)]
-    tracked = {closed.jaxpr.invars[index]: View(index, params_shapes[index][0]) for index in chosen}
+    tracked = {closed.jaxpr.invars[index]: ParameterView(index, params_shapes[index][0]) for index in chosen}
     uses, dense = find_uses(closed.jaxpr, tracked)
     groups, dense = _grouped(uses, dense, names, params_shapes)
     kept = sorted({number for _, members in groups for number, _ in members})
@@ -217,7 +217,7 @@ def _plan(loss, params_structure, params_shapes, batch_structure, batch_shapes, 
     )
     for part in parts:
         logger.debug("%s: gradient formed in full (%d entries).", part.name, math.prod(part.shape))
-    return Plan(
+    return GradientPlan(
         closed, tuple(uses[number] for number in kept), groups, parts, tuple(chosen), params_shapes, params_structure
     )
 

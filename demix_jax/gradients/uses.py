@@ -48,7 +48,7 @@ def arrange_back(array: Any, steps: Steps, shape: tuple[int, ...], *, leading: i
 
 
 @dataclass(frozen=True)
-class View:
+class ParameterView:
     """Parameter number `param`, its entries rearranged by `steps`; `axes` says where a broadcast put them, if any."""
 
     param: int
@@ -56,7 +56,7 @@ class View:
     steps: Steps = ()
     axes: tuple[int, ...] | None = None
 
-    def then(self, name: str, value: tuple[int, ...]) -> View:
+    def then(self, name: str, value: tuple[int, ...]) -> ParameterView:
         shape = value if name == "reshape" else tuple(self.shape[axis] for axis in value)
         return (
             self
@@ -115,7 +115,7 @@ class Use:
         return moved.reshape(moved.shape[0], -1, moved.shape[3])
 
 
-def find_uses(jaxpr: core.Jaxpr, tracked: dict[Any, View]) -> tuple[list[Use], set[int]]:
+def find_uses(jaxpr: core.Jaxpr, tracked: dict[Any, ParameterView]) -> tuple[list[Use], set[int]]:
     """The factored uses of the `tracked` inputs of a flat `jaxpr`, and the parameters that are used in another way."""
     live = jaxprs.live_equations(jaxpr)
     index = {id(eqn): number for number, eqn in enumerate(jaxpr.eqns)}
@@ -168,7 +168,7 @@ def find_uses(jaxpr: core.Jaxpr, tracked: dict[Any, View]) -> tuple[list[Use], s
     return uses, dense
 
 
-def _viewed(eqn: core.JaxprEqn, inputs: Sequence[View | None]) -> View | None:
+def _viewed(eqn: core.JaxprEqn, inputs: Sequence[ParameterView | None]) -> ParameterView | None:
     """What `eqn` makes of its only input, when that is the same entries in another order, precision or broadcast."""
     name, [view, *rest] = eqn.primitive.name, inputs
     if view is None or rest:
@@ -193,7 +193,7 @@ def _viewed(eqn: core.JaxprEqn, inputs: Sequence[View | None]) -> View | None:
     return None
 
 
-def _product_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
+def _product_use(eqn: core.JaxprEqn, operand: int, view: ParameterView) -> Use | None:
     """x @ W in any arrangement of axes."""
     if view.axes is not None:
         return None
@@ -231,7 +231,7 @@ def _product_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
     )
 
 
-def _gather_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
+def _gather_use(eqn: core.JaxprEqn, operand: int, view: ParameterView) -> Use | None:
     """table[ids], whole rows."""
     numbers, output = eqn.params["dimension_numbers"], jaxprs.aval(eqn.outvars[0])
     rank = len(view.shape)
@@ -249,14 +249,14 @@ def _gather_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
     return _rows_use(view, output, output.shape[: output.ndim - rank + 1]) if whole_rows else None
 
 
-def _dynamic_slice_use(eqn: core.JaxprEqn, operand: int, view: View) -> Use | None:
+def _dynamic_slice_use(eqn: core.JaxprEqn, operand: int, view: ParameterView) -> Use | None:
     """table[id], one whole row."""
     sizes = tuple(eqn.params["slice_sizes"])
     whole_row = operand == 0 and not view.steps and view.axes is None and sizes == (1, *view.shape[1:])
     return _rows_use(view, jaxprs.aval(eqn.outvars[0]), (1,)) if whole_row else None
 
 
-def _rows_use(view: View, output: Any, ids_shape: tuple[int, ...]) -> Use:
+def _rows_use(view: ParameterView, output: Any, ids_shape: tuple[int, ...]) -> Use:
     return Use(
         eqn=0,
         param=view.param,
@@ -270,7 +270,7 @@ def _rows_use(view: View, output: Any, ids_shape: tuple[int, ...]) -> Use:
 _FACTORED = {"dot_general": _product_use, "gather": _gather_use, "dynamic_slice": _dynamic_slice_use}
 
 
-def _with_bias(use: Use, view: View, shape: tuple[int, ...]) -> Use | None:
+def _with_bias(use: Use, view: ParameterView, shape: tuple[int, ...]) -> Use | None:
     """`use` with `view` as its bias, if `view` has one entry per output and none per position."""
     if use.kind != "product" or use.bias is not None:
         return None
@@ -288,7 +288,7 @@ def _with_bias(use: Use, view: View, shape: tuple[int, ...]) -> Use | None:
     return replace(use, bias=view.param, bias_steps=(*view.steps, ("reshape", (1, 1, outputs))))
 
 
-def _scan_uses(eqn: core.JaxprEqn, number: int, inputs: Sequence[View | None]) -> tuple[list[Use], set[int]]:
+def _scan_uses(eqn: core.JaxprEqn, number: int, inputs: Sequence[ParameterView | None]) -> tuple[list[Use], set[int]]:
     """Uses inside a scan's body, of parameters that enter whole (constants) or one slice per step."""
     num_consts, num_carry = jaxprs.scan_inputs(eqn)
     length = eqn.params["length"]
@@ -303,7 +303,7 @@ def _scan_uses(eqn: core.JaxprEqn, number: int, inputs: Sequence[View | None]) -
             dense.add(view.param)
             continue
         outer[view.param] = (view, position >= first_slice)
-        tracked[var] = View(view.param, tuple(jaxprs.aval(var).shape))
+        tracked[var] = ParameterView(view.param, tuple(jaxprs.aval(var).shape))
     found, others = find_uses(body.jaxpr, tracked)
     dense |= others
     uses = []

@@ -18,7 +18,7 @@ from jax.core import Tracer
 from jax.sharding import Mesh
 
 from demix_jax.common.checks import InputError
-from demix_jax.curvature import Curvature, Directions, Fitted, Identity, Problem
+from demix_jax.curvature import Curvature, CurvatureProblem, Directions, Fitted, Identity
 from demix_jax.curvature.base import check_curvature
 from demix_jax.gradients.factored import FactoredGradients, reciprocal
 from demix_jax.gradients.ghost import accumulated_dtype, formed_blocks, rows_per_block, write_rows
@@ -104,7 +104,7 @@ class InfluenceBlocks(NamedTuple):
         formed = formed_blocks(one_train, one_valid)
         if factors_only:
             formed = (False,) * len(formed)
-        fitted = curvature.fit(Problem(loss, params, train, train_plan, formed, select, memory, mesh))
+        fitted = curvature.fit(CurvatureProblem(loss, params, train, train_plan, formed, select, memory, mesh))
         train_gradients = Gradients(train_plan, params, formed, memory, unit=cosine)
         valid_gradients = train_gradients._replace(plan=valid_plan)
         # Validation gradients are kept; for each further block of them those of `train` are computed anew.

@@ -21,7 +21,6 @@ from demix_jax.common.checks import InputError
 from demix_jax.gradients.per_example import Loss, PyTree, num_examples
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -241,9 +240,26 @@ def linear_datamodelling_score(retrained: Retrained, influence: Any) -> np.ndarr
 CEILING = "retraining with other seeds"
 
 
+class FidelityScores(NamedTuple):
+    """Linear datamodelling scores of G influence matrices, best first.
+
+    names: of the matrices. lds: f64[G], mean over validation samples. low, high: f64[G], 95 % bootstrap interval of it.
+    """
+
+    names: tuple[str, ...]
+    lds: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    def by_name(self) -> dict[str, dict[str, float]]:
+        """For each name: its lds, low and high."""
+        each = zip(self.names, self.lds.tolist(), self.low.tolist(), self.high.tolist(), strict=True)
+        return {name: {"lds": lds, "low": low, "high": high} for name, lds, low, high in each}
+
+
 def compare_influences(
     retrained: Retrained, influences: Mapping[str, Any], *, num_resamples: int = 200
-) -> pd.DataFrame:
+) -> FidelityScores:
     """Linear datamodelling score of several influence matrices, best first.
 
     Args:
@@ -251,14 +267,11 @@ def compare_influences(
       influences: name → f[N, M].
       num_resamples: bootstrap resamples of the subsets, for the interval.
     Returns:
-      DataFrame indexed by name. lds: mean over validation samples. low, high: 95 % bootstrap interval of that mean.
-      With two seeds or more, a row "retraining with other seeds" says how well half of the seeds predict the other
-      half: about the best that anything can do.
+      FidelityScores. With two seeds or more, "retraining with other seeds" says how well half of the seeds predict the
+      other half: about the best that anything can do.
     Raises:
       InputError: an influence matrix is not [N, M].
     """
-    import pandas as pd
-
     losses = retrained.losses.mean(axis=0)
     pairs = {name: (retrained.predicted_changes(influence), losses) for name, influence in influences.items()}
     half = len(retrained.losses) // 2
@@ -266,27 +279,28 @@ def compare_influences(
         pairs[CEILING] = (retrained.losses[:half].mean(axis=0), retrained.losses[half:].mean(axis=0))
     rng = np.random.default_rng(0)  # the interval's resamples: a fixed draw, the same for every name
     draws = rng.integers(0, len(losses), (num_resamples, len(losses)))
-    rows = {}
-    for name, (predicted, actual) in pairs.items():
+    scores = np.empty((3, len(pairs)))
+    for place, (predicted, actual) in enumerate(pairs.values()):
         means = [_rank_correlation(predicted[draw], actual[draw]).mean() for draw in draws]
-        low, high = np.quantile(means, [0.025, 0.975])
-        rows[name] = {"lds": _rank_correlation(predicted, actual).mean(), "low": low, "high": high}
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    return table.sort_values("lds", ascending=False)
+        scores[:, place] = _rank_correlation(predicted, actual).mean(), *np.quantile(means, [0.025, 0.975])
+    best_first = np.argsort(-scores[0], kind="stable")
+    names = list(pairs)
+    return FidelityScores(tuple(names[place] for place in best_first), *scores[:, best_first])
 
 
-def plot_comparison(table: pd.DataFrame, *, title: str = "", axes: Axes | None = None) -> Figure:
+def plot_comparison(scores: FidelityScores, *, title: str = "", axes: Axes | None = None) -> Figure:
     """Bars of the scores with their intervals, from `compare_influences`; on `axes`, or in a figure of their own."""
     from matplotlib.figure import Figure
 
-    table = table.iloc[::-1]
+    names = scores.names[::-1]
+    lds, low, high = (values[::-1] for values in scores[1:])
     if axes is None:
-        axes = Figure(figsize=(7, 0.8 + 0.4 * len(table)), layout="constrained").subplots()
-    colours = ["#b8b8b8" if name == CEILING else "#2a6f97" for name in table.index]
+        axes = Figure(figsize=(7, 0.8 + 0.4 * len(names)), layout="constrained").subplots()
+    colours = ["#b8b8b8" if name == CEILING else "#2a6f97" for name in names]
     # A bootstrap interval of ranks may lie wholly on one side of the score; its bar then ends at the score.
-    errors = np.clip([table["lds"] - table["low"], table["high"] - table["lds"]], 0.0, None)
-    axes.barh(range(len(table)), table["lds"], xerr=errors, color=colours, ecolor="#555555", capsize=3)
-    axes.set_yticks(range(len(table)), list(table.index))
+    errors = np.clip([lds - low, high - lds], 0.0, None)
+    axes.barh(range(len(names)), lds, xerr=errors, color=colours, ecolor="#555555", capsize=3)
+    axes.set_yticks(range(len(names)), list(names))
     axes.axvline(0.0, color="black", linewidth=0.8)
     axes.set_xlabel("linear datamodelling score")
     axes.set_title(title)

@@ -8,7 +8,7 @@ import reference
 
 from demix_jax import InputError, factored_gradients, influence_matrix
 from demix_jax.domains.recommendation.networks import make_click_model
-from demix_jax.gradients.factored import Rows
+from demix_jax.gradients.factored import RowGradients
 
 USERS, ITEMS, CATEGORIES, LENGTH, SIDE = 9, 200, 5, 24, 7
 
@@ -97,7 +97,7 @@ def test_networks_compute_what_numpy_does(problem):
 def test_gradients_are_exact_and_tables_stay_sparse(problem):
     model, params, batch = problem
     gradients = factored_gradients(model.loss, params, batch)
-    sparse = {block.layout.kernel.name.split("/")[-1] for block in gradients.blocks if isinstance(block, Rows)}
+    sparse = {block.layout.kernel.name.split("/")[-1] for block in gradients.blocks if isinstance(block, RowGradients)}
     assert sparse == {"item", "category", "user"}
     want = reference.gradient_rows(model.loss, params, batch)
     rows = np.concatenate(

@@ -13,7 +13,7 @@ import pytest
 
 from demix_jax.common.checks import InputError
 from demix_jax.gradients import ghost
-from demix_jax.gradients.factored import Outer, Rows
+from demix_jax.gradients.factored import Outer, RowGradients
 from demix_jax.gradients.per_example import factored_gradients, per_example_gradients
 from demix_jax.gradients.tracer import plan_for
 from tests import reference
@@ -268,7 +268,7 @@ def test_factors_give_the_gradients_and_their_inner_products(model, monkeypatch)
     placed = _placed_products(gradients, 2 * len(gram) // 3)
     np.testing.assert_allclose(placed[2:-1, 1:], gram, atol=scale)
     assert not placed[:2].any() and not placed[-1:].any() and not placed[:, :1].any()
-    same_kind = lambda left, right: isinstance(left, (Outer, Rows)) and type(left) is type(right)  # noqa: E731
+    same_kind = lambda left, right: isinstance(left, (Outer, RowGradients)) and type(left) is type(right)  # noqa: E731
     monkeypatch.setattr(ghost, "_ghost_is_cheaper", same_kind)
     np.testing.assert_allclose(ghost.gram_matrix(gradients, gradients), gram, atol=scale)
 
@@ -279,8 +279,8 @@ def test_factors_give_the_gradients_and_their_inner_products(model, monkeypatch)
         (mlp, {"w1": Outer, "w2": Outer}),
         (lstm, {"wi": Outer, "wh": Outer, "w": Outer}),
         (stacked_layers, {"layers/w": Outer, "w": Outer}),
-        (embedding, {"table": Rows, "w": Outer}),
-        (experts, {"router": Outer, "experts": Rows}),
+        (embedding, {"table": RowGradients, "w": Outer}),
+        (experts, {"router": Outer, "experts": RowGradients}),
         (shared_weight, {"w": Outer}),
         (transformer, {"qkv": Outer, "out": Outer, "up": Outer, "down": Outer}),
     ],

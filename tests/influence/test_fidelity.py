@@ -10,7 +10,7 @@ import scipy.stats
 
 from demix_jax import InputError, influence_matrix
 from demix_jax.curvature import GaussNewton, Identity
-from demix_jax.influence import fidelity as evaluate
+from demix_jax.influence import fidelity
 
 PENALTY = 0.1
 
@@ -42,7 +42,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def subsets(data):
-    return evaluate.retrain_on_subsets(
+    return fidelity.retrain_on_subsets(
         jax.random.key(1), ridge_fit, squared_error, *data, num_subsets=24, fraction=0.8, at_once=7
     )
 
@@ -55,7 +55,7 @@ def ridge_influence(data, curvature):
 
 def test_leave_one_out_is_a_loop_of_trainings(data):
     train, valid = data
-    got = evaluate.retrain_without_each(
+    got = fidelity.retrain_without_each(
         jax.random.key(0), ridge_fit, squared_error, train, valid, rows=[3, 0, 49], at_once=2
     )
     x, y = train["x"].astype(np.float64), train["y"].astype(np.float64)
@@ -71,7 +71,7 @@ def test_leave_one_out_is_a_loop_of_trainings(data):
 
 
 def test_influence_predicts_leave_one_out(data):
-    retrained = evaluate.retrain_without_each(jax.random.key(0), ridge_fit, squared_error, *data)
+    retrained = fidelity.retrain_without_each(jax.random.key(0), ridge_fit, squared_error, *data)
     influence = ridge_influence(data, GaussNewton(damping=PENALTY))
     predicted, actual = retrained.predicted_changes(influence), retrained.changes()
     np.testing.assert_allclose(predicted, -influence / 50, rtol=1e-5, atol=1e-9)
@@ -89,7 +89,7 @@ def test_subsets_are_of_one_size_and_weighed_to_their_mean(subsets):
 
 def test_score_is_scipys_spearman_of_subset_sums(data, subsets):
     influence = ridge_influence(data, Identity())
-    got = evaluate.linear_datamodelling_score(subsets, influence)
+    got = fidelity.linear_datamodelling_score(subsets, influence)
     member = subsets.weights > 0
     for j in range(10):
         sums = [influence[rows, j].sum(dtype=np.float64) for rows in member]
@@ -101,43 +101,44 @@ def test_rank_correlation_shares_ranks_of_ties():
     rng = np.random.default_rng(0)
     left, right = rng.integers(0, 4, (2, 30, 5)).astype(float)
     want = [scipy.stats.spearmanr(left[:, j], right[:, j]).statistic for j in range(5)]
-    np.testing.assert_allclose(evaluate._rank_correlation(left, right), want, atol=1e-12)
-    np.testing.assert_array_equal(evaluate._rank_correlation(left, np.ones_like(right)), 0.0)
+    np.testing.assert_allclose(fidelity._rank_correlation(left, right), want, atol=1e-12)
+    np.testing.assert_array_equal(fidelity._rank_correlation(left, np.ones_like(right)), 0.0)
 
 
 def test_the_right_curvature_scores_best_and_the_sign_counts(data, subsets):
     exact = ridge_influence(data, GaussNewton(damping=PENALTY))
     rng = np.random.default_rng(0)
-    table = evaluate.compare_influences(
+    scores = fidelity.compare_influences(
         subsets, {"noise": rng.normal(size=exact.shape), "exact": exact, "turned": -exact}, num_resamples=20
     )
-    assert list(table.index) == ["exact", "noise", "turned"]
-    assert table.loc["exact", "lds"] > 0.9
-    np.testing.assert_allclose(table.loc["turned", "lds"], -table.loc["exact", "lds"], atol=1e-6)
-    assert (table["low"] < table["high"]).all()
-    figure = evaluate.plot_comparison(table, title="ridge")
+    assert scores.names == ("exact", "noise", "turned")
+    assert scores.lds[0] > 0.9
+    np.testing.assert_allclose(scores.lds[2], -scores.lds[0], atol=1e-6)
+    assert (scores.low < scores.high).all()
+    assert scores.by_name()["turned"] == {"lds": scores.lds[2], "low": scores.low[2], "high": scores.high[2]}
+    figure = fidelity.plot_comparison(scores, title="ridge")
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["turned", "noise", "exact"]
 
 
 def test_seeds_give_a_ceiling(data):
-    retrained = evaluate.retrain_on_subsets(
+    retrained = fidelity.retrain_on_subsets(
         jax.random.key(0), noisy_ridge_fit, squared_error, *data, num_subsets=12, num_seeds=2
     )
     assert retrained.losses.shape == (2, 12, 10)
     assert not np.array_equal(retrained.losses[0], retrained.losses[1])
-    table = evaluate.compare_influences(retrained, {}, num_resamples=10)
-    assert list(table.index) == [evaluate.CEILING] and table["lds"].iloc[0] > 0.8
+    scores = fidelity.compare_influences(retrained, {}, num_resamples=10)
+    assert scores.names == (fidelity.CEILING,) and scores.lds[0] > 0.8
 
 
 def test_adam_reaches_the_optimum(data):
     train, _ = data
-    fit = evaluate.AdamFit(
+    fit = fidelity.AdamFit(
         squared_error, lambda key: {"w": jax.random.normal(key, (4,))}, steps=800, learning_rate=0.05, penalty=PENALTY
     )
     weights = jnp.linspace(0.0, 2.0, 50)
     want = ridge_fit(None, train, weights)["w"]
     np.testing.assert_allclose(fit(jax.random.key(0), train, weights)["w"], want, atol=1e-4)
-    batched = evaluate.AdamFit(fit.loss, fit.init, steps=800, learning_rate=0.05, batch_size=25, penalty=PENALTY)
+    batched = fidelity.AdamFit(fit.loss, fit.init, steps=800, learning_rate=0.05, batch_size=25, penalty=PENALTY)
     np.testing.assert_allclose(batched(jax.random.key(0), train, weights)["w"], want, atol=0.1)
 
 
@@ -148,12 +149,12 @@ def diverging_fit(key, train, weights):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (partial(evaluate.retrain_on_subsets, fraction=1.0), "fraction is 1.0 of 50"),
-        (partial(evaluate.retrain_on_subsets, fraction=0.0), "fraction is 0.0"),
-        (partial(evaluate.retrain_on_subsets, num_subsets=2), "num_subsets is 2"),
-        (partial(evaluate.retrain_on_subsets, num_seeds=0), "num_seeds is 0"),
-        (partial(evaluate.retrain_without_each, rows=[50]), "from 0 to 49"),
-        (partial(evaluate.retrain_without_each, rows=[]), "from 0 to 49"),
+        (partial(fidelity.retrain_on_subsets, fraction=1.0), "fraction is 1.0 of 50"),
+        (partial(fidelity.retrain_on_subsets, fraction=0.0), "fraction is 0.0"),
+        (partial(fidelity.retrain_on_subsets, num_subsets=2), "num_subsets is 2"),
+        (partial(fidelity.retrain_on_subsets, num_seeds=0), "num_seeds is 0"),
+        (partial(fidelity.retrain_without_each, rows=[50]), "from 0 to 49"),
+        (partial(fidelity.retrain_without_each, rows=[]), "from 0 to 49"),
     ],
 )
 def test_bad_options_are_refused(data, call, message):
@@ -163,6 +164,6 @@ def test_bad_options_are_refused(data, call, message):
 
 def test_divergence_and_wrong_shapes_are_refused(data, subsets):
     with pytest.raises(InputError, match="diverged"):
-        evaluate.retrain_without_each(jax.random.key(0), diverging_fit, squared_error, *data, rows=[0])
+        fidelity.retrain_without_each(jax.random.key(0), diverging_fit, squared_error, *data, rows=[0])
     with pytest.raises(InputError, match=r"shape \(10, 50\)"):
-        evaluate.linear_datamodelling_score(subsets, np.zeros((10, 50)))
+        fidelity.linear_datamodelling_score(subsets, np.zeros((10, 50)))

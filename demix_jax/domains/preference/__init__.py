@@ -17,7 +17,7 @@ from demix_jax.domains.preference.fold_models import AdapterTraining
 from demix_jax.domains.preference.inject import InjectedPairs, inject_errors
 from demix_jax.domains.preference.objectives import DPO, BradleyTerry
 from demix_jax.domains.preference.pairs import Message, Pair, Pairs, make_pairs
-from demix_jax.domains.preference.repair import RepairedPairs, repair
+from demix_jax.domains.preference.repaired_pairs import RepairedPairs, repair
 
 __all__ = [
     "DPO",

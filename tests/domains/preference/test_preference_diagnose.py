@@ -20,7 +20,7 @@ from demix_jax.domains.preference import files as preference_read
 from demix_jax.domains.preference.inject import DAMAGES, SHORTCUTS
 from demix_jax.domains.preference.measures import common_words, damage, form, likelihood
 from demix_jax.domains.preference.pairs import as_lines, join_pairs
-from demix_jax.domains.preference.repair import swap_record, trim, with_answers
+from demix_jax.domains.preference.repaired_pairs import swap_record, trim, with_answers
 from demix_jax.domains.preference.sides import draw_order
 from demix_jax.domains.preference.words import in_words
 
