@@ -1,1 +1,1 @@
-"""Evidence about each row that does not need influence: out-of-fold predictions, cells, shortcuts."""
+"""Evidence about each row that needs no influence: out-of-fold predictions, cells, rules and known mistakes."""

@@ -1,4 +1,4 @@
-"""How surprising each cell is, given the row's other cells: a masked column model, cross-fitted."""
+"""Surprise of each cell given the other cells of its row, from cross-fitted masked column models."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _ROWS_IN_CACHE = 256
 _ROWS_AT_ONCE = 8_192
 _LEARNING_RATE = 4e-3
 _CLEAR = 3.0  # nats; a row with a cell that stands out by more may teach a model to expect its errors
-_LEAST_KEPT = 0.4  # of the rows
-FILL_ODDS = 0.4  # of a cell in a row that was filled: to hold what its column is filled with, against being left
-_LEAST_FILL = 0.02  # a value is taken to have at least this probability, since a model is not to be trusted with less
+_MIN_CLEAN_SHARE = 0.4  # of the rows, never called contaminated
+FILL_ODDS = 0.4  # odds that a cell of a filled-in row was replaced by the commonest value of its column
+_MIN_FILL_P = 0.02  # lower bound of the probability of the commonest value; models are not accurate below
 _MAX_LABELS = 32  # rarer classes share the last code
 
 
 class ColumnModel(nn.Module):
-    """Predicts every column's code from the codes that are not masked.
+    """Predicts the code of every column from the codes that are not masked.
 
     Attributes:
       num_columns, num_codes: Q columns of at most B codes each.
@@ -50,20 +50,24 @@ class ColumnModel(nn.Module):
         self.bias = self.param("bias", nn.initializers.zeros, (self.num_columns, self.num_codes))
 
     def trunk(self, embedded: jax.Array) -> jax.Array:
-        """Sum of cell embeddings f32[..., H] -> hidden state f32[..., H]."""
+        """Maps sums of cell embeddings f32[..., H] to hidden states f32[..., H]."""
         hidden = embedded
         for norm, layer in zip(self.norms, self.layers, strict=True):
             hidden = hidden + layer(nn.relu(norm(hidden)))
         return nn.relu(hidden)
 
     def embeddings(self, codes: jax.Array) -> jax.Array:
-        """Cell embeddings f32[n, Q, H] of codes i32[n, Q]; code B stands for "masked"."""
+        """f32[n, Q, H], cell embeddings of codes i32[n, Q]; code B means "masked"."""
         return jax.vmap(lambda table, code: table[code], in_axes=(0, 1), out_axes=1)(self.embed, codes)
 
     def log_probs(self, codes: jax.Array, masked: jax.Array, allowed: jax.Array) -> jax.Array:
-        """Log probabilities f32[n, Q, B] with the cells of `masked` bool[n, Q] hidden.
+        """Log probabilities of every code of every cell.
 
-        `allowed` bool[Q, B] marks the codes that a column has.
+        Args:
+          codes: i32[n, Q]. masked: bool[n, Q], cells that the model does not see.
+          allowed: bool[Q, B], the codes of each column.
+        Returns:
+          f32[n, Q, B].
         """
         hidden = self.trunk(self.embeddings(jnp.where(masked, self.num_codes, codes)).sum(axis=1))
         logits = jnp.einsum("nh,qhb->nqb", hidden, self.kernel) + self.bias[None]
@@ -72,27 +76,30 @@ class ColumnModel(nn.Module):
     def leave_one_out(
         self, codes: jax.Array, hidden: jax.Array, allowed: jax.Array, common: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Of each cell, with that cell masked: its log probability, the entropy of its column there, and the log
-        probability of the code in `common` i32[Q]: 3 × f32[n, Q].
+        """Predictive distribution of each cell with that cell masked.
 
-        The columns of `hidden` bool[Q] stay masked throughout.
+        Args:
+          codes: i32[n, Q]. hidden: bool[Q], columns that are masked for all cells.
+          allowed: bool[Q, B], the codes of each column. common: i32[Q], one code of each column.
+        Returns:
+          3 × f32[n, Q] in nats: log probability of the cell's code, entropy, log probability of the code in `common`.
         """
         codes = jnp.asarray(codes)
 
-        def told(log_p, code, common_code):
+        def summarise(log_p, code, common_code):
             entropy = -jnp.sum(jnp.where(log_p > _ABSENT / 2, jnp.exp(log_p) * log_p, 0.0), axis=-1)
             return jnp.take_along_axis(log_p, code[:, None], axis=1)[:, 0], entropy, log_p[:, common_code]
 
         every = jnp.arange(codes.shape[1])
-        log_p, entropy, log_p_common = self._each_masked(codes, hidden, allowed, every, told, codes.T, common)
+        log_p, entropy, log_p_common = self._each_masked(codes, hidden, allowed, every, summarise, codes.T, common)
         return log_p.T, entropy.T, log_p_common.T
 
     def of_each_code(self, codes: jax.Array, hidden: jax.Array, allowed: jax.Array, columns: jax.Array) -> jax.Array:
-        """Log probabilities f32[n, C, B] of each code in `columns` i32[C], of each cell with that cell masked."""
+        """f32[n, C, B], log probabilities of all codes of the cells in `columns` i32[C], each with that cell masked."""
         return self._each_masked(codes, hidden, allowed, columns, lambda log_p: log_p).swapaxes(0, 1)
 
     def _each_masked(self, codes, hidden, allowed, columns, function, *of_columns):
-        """`function` of log probabilities f32[n, B] in each of `columns`, masked, and of its part of `of_columns`."""
+        """Applies `function` to log probabilities f32[n, B] of each of `columns`, and its part of `of_columns`."""
         most = self.num_codes
         seen = jnp.where(hidden[None], most, codes)
         total = self.embeddings(seen).sum(axis=1)
@@ -110,41 +117,43 @@ class ColumnModel(nn.Module):
 
 
 def standing_out(surprise: np.ndarray, robust_z: np.ndarray, misspelt: np.ndarray) -> np.ndarray:
-    """How much each cell stands out, in nats above the usual: by the row's other cells, or by its column alone.
+    """Outlyingness of each cell, given the other cells of its row or its column alone, in nats above the mean.
 
-    In a row with several wild values each makes the others less surprising; none of them becomes less wild.
+    Several wild values in a row make each other less surprising; each remains an outlier of its column.
 
     Args:
       surprise: f32[N, Q], see `CellEvidence`. robust_z, misspelt: f32[N, Q], see `Dataset`.
     Returns:
-      f32[N, Q], the largest of surprise, that of robust_z under a Cauchy law, whose tails forgive much, and misspelt.
+      f32[N, Q], the largest of three: surprise, surprise of robust_z under a heavy-tailed Cauchy law, and misspelt.
     """
-    wild = np.log1p(np.square(robust_z.astype(np.float64))) - 2 * np.log(2)  # the entropy above that of the peak
+    wild = np.log1p(np.square(robust_z.astype(np.float64))) - 2 * np.log(2)  # −log density minus entropy
     return np.maximum(np.maximum(surprise, wild), misspelt).astype(np.float32)
 
 
 def contaminated(surprise: np.ndarray, robust_z: np.ndarray, misspelt: np.ndarray) -> np.ndarray:
-    """bool[N]: rows with a cell that stands out clearly; at most three rows of five, those where it does so most.
+    """Rows with a cell that stands out clearly; at most three in five rows, those with the largest outliers.
 
-    A column model that is trained without them does not take errors for usual because there are many of them: on
-    held-out worlds the AUROC of its mean positive surprise was 0.06 higher than that of a model trained on all rows.
+    A column model trained without these rows does not learn to expect frequent errors. On held-out worlds, the AUROC of
+    its mean positive surprise was 0.06 higher than that of a model trained on all rows.
 
     Args:
       surprise, robust_z, misspelt: f32[N, Q], as for `standing_out`.
+    Returns:
+      bool[N].
     """
     worst = standing_out(surprise, robust_z, misspelt).max(axis=1)
-    return worst > max(_CLEAR, np.quantile(worst, _LEAST_KEPT))
+    return worst > max(_CLEAR, np.quantile(worst, _MIN_CLEAN_SHARE))
 
 
 class CellEvidence(NamedTuple):
-    """What a column model says of N rows with Q columns, in nats.
+    """Evidence about the cells of N rows and Q columns from a column model, in nats.
 
-    surprise: f32[N, Q], −log p(cell | other cells) minus the entropy of that distribution: about zero on average
-      where nothing is wrong, large for a cell that contradicts the rest of its row. The label takes no part.
-    support: f32[N, Q], log p(cell | other cells, label) − log p(cell | other cells): how much the cell speaks for
-      the row's label beyond what the other cells say; negative where it speaks against it.
-    filled: f32[N, Q], how much a cell speaks for its row having been filled with what is commonest in each column, as
-      missing values often are: the less its commonest value was to be expected there, the more; 0 for other values.
+    surprise: f32[N, Q], −log p(cell | other cells) minus the entropy of that distribution. About zero on average where
+      nothing is wrong, large for a cell that contradicts the rest of its row. The label is not used.
+    support: f32[N, Q], log p(cell | other cells, label) − log p(cell | other cells): evidence for the row's label
+      beyond that of the other cells; negative where the cell contradicts the label.
+    filled: f32[N, Q], evidence that the row was filled in with the commonest value of each column, as missing values
+      often are. Larger where the commonest value was less expected; 0 for cells with other values.
     """
 
     surprise: np.ndarray
@@ -153,7 +162,10 @@ class CellEvidence(NamedTuple):
 
 
 class ColumnModels(NamedTuple):
-    """Column models of F folds: the network, its parameters with leading axis F, and bool[Q + 1, B] codes in use."""
+    """Column models of F folds, for Q columns and the label.
+
+    network: their architecture. params: parameters with a leading axis F. allowed: bool[Q + 1, B], codes in use.
+    """
 
     network: ColumnModel
     params: PyTree
@@ -172,26 +184,26 @@ def fit_column_models(
     num_epochs: int = 25,
     max_steps: int = 700,
 ) -> ColumnModels:
-    """Train a column model per fold; the label is one more column to it.
+    """Trains a column model per fold, with the label as one more column.
 
     Args:
       key: typed key.
-      codes: i32[N, Q] codes of the used columns. num_codes: codes per column.
+      codes: i32[N, Q], codes of the used columns. num_codes: number of codes per column.
       labels: i32[N], classes or target bins.
-      folds: a fold's model is trained without its rows.
+      folds: the model of a fold is trained without its rows.
       leave_out: bool[N], rows that no model is trained on; see `contaminated`.
-      doubtful: bool[N], rows whose label no model is told; see `suspects`.
-      num_epochs, max_steps: length of training per fold, whichever is shorter.
+      doubtful: bool[N], rows whose label no model sees; see `suspects`.
+      num_epochs, max_steps: training of a fold ends at whichever comes first.
     Source: masked modelling (Devlin et al. 2019) over columns; pseudo-likelihood (Besag 1975).
     """
     codes, num_labels = _with_label(codes, labels)
-    most = -(-max(*num_codes, num_labels) // 8) * 8  # rounded up, so that tables alike share compiled code
+    most = -(-max(*num_codes, num_labels) // 8) * 8  # rounded up, so that similar tables share compiled code
     allowed = np.arange(most) < np.array([*num_codes, num_labels])[:, None]
     network = ColumnModel(codes.shape[1], most)
     train = np.concatenate([folds.train, folds.valid], axis=1)
     batch_size = max(8, min(256, train.shape[1] // 8))
     left = np.zeros(train.shape, bool) if leave_out is None else leave_out[train]
-    train = np.take_along_axis(train, np.argsort(left, axis=1, kind="stable"), axis=1)  # those to train on come first
+    train = np.take_along_axis(train, np.argsort(left, axis=1, kind="stable"), axis=1)  # training rows come first
     num_train = np.maximum((~left).sum(axis=1), 1)
     num_steps = np.int32(min(max_steps, max(1, num_epochs * int(num_train.min()) // batch_size)))
     keys = jax.random.split(key, len(train))
@@ -219,34 +231,35 @@ def score_cells(
     block: int = _ROWS_AT_ONCE,
     on_block: Callable[[int], None] = lambda rows: None,
 ) -> CellEvidence:
-    """How each cell fits the row's other cells, how much it supports the row's label, and whether it seems filled in.
+    """Scores all cells, each with the model of its row's fold.
 
     Args:
-      models: from `fit_column_models` on the same codes, labels and folds.
-      commonest: of the columns. robust_z: f32[N, Q], see `Dataset`.
+      models: from `fit_column_models`, on the same columns.
+      codes: i32[N, Q]. labels: i32[N], classes or target bins. folds: whose models describe each row.
+      commonest: commonest value of each column. robust_z: f32[N, Q], see `Dataset`.
       block: rows scored at once. on_block: called with the number of rows scored.
     """
     options = {"block": block, "on_block": on_block}
     surprise, support, log_p = _scores(models, codes, labels, folds, common=commonest.codes, **options)
-    p = np.maximum(np.exp(log_p) * commonest.share, _LEAST_FILL)
+    p = np.maximum(np.exp(log_p) * commonest.share, _MIN_FILL_P)
     filled = np.where(commonest.held(codes, robust_z), np.log1p(FILL_ODDS / p), 0.0)
     return CellEvidence(surprise, support, filled.astype(np.float32))
 
 
 def cell_surprise(models: ColumnModels, codes: np.ndarray, labels: np.ndarray, folds: Folds) -> np.ndarray:
-    """The surprise of `score_cells` alone, f32[N, Q], at half the cost; same arguments."""
+    """f32[N, Q], only the surprise of `score_cells`, at half the cost; same arguments."""
     return _scores(models, codes, labels, folds, common=None)[0]
 
 
 def code_log_probs(
     models: ColumnModels, codes: np.ndarray, labels: np.ndarray, folds: Folds, columns: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Log probability of each code that a cell could have, given the row's other cells without its label.
+    """Log probability of every code of a cell, given the other cells of its row but not the label.
 
     Args:
-      models, codes, labels, folds: as for `score_cells`. columns: i[C], those whose cells are asked for.
+      models, codes, labels, folds: as for `score_cells`. columns: i[C], whose cells are described.
     Yields:
-      Row numbers i[n] and f32[n, C, B], until every row has come once.
+      Row numbers i[n] and log probabilities f32[n, C, B], in blocks that cover every row once.
     """
     codes, _ = _with_label(codes, labels)
     is_label = np.arange(codes.shape[1]) == codes.shape[1] - 1
@@ -269,7 +282,7 @@ def _scores(
     block: int = _ROWS_AT_ONCE,
     on_block: Callable[[int], None] = lambda rows: None,
 ) -> np.ndarray:
-    """f32[1 or 3, N, Q]: surprise; where `common` i32[Q] is given, support and the log probability of these codes."""
+    """f32[1 or 3, N, Q]: surprise; if codes `common` i32[Q] are given, also support and their log probability."""
     num_rows, num_columns = codes.shape
     common = None if common is None else np.append(common, 0).astype(np.int32)
     codes, _ = _with_label(codes, labels)
@@ -285,18 +298,19 @@ def _scores(
 
 
 def _with_label(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Codes i32[N, Q + 1] with the label as last column, and how many codes that has."""
+    """i32[N, Q + 1], codes with the label as last column, and the number of codes of the label."""
     num_labels = min(int(labels.max()) + 1, _MAX_LABELS)
     label_code = np.minimum(labels, _MAX_LABELS - 1)[:, None]
     return np.concatenate([codes, label_code], axis=1).astype(np.int32), num_labels
 
 
 class _TrainingData(NamedTuple):
-    """What column models are trained on; the number of steps is an array so that each table compiles only once.
+    """Training data of the column models.
 
     codes: i32[N, Q + 1]. known: bool[N], rows whose label may be learned.
-    train: i32[F, n], rows of each fold, of which the first num_train i32[F] are trained on.
-    allowed: bool[Q + 1, B], codes of each column. num_steps: i32[].
+    train: i32[F, n], rows of each fold; the first num_train i32[F] of them are used.
+    allowed: bool[Q + 1, B], codes of each column.
+    num_steps: i32[]; not static, so that each table compiles only once.
     """
 
     codes: jax.Array
@@ -309,7 +323,7 @@ class _TrainingData(NamedTuple):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _fit(model, batch_size, keys, data: _TrainingData):
-    """Trains a model per fold; returns parameters with leading axis F."""
+    """Trains a model per fold; parameters with a leading axis F."""
     codes, allowed, num_steps = data.codes, data.allowed, data.num_steps
     num_columns = codes.shape[1]
 
@@ -324,10 +338,10 @@ def _fit(model, batch_size, keys, data: _TrainingData):
         is_label = jnp.arange(num_columns)[None] == num_columns - 1
         rate = jnp.where(is_label, 0.5, rate)  # the label is often hidden
         masked = jax.random.uniform(key_mask, batch.shape) < rate
-        untold = is_label & ~known[:, None]
-        log_p = model.apply(params, batch, masked | untold, allowed, method=ColumnModel.log_probs)
+        unknown = is_label & ~known[:, None]
+        log_p = model.apply(params, batch, masked | unknown, allowed, method=ColumnModel.log_probs)
         picked = jnp.take_along_axis(log_p, batch[..., None], axis=2)[..., 0]
-        learned = masked & ~untold
+        learned = masked & ~unknown
         return -jnp.sum(picked * learned) / jnp.maximum(jnp.sum(learned), 1)
 
     def fit_fold(key, train_rows, count):

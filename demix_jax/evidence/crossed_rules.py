@@ -1,4 +1,4 @@
-"""A shortcut that two columns make together, one of each of two roles: users of one kind with items of another."""
+"""Shortcuts of two columns together, one of each of two roles: users of one kind with items of another."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from demix_jax.evidence.rules import (
     rule_information,
 )
 
-_MOST_CODES = 12  # the most frequent ones of a column, each a group
-_QUANTILES = np.linspace(0.1, 0.9, 9)  # where a group of a number's ranges may end
-# Which cells of "inside the first group" × "inside the second" are the rule's group: 2 · first + second.
+_MAX_CODES = 12  # the most frequent codes of a column, each tried as a group
+_QUANTILES = np.linspace(0.1, 0.9, 9)  # where a group of numeric ranges may end
+# Forms of a rule: which of the four cells 2 · in_first_group + in_second_group belong to its group.
 _FORMS = np.array([[0, 0, 0, 1], [0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0], [0, 1, 1, 0]], bool)
 
 
 class Cross(NamedTuple):
-    """Two columns and a group of each: first_group bool[A] of the codes of `first`, second_group bool[B]."""
+    """Two columns, and a group of the codes of each.
+
+    first, second: numbers of the columns. first_group: bool[A], codes of `first`. second_group: bool[B], of `second`.
+    """
 
     first: int
     second: int
@@ -32,7 +35,7 @@ class Cross(NamedTuple):
     second_group: np.ndarray
 
     def codes(self, codes: np.ndarray) -> np.ndarray:
-        """i32[N] in 0 … 3, 2 for the first group and 1 for the second, of rows with codes i32[N, Q]."""
+        """i32[N] in 0 … 3, 2 · in_first_group + in_second_group, for rows with codes i32[N, Q]."""
         inside = self.first_group[codes[:, self.first]], self.second_group[codes[:, self.second]]
         return (2 * inside[0] + inside[1]).astype(np.int32)
 
@@ -48,14 +51,14 @@ def crossed_rule(
     num_ranges: tuple[int, ...],
     among: np.ndarray | None = None,
 ) -> tuple[Cross, ColumnRule] | None:
-    """The rule of one column of each role that says most of the label by two groups; its codes are those of `Cross`.
+    """The most informative rule about the label from two groups, one in a column of each role.
 
     Args:
       codes, num_codes, labels, ordered, num_ranges, among: as for `column_rules`.
-      rules: what each column says by itself. roles: numbers of the columns of either role.
+      rules: the rule of each column by itself. roles: numbers of the columns of either role.
     Returns:
-      None unless two columns say more together than all that the better of them says, beyond what the search finds by
-      chance.
+      The two columns, and a rule whose codes are those of `Cross.codes`. None unless the rule says more about the label
+      than either column as a whole, beyond what the search finds by chance.
     """
     sides = label_sides(int(labels.max()) + 1, ordered)
     if among is not None:
@@ -66,7 +69,7 @@ def crossed_rule(
     one, other = (np.stack([group[codes[:, q]] for q, group in some]).astype(np.float32) for some in groups)
     counts = _cell_counts(one, other, np.ones(len(codes), np.float32))
     searched = len(one) * len(other) * len(_FORMS) * len(sides)
-    penalty = (1 + 2 * np.log(searched)) / len(codes)  # twice what the best of so many finds by chance
+    penalty = (1 + 2 * np.log(searched)) / len(codes)  # twice the chance gain of the best of so many rules
     best, found = 0.0, None
     for side in sides:
         is_side = side[labels]
@@ -74,12 +77,12 @@ def crossed_rule(
         alone = [_alone(codes, num_codes, is_side, some) for some in groups]
         least = np.maximum(alone[0][:, None], alone[1][None]) + penalty
         total, num_side = len(codes), np.float64(is_side.sum())
-        by_cells = sum(_told(k, n, num_side, total) for k, n in zip(on_side, counts, strict=True))
+        by_cells = sum(_contribution(k, n, num_side, total) for k, n in zip(on_side, counts, strict=True))
         for form in _FORMS:
             group, both = counts[form].sum(axis=0), on_side[form].sum(axis=0)
-            told = rule_information(both, group, np.full(group.shape, num_side), total)
-            usable = (told > least) & (np.minimum(group, total - group) >= LEAST_SHARE * total)
-            score = np.where(usable, told * told / (by_cells + 1e-4), 0.0)
+            information = rule_information(both, group, np.full(group.shape, num_side), total)
+            usable = (information > least) & (np.minimum(group, total - group) >= LEAST_SHARE * total)
+            score = np.where(usable, information * information / (by_cells + 1e-4), 0.0)
             a, b = np.unravel_index(np.argmax(score), score.shape)
             if score[a, b] > best:
                 best, found = score[a, b], (groups[0][a], groups[1][b], form, side)
@@ -92,7 +95,11 @@ def crossed_rule(
 
 
 def _groups(codes, num_codes, rules, role: Sequence[int], num_ranges) -> list[tuple[int, np.ndarray]]:
-    """Column and group bool[A], for columns of `role`: that of its own rule, ranges up to a quantile, or one code."""
+    """Groups to try in each column of `role`: that of its own rule, ranges up to a quantile, and single codes.
+
+    Returns:
+      Pairs of column number and group bool[A].
+    """
     found = []
     for q in role:
         counts = np.bincount(codes[:, q], minlength=num_codes[q])
@@ -101,14 +108,20 @@ def _groups(codes, num_codes, rules, role: Sequence[int], num_ranges) -> list[tu
             share = np.cumsum(counts[: num_ranges[q]]) / len(codes)
             drawn = [index <= end for end in np.unique(np.searchsorted(share, _QUANTILES))]
         else:
-            drawn = [index == code for code in np.argsort(-counts, kind="stable")[:_MOST_CODES]]
+            drawn = [index == code for code in np.argsort(-counts, kind="stable")[:_MAX_CODES]]
         shares = {group.tobytes(): (group, counts[group].sum() / len(codes)) for group in (rules[q].group, *drawn)}
         found += [(q, group) for group, share in shares.values() if LEAST_SHARE <= share <= 1 - LEAST_SHARE]
     return found
 
 
 def _cell_counts(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """f64[4, A, B]: rows of each cell of every pair of groups, by membership f32[A, N] and f32[B, N] and weights."""
+    """Weighted counts of the four cells of every pair of groups.
+
+    Args:
+      first, second: f32[A, N] and f32[B, N], membership of the rows. weights: f32[N].
+    Returns:
+      f64[4, A, B], cells in the order of `Cross.codes`.
+    """
     both = ((first * weights) @ second.T).astype(np.float64)
     of_first, of_second = (first @ weights).astype(np.float64)[:, None], (second @ weights).astype(np.float64)[None]
     neither = weights.sum(dtype=np.float64) - of_first - of_second + both
@@ -116,16 +129,16 @@ def _cell_counts(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> 
 
 
 def _alone(codes, num_codes, is_side: np.ndarray, groups) -> np.ndarray:
-    """f64[A]: all that the column of each group says of the side, in nats."""
-    told = {
+    """f64[A]: mutual information of the side and the whole column of each group, in nats."""
+    of_columns = {
         q: mutual_information(contingency(codes[:, q], is_side.astype(np.int64), num_codes[q], 2))
         for q in {q for q, _ in groups}
     }
-    return np.array([told[q] for q, _ in groups])
+    return np.array([of_columns[q] for q, _ in groups])
 
 
-def _told(both: np.ndarray, cell: np.ndarray, num_side: np.float64, total: int) -> np.ndarray:
-    """What one cell adds to the information between cells and side, in nats; elementwise."""
+def _contribution(both: np.ndarray, cell: np.ndarray, num_side: np.float64, total: int) -> np.ndarray:
+    """Contribution of one cell to the mutual information of cells and side, in nats; elementwise."""
     result = np.zeros(cell.shape)
     for k, share in ((both, num_side / total), (cell - both, 1 - num_side / total)):
         expected = np.maximum(cell * share, 1e-12)

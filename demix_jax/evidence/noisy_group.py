@@ -1,7 +1,7 @@
-"""Labels that are wrong in one group of rows, as from one clinic or one annotator, and learnt there as if they held.
+"""A group of rows whose labels are often wrong, as from one clinic or one annotator.
 
-Models that see a group's wrong labels predict them, so that rows which have them fit and rows which do not stand out.
-What is known of the label outside the group tells them apart.
+Models trained on the group learn to predict its wrong labels. Then rows with wrong labels fit the model, and rows with
+right ones stand out. Models trained outside the group tell them apart.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from demix_jax.evidence.rules import LEAST_SHARE
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
 
-_MAX_ROWS = 6_000  # that the search looks at
+_MAX_ROWS = 6_000  # on which groups are searched for
 _NUM_FOLDS = 4
 _MAX_WEIGHTS = 40_000  # of the model without interactions
-_LEAST_ROWS = 50  # of a group and of what is outside it, and as a share LEAST_SHARE
+_MIN_ROWS = 50  # inside and outside the group, besides the share LEAST_SHARE
 _CLEAR = 3.3  # standard errors
 _NUM_CANDIDATES = 3
-_LEAST_RATE = 0.1
-_LEAST_EXCESS = 0.08  # of the rate inside over the rate outside
-_LEAST_OF_CLASS = 0.3  # of the rate, for each of the two commonest classes
-_WORSE, _WORSE_AT_MOST = 0.05, 0.1  # nats per row: the mean, and two standard errors below it
+_MIN_RATE = 0.1  # of changed labels in the group
+_MIN_EXCESS = 0.08  # of the rate inside over the rate outside
+_MIN_OF_CLASS = 0.3  # of the rate, for each of the two commonest classes
+_MAX_LOSS, _MAX_LOSS_BOUND = 0.05, 0.1  # nats per row against trees that saw the group: mean, and two errors above it
 
 
 class NoisyGroup(NamedTuple):
-    """A group of rows that one column marks off, in which labels are wrong far more often than elsewhere.
+    """A group of rows, defined by the codes of one column, whose labels are wrong far more often than elsewhere.
 
-    column: number of the column. codes: bool[A], which of its codes are in the group.
-    rate: share of the group's labels that seem wrong. trees: fitted outside the group, without the column.
+    column: number of the column. codes: bool[A], its codes in the group.
+    rate: estimated share of wrong labels in the group. trees: fitted outside the group, without the column.
     """
 
     column: int
@@ -43,11 +43,15 @@ class NoisyGroup(NamedTuple):
     trees: FoldTrees
 
     def rows(self, codes: np.ndarray) -> np.ndarray:
-        """bool[n]: the rows with codes i32[n, Q] that are in the group."""
+        """bool[n]: which rows with codes i32[n, Q] are in the group."""
         return self.codes[codes[:, self.column]]
 
     def judged_from_outside(self, predictions: OutOfFold, dataset: Dataset, fold: np.ndarray) -> OutOfFold:
-        """`predictions` for the rows of `dataset`, those of the group by the trees outside it; fold i32[N]."""
+        """Replaces the predictions for rows in the group by those of the trees fitted outside it.
+
+        Args:
+          predictions: for the N rows of `dataset`. fold: i32[N], the fold whose trees predict each row.
+        """
         inside = self.rows(dataset.codes)
         outside = self.trees.predict(dataset, fold)
         prediction = np.where(inside[:, None], outside.prediction, predictions.prediction)
@@ -57,21 +61,21 @@ class NoisyGroup(NamedTuple):
 def find_noisy_group(
     dataset: Dataset, folds: Folds, trees: OutOfFold, *, num_train: int, seed: int
 ) -> NoisyGroup | None:
-    """The group of rows, if there is one, whose labels seem to have been changed at random.
+    """Finds the group of rows, if any, whose labels seem to have been changed at random.
 
-    Where labels are wrong in one group of rows only, a model in which columns do not interact errs there more than it
-    expects to. So does it where a column changes by nature what others mean. But changed labels still follow what holds
-    outside the group, but for a share that was changed: this explains them no worse than trees do that saw the group,
-    and asks for changes of more than one class.
+    Where labels are wrong in one group only, a model without interactions has a higher loss there than it expects. The
+    same holds where the column naturally interacts with others. But randomly changed labels can be explained by trees
+    from outside the group and a share of changed labels per class. That must explain them about as well as trees that
+    saw the group, with changes in more than one class.
 
-    On 954 variants of 159 tables of R packages and random causal models a group was found in 142 of 196 where it was
-    there, and in 19 of the others, 2 of them clean.
+    On 954 variants of 159 tables from R packages and random causal models, a group was found in 142 of the 196 variants
+    that had one, and in 19 of the others, of which 2 were clean.
 
     Args:
       dataset: encoded rows, the first `num_train` of them training rows. folds: of all rows.
-      trees: out-of-fold predictions with all columns. seed: of learners.
+      trees: out-of-fold predictions from all columns. seed: of the learners.
     Returns:
-      NoisyGroup; None if there is none, for a predicted number, and for a table with very many columns and classes.
+      NoisyGroup, or None: no group was found, the task is regression, or columns and classes are too many.
     """
     if dataset.task != "classification" or sum(dataset.num_codes) * dataset.num_classes > _MAX_WEIGHTS:
         return None
@@ -88,17 +92,17 @@ def find_noisy_group(
         gain = log_likelihood - log_floored(trees.p_given[within])
         error = gain.std() / np.sqrt(len(gain))
         if (
-            rate >= max(_LEAST_RATE, rate_beyond + _LEAST_EXCESS)
-            and rates[np.argsort(-share)[:2]].min() >= _LEAST_OF_CLASS * rate
-            and gain.mean() > -_WORSE
-            and gain.mean() - 2 * error > -_WORSE_AT_MOST
+            rate >= max(_MIN_RATE, rate_beyond + _MIN_EXCESS)
+            and rates[np.argsort(-share)[:2]].min() >= _MIN_OF_CLASS * rate
+            and gain.mean() > -_MAX_LOSS
+            and gain.mean() - 2 * error > -_MAX_LOSS_BOUND
         ):
             return NoisyGroup(column, codes, rate, fitted)
     return None
 
 
 def _excess(dataset: Dataset, seed: int) -> np.ndarray:
-    """f64[N]: how much larger the loss of a held-out row is than a model without interactions expects, in nats."""
+    """f64[N]: held-out loss of a model without interactions, minus the loss that it expects (its entropy), in nats."""
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import KFold
@@ -109,7 +113,7 @@ def _excess(dataset: Dataset, seed: int) -> np.ndarray:
     one_hot = csr_matrix((np.ones(len(where[0])), *where), shape=(num_rows, starts[-1]))
     p = np.full((num_rows, dataset.num_classes), LEAST_P)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nearly converged is as good
+        warnings.simplefilter("ignore")  # of solvers that nearly converged
         for train, rest in KFold(_NUM_FOLDS, shuffle=True, random_state=seed).split(one_hot):
             if len(np.unique(dataset.y[train])) > 1:
                 model = LogisticRegression(C=0.3, max_iter=60).fit(one_hot[train], dataset.y[train])
@@ -120,12 +124,12 @@ def _excess(dataset: Dataset, seed: int) -> np.ndarray:
 
 
 def _candidates(codes: np.ndarray, num_codes: tuple[int, ...], excess: np.ndarray) -> list[tuple[int, np.ndarray]]:
-    """Groups (column, bool[A]) in which the excess f64[N] is clearly larger than outside, the clearest first.
+    """Groups with a clearly larger excess f64[N] inside than outside, the clearest first: column and codes bool[A].
 
-    For each column it is the best set of codes; what a search among these finds by chance is subtracted.
+    Each column contributes its best set of codes. The expected maximum over chance groups is subtracted.
     """
     num_rows, total = len(excess), excess.sum()
-    least = max(LEAST_SHARE * num_rows, _LEAST_ROWS)
+    least = max(LEAST_SHARE * num_rows, _MIN_ROWS)
     found = []
     for q, num in enumerate(num_codes):
         count = np.bincount(codes[:, q], minlength=num)
@@ -145,13 +149,13 @@ def _candidates(codes: np.ndarray, num_codes: tuple[int, ...], excess: np.ndarra
 
 
 def _changed_labels(p: np.ndarray, y: np.ndarray, num_steps: int = 100) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How often labels were changed, if those before it follow p f32[n, K] and a changed one is any of the others.
+    """Estimates how often labels were changed to a random other class, by expectation maximisation.
 
     Args:
-      y: i32[n], labels as given.
+      p: f32[n, K], distribution of the labels before the change. y: i32[n], labels as given.
     Returns:
-      f64[K], share of each class that was changed; f64[K], share of the rows that had each class before; f64[n], the
-      log-likelihood of the labels. By expectation maximisation.
+      f64[K], share of each class that was changed; f64[K], share of the rows that had each class before; f64[n],
+      log-likelihood of the given labels.
     """
     rows, num_classes = np.arange(len(y)), p.shape[1]
     p = np.maximum(p, LEAST_P)

@@ -1,4 +1,4 @@
-"""What models that never saw a row predict for it: gradient-boosted trees, cross-fitted."""
+"""Out-of-fold predictions of gradient-boosted trees: each row is predicted by a model that never saw it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
     from demix_jax.data import Dataset
 
 
-LEAST_P = 1e-4  # probabilities below it say no more
-_LEARNING_RATE = 0.05  # at 0.1 trees learn wrong labels by heart: AUROC 0.82 instead of 0.85 where a quarter is wrong
+LEAST_P = 1e-4  # lower probabilities are treated as this one
+_LEARNING_RATE = 0.05  # at 0.1 trees memorise wrong labels: AUROC 0.82 instead of 0.85 where a quarter is wrong
 _SUSPECT_MARGIN = -0.3
-_SUSPECT_SHARE = 0.8  # of the mean probability that rows of the same label have: a rare class is not all suspect
-_WELL_KNOWN = 0.25  # share of the rows of a label for which trees predict it
-_SUREST = 0.1  # of the rows, those that predictions are surest of
+_SUSPECT_SHARE = 0.8  # of the mean probability over rows with the same label, so that rare classes are not all suspect
+_WELL_PREDICTED = 0.25  # share of the rows of a label for which trees predict it
+_SUREST_SHARE = 0.1  # of the rows, those with the most certain predictions
 
 
 class OutOfFold(NamedTuple):
     """Out-of-fold predictions for N rows.
 
     prediction: f32[N, K] class probabilities, or f32[N, 1] predicted standardised target.
-    p_given: f32[N], probability of the given label; for regression the two-sided tail probability of the
-      residual among rows with similar predictions.
+    p_given: f32[N], probability of the given label; for regression, the two-sided tail probability of the residual
+      among rows with similar predictions.
     """
 
     prediction: np.ndarray
@@ -36,7 +36,7 @@ class OutOfFold(NamedTuple):
 
 
 def tree_features(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Table as trees like it: f32[N, R] with categories as codes, and bool[R] marking those columns."""
+    """Inputs of the trees: f32[N, R] with categories as codes, and bool[R], which of them are categories."""
     blocks, categorical = [], []
     for q, (column, (start, stop)) in enumerate(zip(dataset.columns, dataset.groups, strict=True)):
         if column.kind == "category":
@@ -50,10 +50,10 @@ def tree_features(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclasses.dataclass(frozen=True)
 class FoldTrees:
-    """Gradient-boosted trees of F folds, and how far off they are; made by `fit_trees`.
+    """Gradient-boosted trees of F folds, made by `fit_trees`.
 
-    learners: one per fold. keep: positions in `tree_features` that they look at.
-    residuals: of the rows that they were fitted among; None for classes.
+    learners: one per fold. keep: i[k], positions in `tree_features` that they read.
+    residuals: scale of the residuals of the fitted rows; None for classes.
     """
 
     learners: list[_Learner]
@@ -61,7 +61,7 @@ class FoldTrees:
     residuals: ResidualScale | None
 
     def predict(self, dataset: Dataset, fold: np.ndarray) -> OutOfFold:
-        """Predictions for the rows of `dataset`, each by the learner of its fold i32[N]."""
+        """Predictions for the N rows of `dataset`, each by the learner of its fold i32[N]."""
         features = tree_features(dataset)[0][:, self.keep]
         prediction = np.zeros((len(features), dataset.num_classes), np.float32)
         with threads_for(features.size):
@@ -81,16 +81,16 @@ def fit_trees(
     max_train: int = 30_000,
     on_fold: Callable[[int], None] = lambda rows: None,
 ) -> tuple[FoldTrees, OutOfFold]:
-    """Cross-fit histogram gradient boosting.
+    """Cross-fits histogram gradient boosting.
 
     Args:
       dataset: N encoded rows.
       folds: a row is predicted by the learner of its fold, trained on that fold's training rows.
       seed: of the learners.
-      drop_columns: indices q of used columns that they must do without. Without any column left they know
-        nothing but how the labels are spread.
+      drop_columns: numbers of the used columns that the learners do without. Without any column left, they predict the
+        distribution of the labels.
       leave_out: bool[N], rows that no learner is trained on; see `suspects`.
-      max_train: training rows per fold at most.
+      max_train: largest number of training rows per fold.
       on_fold: called with the number of rows predicted, after each fold.
     Returns:
       The learners, and their out-of-fold predictions for the N rows.
@@ -118,49 +118,54 @@ def fit_trees(
 
 
 def out_of_fold_predictions(dataset: Dataset, folds: Folds, **options: Any) -> OutOfFold:
-    """The predictions of `fit_trees` without the trees; same arguments."""
+    """Only the predictions of `fit_trees`; same arguments."""
     return fit_trees(dataset, folds, **options)[1]
 
 
 def label_noise(prediction: np.ndarray, task: str) -> float:
-    """How unsure learners are of the rows that they are surest of: in [0, 1), it grows with the share of wrong labels.
+    """Uncertainty of the most certain predictions, which grows with the share of wrong labels.
 
-    A label that is hard to tell by nature is easy to tell for some rows; wrong labels leave no rows that are. 0 for a
-    predicted number. On 23 tables with a tenth and with a quarter of the labels wrong: 0.08 and 0.16.
+    Labels that are hard to predict by nature are easy for some rows; wrong labels leave no easy rows. On 23 tables with
+    a tenth and with a quarter of the labels wrong, it was 0.08 and 0.16.
 
     Args:
-      prediction: f32[N, K], out-of-fold class probabilities.
+      prediction: f32[N, K], out-of-fold class probabilities. task: "classification" or "regression".
+    Returns:
+      1 − the largest class probability that the most certain tenth of the rows reach, in [0, 1); 0 for regression.
     """
     if task != "classification":
         return 0.0
-    return float(np.quantile(1 - prediction.max(axis=1), _SUREST))
+    return float(np.quantile(1 - prediction.max(axis=1), _SUREST_SHARE))
 
 
 def suspects(y: np.ndarray, labels: np.ndarray, trees: OutOfFold, *, task: str) -> np.ndarray:
-    """bool[N]: rows whose label out-of-fold predictions contradict clearly, also for a row of that label.
+    """Rows whose label the out-of-fold predictions clearly contradict, compared with other rows of the same label.
 
-    Trees that are trained without them tell wrong labels better: on held-out worlds the AUROC of their margin was 0.02
-    higher than that of the trees which found the suspects. The more labels are wrong, the less sure trees are (see
-    `label_noise`), and the less it takes to be a suspect: where a quarter of the labels were wrong this raised the
-    AUROC of trees trained without suspects by 0.01, and that of their predictions, by the right labels, by 0.02. It
-    takes no less with a label that trees hardly ever predict: all its rows look wrong.
+    Trees trained without these rows detect wrong labels better: on held-out worlds, the AUROC of their margin was 0.02
+    higher than that of the trees that found the suspects. The more labels are wrong, the less certain the trees are
+    (see `label_noise`), and the weaker a contradiction has to be. Where a quarter of the labels were wrong, this raised
+    the AUROC of trees trained without suspects by 0.01, and that of their predictions against the right labels by 0.02.
+    The criterion is not relaxed for labels that trees hardly ever predict, whose rows all look wrong.
 
     Args:
-      y: [N] class index or standardised target. labels: i32[N], y as classes or target bins.
-      task: "classification" or "regression".
-    Source: Brodley & Friedl 1999, "Identifying Mislabeled Training Data"; by class: Northcutt, Jiang & Chuang 2021.
+      y: [N], class index or standardised target. labels: i32[N], y as classes or target bins.
+      trees: out-of-fold predictions. task: "classification" or "regression".
+    Returns:
+      bool[N].
+    Source: Brodley & Friedl 1999, "Identifying Mislabeled Training Data"; thresholds per class: Northcutt, Jiang &
+      Chuang 2021.
     """
     count = np.maximum(np.bincount(labels), 1)
     usual = np.bincount(labels, weights=trees.p_given) / count
     by_margin = margin(trees, y, task)
-    foretold = np.bincount(labels, weights=by_margin >= 0) / count
+    predicted = np.bincount(labels, weights=by_margin >= 0) / count
     noise = label_noise(trees.prediction, task)
-    share = _SUSPECT_SHARE + min(4 * noise, 0.5) * np.minimum(foretold / _WELL_KNOWN, 1.0)
+    share = _SUSPECT_SHARE + min(4 * noise, 0.5) * np.minimum(predicted / _WELL_PREDICTED, 1.0)
     return (trees.p_given < (share * usual)[labels]) & (by_margin < min(_SUSPECT_MARGIN + 2 * noise, 0.0))
 
 
 def margin(out_of_fold: OutOfFold, y: np.ndarray, task: str) -> np.ndarray:
-    """Probability of the given label minus the largest of another one: f[N] in [−1, 1]."""
+    """f[N] in [−1, 1]: probability of the given label minus the largest probability of another one."""
     if task != "classification":
         return 2 * out_of_fold.p_given - 1
     others = out_of_fold.prediction.copy()
@@ -169,21 +174,24 @@ def margin(out_of_fold: OutOfFold, y: np.ndarray, task: str) -> np.ndarray:
 
 
 def log_floored(p: np.ndarray) -> np.ndarray:
-    """log p, from log `LEAST_P` on."""
+    """Log of p, at least log `LEAST_P`."""
     return np.log(np.maximum(p, LEAST_P))
 
 
 def probability_of_given(dataset: Dataset, prediction: np.ndarray, residuals: ResidualScale | None) -> np.ndarray:
-    """f32[N], what predictions f32[N, K] say of the given labels, see `OutOfFold`; `residuals` for regression."""
+    """f32[N], probability of the given labels under predictions f32[N, K]; see `OutOfFold`.
+
+    residuals: of a regression target; None for classes.
+    """
     if residuals is not None:
         return residuals.tail_probability(dataset.y, prediction[:, 0]).astype(np.float32)
     return prediction[np.arange(len(prediction)), dataset.y]
 
 
 class ResidualScale(NamedTuple):
-    """How far predictions are from their targets, by the prediction, for B groups of equal size.
+    """Scale of the residuals of a regression target as a function of the prediction, for B groups of equal size.
 
-    edges: f64[B − 1], ascending predictions between the groups. scale: f64[B], of a Laplace law in each.
+    edges: f64[B − 1], predictions between the groups, ascending. scale: f64[B], scale of a Laplace law per group.
     """
 
     edges: np.ndarray
@@ -191,7 +199,7 @@ class ResidualScale(NamedTuple):
 
     @classmethod
     def fit(cls, y: np.ndarray, predicted: np.ndarray, *, num_bins: int = 10) -> ResidualScale:
-        """Scales from targets and predictions f32[N]; a group has at least 30 rows or is the only one."""
+        """Fits the scales to targets and predictions f32[N]; a group has at least 30 rows or is the only one."""
         residual = np.abs(y - predicted)
         parts = np.array_split(np.sort(predicted), max(1, min(num_bins, len(y) // 30)))
         edges = np.array([part[0] for part in parts[1:]])
@@ -201,22 +209,23 @@ class ResidualScale(NamedTuple):
         return cls(edges, np.maximum(medians, 0.2 * overall) / np.log(2))
 
     def tail_probability(self, y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """f64[N] in (0, 1]: exp(−|residual| / scale), the chance of a residual at least as large."""
+        """f64[N] in (0, 1]: exp(−|residual| / scale), the probability of a residual at least as large."""
         return np.exp(-np.abs(y - predicted) / self.scale[np.searchsorted(self.edges, predicted, side="right")])
 
 
 class _Learner(NamedTuple):
-    """A scikit-learn model, or None for one that always says the same; K classes or one target.
+    """A learner of K classes or one target.
 
-    always: f32[K], what it says where there is no model, and of classes that the model never saw.
+    model: from scikit-learn; None for a constant prediction.
+    default: f32[K], prediction without a model, and probabilities of classes that the model never saw.
     """
 
     model: Any
-    always: np.ndarray
+    default: np.ndarray
 
     def predict(self, features: np.ndarray) -> np.ndarray:
         """f32[n, K] for features f32[n, R]."""
-        result = np.tile(self.always, (len(features), 1))
+        result = np.tile(self.default, (len(features), 1))
         if self.model is None or not len(features):
             return result
         if not hasattr(self.model, "classes_"):
@@ -226,7 +235,7 @@ class _Learner(NamedTuple):
 
 
 def _fit(dataset: Dataset, features, categorical, train: np.ndarray, seed: int) -> _Learner:
-    """Trees of features f32[N, R], bool[R] of them categorical, on the rows i[n]."""
+    """Fits trees to features f32[N, R] of the rows i[n] `train`; categorical: bool[R]."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     num_iterations = 100 if dataset.num_classes <= 3 else max(20, 200 // dataset.num_classes)
@@ -253,14 +262,14 @@ def _fit(dataset: Dataset, features, categorical, train: np.ndarray, seed: int) 
 
 
 def _spread_of_labels(dataset: Dataset) -> np.ndarray:
-    """f32[K]: the shares of the classes, or the median target."""
+    """f32[K]: shares of the classes, or the median target."""
     if dataset.task == "regression":
         return np.array([np.median(dataset.y)], np.float32)
     return (np.bincount(dataset.y, minlength=dataset.num_classes) / len(dataset.y)).astype(np.float32)
 
 
 def _features_without(dataset: Dataset, drop_columns: Sequence[int]) -> np.ndarray:
-    """Positions in `tree_features` that do not come from the used columns `drop_columns`."""
+    """i[k]: positions in `tree_features` that do not come from the columns `drop_columns`."""
     widths = [1 if c.kind == "category" else b - a for c, (a, b) in zip(dataset.columns, dataset.groups, strict=True)]
     source = np.repeat(np.arange(len(widths)), widths)
     return np.flatnonzero(~np.isin(source, drop_columns))

@@ -1,4 +1,4 @@
-"""Shortcut rules: for each column, the group of its values that best goes with a side of the label."""
+"""Shortcut rules: for each column, the group of its values that best predicts a side of the label."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import numpy as np
 from demix_jax.evidence.abrupt_changes import gap_of_codes, largest_at_end, step_scores
 
 _MAX_CLASSES_FOR_SETS = 7  # with more classes, only one class against the rest is tried
-_CLEAR_STEPS = 5.0  # standard errors, in all: from here on a rule is chosen for its steps
-_LEAST_STRENGTH = 0.02
-_USUAL_MINORITY = 0.1  # of the rows break a shortcut, if not more
-_LEAST_WEIGHT = 0.2  # of a rule that hardly any row breaks
+_CLEAR_STEPS = 5.0  # standard errors in total; a rule with such steps is preferred
+_MIN_STRENGTH = 0.02
+_USUAL_MINORITY = 0.1  # share of the rows that break a typical shortcut
+_MIN_WEIGHT = 0.2  # of a rule that hardly any row breaks
 LEAST_SHARE = 0.05  # of the table in a group
 
 
 class ColumnRule(NamedTuple):
-    """The rule "group ⇔ side" that one column makes; A codes, L labels.
+    """The rule "group ⇔ side" of one column; A codes, L labels.
 
-    group: bool[A], codes in the group. side: bool[L], labels that go with the group.
+    group: bool[A], codes in the group. side: bool[L], labels on the side that the group predicts.
     strength: share of the side's entropy that the group explains, corrected for the search, in [0, 1].
-    two_way: share of all that the column says of the label which the rule already says, in [0, 1]: near 1 where the
-      association was made by a rule, lower where the label varies along the column by itself.
+    two_way: share of the column's information about the label that the rule keeps, in [0, 1]. Near 1 where a rule made
+      the association, lower where the label varies along the column by nature.
     minority: share of rows that break the rule.
-    step: how abruptly the side sets in along the column where the group ends, in standard errors; see `step_scores`.
-      A column without order has the gap between the two groups' codes instead, as a part of their whole distance.
-    label_step: how abruptly the group sets in along an ordered label where the side ends, in standard errors; else 0.
+    step: jump of the side's share along the column at an end of the group, in standard errors; see `step_scores`. For a
+      column without order, the gap between the codes of the two groups instead; see `gap_of_codes`.
+    label_step: jump of the group's share along an ordered label at the end of the side, in standard errors; else 0.
     table: f64[2, 2], row counts by (in group, on side).
     """
 
@@ -42,11 +42,12 @@ class ColumnRule(NamedTuple):
 
 
 class RuleEvidence(NamedTuple):
-    """What one rule says of N rows.
+    """N rows under one rule.
 
-    in_group, on_side: bool[N]. log_ratio: f64[N], log p(group, side) − log p(group) − log p(side) of the row's cell:
-      negative where the row breaks the rule.
-    p_side: f64[N], share of the row's group whose label is on the side that the rule expects of it.
+    in_group, on_side: bool[N].
+    log_ratio: f64[N], log p(group, side) − log p(group) − log p(side) of the row's cell of the 2 × 2 table; negative
+      where the row breaks the rule.
+    p_side: f64[N], share of rows that are in the row's group, or outside it like the row, and follow the rule.
     """
 
     in_group: np.ndarray
@@ -64,18 +65,17 @@ def column_rules(
     num_ranges: tuple[int, ...] | None = None,
     among: np.ndarray | None = None,
 ) -> list[ColumnRule]:
-    """Best two-way rule of each column: the one that says most of the label, or the one that sets in most abruptly.
+    """The best two-way rule of each column: the most informative one, or the one with the most abrupt steps.
 
-    A column that has to do with an ordered label varies with it smoothly; where rows were chosen by a rule, both shares
-    jump at its ends. So if a rule of a column with an ordered label stands out by its steps, it is taken.
+    A column that is naturally related to an ordered label varies with it smoothly. Where rows were chosen by a rule,
+    both shares jump at its ends. So for an ordered label, a rule with clear steps is preferred.
 
     Args:
-      codes: i32[N, Q]. num_codes: codes per column. labels: i32[N], class index or target bin.
+      codes: i32[N, Q]. num_codes: number of codes per column. labels: i32[N], class index or target bin.
       ordered: whether labels are bins of a number, so that a side is "above a threshold".
-      num_ranges: how many codes of each column, the first ones, are ranges of a number in ascending order; None: no
-        column has any.
-      among: bool[N], rows that count; None: all. Wrong labels blur every rule, and where wrong features fall on other
-        rows than wrong labels, they seem to tell the label.
+      num_ranges: per column, how many of its first codes are ranges of a number in ascending order; None: none.
+      among: bool[N], rows that count; None: all. Wrong labels blur every rule. Where wrong features and wrong labels
+        fall on different rows, wrong features seem to predict the label.
     Source: for a given side, sorting codes by their share of it makes the best split a prefix (Breiman et al. 1984).
     """
     num_labels = int(labels.max()) + 1
@@ -89,7 +89,7 @@ def column_rules(
         rule = _with_steps(_best_rule(counts, sides), counts, ranges[q], ordered=ordered)
         if ordered and num_labels > 2:
             abrupt = _most_abrupt_rule(counts, sides, ranges[q])
-            if abrupt is not None and abrupt.strength >= _LEAST_STRENGTH:
+            if abrupt is not None and abrupt.strength >= _MIN_STRENGTH:
                 abrupt = _with_steps(abrupt, counts, ranges[q], ordered=True)
                 if abrupt.step + abrupt.label_step >= _CLEAR_STEPS:
                     rule = abrupt
@@ -98,7 +98,7 @@ def column_rules(
 
 
 def _most_abrupt_rule(counts: np.ndarray, sides: np.ndarray, num_ranges: int) -> ColumnRule | None:
-    """The rule of one column, f64[A, L] counts with ordered labels, that both says much and has clear steps, if any."""
+    """The rule that is both informative and abrupt, if any, from a column's counts f64[A, L] with ordered labels."""
     total, of_label, of_code = counts.sum(), counts.sum(axis=0), counts.sum(axis=1)
     on_side = counts @ sides.T.astype(float)  # [A, S], S = L − 1
     if num_ranges > 2:
@@ -106,12 +106,14 @@ def _most_abrupt_rule(counts: np.ndarray, sides: np.ndarray, num_ranges: int) ->
         groups = np.broadcast_to(groups[:, None], (len(groups), len(sides), len(counts)))
         steps = step_scores(groups[:, 0] @ counts, of_label)  # [G, S], along the label
         along = -step_scores(on_side[:num_ranges].T, of_code[:num_ranges]).T  # [G, S], along the column
-        # both must jump: where a label varies with a column by itself, only one may
+        # both must jump: where a label varies with a column by nature, only one may
         steps = np.sign(steps) * 2 * np.sqrt(np.maximum(steps * along, 0.0))
     else:
         share = on_side / (of_code[:, None] + 1e-9)
         rank = np.argsort(np.argsort(-share, axis=0, kind="stable"), axis=0, kind="stable")
-        groups = (rank[None] <= np.arange(len(counts))[:, None, None]).transpose(0, 2, 1)  # those with most of the side
+        groups = (rank[None] <= np.arange(len(counts))[:, None, None]).transpose(
+            0, 2, 1
+        )  # the codes with the largest shares of the side
         steps = np.diagonal(step_scores(groups @ counts, of_label), axis1=1, axis2=2)
     group, side = groups @ of_code, of_label @ sides.T
     inside = np.einsum("gsa,as->gs", groups.astype(float), on_side)
@@ -124,7 +126,7 @@ def _most_abrupt_rule(counts: np.ndarray, sides: np.ndarray, num_ranges: int) ->
 
 
 def rule_information(inside: np.ndarray, group: np.ndarray, side: np.ndarray, total: float) -> np.ndarray:
-    """Mutual information in nats of group and side, from the rows in both, in either and in all; elementwise."""
+    """Mutual information of group and side in nats, elementwise, from the numbers of rows in both, each and all."""
     cells = np.stack([inside, group - inside, side - inside, total - group - side + inside]) / total
     shares = np.stack([group, group, total - group, total - group]) / total
     across = np.stack([side, total - side, side, total - side]) / total
@@ -133,11 +135,16 @@ def rule_information(inside: np.ndarray, group: np.ndarray, side: np.ndarray, to
 
 
 def make_rule(counts: np.ndarray, group: np.ndarray, side: np.ndarray, searched: int, *, ordered: bool) -> ColumnRule:
-    """The rule "group ⇔ side" of a column without order, from its counts f64[A, L], chosen among `searched`."""
+    """The rule "group ⇔ side" of a column without order, from its counts f64[A, L].
+
+    Args:
+      searched: number of rules among which it was chosen. ordered: as for `column_rules`.
+    """
     return _with_steps(_rule(counts, group, side, searched), counts, 0, ordered=ordered)
 
 
 def _with_steps(rule: ColumnRule, counts: np.ndarray, num_ranges: int, *, ordered: bool) -> ColumnRule:
+    """Computes `step` and `label_step` of a rule from the counts f64[A, L] of its column."""
     on_side, rows = counts @ rule.side, counts.sum(axis=1)
     if num_ranges > 2:
         scores = step_scores(on_side[:num_ranges], rows[:num_ranges])
@@ -151,7 +158,7 @@ def _with_steps(rule: ColumnRule, counts: np.ndarray, num_ranges: int, *, ordere
 
 
 def rule_evidence(rule: ColumnRule, codes: np.ndarray, labels: np.ndarray) -> RuleEvidence:
-    """What `rule` says of rows with these codes i32[N] of its column and labels i32[N]."""
+    """Rows with codes i32[N] of the rule's column and labels i32[N] under `rule`."""
     in_group, on_side = rule.group[codes], rule.side[labels]
     joint = (rule.table + 0.5) / (rule.table.sum() + 2.0)
     independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
@@ -161,21 +168,21 @@ def rule_evidence(rule: ColumnRule, codes: np.ndarray, labels: np.ndarray) -> Ru
 
 
 def likely_shortcuts(rules: list[ColumnRule]) -> np.ndarray:
-    """Numbers i[R] of R rules, most likely shortcut first.
+    """Numbers i[R] of R rules, likeliest shortcut first.
 
-    It predicts the label by itself, does so by two groups, and some rows break it: what holds for nearly all is no
-    shortcut, but what the label means. On 168 tables with errors in a fifth or half of the rows the rows that break the
-    first rule were those that break the constructed shortcut with F1 0.38 and 0.63; without regard to how many break it
-    with 0.37 and 0.60.
+    A shortcut predicts the label by itself, does so with two groups, and some rows break it. A rule that nearly all
+    rows follow is no shortcut but what the label means. On 168 tables with errors in a fifth or half of the rows, the
+    rows that break the first rule were those that break the constructed shortcut with F1 0.38 and 0.63. Without the
+    weight for the share of rows that break a rule, F1 was 0.37 and 0.60.
     """
-    by_size = np.clip([rule.minority / _USUAL_MINORITY for rule in rules], _LEAST_WEIGHT, 1.0)
+    by_size = np.clip([rule.minority / _USUAL_MINORITY for rule in rules], _MIN_WEIGHT, 1.0)
     return np.argsort([-(rule.strength + 1e-4) * rule.two_way for rule in rules] * by_size, kind="stable")
 
 
 class TargetScale(NamedTuple):
-    """Where the sides of a regression target lie, and how far predictions of it are off.
+    """Bins of a regression target, and the error of predictions of it.
 
-    lowest: f64[L], the least target of each label bin; ∞ for an empty one. error: median absolute error.
+    lowest: f64[L], smallest target of each label bin; ∞ for an empty one. error: median absolute error.
     """
 
     lowest: np.ndarray
@@ -183,7 +190,7 @@ class TargetScale(NamedTuple):
 
     @classmethod
     def fit(cls, y: np.ndarray, labels: np.ndarray, predicted: np.ndarray) -> TargetScale:
-        """From targets f32[N], their bins i32[N] and predictions f32[N] of them."""
+        """From targets f32[N], their bins i32[N] and their predictions f32[N]."""
         lowest = np.full(int(labels.max()) + 1, np.inf)
         np.minimum.at(lowest, labels, y)
         return cls(lowest, float(np.median(np.abs(y - predicted))))
@@ -192,12 +199,14 @@ class TargetScale(NamedTuple):
 def chance_of_following(
     rule: ColumnRule, in_group: np.ndarray, prediction: np.ndarray, scale: TargetScale | None
 ) -> np.ndarray:
-    """Chance f64[N] that the label is on the side the rule expects, by out-of-fold predictions and not the given label.
+    """Probability that a row follows a rule, from out-of-fold predictions and not from the given label.
 
     Args:
-      rule, in_group: the rule and bool[N], rows in its group.
+      rule: the rule. in_group: bool[N], rows in its group.
       prediction: f32[N, K] class probabilities, or f32[N, 1] predicted targets.
       scale: of the target and these predictions; None for classes.
+    Returns:
+      f64[N].
     """
     if scale is None:
         p_side = prediction @ rule.side.astype(np.float32)
@@ -210,12 +219,13 @@ def chance_of_following(
 
 
 def contingency(codes: np.ndarray, labels: np.ndarray, num_codes: int, num_labels: int) -> np.ndarray:
+    """f64[A, L], row counts by code and label, from codes i32[N] and labels i32[N]."""
     flat = codes.astype(np.int64) * num_labels + labels
     return np.bincount(flat, minlength=num_codes * num_labels).reshape(num_codes, num_labels).astype(float)
 
 
 def label_sides(num_labels: int, ordered: bool) -> np.ndarray:
-    """bool[sides, L]: label sets to try, each standing for its complement too."""
+    """bool[S, L]: sets of labels to try as a side; each also stands for its complement."""
     index = np.arange(num_labels)
     if ordered:
         return index[None] >= index[1:, None]
@@ -226,9 +236,10 @@ def label_sides(num_labels: int, ordered: bool) -> np.ndarray:
 
 
 def _best_rule(counts: np.ndarray, sides: np.ndarray) -> ColumnRule:
+    """The most informative rule of a column with counts f64[A, L], for any of the sides bool[S, L]."""
     total = counts.sum()
     per_code = counts.sum(axis=1)
-    on_side = counts @ sides.T.astype(float)  # [A, sides]
+    on_side = counts @ sides.T.astype(float)  # [A, S]
     order = np.argsort(-on_side / (per_code[:, None] + 1e-9), axis=0, kind="stable")
     inside = np.cumsum(np.take_along_axis(on_side, order, axis=0), axis=0)
     group = np.cumsum(per_code[order], axis=0)
@@ -243,7 +254,10 @@ def _best_rule(counts: np.ndarray, sides: np.ndarray) -> ColumnRule:
 
 
 def _rule(counts: np.ndarray, group: np.ndarray, side: np.ndarray, searched: int) -> ColumnRule:
-    """The rule "group ⇔ side", chosen among `searched`, with the side turned round if the group goes against it."""
+    """The rule "group ⇔ side" without steps, chosen among `searched` rules.
+
+    The side is replaced by its complement if the group predicts that.
+    """
     total = counts.sum()
     table = np.array([[rows @ ~side, rows @ side] for rows in (counts[~group].sum(axis=0), counts[group].sum(axis=0))])
     if table[0, 1] * table[1, 0] > table[0, 0] * table[1, 1]:
@@ -267,7 +281,7 @@ def _rule(counts: np.ndarray, group: np.ndarray, side: np.ndarray, searched: int
 
 
 def mutual_information(counts: np.ndarray) -> float:
-    """Mutual information in nats of a contingency table f64[A, L], less its bias (Miller 1955); not below 0."""
+    """Mutual information of a contingency table f64[A, L] in nats, minus its bias (Miller 1955); not below 0."""
     joint = counts / counts.sum()
     independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     seen = joint > 0
