@@ -1,5 +1,5 @@
-"""The command `demix-jax`: what is typed, checked before any work, handed to the library, and said afterwards."""
+"""The command `demix-jax`: checks what was typed, calls the library, and prints what came of it."""
 
-from demix_jax.cli.main import main
+from demix_jax.cli.command_line import main
 
 __all__ = ["main"]

@@ -1,16 +1,20 @@
-"""The whole way on a sample of UCI Adult: corrupt it, diagnose, repair, retrain, and compare with the truth."""
+"""`demix-jax demo`: corrupt a sample of UCI Adult, diagnose and repair it, retrain, and compare with the truth."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
+import typer
 
+from demix_jax.cli.arguments import Seed
+from demix_jax.cli.compiling import check_platform
 from demix_jax.common.checks import check_seed
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.files import check_writable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,13 +31,38 @@ VERSIONS = ("corrupted", "repaired by diagnosis", "repaired by truth", "never co
 METRICS = ("AUC", "balanced accuracy", "accuracy")
 
 
+def show_demo(
+    *,
+    out: Annotated[Path | None, typer.Option(help="Folder to keep the tables and the report in.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Corrupt, diagnose and repair an example table.
+
+    It takes about a minute, and prints how many of the known errors were found and what the repair gains.
+    """
+    if out is not None:
+        check_writable(out, folder=True)
+    check_platform()
+
+    from demix_jax.cli.display import ProgressDisplay
+    from demix_jax.report.terminal import make_console
+
+    with ProgressDisplay() as progress:
+        result = run(seed=seed, out=out, progress=progress)
+    print_result(result, make_console())
+
+
 class DemoResult(NamedTuple):
     """What the demo measured.
 
-    detection: one line per error type: rows (true number), flagged, precision, recall, f1.
-    retrained: one line per version of the training table: rows, accuracy, balanced accuracy, AUC on clean test rows.
-    shortcut: the association that was made, in words. changes: what the repair by diagnosis did, sentences.
-    seconds: of the whole demo. diagnosis: the Diagnosis. out: folder that files were written to, or None.
+    Attributes:
+      detection: one line per error type: rows (true number), flagged, precision, recall, f1.
+      retrained: one line per version of the training table: rows, AUC, balanced accuracy, accuracy on clean test rows.
+      shortcut: the shortcut that was injected, in words.
+      changes: what the repair by diagnosis did, in sentences.
+      seconds: duration of the demo.
+      diagnosis: of the corrupted table.
+      out: folder that files were written to, or None.
     """
 
     detection: pd.DataFrame
@@ -49,8 +78,8 @@ def run(*, seed: int = 0, out: str | os.PathLike | None = None, progress: Any = 
     """Corrupt the training part of a table, diagnose and repair it, and retrain on each version.
 
     Args:
-      seed: of the split, the errors, the diagnosis and the task models.
-      out: folder for the tables, the diagnosis and its report; None: nothing is written.
+      seed: seed of the split, the errors, the diagnosis and the task models.
+      out: folder for the tables, the diagnosis and its report. None: nothing is written.
       progress: None, or a display with stage(name, total), advance(n) and done().
     """
     from demix_jax.common.progress import Silent
@@ -82,7 +111,7 @@ def run(*, seed: int = 0, out: str | os.PathLike | None = None, progress: Any = 
     for name, flags in (("repaired by diagnosis", diagnosis), ("repaired by truth", truth)):
         repaired[name] = repair(train, flags, label=label, seed=seed)
         progress.advance()
-    # As many rows as the corrupted table has, so that only their quality differs.
+    # The clean table gets as many rows as the corrupted one, so that they differ only in quality.
     tables = {"corrupted": train, "never corrupted": pool.iloc[: len(train)]}
     tables |= {name: result.table for name, result in repaired.items()}
     progress.stage("retrain", len(VERSIONS))
@@ -106,7 +135,7 @@ def run(*, seed: int = 0, out: str | os.PathLike | None = None, progress: Any = 
 
 
 def detection_scores(truth: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
-    """Precision, recall and F1 of each type's flags: one line per type, with counts of true and flagged rows."""
+    """Precision, recall and F1 of the flags, with the numbers of true and flagged rows; one line per error type."""
     import pandas as pd
 
     lines = []
@@ -120,12 +149,15 @@ def detection_scores(truth: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
 
 
 def retrained_metrics(train: pd.DataFrame, test: pd.DataFrame, label: str, *, seed: int) -> dict[str, float]:
-    """Test accuracy, balanced accuracy and area under the ROC curve of task models trained on a table of classes.
+    """AUC, balanced accuracy and accuracy on `test` of task models that were trained on `train`.
+
+    The probabilities of NUM_MODELS models are averaged. Each of them is stopped early on another fifth of the rows.
 
     Args:
-      train: N rows; a column sample_weight, if there is one, weighs them. test: clean rows.
-      seed: of the models; the probabilities of NUM_MODELS of them, each stopped early by another fifth of the
-        rows, are averaged.
+      train: N rows with a label of two classes; a column sample_weight, if present, gives the rows' weights.
+      test: clean rows.
+      label: name of the label column.
+      seed: seed of the models.
     """
     import jax
     import jax.numpy as jnp
@@ -164,7 +196,7 @@ def retrained_metrics(train: pd.DataFrame, test: pd.DataFrame, label: str, *, se
 
 
 def print_result(result: DemoResult, console: Console) -> None:
-    """Print both tables and what they mean."""
+    """Print both tables and how to read them."""
     from rich import box
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`demix-jax plan`: what an influence matrix of a table-sized problem would take, in sentences."""
+"""`demix-jax plan`: time, memory and disk that the influence matrix of a table would take."""
 
 from __future__ import annotations
 
@@ -18,24 +18,45 @@ from demix_jax.models import MLP, TaskModel
 
 
 def plan(
-    train_samples: Annotated[int, typer.Option(min=1, help="N, rows to find the influence of.", show_default=False)],
-    valid_samples: Annotated[int, typer.Option(min=1, help="M, rows to find it on.", show_default=False)],
-    features: Annotated[int, typer.Option(min=1, help="Of the model, columns encoded.")] = 100,
-    widths: Annotated[str, typer.Option(help="Hidden layers of the model.")] = "64,32",
+    *,
+    train_samples: Annotated[
+        int, typer.Option(min=1, metavar="<int>", help="Number of training samples, N.", show_default=False)
+    ],
+    valid_samples: Annotated[
+        int, typer.Option(min=1, metavar="<int>", help="Number of validation samples, M.", show_default=False)
+    ],
+    features: Annotated[int, typer.Option(min=1, metavar="<int>", help="Features that the model reads.")] = 100,
+    widths: Annotated[str, typer.Option(help="Widths of the model's hidden layers.")] = "64,32",
     parameters: Annotated[
-        int | None, typer.Option(min=1, help="P; one hidden layer that gives about so many, in place of --widths.")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="<int>",
+            help="Parameters of the model, P. Its one hidden layer is made to fit, in place of --widths.",
+        ),
     ] = None,
-    classes: Annotated[int, typer.Option(min=2, help="Of the label.")] = 2,
-    curvature: Annotated[Literal["identity", "gauss-newton", "ek-fac"], typer.Option(help="H.")] = "identity",
-    curvature_samples: Annotated[int, typer.Option(min=1, help="Training samples that make up H.")] = 4096,
-    normalize: Annotated[Literal["cosine", "none"], typer.Option(help="Cosines, or losses per weight.")] = "cosine",
-    dtype: Annotated[Literal["float32", "bfloat16", "float16"], typer.Option(help="On disk.")] = "float32",
-    memory: Annotated[int | None, typer.Option(min=1, help="Bytes to work in; chosen if not given.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder that the matrix would go to.")] = None,
+    classes: Annotated[int, typer.Option(min=2, metavar="<int>", help="Classes of the label.")] = 2,
+    curvature: Annotated[
+        Literal["identity", "gauss-newton", "ek-fac"], typer.Option(help="Curvature that the influence uses.")
+    ] = "identity",
+    curvature_samples: Annotated[
+        int, typer.Option(min=1, metavar="<int>", help="Training samples that the curvature is fitted on.")
+    ] = 4096,
+    normalize: Annotated[
+        Literal["cosine", "none"], typer.Option(help="Unit of the influence: cosine, or change of loss per weight.")
+    ] = "cosine",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"], typer.Option(help="Type of the numbers on disk.")
+    ] = "float32",
+    memory: Annotated[
+        int | None, typer.Option(min=1, metavar="<int>", help="Bytes to work in. Without it, chosen to fit.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder that the matrix would be written to.")] = None,
 ) -> None:
-    """Predict time, memory and disk of an influence matrix, after a few seconds of calibration.
+    """Predict time, memory and disk of an influence matrix.
 
-    Refuses, with what to change, a matrix that does not fit.
+    A few seconds of calibration tell how fast this machine is. Where the matrix does not fit, the error says what to
+    change.
     """
     from demix_jax.report.terminal import say
 
@@ -104,7 +125,7 @@ def plan_perceptron(
 
 
 def width_for(num_parameters: int, num_features: int, num_classes: int) -> int:
-    """Of the one hidden layer of a perceptron with about so many parameters."""
+    """Width that gives a perceptron with one hidden layer about `num_parameters` parameters."""
     width = round((num_parameters - num_classes) / (num_features + 1 + num_classes))
     if width < 1:
         raise InputError(
@@ -115,7 +136,7 @@ def width_for(num_parameters: int, num_features: int, num_classes: int) -> int:
 
 
 def sentences(plan: InfluencePlan, path: Path | None) -> list[str]:
-    """What a person wants to know of a plan."""
+    """The plan as lines of text; `path` is where the matrix would be written, or None."""
     (num_train, num_valid), (rows, columns) = plan.grid
     lines = [
         f"{num_train:,} training × {num_valid:,} validation samples, {plan.num_parameters:,} parameters",

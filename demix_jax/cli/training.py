@@ -1,4 +1,4 @@
-"""`demix-jax train-classifier`."""
+"""`demix-jax train-classifier`: clean tables in, the weights of an error classifier out."""
 
 from __future__ import annotations
 
@@ -14,23 +14,34 @@ from demix_jax.common.files import check_writable
 
 
 def train_classifier(
+    *,
     out: Annotated[Path, typer.Option(help="Weights file to write, .safetensors.", show_default=False)],
     table: Annotated[
         list[str] | None,
-        typer.Option(help='A clean table and its label, as "FILE:LABEL"; may be given many times.', show_default=False),
+        typer.Option(
+            metavar="<file:label>",
+            help="Clean table and its label column. Repeat it for more tables.",
+            show_default=False,
+        ),
     ] = None,
-    synthetic: Annotated[int, typer.Option(min=0, help="Synthetic tables besides.")] = 100,
-    worlds_per_table: Annotated[int, typer.Option(min=1, help="Corrupted versions of each table.")] = 20,
-    rows: Annotated[int, typer.Option(min=200, help="Rows drawn from a table for a version, at most.")] = 4000,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of each network.")] = 1600,
-    members: Annotated[int, typer.Option(min=1, help="Networks in the ensemble.")] = 4,
+    synthetic: Annotated[int, typer.Option(min=0, metavar="<int>", help="Number of synthetic tables.")] = 100,
+    worlds_per_table: Annotated[
+        int, typer.Option(min=1, metavar="<int>", help="Corrupted versions of each table.")
+    ] = 20,
+    rows: Annotated[int, typer.Option(min=200, metavar="<int>", help="Most rows in a corrupted version.")] = 4000,
+    steps: Annotated[int, typer.Option(min=1, metavar="<int>", help="Training steps of each network.")] = 1600,
+    members: Annotated[int, typer.Option(min=1, metavar="<int>", help="Networks in the ensemble.")] = 4,
     worlds: Annotated[
         Path | None,
-        typer.Option(help="Folder that keeps versions and networks, to go on after an interruption."),
+        typer.Option(help="Folder that keeps finished work. After an interruption, training resumes from there."),
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """Train an error classifier on clean tables and synthetic ones, and write one weights file."""
+    """Train an error classifier on clean tables.
+
+    Known errors are put into clean and synthetic tables, and the classifier learns to find them. Pass the weights file
+    to the option --classifier of a diagnosis.
+    """
     if out.suffix != ".safetensors":
         raise InputError(f"--out is {out}; end its name in .safetensors.")
     check_writable(out, folder=False)

@@ -1,10 +1,11 @@
-"""The command line: what it hands to the library, what it writes, and one sentence with exit code 2 for bad input.
+"""The commands on tables, and the program as a whole: calls of the library, files, and one sentence for bad input.
 
 Where a test is about the command and not about the diagnosis, the library's call is replaced by a recording one.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -18,9 +19,10 @@ import pandas as pd
 import pytest
 from synthetic_diagnosis import make_diagnosis, make_table
 
-from demix_jax.cli import main
+from demix_jax.cli import demo, main
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.diagnosis.result import Diagnosis
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +48,12 @@ def replace(monkeypatch, name: str, **functions) -> None:
     monkeypatch.setitem(sys.modules, f"demix_jax.{name}", module)
 
 
+def diagnosis_of(train: Path) -> Diagnosis:
+    """The made-up diagnosis, as one of this file."""
+    made = make_diagnosis()
+    return dataclasses.replace(made, summary=dataclasses.replace(made.summary, train=str(train)))
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """The library's long calls, recorded: diagnose gives the made-up diagnosis, load_classifier nothing."""
@@ -55,15 +63,7 @@ def calls(monkeypatch):
         recorded["diagnose"] = {"train": train, **options}
         progress.stage("influence", 10)
         progress.advance(10)
-        result = make_diagnosis()
-
-        def save(directory):
-            directory.mkdir()
-            for name in ("diagnosis.csv", "summary.json", "report.html"):
-                (directory / name).write_text("x")
-
-        result.save = save
-        return result
+        return diagnosis_of(train)
 
     def repair(train, diagnosis, **options):
         recorded["repair"] = {"train": train, "diagnosis": diagnosis, **options}
@@ -107,6 +107,30 @@ def test_diagnose_hands_over_its_options_and_says_what_was_found(tmp_path, capsy
     assert f"demix-jax repair {train} --label income --diagnosis {out / 'diagnosis.csv'}" in said.out
     assert "\x1b" not in said.out and "influence: 10" in said.err  # plain text when it is no terminal
     assert sorted(os.listdir(out)) == ["diagnosis.csv", "report.html", "summary.json"]
+
+
+@pytest.mark.parametrize(
+    ("options", "cells", "large"),
+    [
+        ([], 1_000, False),
+        ([], 10_000_000, True),
+        (["--out-of-core"], 1_000, True),
+        (["--in-memory"], 10_000_000, False),
+    ],
+)
+def test_large_tables_are_read_in_parts(tmp_path, monkeypatch, calls, table, options, cells, large):
+    def diagnose_out_of_core(train, *, progress, **given):
+        calls["large"] = given
+        return SimpleNamespace(sample=diagnosis_of(train))
+
+    replace(monkeypatch, "domains.tables.out_of_core", diagnose_out_of_core=diagnose_out_of_core)
+    monkeypatch.setattr("demix_jax.data.table.num_cells", lambda path: cells)
+    out = tmp_path / "out"
+    train = str(tmp_path / "train.csv")
+    assert main(["diagnose", train, "--label", "income", "--out", str(out), "--fit-rows", "70", *options]) == 0
+    assert ("large" in calls, "diagnose" in calls) == (large, not large)
+    if large:
+        assert calls["large"]["fit_rows"] == 70 and calls["large"]["out"] == out
 
 
 @pytest.mark.parametrize(
@@ -170,7 +194,9 @@ def test_inject_keeps_parquet(tmp_path, table):
 BAD = {
     "no such option": (["diagnose", "train.csv", "--label", "income", "--out", "o", "--fast"], "--fast"),
     "no such command": (["diagnoze"], "diagnoze"),
-    "no label": (["diagnose", "train.csv", "--out", "o"], "--label"),
+    "no such command of a group": (["pairs", "repaer"], "did you mean 'repair'?"),
+    "no value": (["diagnose", "train.csv", "--label"], "see `demix-jax diagnose --help`"),
+    "too many files": (["diagnose", "train.csv", "empty.csv", "--label", "income", "--out", "o"], "(empty.csv)"),
     "unknown choice": (["diagnose", "train.csv", "--label", "income", "--out", "o", "--task", "x"], "'--task'"),
     "seed": (["inject", "train.csv", "--label", "income", "--out", "o", "--seed", "-1"], "'--seed'"),
     "out is a file": (["diagnose", "train.csv", "--label", "income", "--out", "train.csv"], "is a file"),
@@ -218,7 +244,7 @@ def test_full_disk_is_said_in_a_sentence(tmp_path, capsys, calls, table, monkeyp
     def no_space(*_, **__):
         raise OSError(28, "No space left on device", "/full/x.csv")
 
-    monkeypatch.setattr("demix_jax.cli.tables.write_table", no_space)
+    monkeypatch.setattr("demix_jax.cli.injecting.write_table", no_space)
     assert main(["inject", str(tmp_path / "train.csv"), "--label", "income", "--out", str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err == "demix-jax: /full/x.csv: No space left on device\n"
     assert os.listdir(tmp_path) == ["train.csv"]
@@ -229,16 +255,16 @@ def test_interrupt_while_writing_leaves_no_file(tmp_path, table, sent, code, wor
     """A second process is stopped for real in the middle of the second of two files."""
     script = textwrap.dedent("""
         import signal, sys, time
-        import demix_jax.cli.tables as tables
+        import demix_jax.cli.injecting as injecting
         from demix_jax.cli import main
         signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where tests run in the background
-        real = tables.write_table
+        real = injecting.write_table
         def slow(path, frame):
             real(path, frame)
             if "truth" in path.name:
                 print("writing", flush=True)
                 time.sleep(30)
-        tables.write_table = slow
+        injecting.write_table = slow
         sys.exit(main(sys.argv[1:]))
     """)
     arguments = ["inject", str(tmp_path / "train.csv"), "--label", "income", "--out", str(tmp_path / "out")]
@@ -260,17 +286,10 @@ def test_demo_keeps_its_files_only_where_told(capsys, monkeypatch):
         asked.update(seed=seed, out=out)
         return {"f1": 0.5}
 
-    replace(monkeypatch, "cli.demo", run=run, print_result=lambda result, console: console.print(json.dumps(result)))
+    monkeypatch.setattr(demo, "run", run)
+    monkeypatch.setattr(demo, "print_result", lambda result, console: console.print(json.dumps(result)))
     assert main(["demo", "--seed", "2"]) == 0
     assert asked == {"seed": 2, "out": None} and json.loads(capsys.readouterr().out) == {"f1": 0.5}
-
-
-def test_help_and_version(capsys):
-    assert main([]) == 0 and main(["--help"]) == 0 and main(["diagnose", "--help"]) == 0
-    text = capsys.readouterr().out
-    assert all(command in text for command in ("diagnose", "repair", "inject", "train-classifier", "demo", "--version"))
-    assert main(["--version"]) == 0
-    assert capsys.readouterr().out.startswith("demix-jax ")
 
 
 def test_output_of_any_encoding():

@@ -6,6 +6,7 @@ import importlib
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -22,7 +23,7 @@ class KnownDiagnosis:
     def __init__(self, truth: pd.DataFrame):
         miss = np.random.default_rng(0).random((len(truth), 3)) < 1 / 3
         self.table = truth[list(ERROR_TYPES)].where(~miss, 0)
-        self.summary: dict = {}
+        self.summary = SimpleNamespace(as_dict=dict)  # nothing is known of it
 
     def save(self, directory) -> None:
         Path(directory).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pairs end to end on a tiny decoder: inject, diagnose, report, repair, command line."""
+"""Pairs end to end on a tiny decoder: inject, diagnose, report, repair."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pytest
 from tiny_decoder import made_pairs, tiny_decoder
 
 from demix_jax import preference
-from demix_jax.cli import main
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.domains.preference import AdapterTraining, Message, Pair, make_pairs
 from demix_jax.domains.preference import files as preference_read
 from demix_jax.domains.preference.inject import DAMAGES, SHORTCUTS
 from demix_jax.domains.preference.measures import common_words, damage, form, likelihood
-from demix_jax.domains.preference.pairs import as_lines, join_pairs
+from demix_jax.domains.preference.pairs import join_pairs
 from demix_jax.domains.preference.repaired_pairs import swap_record, trim, with_answers
 from demix_jax.domains.preference.sides import draw_order
 from demix_jax.domains.preference.words import in_words
+from demix_jax.report.terminal import print_diagnosis
 
 NUM = 44
 EMPTY, SAME, LONG = 3, 7, 11  # pairs with something to note
@@ -269,95 +269,11 @@ def test_bad_input_is_said_before_any_work(case):
         preference.diagnose(made_pairs(num), **{"model": tiny_decoder()} | options)
 
 
-def test_command_line_hands_over_and_writes(tmp_path, capsys, monkeypatch, diagnosis, pairs):
-    asked = {}
-
-    def diagnose(path, *, progress, **options):
-        asked.update(path=path, **options)
-        return diagnosis
-
-    monkeypatch.setattr(preference, "diagnose", diagnose)
-    source = tmp_path / "pairs.jsonl"
-    source.write_text("{}\n")
-    arguments = ["diagnose", str(source), "--task", "preference", "--out", str(tmp_path / "out")]
-    assert main([*arguments, "--model", "somewhere", "--seed", "4"]) == 0
-    assert asked["path"] == source and asked["model"] == "somewhere" and asked["seed"] == 4
+def test_the_terminal_says_what_was_found_and_how_to_go_on(tmp_path, capsys, diagnosis):
+    print_diagnosis(diagnosis, tmp_path / "out")
     said = capsys.readouterr().out
     assert "Swapped preference" in said and "Note: 1 pair with an empty answer" in said
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "diagnosis.csv",
-        "report.html",
-        "summary.json",
-    ]
-    assert main([*arguments, "--model", "somewhere", "--label", "chosen"]) == 2
-    assert "--label does not go with --task preference" in capsys.readouterr().err
-    assert main(arguments) == 2
-    assert "--model is missing" in capsys.readouterr().err
-
-
-@pytest.fixture
-def written(tmp_path, pairs):
-    """Pairs as a file, and a diagnosis of them that calls the first one swapped and the second one damaged."""
-    (tmp_path / "pairs.jsonl").write_text(as_lines(pairs.records))
-    table = pd.DataFrame(0, index=range(NUM), columns=list(ERROR_TYPES))
-    table.loc[0, "label_error"] = table.loc[1, "feature_error"] = 1
-    (tmp_path / "found").mkdir()
-    table.to_csv(tmp_path / "found" / "diagnosis.csv", index_label="row")
-    return tmp_path
-
-
-def test_command_line_repairs_pairs(written, pairs, capsys):
-    before = (written / "pairs.jsonl").read_bytes()
-    arguments = ["repair", str(written / "pairs.jsonl"), "--task", "preference", "--diagnosis", str(written / "found")]
-    assert main([*arguments, "--out", str(written / "repaired.jsonl")]) == 0
-    repaired = preference.read_pairs(written / "repaired.jsonl")
-    assert repaired.pairs[0] == pairs.pairs[0].swapped() and repaired.pairs[1] == pairs.pairs[2]
-    said = capsys.readouterr().out
-    assert "Swapped 1 pairs back." in said and f"Written: {written / 'repaired.jsonl'}" in said.replace("\n", "")
-    assert (written / "pairs.jsonl").read_bytes() == before
-    assert main([*arguments, "--out", str(written / "kept.jsonl"), "--label-errors", "keep"]) == 0
-    assert preference.read_pairs(written / "kept.jsonl").pairs[0] == pairs.pairs[0]
-
-
-def test_command_line_injects_into_pairs(written, pairs, capsys):
-    before = (written / "pairs.jsonl").read_bytes()
-    arguments = ["inject", str(written / "pairs.jsonl"), "--task", "preference", "--out", str(written / "wrong")]
-    assert main([*arguments, "--label-errors", "0.25", "--seed", "3"]) == 0
-    truth = pd.read_csv(written / "wrong" / "truth.csv")
-    made = preference.read_pairs(written / "wrong" / "corrupted.jsonl")
-    given = preference.inject_errors(pairs, label_errors=0.25, seed=3)
-    assert made.pairs == given.pairs.pairs and list(truth["source_row"]) == list(given.truth["source_row"])
-    said = capsys.readouterr().out
-    assert f"label_error: {truth['label_error'].sum()} pairs" in said and "Shortcut: longer" in said
-    assert (written / "pairs.jsonl").read_bytes() == before
-    assert {EMPTY, SAME}.isdisjoint(truth["source_row"])
-
-
-BAD_COMMANDS = {
-    "a label": (["repair", "--diagnosis", "found", "--out", "o.jsonl", "--label", "x"], "--label does not go with"),
-    "another suffix": (["repair", "--diagnosis", "found", "--out", "o.csv"], "end its name in .jsonl"),
-    "the input": (["repair", "--diagnosis", "found", "--out", "pairs.jsonl"], "is TRAIN, which is never overwritten"),
-    "a table's repair": (
-        ["repair", "--diagnosis", "found", "--out", "o.jsonl", "--label-errors", "relabel"],
-        "label_errors must be one of swap, drop, keep, got 'relabel'",
-    ),
-    "a label to inject": (["inject", "--out", "o", "--label", "x"], "--label does not go with"),
-    "no such shortcut": (["inject", "--out", "o", "--shortcut", "shorter"], "choose one of longer"),
-    "into the input": (["inject", "--out", "data/o"], "would lie in TRAIN"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_COMMANDS)
-def test_commands_that_cannot_be_carried_out_leave_everything_as_it_was(written, case, capsys, monkeypatch):
-    (command, *options), words = BAD_COMMANDS[case]
-    monkeypatch.chdir(written)
-    (written / "data").mkdir()
-    (written / "data" / "train.parquet").write_bytes(b"")
-    before = {path: path.read_bytes() for path in written.rglob("*") if path.is_file()}
-    train = "data" if "data/o" in options else "pairs.jsonl"
-    assert main([command, train, "--task", "preference", *options]) == 2
-    assert words in capsys.readouterr().err
-    assert {path: path.read_bytes() for path in written.rglob("*") if path.is_file()} == before
+    assert "demix-jax pairs repair pairs.jsonl --diagnosis" in said
 
 
 @pytest.mark.slow

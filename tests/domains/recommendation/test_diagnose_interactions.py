@@ -17,7 +17,6 @@ from demix_jax import (
     diagnose_interactions,
     inject_interaction_errors,
 )
-from demix_jax.cli import main
 from demix_jax.domains.recommendation import IDENTIFIERS, make_samples, read_recommendation_data
 from demix_jax.domains.recommendation.domain import _renumbered
 from demix_jax.domains.recommendation.entities import entity_contradiction, side_surprise
@@ -206,44 +205,3 @@ def test_all_error_types_are_diagnosed_by_dien(samples):
     few = samples.take(np.arange(200))
     diagnosis = diagnose_interactions(few, model="dien", seed=0)
     assert diagnosis.table[[f"p_{name}" for name in ERROR_TYPES]].notna().all(axis=None)
-
-
-@pytest.fixture
-def files(tmp_path):
-    for name, table in (("log", LOG), ("users", USERS), ("items", ITEMS)):
-        table.to_csv(tmp_path / f"{name}.csv", index=False)
-    return tmp_path
-
-
-@pytest.mark.slow
-def test_command_line_from_log_to_repaired_samples(files, capsys):
-    out = files / "out"
-    arguments = ["--interactions", str(files / "log.csv"), "--users", str(files / "users.csv"), "--items",
-                 str(files / "items.csv"), "--out", str(out)]  # fmt: skip
-    assert main(["diagnose", "--task", "recommendation", "--random-ties", *arguments]) == 0
-    said = capsys.readouterr().out
-    assert f"demix-jax repair {out / 'samples.csv'} --label clicked" in said
-    assert "name the user" in said
-    target = files / "repaired.csv"
-    arguments = [str(out / "samples.csv"), "--label", "clicked", "--diagnosis", str(out / "diagnosis.csv")]
-    assert main(["repair", *arguments, "--out", str(target)]) == 0
-    repaired = pd.read_csv(target)
-    assert list(repaired.columns[:3]) == list(IDENTIFIERS) and "sample_weight" in repaired
-
-
-REFUSED = {
-    "no log": (["--task", "recommendation"], "--interactions is missing"),
-    "ties of a table": (["t.csv", "--label", "y", "--random-ties"], "--random-ties does not go with --task auto"),
-    "table too": (["t.csv", "--task", "recommendation", "--interactions", "log.csv"], "TRAIN does not go with"),
-    "log without task": (["t.csv", "--label", "y", "--interactions", "log.csv"], "does not go with --task auto"),
-    "nothing": ([], "TRAIN and --label are missing"),
-    "no such file": (["--task", "recommendation", "--interactions", "lgo.csv"], "did you mean log.csv"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_command_line_refuses(case, files, capsys, monkeypatch):
-    monkeypatch.chdir(files)
-    arguments, words = REFUSED[case]
-    assert main(["diagnose", *arguments, "--out", "o"]) == 2
-    assert words in capsys.readouterr().err

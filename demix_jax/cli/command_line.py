@@ -1,4 +1,4 @@
-"""The commands put together, and what ends them: done, bad input, a full disk, Ctrl-C."""
+"""All commands as one program, and how it ends: done, bad input, a full disk, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -13,65 +13,76 @@ from typing import Annotated
 import typer
 
 from demix_jax.cli.compiling import prepare_compiling
+from demix_jax.cli.demo import show_demo
 from demix_jax.cli.diagnosing import diagnose
 from demix_jax.cli.influence_plan import plan
-from demix_jax.cli.tables import demo, inject, repair
+from demix_jax.cli.injecting import inject
+from demix_jax.cli.logs import log_commands
+from demix_jax.cli.misuse import misuse_sentence
+from demix_jax.cli.pairs import pair_commands
+from demix_jax.cli.repairing import repair
 from demix_jax.cli.training import train_classifier
 from demix_jax.common.checks import InputError
+
+_NAME = "demix-jax"
 
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Find out which rows of a table are wrong, in which way, and repair them.",
+    context_settings={"max_content_width": 120},
+    help="Find out what is wrong with training data, and repair it.",
 )
 
 
 @app.callback(invoke_without_command=True)
 def root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        print(f"demix-jax {_version()}")
+        print(f"{_NAME} {_version()}")
     elif context.invoked_subcommand is None:
         print(context.get_help())
     else:
         prepare_compiling()
 
 
-app.command()(diagnose)
-app.command()(repair)
-app.command()(inject)
+app.command("diagnose")(diagnose)
+app.command("repair")(repair)
+app.command("inject")(inject)
+app.command("demo")(show_demo)
 app.command("train-classifier")(train_classifier)
-app.command()(plan)
-app.command()(demo)
+app.command("plan")(plan)
+app.add_typer(pair_commands)
+app.add_typer(log_commands)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
-    0: done. 1: a file could not be written. 2: bad input, said in one sentence on standard error. 130: interrupted.
-
     Args:
-      arguments: what is typed after `demix-jax`; those of this process if None.
+      arguments: what is typed after `demix-jax`. None: the arguments of this process.
+    Returns:
+      0: done. 1: a file could not be written. 2: bad input, explained in one sentence on standard error.
+      130: interrupted.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # of another encoding than UTF-8, which lacks some of what is printed
+            stream.reconfigure(errors="replace")  # encodings other than UTF-8 lack some of the characters printed
     with _cleaning_up_when_terminated():
         return _run(arguments)
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    program = typer.main.get_command(app)
     try:
-        code = typer.main.get_command(app).main(
-            args=None if arguments is None else list(arguments), prog_name="demix-jax", standalone_mode=False
-        )
+        code = program.main(args=words, prog_name=_NAME, standalone_mode=False)
     except InputError as error:
         return _complain(str(error), 2)
     except typer.TyperException as error:
-        return _complain(_usage_sentence(error.format_message()), 2)
+        return _complain(misuse_sentence(error, _NAME, program, words), 2)
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     except OSError as error:
@@ -84,7 +95,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 @contextlib.contextmanager
 def _cleaning_up_when_terminated() -> Iterator[None]:
-    """SIGTERM, which ends a process at once otherwise, takes temporary files away as Ctrl-C does."""
+    """Remove temporary files on SIGTERM, too, as on Ctrl-C; by default the process would end at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -100,12 +111,8 @@ def _terminate(*_: object) -> None:
 
 
 def _complain(sentence: str, code: int) -> int:
-    print(f"demix-jax: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"{_NAME}: {' '.join(sentence.split())}", file=sys.stderr)
     return code
-
-
-def _usage_sentence(message: str) -> str:
-    return f"{message.replace('Value error, ', '').rstrip('.')}; see `demix-jax --help`."
 
 
 def _version() -> str:

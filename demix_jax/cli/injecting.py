@@ -1,0 +1,72 @@
+"""`demix-jax inject`: a clean table in, a corrupted one and its truth out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from demix_jax.cli.arguments import Label, Seed, Train
+from demix_jax.cli.checks import check_outputs
+from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.files import atomic_paths, check_writable, suffix_to_write, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def inject(
+    train: Train,
+    *,
+    label: Label,
+    out: Annotated[Path, typer.Option(help="Folder for the corrupted table and truth.csv.", show_default=False)],
+    label_errors: Annotated[float, typer.Option(help="Share of rows that get a wrong label.")] = 0.15,
+    feature_errors: Annotated[float, typer.Option(help="Share of rows that get wrong features.")] = 0.15,
+    spurious: Annotated[float, typer.Option(help="Share of rows that break the shortcut; 0 for no shortcut.")] = 0.15,
+    shortcut: Annotated[
+        str | None, typer.Option(help='Shortcut, as in "sex=Male -> >50K". Without it, one is found in TRAIN.')
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Write a copy of a table with known errors.
+
+    The errors of each row are recorded in truth.csv. TRAIN stays as it is.
+    """
+    check_writable(out, folder=True)
+    corrupted, truth = out / f"corrupted{suffix_to_write(train)}", out / "truth.csv"
+    check_outputs(corrupted, truth, inputs={"TRAIN": train})
+
+    from demix_jax.corruption import SpuriousCorrelation, inject_errors
+    from demix_jax.data import read_table
+
+    table = read_table(train)
+    injected = inject_errors(
+        table,
+        label=label,
+        label_errors=label_errors,
+        feature_errors=feature_errors,
+        spurious=SpuriousCorrelation(spurious, shortcut=shortcut),
+        seed=seed,
+    )
+    with atomic_paths(corrupted, truth) as (first, second):
+        write_table(first, injected.table)
+        write_table(second, injected.truth)
+    kept = f"{len(injected.table):,} of {len(table):,} rows kept."
+    text = None if injected.shortcut is None else injected.shortcut.text
+    say_injected(kept, injected.truth, corrupted, truth, noun="rows", shortcut=text)
+
+
+def say_injected(kept: str, truth: pd.DataFrame, *written: Path, noun: str, shortcut: str | None) -> None:
+    """Print how many samples were kept, how many got each error, and where the files are.
+
+    Args:
+      kept: a sentence. truth: flags by error type, one row per sample. written: the files.
+      noun: what several samples are called. shortcut: the shortcut in words, None if there is none.
+    """
+    from demix_jax.report.terminal import say
+
+    say(kept, *(f"{name}: {truth[name].eq(1).sum():,} {noun}" for name in ERROR_TYPES))
+    if shortcut is not None:
+        say(f"Shortcut: {shortcut}")
+    say(f"Written: {', '.join(map(str, written))}")

@@ -1,0 +1,52 @@
+"""`demix-jax repair`: a table and its diagnosis in, a repaired table out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from demix_jax.cli.arguments import DiagnosisFile, Label, Seed, Spurious, Train
+from demix_jax.cli.checks import check_outputs, diagnosis_file
+from demix_jax.cli.compiling import check_platform
+from demix_jax.common.files import TABLE_SUFFIXES, check_suffix, write_table
+
+
+def repair(
+    train: Train,
+    *,
+    label: Label,
+    diagnosis: DiagnosisFile,
+    out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet.", show_default=False)],
+    label_errors: Annotated[
+        Literal["relabel", "drop", "keep"], typer.Option(help="What happens to rows with a wrong label.")
+    ] = "relabel",
+    feature_errors: Annotated[
+        Literal["impute", "drop", "keep"], typer.Option(help="What happens to rows with wrong features.")
+    ] = "impute",
+    spurious: Spurious = "reweight",
+    seed: Seed = 0,
+) -> None:
+    """Write a repaired copy of a table.
+
+    The copy has one more column, sample_weight. TRAIN stays as it is.
+    """
+    check_suffix(out, TABLE_SUFFIXES)
+    check_outputs(out, inputs={"TRAIN": train, "the diagnosis": diagnosis_file(diagnosis)})
+    check_platform()
+
+    from demix_jax.repairs import repair as repair_table
+    from demix_jax.report.terminal import say
+
+    repaired = repair_table(
+        train,
+        diagnosis,
+        label=label,
+        label_errors=label_errors,
+        feature_errors=feature_errors,
+        spurious=spurious,
+        seed=seed,
+    )
+    write_table(out, repaired.table)
+    say(*repaired.changes.sentences, f"Written: {out}")
