@@ -1,4 +1,4 @@
-"""How the commands have JAX compile: programs are kept for the next run, and on a GPU soon found."""
+"""Settings of JAX's compiler: compiled programs are cached on disk, and a GPU skips a slow search."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _KEPT = {"jax_compilation_cache_max_size": 2**29, "jax_persistent_cache_min_comp
 
 
 def prepare_compiling() -> None:
-    """Settings for this process, to be made before JAX computes anything; what the environment sets stays as it is.
+    """Configure compilation in this process, before JAX computes anything; the environment's settings stay.
 
-    Much of the time of a first run goes into compiling. On a GPU three quarters of that would be a search for the
-    fastest matrix products, which gains less than it takes unless matrices are huge (H100: a diagnosis of 34,000 rows
-    takes 110 s with it and 40 s without, 14 and 15 s once all is compiled).
+    A first run spends much of its time compiling. On a GPU, three quarters of that is a search for the fastest matrix
+    products. The search pays off only for huge matrices. On an H100, a diagnosis of 34,000 rows takes 110 s with it and
+    40 s without. Once all is compiled, it takes 14 s and 15 s.
     """
     flags = os.environ.get("XLA_FLAGS", "")
     if _TRITON_FLAG not in flags:
@@ -29,7 +29,7 @@ def prepare_compiling() -> None:
     try:
         folder = cache_dir() / "programs" / _processor()
         folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # the latter where there is no home folder
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         return
     if not os.access(folder, os.W_OK):
         return
@@ -42,7 +42,7 @@ def prepare_compiling() -> None:
 
 
 def check_platform() -> None:
-    """InputError where the environment asks for a device that JAX does not have; for commands that compute by it."""
+    """InputError where JAX_PLATFORMS names a device that JAX does not have; for commands that compute."""
     wanted = os.environ.get("JAX_PLATFORMS")
     if not wanted:
         return
@@ -59,10 +59,10 @@ def check_platform() -> None:
 
 
 def _processor() -> str:
-    """A name for processors that can run each other's programs; machines of other kinds may share a home folder."""
+    """Name shared by processors that can run the same programs; different machines may share a home folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         features = next(line for line in lines if line.startswith(("flags", "Features")))
     except (OSError, StopIteration):
-        features = platform.processor()  # where a process may have to be started for it
+        features = platform.processor()  # last, since it may start a process
     return f"{platform.machine()}-{hashlib.sha256(features.encode()).hexdigest()[:12]}"

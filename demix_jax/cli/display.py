@@ -1,4 +1,4 @@
-"""Progress for a person to see: bars on a terminal, lines in a log."""
+"""Progress of long commands: bars on a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class ProgressDisplay:
-    """Progress for a person to see: bars on a terminal, elsewhere a line per stage and one every ten seconds.
+    """Bars on a terminal; elsewhere a line every ten seconds and one at the end of each stage.
 
-    It shows what was reported and nothing else: a stage that ends early keeps the count that it had reached.
+    It shows only what was reported: a stage that ends early keeps the count that it reached.
 
     Args:
-      console: where to write; standard error if None, so that standard output stays clean.
-      clock: seconds, for tests.
+      console: where to write. None: standard error, so that standard output stays clean.
+      clock: returns seconds; tests pass their own.
     """
 
     def __init__(self, console: Console | None = None, *, clock: Callable[[], float] = time.monotonic):
@@ -55,13 +55,13 @@ class ProgressDisplay:
     def __exit__(self, *exception: object) -> None:
         if exception[0] is None:
             self.done()
-        else:  # an interrupted stage is not announced as ended
+        else:  # do not report an interrupted stage as ended
             self._open = False
             self._view.close()
 
 
 class _Bars:
-    """One bar per stage, the finished ones above, drawn by rich."""
+    """One bar per stage, drawn by rich; finished stages stay above."""
 
     def __init__(self, console: Console, clock: Callable[[], float]):
         self._console, self._clock = console, clock
@@ -129,7 +129,7 @@ class _Lines:
 
 @dataclasses.dataclass
 class _Count:
-    """Rows or steps done in one stage, and how to say it. `total` 0 stands for unknown."""
+    """Rows or steps done in one stage, in words. `total` is 0 if unknown."""
 
     total: int
     started: float
