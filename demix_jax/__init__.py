@@ -1,6 +1,6 @@
 """Find out what is wrong with training data, and why: influence vectors and error types, on JAX."""
 
-import importlib.util
+import importlib
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -110,15 +110,18 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-def _face(name: str) -> ModuleType:
-    """The public face of a domain, as `demix_jax.NAME`; its code is loaded at the first use of an attribute."""
-    spec = importlib.util.find_spec(f"demix_jax.domains.{name}")
-    assert spec is not None and spec.loader is not None
-    spec.loader = importlib.util.LazyLoader(spec.loader)
-    module = sys.modules[spec.name] = sys.modules[f"demix_jax.{name}"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+class _Face(ModuleType):
+    """The public face of a domain, `demix_jax.NAME`; the domain's code is loaded when an attribute is first used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__path__":  # it is no package: the modules behind it have their own place in demix_jax.domains
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__.replace("demix_jax.", "demix_jax.domains.")), name)
+
+    def __dir__(self) -> list[str]:
+        return list(self.__all__)
 
 
 if not TYPE_CHECKING:
-    preference, recommendation = _face("preference"), _face("recommendation")
+    preference, recommendation = _Face("demix_jax.preference"), _Face("demix_jax.recommendation")
+    sys.modules |= {face.__name__: face for face in (preference, recommendation)}

@@ -20,6 +20,7 @@ from demix_jax.classifier import (
 from demix_jax.classifier.inputs import signal_inputs
 from demix_jax.classifier.model import ContextInputs, ErrorNetwork
 from demix_jax.classifier.schema import CHANNELS, FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS
+from demix_jax.common.target import ClassTarget
 
 TINY = NetworkConfig(width=8, num_points=3, num_seeds=1, hidden=16)
 # Signals that tell each type, and by how many spreads.
@@ -37,7 +38,7 @@ def fabricated_world(seed: int, *, table: str | None = None, num_rows: int = 200
     for _ in range(2):
         of_rows, of_probes = (_described(rng, errors, set_size) for errors in (truth, known))
         views.append(View(*of_rows, Probes(*of_probes, known)))
-    facts = table_facts(num_rows, 2, 5, "classification")
+    facts = table_facts(num_rows, 5, ClassTarget((0, 1)))
     return World(tuple(views), truth, facts, table or f"table {seed}")
 
 

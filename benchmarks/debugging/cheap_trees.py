@@ -38,7 +38,7 @@ def cheap_signals(dataset, trees, outliers: np.ndarray, neighbours: np.ndarray) 
     n = len(dataset.y)
     p = trees.prediction
     entropy = -np.sum(p * np.log(p + 1e-9), axis=1) if dataset.task == "classification" else np.zeros(n)
-    labels = strata_of(dataset.y, dataset.task)
+    labels = strata_of(dataset.y, dataset.target)
     z = np.sort(np.log1p(np.abs(dataset.robust_z)), axis=1)[:, ::-1]
     z = np.pad(z, ((0, 0), (0, max(0, 2 - z.shape[1]))))
     ranks = [rankdata(values) / n for values in (trees.p_given, neighbours, outliers)]
@@ -58,7 +58,7 @@ def make_tasks(
             part = frame.iloc[rng.permutation(len(frame))[:rows]].reset_index(drop=True)
             injected = inject_at_random(part, label, seed=1_000 + seed)
             dataset = TableEncoder.fit(injected.table, label).transform(injected.table)
-            strata = strata_of(dataset.y, dataset.task)
+            strata = strata_of(dataset.y, dataset.target)
             folds = make_folds(np.random.default_rng(seed), strata, num_folds=_NUM_FOLDS)
             trees = out_of_fold_predictions(dataset, folds, seed=seed)
             signals = cheap_signals(dataset, trees, outlier_scores(dataset, seed=seed), neighbour_disagreement(dataset))

@@ -32,7 +32,7 @@ from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import atomic_paths
 from demix_jax.data.folds import fold_blocks
 from demix_jax.diagnosis.description import SET_SIZE
-from demix_jax.diagnosis.vectors import feature_similarity, label_similarity
+from demix_jax.diagnosis.vectors import feature_similarity
 
 if TYPE_CHECKING:
     from demix_jax import Diagnosis
@@ -121,7 +121,7 @@ def paper_flags(params: Any, dataset: Dataset, diagnosis: Diagnosis) -> np.ndarr
         channels = (
             influence,
             feature_similarity(dataset.x[padded], dataset.x[valid]),
-            label_similarity(dataset.y[padded], dataset.y[valid], task=dataset.task),
+            dataset.target.label_similarity(dataset.y[padded], dataset.y[valid]),
             np.broadcast_to(loss[valid], influence.shape),
         )
         logits = _logits(params, np.stack(channels, axis=-1).astype(np.float32))

@@ -46,7 +46,7 @@ def peer_flags(
       influence: f32[N, M], the diagnosis' influence matrix (positive: the row harms the validation sample).
       seed: of learners and folds. cheap: learned on other tables; None: that peer is left out.
     """
-    strata = strata_of(dataset.y, dataset.task)
+    strata = strata_of(dataset.y, dataset.target)
     folds = make_folds(np.random.default_rng(seed), strata, num_folds=_NUM_FOLDS)
     trees = out_of_fold_predictions(dataset, folds, seed=seed)
     loss, outliers = loss_of(dataset, trees), outlier_scores(dataset, seed=seed)
@@ -154,7 +154,8 @@ def gradient_scores(dataset: Dataset, folds, *, seed: int) -> tuple[np.ndarray, 
     al. 2020) from networks after 1, 4 and 16 epochs, with equal steps. Positive: raises the loss of validation rows.
     """
     model = make_task_model("mlp", dataset)
-    arrays = [jnp.asarray(a) for a in (dataset.x, dataset.y, folds.train, folds.valid)]
+    samples = {"x": dataset.x, "y": dataset.y}
+    arrays = jax.tree.map(jnp.asarray, (samples, folds.train, folds.valid))
     checkpoints = [train_task_model(jax.random.key(seed), model, *arrays, max_epochs=e).params for e in (1, 4, 16)]
     norm, traced = np.empty(len(dataset.y)), np.empty(len(dataset.y))
     rng = np.random.default_rng(seed)

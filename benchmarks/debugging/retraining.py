@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
+from demix_jax.common.target import RegressionTarget
 from demix_jax.common.threads import one_thread
 from demix_jax.data import TableEncoder
 from demix_jax.evidence.out_of_fold import tree_features
@@ -89,17 +90,18 @@ def _network(learn, judge, weight, seed) -> np.ndarray:
     model = make_task_model("mlp", learn)
     rows = np.random.default_rng(seed).permutation(len(learn.y))
     cut = len(rows) // 5
-    arrays = map(jnp.asarray, (learn.x, learn.y, rows[None, cut:], rows[None, :cut]))
+    samples = {"x": learn.x, "y": learn.y}
+    arrays = jax.tree.map(jnp.asarray, (samples, rows[None, cut:], rows[None, :cut]))
     trained = train_task_model(jax.random.key(seed), model, *arrays, weights=jnp.asarray(weight))
     outputs = model.apply(jax.tree.map(lambda leaf: leaf[0], trained.params), judge.x)
-    return np.asarray(outputs if learn.task == "regression" else jax.nn.softmax(outputs))
+    return learn.target.predictions(outputs)
 
 
 def _metrics(judge, outputs: np.ndarray) -> dict[str, float]:
     from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
-    if judge.task == "regression":
-        residual = (judge.y - outputs[:, 0]) * judge.target_scale
+    if isinstance(judge.target, RegressionTarget):
+        residual = (judge.y - outputs[:, 0]) * judge.target.scale
         r2 = float(r2_score(judge.y, outputs[:, 0]))
         return {"r2": r2, "rmse": float(np.sqrt(np.mean(np.square(residual))))}
     guess = outputs.argmax(axis=1)

@@ -108,13 +108,13 @@ def auc(y: np.ndarray, rows: list[np.ndarray], score: np.ndarray) -> dict[str, f
 def ours(name: str, samples, x, y, rows, seed: int) -> np.ndarray:
     """Margins f32[N] of DIN or DIEN."""
     model = make_click_model(name, samples.num_users, samples.num_items, samples.features.num_categories)
-    arrays = jax.tree.map(jnp.asarray, (x, y, rows[0][None], rows[1][None]))
+    arrays = jax.tree.map(jnp.asarray, ({"x": x, "y": y}, rows[0][None], rows[1][None]))
     trained = train_task_model(
         jax.random.key(seed), model, *arrays, stop_by=ranking_error, max_epochs=MAX_EPOCHS, patience=PATIENCE,
         batch_size=BATCH, learning_rate=RATE, weight_decay=DECAY,
     )  # fmt: skip
     params = jax.tree.map(lambda leaf: leaf[0], trained.params)
-    outputs = np.asarray(task_outputs(model, params, arrays[0]))
+    outputs = np.asarray(task_outputs(model, params, arrays[0]["x"]))
     return outputs[:, 1] - outputs[:, 0]
 
 

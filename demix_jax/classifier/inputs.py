@@ -8,6 +8,7 @@ import numpy as np
 
 from demix_jax.classifier.schema import mean_ranks
 from demix_jax.common.error_types import ErrorType
+from demix_jax.common.target import Target
 
 NUM_TABLE_FACTS = 4
 
@@ -59,14 +60,14 @@ def normal_scores(signals: np.ndarray, among: np.ndarray) -> np.ndarray:
     return np.clip(ndtri(ranks), -3, 3)
 
 
-def table_facts(num_rows: int, num_classes: int, num_columns: int, task: str) -> np.ndarray:
+def table_facts(num_rows: int, num_columns: int, target: Target) -> np.ndarray:
     """f32[4] facts about a table: its size, classes, columns and task, on comparable scales."""
     return np.array(
         [
             (np.log(num_rows) - 8) / 2,
-            np.log(max(num_classes, 1)),
+            np.log(target.num_outputs),
             (np.log(num_columns) - 2.5),
-            float(task == "regression"),
+            float(target.ordered),
         ],
         np.float32,
     )

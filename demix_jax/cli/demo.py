@@ -178,8 +178,7 @@ def retrained_metrics(train: pd.DataFrame, test: pd.DataFrame, label: str, *, se
     trained = train_task_model(
         training_key(seed),
         model,
-        jnp.asarray(data.x),
-        jnp.asarray(data.y),
+        {"x": jnp.asarray(data.x), "y": jnp.asarray(data.y)},
         jnp.asarray(turns[:, fifth:]),
         jnp.asarray(turns[:, :fifth]),
         weights=jnp.asarray(weight, jnp.float32),

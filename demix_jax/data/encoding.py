@@ -7,7 +7,7 @@ Nothing is random, so equal tables give equal arrays.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.target import ClassTarget, RegressionTarget, Target
 from demix_jax.data.columns import ENCODERS, CodesOfNumbers, ColumnEncoder
 from demix_jax.data.inspected_table import Table, as_inspected, refuse_duplicate_names, resolve_label
 from demix_jax.data.kinds import Column, as_numbers, column_of
@@ -40,10 +41,7 @@ class Dataset:
         those whose texts hardly repeat.
       codes_of_numbers: per used column what gives numbers its codes; None for other columns.
       columns: the Q used columns.
-      task: "classification" or "regression".
-      num_classes: K, or 1 for regression.
-      classes: the label's values in index order; () for regression.
-      target_mean, target_scale: y * target_scale + target_mean is the original target; 0 and 1 for classes.
+      target: what the label is.
     """
 
     x: np.ndarray
@@ -57,11 +55,17 @@ class Dataset:
     texts: np.ndarray
     codes_of_numbers: tuple[CodesOfNumbers | None, ...]
     columns: tuple[Column, ...]
-    task: str
-    num_classes: int
-    classes: tuple
-    target_mean: float
-    target_scale: float
+    target: Target
+
+    @property
+    def task(self) -> str:
+        """ "classification" or "regression"."""
+        return self.target.task
+
+    @property
+    def num_classes(self) -> int:
+        """K, or 1 for regression."""
+        return self.target.num_outputs
 
     def __len__(self) -> int:
         return len(self.y)
@@ -89,22 +93,18 @@ class TableEncoder:
       columns: all columns but the label, in table order, used or not.
       used: the Q columns that are encoded.
       label: the label's column name.
-      task, classes, target_mean, target_scale: as in `Dataset`.
+      target: as in `Dataset`.
       width_multiple: of which the number of features of `Dataset.x` is a multiple.
     """
 
     columns: tuple[Column, ...]
     used: tuple[Column, ...]
     label: str
-    task: str
-    classes: tuple
-    target_mean: float
-    target_scale: float
+    target: Target
     width_multiple: int
     _keys: tuple[Hashable, ...]  # the used columns' names as the frame has them, which need not be strings
     _encoders: tuple[ColumnEncoder, ...]
     _kept: tuple[np.ndarray, ...]  # per used column: which of its encoded columns vary
-    _integer_target: bool
 
     @classmethod
     def fit(
@@ -126,7 +126,7 @@ class TableEncoder:
         if width_multiple < 1:
             raise ValueError(f"width_multiple must be at least 1, got {width_multiple}.")
         table = as_inspected(table, label)
-        task, classes, mean, scale = _fit_target(table.target, task)
+        target = _fit_target(table.target, task)
         columns, used, keys, encoders, kept = [], [], [], [], []
         for key, column, values in table.features():
             if column.used:
@@ -147,15 +147,11 @@ class TableEncoder:
             columns=tuple(columns),
             used=tuple(used),
             label=str(table.label),
-            task=task,
-            classes=classes,
-            target_mean=mean,
-            target_scale=scale,
+            target=target,
             width_multiple=width_multiple,
             _keys=tuple(keys),
             _encoders=tuple(encoders),
             _kept=tuple(kept),
-            _integer_target=task == "regression" and pd.api.types.is_integer_dtype(table.target.dtype),
         )
 
     def transform(self, frame: pd.DataFrame) -> Dataset:
@@ -200,11 +196,7 @@ class TableEncoder:
             texts=texts,
             codes_of_numbers=tuple(e.of_numbers for e in self._encoders),
             columns=self.used,
-            task=self.task,
-            num_classes=max(1, len(self.classes)),
-            classes=self.classes,
-            target_mean=self.target_mean,
-            target_scale=self.target_scale,
+            target=self.target,
         )
 
     def code_name(self, q: int, code: int) -> str:
@@ -248,24 +240,18 @@ class TableEncoder:
             return f"{name} in {inside.sum()} of {len(inside)} ranges"
         return f"{name} {', '.join(runs[:-1])} or {runs[-1]}" if len(runs) > 1 else f"{name} {runs[0]}"
 
-    def decode_label(self, y: Iterable) -> list:
-        """Original label values of class indices, or of standardised targets (whole numbers if they were so)."""
-        if self.task == "classification":
-            return [self.classes[int(i)] for i in y]
-        values = np.asarray(y, dtype=np.float64) * self.target_scale + self.target_mean
-        return [round(v) for v in values.tolist()] if self._integer_target else values.tolist()
-
     def _encode_target(self, target: pd.Series) -> np.ndarray:
         refuse_missing_label(target)
-        if self.task == "regression":
+        if isinstance(self.target, RegressionTarget):
             values = as_numbers(target)
             if np.isnan(values).any():
                 raise InputError(
                     f"The label {self.label!r} holds values that are not numbers; expected a number in each row."
                 )
-            return ((values - self.target_mean) / self.target_scale).astype(np.float32)
+            return ((values - self.target.mean) / self.target.scale).astype(np.float32)
         codes, values = pd.factorize(target)
-        place = {value: i for i, value in enumerate(self.classes)}
+        assert isinstance(self.target, ClassTarget)
+        place = {value: i for i, value in enumerate(self.target.classes)}
         unseen = [v for v in values if v not in place]
         if unseen:
             names = ", ".join(repr(v) for v in unseen[:8])
@@ -276,12 +262,12 @@ class TableEncoder:
         return np.array([place[v] for v in values], dtype=np.int32)[codes]
 
 
-def _fit_target(target: pd.Series, task: str) -> tuple[str, tuple, float, float]:
-    """Task, classes, mean and scale of the label."""
+def _fit_target(target: pd.Series, task: str) -> Target:
     refuse_missing_label(target)
     if settle_task(target, task) == "classification":
-        return "classification", _sorted_values(target), 0.0, 1.0
-    return "regression", (), *target_moments(target)
+        return ClassTarget(_sorted_values(target))
+    mean, scale = target_moments(target)
+    return RegressionTarget(mean=mean, scale=scale, whole=pd.api.types.is_integer_dtype(target.dtype))
 
 
 def _sorted_values(target: pd.Series) -> tuple:

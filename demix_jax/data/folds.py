@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from demix_jax.common.target import Target
+
 
 class Folds(NamedTuple):
     """Cross-fitting plan over N rows in F folds.
@@ -89,9 +91,9 @@ def fold_blocks(fold: np.ndarray, num_folds: int, block: int) -> Iterator[tuple[
             yield f, part, np.resize(part, size)
 
 
-def strata_of(y: np.ndarray, task: str, num_bins: int = 8, *, among: np.ndarray | None = None) -> np.ndarray:
+def strata_of(y: np.ndarray, target: Target, num_bins: int = 8, *, among: np.ndarray | None = None) -> np.ndarray:
     """Class index of every row, or for regression its quantile bin, by the targets `among` or those given: int[N]."""
-    if task == "classification":
+    if not target.ordered:
         return np.asarray(y)
     edges = np.quantile(y if among is None else among, np.linspace(0, 1, num_bins + 1)[1:-1])
     return np.searchsorted(edges, y, side="right").astype(np.int32)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-import jax
 import numpy as np
 
 from demix_jax.classifier.schema import CHANNELS, VECTOR_SIGNALS
 from demix_jax.common.progress import StepTimer
+from demix_jax.common.target import Target
 from demix_jax.data.folds import Folds, fold_blocks
 from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds
 from demix_jax.diagnosis.vectors import Side, influence_vectors
 from demix_jax.evidence.column_statistics import Usual
 from demix_jax.evidence.gather import RowEvidence
-from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, log_floored, probability_of_given
+from demix_jax.evidence.out_of_fold import OutOfFold, log_floored
 from demix_jax.evidence.rules import TargetScale, rule_evidence
 from demix_jax.evidence.signals import (
     Norms,
@@ -87,13 +88,13 @@ def describe(
         prediction = _network_predictions(models, dataset, evidence.folds)
         side, fold = _side(dataset, evidence), evidence.folds.fold[:num_train]
         influence, gradient_norm, vectors, summaries = _influence(
-            models, side, fold, validation_rows, dataset.task, advance
+            models, side, fold, validation_rows=validation_rows, target=dataset.target, on_block=advance
         )
     dataset, prediction = dataset.take(slice(num_train)), prediction[:num_train]
     evidence = evidence.take(slice(num_train))
     if norms is None:
         norms = _norms(dataset, evidence, prediction)
-    network = OutOfFold(prediction, probability_of_given(dataset, prediction, norms.network_residuals))
+    network = OutOfFold(prediction, dataset.target.probability_of_given(dataset.y, prediction, norms.network_residuals))
     signals = stack_signals(
         label_signals(dataset, evidence, network, gradient_norm, norms)
         | feature_signals(dataset, evidence, norms)
@@ -144,13 +145,13 @@ def _side(dataset: Dataset, evidence: RowEvidence) -> Side:
 
 def _norms(dataset: Dataset, evidence: RowEvidence, network: np.ndarray) -> Norms:
     """Norms by all rows of `dataset`, whose network predictions f32[N, K] are `network`."""
-    regression = dataset.task == "regression"
+    target = dataset.target
 
     def target_scale(predictions: OutOfFold) -> TargetScale | None:
-        return TargetScale.fit(dataset.y, evidence.sides, predictions.prediction[:, 0]) if regression else None
+        return TargetScale.fit(dataset.y, evidence.sides, predictions.prediction[:, 0]) if target.ordered else None
 
-    residuals = ResidualScale.fit(dataset.y, network[:, 0]) if regression else None
-    p_given = probability_of_given(dataset, network, residuals)
+    residuals = target.residual_scale(dataset.y, network)
+    p_given = target.probability_of_given(dataset.y, network, residuals)
     return Norms(
         label_share=np.bincount(evidence.labels) / len(evidence.labels),
         tree_log_p=mean_by_label(log_floored(evidence.trees.p_given), evidence.labels),
@@ -170,10 +171,18 @@ def _network_predictions(models: FoldModels, dataset: Dataset, folds: Folds) -> 
     outputs = np.zeros((len(dataset.y), dataset.num_classes), np.float32)
     for f, rows, padded in fold_blocks(folds.fold, len(folds.train), _BLOCK):
         outputs[rows] = models.outputs(f, padded)[: len(rows)]
-    return outputs if dataset.task == "regression" else np.asarray(jax.nn.softmax(outputs))
+    return dataset.target.predictions(outputs)
 
 
-def _influence(models: FoldModels, side: Side, fold, validation_rows, task: str, advance):
+def _influence(
+    models: FoldModels,
+    side: Side,
+    fold: np.ndarray,
+    *,
+    validation_rows: np.ndarray,
+    target: Target,
+    on_block: Callable[[int], None],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
     """Influence, gradient norms, vectors and their summaries of the rows in `fold`, block by block."""
     num_rows, num_valid = len(fold), validation_rows.shape[1]
     set_size = min(SET_SIZE, num_valid)
@@ -184,9 +193,9 @@ def _influence(models: FoldModels, side: Side, fold, validation_rows, task: str,
     for f, rows, padded in fold_blocks(fold, len(validation_rows), _BLOCK):
         matrix, lengths = models.influence(f, padded, validation_rows[f])
         influence[rows], norm[rows] = matrix[: len(rows)], lengths[: len(rows)]
-        wide = influence_vectors(influence[rows], side.take(rows), side.take(validation_rows[f]), task=task)
+        wide = influence_vectors(influence[rows], side.take(rows), side.take(validation_rows[f]), target=target)
         vectors[rows] = wide[:, :set_size]
         for name, values in vector_signals(wide).items():
             summaries[name][rows] = values
-        advance(len(rows))
+        on_block(len(rows))
     return influence, norm, vectors, summaries

@@ -81,7 +81,7 @@ def _shortcut(encoder: TableEncoder, dataset: Dataset, known: RowEvidence, numbe
         inside, outside = (encoder.group_name(number, group, counts) for group in (rule.group, ~rule.group))
     else:
         inside, outside = _crossed_names(encoder, dataset.codes[: len(codes)], cross, rule.group)
-    on, off = _side_names(encoder, dataset, rule, known.sides)
+    on, off = _side_names(dataset, rule, known.sides)
     return Shortcut(
         column=dataset.columns[columns[0]].name,
         strength=rule.strength,
@@ -104,16 +104,17 @@ def _crossed_names(encoder: TableEncoder, codes: np.ndarray, cross: Cross, group
     return (f"not ({words})", words) if turned else (words, f"not ({words})")
 
 
-def _side_names(encoder: TableEncoder, dataset: Dataset, rule: ColumnRule, labels: np.ndarray) -> tuple[str, str]:
+def _side_names(dataset: Dataset, rule: ColumnRule, labels: np.ndarray) -> tuple[str, str]:
     """The label's two sides in words: "yes" and "no", "a or b" and "another", "> 133" and "≤ 133"."""
-    if dataset.task == "regression":
+    target = dataset.target
+    if target.ordered:
         bins = np.flatnonzero(rule.side) if rule.side[-1] else np.flatnonzero(~rule.side)
-        (threshold,) = encoder.decode_label([dataset.y[: len(labels)][labels < bins[0]].max()])
+        (threshold,) = target.decode([dataset.y[: len(labels)][labels < bins[0]].max()])
         above, below = f"> {threshold:.6g}", f"≤ {threshold:.6g}"
         return (above, below) if rule.side[-1] else (below, above)
 
     def named(side: np.ndarray) -> str:
-        values = [str(dataset.classes[k]) for k in np.flatnonzero(side)]
+        values = [str(value) for value in target.decode(np.flatnonzero(side))]
         return " or ".join(values) if len(values) <= 3 else f"one of {len(values)} other classes"
 
     return named(rule.side), named(~rule.side)
@@ -139,9 +140,7 @@ def noisy_group_note(noisy: NoisyGroupSummary) -> str:
 
 def expected_labels(encoder: TableEncoder, evidence: RowEvidence) -> np.ndarray:
     """object[N], out-of-fold predictions in original label values."""
-    predicted = evidence.trees.prediction
-    expected = predicted.argmax(axis=1) if encoder.task == "classification" else predicted[:, 0]
-    return np.array(encoder.decode_label(expected), dtype=object)
+    return np.array(encoder.target.decode_prediction(evidence.trees.prediction), dtype=object)
 
 
 def cell_doubt(evidence: RowEvidence, dataset: Dataset, probability: np.ndarray) -> np.ndarray:

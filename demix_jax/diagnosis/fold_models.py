@@ -69,7 +69,7 @@ def train_fold_models(
     key: jax.Array, model: TaskModelLike, x: PyTree, y: np.ndarray, folds: Folds, **options: Any
 ) -> NetworkFolds:
     """Train one network per fold on that fold's training rows; `options` as for `train_task_model`."""
-    arrays = jax.tree.map(jnp.asarray, (x, y, folds.train, folds.valid))
+    arrays = jax.tree.map(jnp.asarray, ({"x": x, "y": y}, folds.train, folds.valid))
     trained = train_task_model(key, model, *arrays, **options)
     return NetworkFolds(model, trained.params, x, y, np.asarray(trained.valid_loss))
 

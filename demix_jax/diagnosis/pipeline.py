@@ -15,6 +15,7 @@ from demix_jax.common.checks import check_seed
 from demix_jax.common.compiled_programs import make_room
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.progress import ProgressLike, StepTimer
+from demix_jax.common.target import RegressionTarget
 from demix_jax.diagnosis.description import Description, describe
 from demix_jax.diagnosis.domain import Domain, Rows
 from demix_jax.diagnosis.explanation import explain, noisy_group, noisy_group_note
@@ -153,7 +154,7 @@ def judge(classifier: ErrorClassifier, fitted: FittedTable, steps: StepTimer) ->
     dataset, description = fitted.gathered.dataset, fitted.description
     num_rows = len(description.signals)
     with steps("classify rows", num_rows) as advance:
-        facts = table_facts(num_rows, dataset.num_classes, len(dataset.columns), dataset.task)
+        facts = table_facts(num_rows, len(dataset.columns), dataset.target)
         mistaken = description.evidence.mistaken
         return classifier.judge(
             description.vectors, description.signals, facts, fitted.probes, mistaken, on_block=advance
@@ -178,6 +179,7 @@ def conclude(
         train=rows.frame,
         valid=rows.frame if rows.valid is None else rows.valid,
         label=encoder.label,
+        target=dataset.target,
         summary=_summary(rows, fitted, verdict, seed=seed, steps=steps),
         presentation=domain.presentation(fitted.models, fitted.gathered.evidence),
     )
@@ -224,8 +226,8 @@ def _validation_metric(dataset: Dataset, description: Description) -> dict[str, 
 
     prediction = description.network.prediction
     y = dataset.y[: len(prediction)]
-    if dataset.task == "regression":
-        residual = (y - prediction[:, 0]) * dataset.target_scale
+    if isinstance(dataset.target, RegressionTarget):
+        residual = (y - prediction[:, 0]) * dataset.target.scale
         return {"r2": float(r2_score(y, prediction[:, 0])), "rmse": float(np.sqrt(np.mean(residual**2)))}
     guess = prediction.argmax(axis=1)
     metrics = {"accuracy": float(np.mean(guess == y)), "balanced_accuracy": float(balanced_accuracy_score(y, guess))}

@@ -13,6 +13,7 @@ import numpy as np
 
 from demix_jax.classifier.decision import MOST_IN_DOUBT
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.target import Target
 from demix_jax.common.wording import Html, Words
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Diagnosis:
       validation_rows: i32[folds, M], row numbers in `valid`. fold: i32[N], which of them a row is set against.
       evidence: what the report explains the diagnosis with.
       train, valid: the tables (of pairs, their measures); `valid` is `train` when it was cross-fitted.
-      label: name of the label column.
+      label: name of the label column. target: what the label is.
       summary: counts, rates, settings, versions, seconds per step.
       presentation: how it is shown.
     """
@@ -203,6 +204,7 @@ class Diagnosis:
     train: pd.DataFrame
     valid: pd.DataFrame
     label: str
+    target: Target
     summary: Summary
     presentation: Presentation
 

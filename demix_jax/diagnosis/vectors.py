@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from demix_jax.common.target import Target
+
 
 class Side(NamedTuple):
     """What the channels need to know of n samples, training or validation alike.
@@ -26,27 +28,23 @@ class Side(NamedTuple):
         return Side(*(field[rows] for field in self))
 
 
-def influence_vectors(influence: np.ndarray, train: Side, valid: Side, *, task: str) -> np.ndarray:
+def influence_vectors(influence: np.ndarray, train: Side, valid: Side, *, target: Target) -> np.ndarray:
     """Stack the channels of n training samples against S validation samples.
 
     Args:
       influence: f32[n, S], cosine-normalised influence.
       train, valid: the n and S samples.
-      task: "classification" or "regression".
+      target: what the label is.
     Returns:
       f32[n, S, C] in the order of CHANNELS.
     Source: influence, feature and label similarity as in DeMix (Deng et al. 2026); the rest is this package's.
     """
     shape = influence.shape
-    if task == "classification":
-        prediction_similarity = train.prediction @ valid.prediction.T
-    else:
-        prediction_similarity = np.exp(-2 * np.abs(train.prediction - valid.prediction.T))
     channels = (
         influence,
         feature_similarity(train.x, valid.x),
-        prediction_similarity,
-        label_similarity(train.y, valid.y, task=task),
+        target.prediction_similarity(train.prediction, valid.prediction),
+        target.label_similarity(train.y, valid.y),
         np.broadcast_to(valid.p_given, shape),
         (train.in_group[:, None] == valid.in_group[None]).astype(np.float32),
         np.broadcast_to(valid.rule_ratio, shape),
@@ -57,13 +55,6 @@ def influence_vectors(influence: np.ndarray, train: Side, valid: Side, *, task: 
 def feature_similarity(train_x: np.ndarray, valid_x: np.ndarray) -> np.ndarray:
     """Cosines f32[n, S] of encoded features f32[n, D] and f32[S, D]."""
     return _unit(train_x) @ _unit(valid_x).T
-
-
-def label_similarity(train_y: np.ndarray, valid_y: np.ndarray, *, task: str) -> np.ndarray:
-    """Of labels [n] and [S], f[n, S]: 1 for equal ones, else 0; for regression exp(−2 |difference|)."""
-    if task == "classification":
-        return (train_y[:, None] == valid_y[None]).astype(np.float32)
-    return np.exp(-2 * np.abs(train_y[:, None] - valid_y[None]))
 
 
 def _unit(x: np.ndarray) -> np.ndarray:

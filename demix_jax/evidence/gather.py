@@ -228,7 +228,7 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
       dataset: n further rows from the same encoder. fold: i32[n], the fold whose models describe each row.
     """
     models = evidence.models
-    labels = strata_of(dataset.y, dataset.task, among=models.y)
+    labels = strata_of(dataset.y, dataset.target, among=models.y)
     folds = evidence.folds._replace(fold=fold)
     of_columns = {"commonest": models.commonest, "robust_z": dataset.robust_z}
     cells = score_cells(models.columns, dataset.codes, labels, folds, **of_columns)
@@ -242,7 +242,7 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
     further = evidence._replace(
         folds=folds,
         labels=labels,
-        sides=strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS, among=models.y),
+        sides=strata_of(dataset.y, dataset.target, num_bins=_RULE_BINS, among=models.y),
         trees=trees,
         trusted=models.trusted.predict(dataset, fold),
         without=[fitted.predict(dataset, fold) for fitted in models.without],
@@ -265,7 +265,7 @@ class _Table(NamedTuple):
 
 
 def _encoded_table(dataset: Dataset, num_train: int, seed: int) -> _Table:
-    labels = strata_of(dataset.y, dataset.task)
+    labels = strata_of(dataset.y, dataset.target)
     folds = _plan_folds(np.random.default_rng(seed), labels, num_train)
     return _Table(dataset=dataset, labels=labels, folds=folds, num_train=num_train, seed=seed)
 
@@ -307,7 +307,7 @@ def _fit_trees(table: _Table, *, find_group: bool, on_fold: Callable[[int], None
         noisy = find_noisy_group(dataset, folds, predictions, num_train=table.num_train, seed=seed)
     if noisy is not None:
         predictions = noisy.judged_from_outside(predictions, dataset, folds.fold)
-    doubtful = suspects(dataset.y, table.labels, predictions, task=dataset.task)
+    doubtful = suspects(dataset.y, table.labels, predictions, dataset.target)
     doubtful[table.num_train :] = False  # a validation table is trusted
     trusted_models, trusted_predictions = fit_trees(dataset, folds, seed=seed, leave_out=doubtful)
     return _Trees(
@@ -357,13 +357,13 @@ class _Shortcuts(NamedTuple):
 def _find_shortcuts(table: _Table, clear: np.ndarray, roles: tuple[Sequence[int], Sequence[int]] | None) -> _Shortcuts:
     """Rules of the table's columns, from its clear rows; rules of the columns in `roles` come first."""
     dataset = table.dataset
-    sides = strata_of(dataset.y, dataset.task, num_bins=_RULE_BINS)
+    sides = strata_of(dataset.y, dataset.target, num_bins=_RULE_BINS)
     num_ranges = tuple(
         num - NUM_SPECIAL if column.kind in ("number", "date") else 0
         for column, num in zip(dataset.columns, dataset.num_codes, strict=True)
     )
     options = {
-        "ordered": dataset.task == "regression",
+        "ordered": dataset.target.ordered,
         "num_ranges": num_ranges,
         "among": clear if clear.any() else None,
     }

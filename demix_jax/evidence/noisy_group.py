@@ -77,7 +77,7 @@ def find_noisy_group(
     Returns:
       NoisyGroup, or None: no group was found, the task is regression, or columns and classes are too many.
     """
-    if dataset.task != "classification" or sum(dataset.num_codes) * dataset.num_classes > _MAX_WEIGHTS:
+    if dataset.target.ordered or sum(dataset.num_codes) * dataset.num_classes > _MAX_WEIGHTS:
         return None
     chosen = np.linspace(0, num_train - 1, min(num_train, _MAX_ROWS)).astype(int)
     part = dataset.take(chosen)

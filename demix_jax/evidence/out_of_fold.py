@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from demix_jax.common.target import ResidualScale, Target
 from demix_jax.common.threads import threads_for
 from demix_jax.data.folds import Folds
 
@@ -68,7 +69,7 @@ class FoldTrees:
             for f, learner in enumerate(self.learners):
                 rows = np.flatnonzero(fold == f)
                 prediction[rows] = learner.predict(features[rows])
-        return OutOfFold(prediction, probability_of_given(dataset, prediction, self.residuals))
+        return OutOfFold(prediction, dataset.target.probability_of_given(dataset.y, prediction, self.residuals))
 
 
 def fit_trees(
@@ -112,9 +113,9 @@ def fit_trees(
             rows = np.flatnonzero(folds.fold == f)
             prediction[rows] = learner.predict(features[rows])
             on_fold(len(rows))
-    residuals = ResidualScale.fit(dataset.y, prediction[:, 0]) if dataset.task == "regression" else None
+    residuals = dataset.target.residual_scale(dataset.y, prediction)
     trees = FoldTrees(learners, keep, residuals)
-    return trees, OutOfFold(prediction, probability_of_given(dataset, prediction, residuals))
+    return trees, OutOfFold(prediction, dataset.target.probability_of_given(dataset.y, prediction, residuals))
 
 
 def out_of_fold_predictions(dataset: Dataset, folds: Folds, **options: Any) -> OutOfFold:
@@ -122,23 +123,23 @@ def out_of_fold_predictions(dataset: Dataset, folds: Folds, **options: Any) -> O
     return fit_trees(dataset, folds, **options)[1]
 
 
-def label_noise(prediction: np.ndarray, task: str) -> float:
+def label_noise(prediction: np.ndarray, target: Target) -> float:
     """Uncertainty of the most certain predictions, which grows with the share of wrong labels.
 
     Labels that are hard to predict by nature are easy for some rows; wrong labels leave no easy rows. On 23 tables with
     a tenth and with a quarter of the labels wrong, it was 0.08 and 0.16.
 
     Args:
-      prediction: f32[N, K], out-of-fold class probabilities. task: "classification" or "regression".
+      prediction: f32[N, K], out-of-fold predictions. target: what the label is.
     Returns:
       1 − the largest class probability that the most certain tenth of the rows reach, in [0, 1); 0 for regression.
     """
-    if task != "classification":
+    if target.ordered:
         return 0.0
     return float(np.quantile(1 - prediction.max(axis=1), _SUREST_SHARE))
 
 
-def suspects(y: np.ndarray, labels: np.ndarray, trees: OutOfFold, *, task: str) -> np.ndarray:
+def suspects(y: np.ndarray, labels: np.ndarray, trees: OutOfFold, target: Target) -> np.ndarray:
     """Rows whose label the out-of-fold predictions clearly contradict, compared with other rows of the same label.
 
     Trees trained without these rows detect wrong labels better: on held-out worlds, the AUROC of their margin was 0.02
@@ -149,7 +150,7 @@ def suspects(y: np.ndarray, labels: np.ndarray, trees: OutOfFold, *, task: str) 
 
     Args:
       y: [N], class index or standardised target. labels: i32[N], y as classes or target bins.
-      trees: out-of-fold predictions. task: "classification" or "regression".
+      trees: out-of-fold predictions. target: what the label is.
     Returns:
       bool[N].
     Source: Brodley & Friedl 1999, "Identifying Mislabeled Training Data"; thresholds per class: Northcutt, Jiang &
@@ -157,60 +158,21 @@ def suspects(y: np.ndarray, labels: np.ndarray, trees: OutOfFold, *, task: str) 
     """
     count = np.maximum(np.bincount(labels), 1)
     usual = np.bincount(labels, weights=trees.p_given) / count
-    by_margin = margin(trees, y, task)
+    by_margin = margin(trees, y, target)
     predicted = np.bincount(labels, weights=by_margin >= 0) / count
-    noise = label_noise(trees.prediction, task)
+    noise = label_noise(trees.prediction, target)
     share = _SUSPECT_SHARE + min(4 * noise, 0.5) * np.minimum(predicted / _WELL_PREDICTED, 1.0)
     return (trees.p_given < (share * usual)[labels]) & (by_margin < min(_SUSPECT_MARGIN + 2 * noise, 0.0))
 
 
-def margin(out_of_fold: OutOfFold, y: np.ndarray, task: str) -> np.ndarray:
+def margin(out_of_fold: OutOfFold, y: np.ndarray, target: Target) -> np.ndarray:
     """f[N] in [−1, 1]: probability of the given label minus the largest probability of another one."""
-    if task != "classification":
-        return 2 * out_of_fold.p_given - 1
-    others = out_of_fold.prediction.copy()
-    others[np.arange(len(y)), y] = 0.0
-    return out_of_fold.p_given - others.max(axis=1)
+    return target.margin(y, out_of_fold.prediction, out_of_fold.p_given)
 
 
 def log_floored(p: np.ndarray) -> np.ndarray:
     """Log of p, at least log `LEAST_P`."""
     return np.log(np.maximum(p, LEAST_P))
-
-
-def probability_of_given(dataset: Dataset, prediction: np.ndarray, residuals: ResidualScale | None) -> np.ndarray:
-    """f32[N], probability of the given labels under predictions f32[N, K]; see `OutOfFold`.
-
-    residuals: of a regression target; None for classes.
-    """
-    if residuals is not None:
-        return residuals.tail_probability(dataset.y, prediction[:, 0]).astype(np.float32)
-    return prediction[np.arange(len(prediction)), dataset.y]
-
-
-class ResidualScale(NamedTuple):
-    """Scale of the residuals of a regression target as a function of the prediction, for B groups of equal size.
-
-    edges: f64[B − 1], predictions between the groups, ascending. scale: f64[B], scale of a Laplace law per group.
-    """
-
-    edges: np.ndarray
-    scale: np.ndarray
-
-    @classmethod
-    def fit(cls, y: np.ndarray, predicted: np.ndarray, *, num_bins: int = 10) -> ResidualScale:
-        """Fits the scales to targets and predictions f32[N]; a group has at least 30 rows or is the only one."""
-        residual = np.abs(y - predicted)
-        parts = np.array_split(np.sort(predicted), max(1, min(num_bins, len(y) // 30)))
-        edges = np.array([part[0] for part in parts[1:]])
-        overall = np.median(residual) + 1e-6
-        group = np.searchsorted(edges, predicted, side="right")
-        medians = [np.median(residual[group == b]) if (group == b).any() else overall for b in range(len(parts))]
-        return cls(edges, np.maximum(medians, 0.2 * overall) / np.log(2))
-
-    def tail_probability(self, y: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """f64[N] in (0, 1]: exp(−|residual| / scale), the probability of a residual at least as large."""
-        return np.exp(-np.abs(y - predicted) / self.scale[np.searchsorted(self.edges, predicted, side="right")])
 
 
 class _Learner(NamedTuple):
@@ -250,7 +212,7 @@ def _fit(dataset: Dataset, features, categorical, train: np.ndarray, seed: int) 
         "random_state": seed,
     }
     unseen = np.full(dataset.num_classes, 1e-6, np.float32)
-    if dataset.task == "regression":
+    if dataset.target.ordered:
         model = HistGradientBoostingRegressor(loss="absolute_error", **options)
     else:
         present = np.unique(dataset.y[train])
@@ -263,7 +225,7 @@ def _fit(dataset: Dataset, features, categorical, train: np.ndarray, seed: int) 
 
 def _spread_of_labels(dataset: Dataset) -> np.ndarray:
     """f32[K]: shares of the classes, or the median target."""
-    if dataset.task == "regression":
+    if dataset.target.ordered:
         return np.array([np.median(dataset.y)], np.float32)
     return (np.bincount(dataset.y, minlength=dataset.num_classes) / len(dataset.y)).astype(np.float32)
 

@@ -13,10 +13,11 @@ import chex
 import numpy as np
 
 from demix_jax.classifier.schema import CHANNELS, NUM_RULES, NUM_WITHOUT, SIGNALS, mean_ranks
+from demix_jax.common.target import ResidualScale
 from demix_jax.evidence.column_model import standing_out
 from demix_jax.evidence.column_statistics import Usual
 from demix_jax.evidence.gather import RowEvidence
-from demix_jax.evidence.out_of_fold import OutOfFold, ResidualScale, log_floored, margin
+from demix_jax.evidence.out_of_fold import OutOfFold, log_floored, margin
 from demix_jax.evidence.rules import TargetScale, chance_of_following, rule_evidence
 
 if TYPE_CHECKING:
@@ -82,26 +83,22 @@ def label_signals(
       f[N] by name, log probabilities and entropies in nats.
     Source: the relative log probabilities follow confident learning, Northcutt, Jiang & Chuang 2021.
     """
-    y, labels, task = dataset.y, evidence.labels, dataset.task
+    y, labels, target = dataset.y, evidence.labels, dataset.target
     trees, trusted = evidence.trees, evidence.trusted
     tree_log_p, trusted_log_p, network_log_p = (log_floored(known.p_given) for known in (trees, trusted, network))
-    if task == "classification":
-        disagreement = 0.5 * np.abs(trees.prediction - network.prediction).sum(axis=1)
-    else:
-        disagreement = np.abs(trees.prediction - network.prediction)[:, 0]
     return {
         "tree_log_p": tree_log_p,
-        "tree_margin": margin(trees, y, task),
-        "tree_entropy": _entropy(trees, task),
+        "tree_margin": margin(trees, y, target),
+        "tree_entropy": target.entropy(trees.prediction),
         "tree_relative_log_p": tree_log_p - norms.tree_log_p[labels],
         "trusted_log_p": trusted_log_p,
-        "trusted_margin": margin(trusted, y, task),
+        "trusted_margin": margin(trusted, y, target),
         "trusted_relative_log_p": trusted_log_p - norms.trusted_log_p[labels],
-        "trusted_entropy": _entropy(trusted, task),
+        "trusted_entropy": target.entropy(trusted.prediction),
         "network_log_p": network_log_p,
-        "network_margin": margin(network, y, task),
+        "network_margin": margin(network, y, target),
         "network_relative_log_p": network_log_p - norms.network_log_p[labels],
-        "model_disagreement": disagreement,
+        "model_disagreement": target.disagreement(trees.prediction, network.prediction),
         "label_prior": norms.label_share[labels],
         "gradient_norm": np.log(gradient_norm + 1e-6),
     }
@@ -204,7 +201,7 @@ def shortcut_signals(dataset: Dataset, evidence: RowEvidence, norms: Norms) -> d
     for i, (r, ablated, scale) in enumerate(each):
         signals |= {
             f"without{i}_log_p": log_floored(ablated.p_given),
-            f"without{i}_margin": margin(ablated, dataset.y, dataset.task),
+            f"without{i}_margin": margin(ablated, dataset.y, dataset.target),
             f"without{i}_follow_p": chance_of_following(rules[r], of_rules[r].in_group, ablated.prediction, scale),
             f"without{i}_contribution": log_floored(evidence.trusted.p_given) - log_floored(ablated.p_given),
         }
@@ -243,13 +240,6 @@ def vector_signals(vectors: np.ndarray) -> dict[str, np.ndarray]:
 def mean_by_label(values: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """f64[L]: mean of values f[N] over the rows of each label i32[N]; 0 for a label that no row has."""
     return np.bincount(labels, weights=values) / np.maximum(np.bincount(labels), 1)
-
-
-def _entropy(out_of_fold: OutOfFold, task: str) -> np.ndarray:
-    """f[N], entropy in nats of predicted class probabilities; 0 for regression."""
-    if task != "classification":
-        return np.zeros(len(out_of_fold.prediction))
-    return -np.sum(out_of_fold.prediction * np.log(out_of_fold.prediction + 1e-9), axis=1)
 
 
 def _largest(values: np.ndarray, count: int) -> np.ndarray:

@@ -289,8 +289,15 @@ def compare_influences(
 
 
 def plot_comparison(scores: FidelityScores, *, title: str = "", axes: Axes | None = None) -> Figure:
-    """Bars of the scores with their intervals, from `compare_influences`; on `axes`, or in a figure of their own."""
-    from matplotlib.figure import Figure
+    """Bars of the scores with their intervals, from `compare_influences`; on `axes`, or in a figure of their own.
+
+    Raises:
+      InputError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError('matplotlib is not installed; run: pip install "demix_jax[plots]"') from None
 
     names = scores.names[::-1]
     lds, low, high = (values[::-1] for values in scores[1:])

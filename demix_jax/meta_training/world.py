@@ -161,7 +161,7 @@ def make_world(
         fitted = describe_by_task_models(by_model, rows, gathered, seed=model_seed, steps=steps)
         views.append(View(fitted.description.vectors[kept], fitted.description.signals[kept], fitted.probes))
     dataset = gathered.dataset
-    facts = table_facts(len(dataset.y), dataset.num_classes, len(dataset.columns), dataset.task)
+    facts = table_facts(len(dataset.y), len(dataset.columns), dataset.target)
     return World(tuple(views), truth[list(ERROR_TYPES)].to_numpy(bool)[kept], facts, name)
 
 

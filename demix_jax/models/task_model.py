@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from demix_jax.common.checks import InputError
-from demix_jax.models.losses import softmax_cross_entropy
+from demix_jax.common.wording import listed
+from demix_jax.models.losses import LOSSES
 from demix_jax.models.networks import MLP, FTTransformer
 
 PyTree = Any
@@ -67,9 +68,7 @@ class TaskModel:
 
     def output_loss(self, outputs: jax.Array, example: PyTree) -> jax.Array:
         """Loss f32[] of one example, given its outputs f32[K]; convex in the outputs."""
-        if self.task == "regression":
-            return 0.5 * jnp.square(outputs[0] - example["y"])
-        return softmax_cross_entropy(outputs, example["y"])
+        return LOSSES[self.task](outputs, example["y"])
 
     def loss(self, params: PyTree, example: PyTree) -> jax.Array:
         """Loss f32[] of one example {"x": features, "y": class index or standardised target}."""
@@ -90,7 +89,7 @@ def check_task_model(model: Any, example: PyTree | None = None, *, num_outputs: 
     absent = [part for part in ("init", "apply", "loss") if not callable(getattr(model, part, None))]
     if absent:
         raise InputError(
-            f"The task model is a {name} without {' and '.join(absent)}; give one of {', '.join(MODELS)}, or an object "
+            f"The task model is a {name} without {listed(absent)}; give one of {', '.join(MODELS)}, or an object "
             "with init(key, example), apply(params, x) and loss(params, example)."
         )
     try:

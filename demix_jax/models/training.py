@@ -68,8 +68,7 @@ class _Progress(NamedTuple):
 def train_task_model(
     key: jax.Array,
     model: TaskModelLike,
-    x: PyTree,
-    y: jax.Array,
+    samples: PyTree,
     train_index: jax.Array,
     valid_index: jax.Array,
     *,
@@ -86,7 +85,8 @@ def train_task_model(
     Args:
       key: one typed key, split over folds; or F of them: folds with equal ones start and go through rows alike, if the
         keys' numbers do not depend on `vmap` (those of `training_key` do).
-      x, y: features, a pytree with leading axis N (a table: f32[N, D]), and labels [N], shared by all folds.
+      samples: {"x": features, "y": labels} with leading axis N, shared by all folds; features are a pytree (of a table
+        f32[N, D]).
       train_index, valid_index: i32[F, n] and i32[F, m], samples that each fold trains on and stops by.
       weights: f32[N] sample weights, or None for equal ones; they weigh training and validation losses.
       stop_by: what is to be low on the validation samples: `mean_loss`, or `ranking_error` for two classes.
@@ -97,12 +97,13 @@ def train_task_model(
     """
     num_folds, num_train = train_index.shape
     if weights is None:
-        weights = jnp.ones(len(y), dtype=jnp.float32)
+        weights = jnp.ones(len(samples["y"]), dtype=jnp.float32)
     batch_size = max(1, min(batch_size, num_train // 8))
     options = _Options(stop_by, batch_size, learning_rate, weight_decay)
     keys = key if key.ndim else jax.random.split(key, num_folds)
     until = _Until(np.int32(max_epochs), np.int32(patience))
-    return _train_folds(model, options, until, keys, x, y, weights, train_index, valid_index)
+    program = _Program(model, options)
+    return _train_folds(program, until, keys, _Data(samples, weights), _Index(train_index, valid_index))
 
 
 class _Options(NamedTuple):
@@ -114,6 +115,31 @@ class _Options(NamedTuple):
     weight_decay: float
 
 
+class _Program(NamedTuple):
+    """What a program is compiled for: the model, and how it is trained."""
+
+    model: TaskModelLike
+    options: _Options
+
+
+class _Data(NamedTuple):
+    """samples: pytree with leading axis N. weights: f32[N]."""
+
+    samples: PyTree
+    weights: jax.Array
+
+    def take(self, index: jax.Array) -> _Data:
+        """The samples at these positions."""
+        return jax.tree.map(lambda leaf: leaf[index], self)
+
+
+class _Index(NamedTuple):
+    """train, valid: i32[n] and i32[m], positions of samples; with a leading axis F for folds."""
+
+    train: jax.Array
+    valid: jax.Array
+
+
 class _Until(NamedTuple):
     """How long to train; no part of the program."""
 
@@ -121,14 +147,16 @@ class _Until(NamedTuple):
     patience: np.int32
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _train_folds(model, options, until, keys, x, y, weights, train_index, valid_index):
-    optimizer = optax.adamw(options.learning_rate, weight_decay=options.weight_decay)
-    example = jax.tree.map(lambda leaf: leaf[0], {"x": x, "y": y})
-    start = jax.vmap(functools.partial(_start, model, optimizer, example))(keys)
+@functools.partial(jax.jit, static_argnums=0)
+def _train_folds(program: _Program, until: _Until, keys: jax.Array, data: _Data, index: _Index) -> TrainedModel:
+    example = jax.tree.map(lambda leaf: leaf[0], data.samples)
+    start = jax.vmap(functools.partial(_start, program.model, _optimizer(program.options), example))(keys)
     # All of the state has the axis of folds from the start: else tracing looks step by step for what gets it.
-    run = functools.partial(_train_fold, model, optimizer, options, until)
-    return jax.vmap(run, in_axes=(0, None, None, None, 0, 0))(start, x, y, weights, train_index, valid_index)
+    return jax.vmap(functools.partial(_train_fold, program, until), in_axes=(0, None, 0))(start, data, index)
+
+
+def _optimizer(options: _Options) -> optax.GradientTransformation:
+    return optax.adamw(options.learning_rate, weight_decay=options.weight_decay)
 
 
 def _start(model, optimizer, example, key) -> _Progress:
@@ -136,56 +164,55 @@ def _start(model, optimizer, example, key) -> _Progress:
     params = model.init(key_init, example)
     never = jnp.float32(jnp.inf)
     return _Progress(
-        params,
-        optimizer.init(params),
-        key_loop,
-        jnp.int32(0),
-        jnp.int32(0),
+        params=params,
+        opt_state=optimizer.init(params),
+        key=key_loop,
+        epoch=jnp.int32(0),
+        since_best=jnp.int32(0),
         best=never,
         best_loss=never,
         best_params=params,
     )
 
 
-def _train_fold(model, optimizer, options, until, start, x, y, weights, train_index, valid_index):
-    batch_size = options.batch_size
+def _train_fold(program: _Program, until: _Until, start: _Progress, data: _Data, index: _Index) -> TrainedModel:
+    model, options = program
+    optimizer, batch_size = _optimizer(options), options.batch_size
     batch_loss = jax.vmap(model.loss, in_axes=(None, 0))
 
-    def examples(index):
-        return jax.tree.map(lambda leaf: leaf[index], {"x": x, "y": y})
+    def weighted_loss(params, rows):
+        batch = data.take(rows)
+        return jnp.average(batch_loss(params, batch.samples), weights=batch.weights + 1e-12)
 
-    def weighted_loss(params, index):
-        return jnp.average(batch_loss(params, examples(index)), weights=weights[index] + 1e-12)
-
-    def judge(params, index):
-        example = examples(index)
+    def judge(params, row):
+        example = data.take(row).samples
         return model.apply(params, example["x"]), model.loss(params, example)
 
-    def step(carry, index):
+    def step(carry, rows):
         params, opt_state = carry
-        updates, opt_state = optimizer.update(jax.grad(weighted_loss)(params, index), opt_state, params)
+        updates, opt_state = optimizer.update(jax.grad(weighted_loss)(params, rows), opt_state, params)
         return (optax.apply_updates(params, updates), opt_state), None
 
     def epoch(state: _Progress) -> _Progress:
         key, key_order = jax.random.split(state.key)
-        num_steps = len(train_index) // batch_size
-        order = jax.random.permutation(key_order, train_index)[: num_steps * batch_size]
+        num_steps = len(index.train) // batch_size
+        order = jax.random.permutation(key_order, index.train)[: num_steps * batch_size]
         (params, opt_state), _ = jax.lax.scan(
             step, (state.params, state.opt_state), order.reshape(num_steps, batch_size)
         )
-        outputs, losses = jax.lax.map(functools.partial(judge, params), valid_index, batch_size=_VALID_AT_ONCE)
-        loss = mean_loss(outputs, losses, y[valid_index], weights[valid_index])
-        value = options.stop_by(outputs, losses, y[valid_index], weights[valid_index])
+        outputs, losses = jax.lax.map(functools.partial(judge, params), index.valid, batch_size=_VALID_AT_ONCE)
+        y, weights = data.samples["y"][index.valid], data.weights[index.valid]
+        loss, value = mean_loss(outputs, losses, y, weights), options.stop_by(outputs, losses, y, weights)
         better = value < state.best
         return _Progress(
-            params,
-            opt_state,
-            key,
-            state.epoch + 1,
-            jnp.where(better, 0, state.since_best + 1),
-            jnp.where(better, value, state.best),
-            jnp.where(better, loss, state.best_loss),
-            jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params),
+            params=params,
+            opt_state=opt_state,
+            key=key,
+            epoch=state.epoch + 1,
+            since_best=jnp.where(better, 0, state.since_best + 1),
+            best=jnp.where(better, value, state.best),
+            best_loss=jnp.where(better, loss, state.best_loss),
+            best_params=jax.tree.map(lambda new, old: jnp.where(better, new, old), params, state.best_params),
         )
 
     def unfinished(state: _Progress) -> jax.Array:

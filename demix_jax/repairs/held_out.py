@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from demix_jax.common.target import Target
 from demix_jax.models import MLP, TaskModel, train_task_model
 from demix_jax.repairs.operations import RepairProblem
 
@@ -46,8 +47,7 @@ def held_out_outputs(
     x: np.ndarray,
     fold: np.ndarray,
     *,
-    task: str,
-    num_classes: int,
+    target: Target,
     seed: int,
 ) -> np.ndarray:
     """Outputs of small task models for rows that they were not trained on; all models are trained at once.
@@ -56,13 +56,13 @@ def held_out_outputs(
       trials: each maps a fold to the n training rows after a repair. Labels of rows in that fold must not influence
         the other rows.
       x: f32[n, D], the rows as they are judged. fold: i32[n], the fold whose model judges the row.
-      task, num_classes: of the label; K is 1 for regression.
+      target: what the label is.
       seed: of the choice of rows and the initial parameters.
     Returns:
       f32[len(trials), S, n, K]: class probabilities, or predicted targets, of models with S initialisations.
     """
     chex.assert_shape(x, (len(fold), None))
-    model = TaskModel(network=MLP(widths=(64, 32), num_outputs=num_classes), task=task)
+    model = TaskModel(network=MLP(widths=(64, 32), num_outputs=target.num_outputs), task=target.task)
     num_rows, num_folds = len(fold), int(fold.max()) + 1
     # Padded to one shape, so that training is compiled once.
     padding = [trials[0]] * (-len(trials) % NUM_TRIALS)
@@ -79,25 +79,23 @@ def held_out_outputs(
     trained = train_task_model(
         jnp.tile(keys, len(made) // num_folds),
         model,
-        jnp.asarray(blocks.x, jnp.float32),
-        jnp.asarray(blocks.y),
+        {"x": jnp.asarray(blocks.x, jnp.float32), "y": jnp.asarray(blocks.y)},
         jnp.asarray(index[:, num_valid:]),
         jnp.asarray(index[:, :num_valid]),
         weights=jnp.asarray(blocks.weight, jnp.float32),
         max_epochs=MAX_EPOCHS,
     )
     outputs = jax.vmap(model.apply, in_axes=(0, None))(trained.params, jnp.asarray(x, jnp.float32))
-    outputs = np.asarray(jax.nn.softmax(outputs) if task == "classification" else outputs)
-    outputs = outputs.reshape(-1, num_folds, NUM_STARTS, num_rows, num_classes)
+    outputs = target.predictions(outputs).reshape(-1, num_folds, NUM_STARTS, num_rows, target.num_outputs)
     return np.moveaxis(outputs[: len(trials), fold, :, np.arange(num_rows)], 0, 2)
 
 
-def skill(outputs: np.ndarray, y: np.ndarray, task: str, weight: np.ndarray | None = None) -> float:
+def skill(outputs: np.ndarray, y: np.ndarray, target: Target, weight: np.ndarray | None = None) -> float:
     """Quality of outputs f32[n, K] for labels y [n].
 
     Classification: mean one-against-rest AUC, at most 1. Regression: 1 − MAE / MAE of the constant median, at most 1.
     """
-    if task == "regression":
+    if target.ordered:
         error = np.average(np.abs(outputs[:, 0] - y), weights=weight)
         return 1 - error / max(np.average(np.abs(y - np.median(y)), weights=weight), 1e-12)
     from sklearn.metrics import roc_auc_score
@@ -123,8 +121,7 @@ class Judges(NamedTuple):
             trials,
             data.x,
             self.fold,
-            task=data.task,
-            num_classes=data.num_classes,
+            target=data.target,
             seed=self.problem.seed,
         )
 
@@ -154,11 +151,11 @@ class Judges(NamedTuple):
 
     def _of_models(self, outputs: np.ndarray, rows: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
         """Skill of each model on those of `rows` (bool[n]) that it was not trained on; all folds of one start first."""
-        y, task = self.problem.data.y, self.problem.data.task
+        y, target = self.problem.data.y, self.problem.data.target
         parts = [np.flatnonzero(rows & (self.fold == f)) for f in range(NUM_FOLDS)]
         return np.array(
             [
-                skill(of_start[p], y[p], task, None if weight is None else weight[p])
+                skill(of_start[p], y[p], target, None if weight is None else weight[p])
                 for of_start in outputs
                 for p in parts
                 if len(p)
@@ -180,6 +177,6 @@ def find_judges(problem: RepairProblem) -> tuple[np.ndarray, Judges] | None:
     clean = ~taken.label_error & ~taken.feature_error
     if clean.sum() < MIN_JUDGES:
         return None
-    if problem.data.task == "classification" and np.sum(np.bincount(taken.data.y[clean]) >= 5) < 2:
+    if not problem.data.target.ordered and np.sum(np.bincount(taken.data.y[clean]) >= 5) < 2:
         return None
     return rows, Judges(taken, (rng.permutation(len(rows)) % NUM_FOLDS).astype(np.int32))

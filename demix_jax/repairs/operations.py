@@ -103,12 +103,13 @@ def relabel(problem: RepairProblem, allowed: np.ndarray | None = None) -> Relabe
     unchanged, note = Relabelled(y, weight, ""), ""
     if not len(rows) or not problem.trees.names:
         return unchanged
-    if problem.data.task == "classification":
+    target = problem.data.target
+    if not target.ordered:
         counts = np.bincount(y[fit_rows], minlength=num_classes)
         scarce = counts < MIN_CLASS_ROWS
         if scarce.any():
             rows = rows[~scarce[y[rows]]]
-            names = ", ".join(str(problem.data.classes[k]) for k in np.flatnonzero(scarce))
+            names = ", ".join(map(str, target.decode(np.flatnonzero(scarce))))
             note = f"Rows labelled {names} kept their label: fewer than {MIN_CLASS_ROWS} clean rows have it."
         enough = len(fit_rows) >= MIN_CLEAN_ROWS and np.sum(counts > 0) >= 2
     else:
@@ -118,7 +119,7 @@ def relabel(problem: RepairProblem, allowed: np.ndarray | None = None) -> Relabe
     if not len(rows):
         return unchanged._replace(note=note)
     with one_thread():
-        if problem.data.task == "classification":
+        if not target.ordered:
             new = new_classes(problem.trees, y, num_classes, fit_rows, rows, seed=problem.seed)
         else:
             new = new_targets(problem.trees, y, fit_rows, rows, seed=problem.seed)
@@ -140,8 +141,8 @@ def label_column(problem: RepairProblem, y: np.ndarray) -> pd.Series:
     """The label column, rewritten in the rows where `y` [N] differs from the given labels."""
     column = problem.table.target
     changed = np.flatnonzero(y != problem.data.y)
-    values = problem.encoder.decode_label(y[changed])
-    if problem.data.task == "regression":
+    values = problem.data.target.decode(y[changed])
+    if problem.data.target.ordered:
         decimals = decimals_of(as_numbers(column)[~problem.label_error])
         values = values if decimals is None else [round(value, decimals) for value in values]
     return with_cells(column, changed, values)

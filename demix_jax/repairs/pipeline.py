@@ -114,7 +114,7 @@ def make_problem(
     check_table(table, task=task)
     encoder = TableEncoder.fit(table, task=task)
     data = encoder.transform(frame)
-    certainty = certainty_of(1 - flags.p_wrong, data.num_classes if data.task == "classification" else 2)
+    certainty = certainty_of(1 - flags.p_wrong, 2 if data.target.ordered else data.num_classes)
     return RepairProblem(
         table=table,
         encoder=encoder,

@@ -63,7 +63,7 @@ def _label_codes(diagnosis: Diagnosis) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _compares_labels(diagnosis: Diagnosis) -> bool:
-    return diagnosis.presentation.words.compares_labels and diagnosis.summary.task == "classification"
+    return diagnosis.presentation.words.compares_labels and not diagnosis.target.ordered
 
 
 def _band(influence: np.ndarray, usable: np.ndarray) -> np.ndarray | None:

@@ -83,7 +83,7 @@ def _cells(diagnosis: Diagnosis, row: int, error_type: str) -> Html:
 
 def _witness_tables(diagnosis: Diagnosis, row: int) -> Html | None:
     own = cell(column(diagnosis.train, diagnosis.label).iloc[row])
-    compare = diagnosis.summary.task == "classification"
+    compare = not diagnosis.target.ordered
 
     def told(witness: Witness) -> list[object]:
         label = cell(witness.label, 24)

@@ -33,7 +33,7 @@ def _why_label(diagnosis: Diagnosis, row: int) -> Html:
     given = column(diagnosis.train, diagnosis.label).iloc[row]
     expected = diagnosis.evidence.expected_label[row]
     p = unbroken(chance(float(diagnosis.evidence.p_given_label[row])))
-    if diagnosis.summary.task == "regression":
+    if diagnosis.target.ordered:
         lead = ["The label is ", _strong(given), ", about ", _strong(f"{float(expected):.4g}"), " is expected"]
         return join([*lead, ": models without the row miss by so much in ", p, " of rows."])
     tail = join([": models without the row give ", _strong(given), " a chance of ", p, "."])

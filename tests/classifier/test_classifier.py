@@ -37,6 +37,7 @@ from demix_jax.classifier.model import log_density
 from demix_jax.classifier.schema import CHANNELS, FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT_SIGNALS, SIGNALS
 from demix_jax.classifier.train import alignment_loss, asymmetric_loss, contrastive_loss, disagreement, same_types
 from demix_jax.common.checks import InputError
+from demix_jax.common.target import ClassTarget, RegressionTarget
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +67,10 @@ def test_ranks_do_not_depend_on_the_scale_of_a_table():
 
 
 def test_table_facts():
-    facts = table_facts(2_981, 2, 12, "classification")
+    facts = table_facts(2_981, 12, ClassTarget((0, 1)))
     assert facts.shape == (NUM_TABLE_FACTS,)
     np.testing.assert_allclose(facts, [0, np.log(2), -0.015, 0], atol=1e-3)
-    assert table_facts(100, 1, 5, "regression").tolist()[1] == 0 and table_facts(100, 1, 5, "regression")[3] == 1
+    assert table_facts(100, 5, RegressionTarget()).tolist()[1] == 0 and table_facts(100, 5, RegressionTarget())[3] == 1
 
 
 # Losses

@@ -10,6 +10,7 @@ import pytest
 from sklearn.preprocessing import QuantileTransformer
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.target import ClassTarget
 from demix_jax.data.bins import Bins, QuantileNormal, number_text
 from demix_jax.data.encoding import Dataset, TableEncoder
 from demix_jax.data.named import adult_sample
@@ -86,8 +87,8 @@ def test_kinds_are_as_meant(messy):
 
 def test_labels_come_back(messy):
     frame, encoder, data = messy
-    assert data.classes == ("bad", "good", "rare") and data.num_classes == 3
-    assert encoder.decode_label(data.y) == frame["label"].tolist()
+    assert data.target == ClassTarget(("bad", "good", "rare")) and data.num_classes == 3
+    assert encoder.target.decode(data.y) == frame["label"].tolist()
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_labels_come_back(messy):
 def test_any_class_comes_back_as_it_was(target):
     frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=60), "y": target})
     encoder = TableEncoder.fit(frame, "y")
-    back = encoder.decode_label(encoder.transform(frame).y)
+    back = encoder.target.decode(encoder.transform(frame).y)
     assert back == target.tolist() and [type(v) for v in back] == [type(v) for v in target.tolist()]
 
 
@@ -116,18 +117,18 @@ def test_regression_targets_come_back():
     for label in ("count", "f"):
         encoder = TableEncoder.fit(frame, label)
         data = encoder.transform(frame)
-        assert data.task == "regression" and data.num_classes == 1 and data.classes == ()
+        assert data.task == "regression" and data.num_classes == 1
         assert data.y.dtype == np.float32
         assert abs(data.y.mean()) < 1e-5 and abs(data.y.std() - 1) < 1e-5
-        back = encoder.decode_label(data.y)
+        back = encoder.target.decode(data.y)
         np.testing.assert_allclose(back, frame[label], rtol=1e-5, atol=1e-5)
-    assert TableEncoder.fit(frame, "count").decode_label([0.0])[0].__class__ is int
+    assert TableEncoder.fit(frame, "count").target.decode([0.0])[0].__class__ is int
 
 
 def test_task_can_be_forced():
     frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=60), "y": [1, 2, 3] * 20})
-    assert TableEncoder.fit(frame, "y").task == "classification"
-    assert TableEncoder.fit(frame, "y", task="regression").task == "regression"
+    assert TableEncoder.fit(frame, "y").target.task == "classification"
+    assert TableEncoder.fit(frame, "y", task="regression").target.task == "regression"
 
 
 def test_equal_tables_give_equal_arrays_and_stay_untouched(messy):

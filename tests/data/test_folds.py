@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from demix_jax.common.target import ClassTarget, RegressionTarget
 from demix_jax.data.folds import Folds, fold_blocks, make_folds, strata_of
 
 
@@ -81,16 +82,16 @@ def test_a_fold_without_rows_yields_no_block():
 
 
 def test_strata_are_classes_or_bins_of_equal_size():
-    np.testing.assert_array_equal(strata_of(np.array([2, 0, 1]), "classification"), [2, 0, 1])
+    np.testing.assert_array_equal(strata_of(np.array([2, 0, 1]), ClassTarget((0, 1, 2))), [2, 0, 1])
     y = np.random.default_rng(0).permutation(800).astype(np.float32)
-    bins = strata_of(y, "regression")
+    bins = strata_of(y, RegressionTarget())
     np.testing.assert_array_equal(np.bincount(bins), [100] * 8)
     assert all(y[bins == b].max() < y[bins == b + 1].min() for b in range(7))
 
 
 def test_equal_targets_share_a_stratum():
     y = np.repeat(np.array([0.0, 1.0, 5.0], np.float32), [60, 25, 15])
-    bins = strata_of(y, "regression")
+    bins = strata_of(y, RegressionTarget())
     assert [len(set(bins[y == value])) for value in (0.0, 1.0, 5.0)] == [1, 1, 1]
     assert len(set(bins)) == 3
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from demix_jax.classifier.schema import CHANNELS
+from demix_jax.common.target import ClassTarget, RegressionTarget
 from demix_jax.diagnosis.vectors import Side, influence_vectors
 
 
@@ -37,7 +38,7 @@ def channel(vectors, name):
 
 
 def test_classification_by_hand():
-    vectors = influence_vectors(INFLUENCE, TRAIN, VALID, task="classification")
+    vectors = influence_vectors(INFLUENCE, TRAIN, VALID, target=ClassTarget((0, 1)))
     assert vectors.shape == (2, 3, len(CHANNELS)) and vectors.dtype == np.float32
     want = {
         "influence": INFLUENCE,
@@ -56,7 +57,7 @@ def test_classification_by_hand():
 def test_regression_compares_targets_and_predictions_by_distance():
     train = TRAIN._replace(y=np.array([0.0, 1.5], np.float32), prediction=np.array([[0.0], [1.0]], np.float32))
     valid = VALID._replace(y=np.array([0.0, 0.5, -1.0], np.float32), prediction=np.array([[0], [2], [-1]], np.float32))
-    vectors = influence_vectors(INFLUENCE, train, valid, task="regression")
+    vectors = influence_vectors(INFLUENCE, train, valid, target=RegressionTarget())
     for i in range(2):
         for j in range(3):
             label = np.exp(-2 * abs(train.y[i] - valid.y[j]))
@@ -68,12 +69,12 @@ def test_regression_compares_targets_and_predictions_by_distance():
 
 def test_a_sample_without_features_is_like_none():
     empty = TRAIN._replace(x=np.zeros_like(TRAIN.x))
-    vectors = influence_vectors(INFLUENCE, empty, VALID, task="classification")
+    vectors = influence_vectors(INFLUENCE, empty, VALID, target=ClassTarget((0, 1)))
     np.testing.assert_array_equal(channel(vectors, "feature_similarity"), np.zeros((2, 3)))
 
 
 def test_permuting_validation_samples_permutes_the_vectors():
     order = np.array([2, 0, 1])
-    got = influence_vectors(INFLUENCE[:, order], TRAIN, VALID.take(order), task="classification")
-    want = influence_vectors(INFLUENCE, TRAIN, VALID, task="classification")[:, order]
+    got = influence_vectors(INFLUENCE[:, order], TRAIN, VALID.take(order), target=ClassTarget((0, 1)))
+    want = influence_vectors(INFLUENCE, TRAIN, VALID, target=ClassTarget((0, 1)))[:, order]
     np.testing.assert_allclose(got, want, atol=1e-6)

@@ -45,7 +45,7 @@ def clinics(*, rate=0.0, turned=False, num_classes=2):
 def searched(frame, *, num_train=None):
     encoder = TableEncoder.fit(frame, "label")
     dataset = encoder.transform(frame)
-    folds = make_folds(np.random.default_rng(0), strata_of(dataset.y, dataset.task), num_folds=3)
+    folds = make_folds(np.random.default_rng(0), strata_of(dataset.y, dataset.target), num_folds=3)
     _, trees = fit_trees(dataset, folds, seed=0)
     found = find_noisy_group(dataset, folds, trees, num_train=num_train or len(frame), seed=0)
     return encoder, dataset, folds, trees, found
@@ -103,6 +103,6 @@ def test_further_rows_of_the_group_are_judged_from_outside_too():
     assert evidence.models.noisy is not None
     told = noisy_group(encoder, dataset, evidence)
     assert told is not None
-    assert told["group"] in ("clinic = c or d", "clinic = d or c")
-    assert told["share"] == pytest.approx(0.5, abs=0.05)
+    assert told.group in ("clinic = c or d", "clinic = d or c")
+    assert told.share == pytest.approx(0.5, abs=0.05)
     assert re.match(r"About (39|4\d) % of the labels seem wrong where clinic = ", noisy_group_note(told))

@@ -8,16 +8,18 @@ import pytest
 from scipy.stats import kstest
 from sklearn.metrics import roc_auc_score
 
+from demix_jax.common.target import ClassTarget, RegressionTarget, ResidualScale
 from demix_jax.data import TableEncoder
 from demix_jax.data.folds import make_folds, strata_of
 from demix_jax.evidence.out_of_fold import (
     OutOfFold,
-    ResidualScale,
     label_noise,
     out_of_fold_predictions,
     suspects,
     tree_features,
 )
+
+TWO = ClassTarget((0, 1))
 
 
 def table(num_rows, label):
@@ -38,7 +40,7 @@ def residual_tail_probability(y, predicted, **options):
 
 def predicted(frame, *, drop_columns=(), seed=0):
     dataset = TableEncoder.fit(frame, "label").transform(frame)
-    folds = make_folds(np.random.default_rng(0), strata_of(dataset.y, dataset.task), num_folds=3)
+    folds = make_folds(np.random.default_rng(0), strata_of(dataset.y, dataset.target), num_folds=3)
     return dataset, folds, out_of_fold_predictions(dataset, folds, seed=seed, drop_columns=drop_columns)
 
 
@@ -96,7 +98,7 @@ def test_a_class_that_a_fold_has_never_seen_gets_almost_no_probability():
     frame = table(90, by_size)
     frame.loc[0, "label"] = "once"
     dataset, folds, result = predicted(frame)
-    once = dataset.classes.index("once")
+    once = dataset.target.classes.index("once")
     assert result.p_given[0] < 1e-4 and np.isfinite(result.prediction).all()
     assert result.prediction.shape == (90, 3) and dataset.y[0] == once
     assert all(0 not in folds.train[f] for f in [folds.fold[0]])
@@ -151,7 +153,7 @@ def with_wrong_labels(num_rows=1_200, share=0.25):
 def test_trees_without_suspects_tell_wrong_labels_better():
     dataset, wrong, folds = with_wrong_labels()
     first = out_of_fold_predictions(dataset, folds, seed=0)
-    suspect = suspects(dataset.y, dataset.y, first, task=dataset.task)
+    suspect = suspects(dataset.y, dataset.y, first, dataset.target)
     assert 0.4 < suspect[wrong].mean() and suspect[~wrong].mean() < 0.1
     second = out_of_fold_predictions(dataset, folds, seed=0, leave_out=suspect)
     before, after = (roc_auc_score(wrong, -known.p_given) for known in (first, second))
@@ -162,11 +164,11 @@ def test_label_noise_grows_with_the_share_of_wrong_labels_and_not_of_those_that_
     noise = []
     for share in (0.0, 0.25):
         dataset, _, folds = with_wrong_labels(share=share)
-        noise.append(label_noise(out_of_fold_predictions(dataset, folds, seed=0).prediction, dataset.task))
+        noise.append(label_noise(out_of_fold_predictions(dataset, folds, seed=0).prediction, dataset.target))
     assert noise[0] < 0.03 and 0.08 < noise[1] < 0.3
     hard = np.array([[0.5, 0.5]] * 80 + [[0.99, 0.01]] * 20)
-    assert label_noise(hard, "classification") == pytest.approx(0.01)
-    assert label_noise(np.zeros((9, 1)), "regression") == 0.0
+    assert label_noise(hard, TWO) == pytest.approx(0.01)
+    assert label_noise(np.zeros((9, 1)), RegressionTarget()) == 0.0
 
 
 def of_two_classes(y, p_given):
@@ -176,15 +178,15 @@ def of_two_classes(y, p_given):
 
 def test_where_labels_are_noisy_less_makes_a_row_suspect():
     y, sure = of_two_classes([0, 0, 0, 1], [0.45, 0.99, 0.99, 0.99])
-    assert not suspects(y, y, sure, task="classification").any()
+    assert not suspects(y, y, sure, TWO).any()
     y, unsure = of_two_classes([0, 0, 0, 1], [0.45, 0.7, 0.7, 0.7])
-    assert suspects(y, y, unsure, task="classification").tolist() == [True, False, False, False]
+    assert suspects(y, y, unsure, TWO).tolist() == [True, False, False, False]
 
 
 def test_noise_does_not_make_a_class_suspect_that_trees_never_predict():
     y, unsure = of_two_classes([0] * 8 + [1] * 4, [0.8] * 8 + [0.2] * 4)
-    assert label_noise(unsure.prediction, "classification") == pytest.approx(0.2)
-    assert not suspects(y, y, unsure, task="classification").any()
+    assert label_noise(unsure.prediction, TWO) == pytest.approx(0.2)
+    assert not suspects(y, y, unsure, TWO).any()
 
 
 def test_rows_left_out_teach_nothing():
@@ -198,11 +200,11 @@ def test_a_rare_class_is_not_suspect_as_a_whole():
     y = np.array([0] * 18 + [1] * 2)
     prediction = np.tile(np.array([[0.9, 0.1]]), (20, 1))
     known = OutOfFold(prediction, prediction[np.arange(20), y])
-    assert not suspects(y, y, known, task="classification").any(), "trees know of no better label for any row of it"
+    assert not suspects(y, y, known, TWO).any(), "trees know of no better label for any row of it"
 
 
 def test_a_target_far_from_its_prediction_is_suspect():
     y, labels = np.array([0.0, 0.1, 5.0]), np.array([0, 0, 1])
     known = OutOfFold(np.zeros((3, 1)), np.array([1.0, 0.9, 0.01]))
-    np.testing.assert_array_equal(suspects(y, np.zeros(3, int), known, task="regression"), [False, False, True])
-    assert not suspects(y, labels, known, task="regression").any(), "the only row of its bin"
+    np.testing.assert_array_equal(suspects(y, np.zeros(3, int), known, RegressionTarget()), [False, False, True])
+    assert not suspects(y, labels, known, RegressionTarget()).any(), "the only row of its bin"

@@ -10,12 +10,14 @@ from scipy.stats import rankdata
 
 from demix_jax.classifier import schema
 from demix_jax.classifier.schema import CHANNELS, mean_ranks
+from demix_jax.common.target import ClassTarget, RegressionTarget
 from demix_jax.evidence import signals as s
 from demix_jax.evidence.column_model import CellEvidence
 from demix_jax.evidence.column_statistics import Usual
 from demix_jax.evidence.out_of_fold import OutOfFold
 from demix_jax.evidence.rules import ColumnRule
 
+CLASSES = ClassTarget((0, 1, 2))
 Y = np.array([0, 1, 0])
 TREES = OutOfFold(
     np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.0, 0.6, 0.4]], np.float32), np.array([0.7, 0.3, 0.0], np.float32)
@@ -35,9 +37,9 @@ def checked(names, signals):
     return signals
 
 
-def label_signals_of(y, labels, trees, trusted, network, gradient_norm, known, *, task="classification"):
+def label_signals_of(y, labels, trees, trusted, network, gradient_norm, known, *, target=CLASSES):
     evidence = SimpleNamespace(labels=labels, trees=trees, trusted=trusted)
-    return s.label_signals(SimpleNamespace(y=y, task=task), evidence, network, gradient_norm, known)
+    return s.label_signals(SimpleNamespace(y=y, target=target), evidence, network, gradient_norm, known)
 
 
 def feature_signals_of(codes, cells, screened, robust_z, misspelt, known):
@@ -108,7 +110,7 @@ def test_label_signals_of_a_number():
     network = OutOfFold(np.array([[0.5], [1.0], [-1.0]], np.float32), np.array([0.4, 0.02, 0.1], np.float32))
     labels = np.array([1, 0, 1])
     known = norms(labels, trees, network)
-    signals = label_signals_of(y, labels, trees, trees, network, np.ones(3), known, task="regression")
+    signals = label_signals_of(y, labels, trees, trees, network, np.ones(3), known, target=RegressionTarget())
     got = checked(schema.LABEL_SIGNALS, signals)
     np.testing.assert_allclose(got["tree_margin"], [0.8, -0.98, 0.0], atol=1e-6)
     np.testing.assert_allclose(got["tree_entropy"], 0)
@@ -117,7 +119,7 @@ def test_label_signals_of_a_number():
 
 def test_margin_leaves_the_predictions_as_they_are():
     before = TREES.prediction.copy()
-    s.margin(TREES, Y, "classification")
+    s.margin(TREES, Y, CLASSES)
     np.testing.assert_array_equal(TREES.prediction, before)
 
 
@@ -173,7 +175,7 @@ def test_shortcut_signals():
         without=[without, trees],
         sides=labels,
     )
-    dataset = SimpleNamespace(codes=codes, y=labels, task="classification")
+    dataset = SimpleNamespace(codes=codes, y=labels, target=CLASSES)
     known = norms(labels, trees, without, support=support.mean(axis=0))
     got = checked(schema.SHORTCUT_SIGNALS, s.shortcut_signals(dataset, evidence, known))
     # rows: in the group but off the side (broken); in and on; out and off

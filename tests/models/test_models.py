@@ -119,6 +119,10 @@ ROWS = np.arange(600, dtype=np.int32)
 TRAIN, VALID, TEST = np.stack([ROWS[:300], ROWS[100:400]]), np.stack([ROWS[300:400], ROWS[:100]]), ROWS[400:]
 
 
+def samples(x, y):
+    return {"x": x, "y": y}
+
+
 @pytest.fixture(scope="module")
 def circle():
     """Two classes, inside and outside of a circle: no line tells them apart."""
@@ -128,7 +132,7 @@ def circle():
 
 @pytest.fixture(scope="module")
 def trained(circle):
-    return train_task_model(jax.random.key(0), MODEL, *circle, TRAIN, VALID, batch_size=32)
+    return train_task_model(jax.random.key(0), MODEL, samples(*circle), TRAIN, VALID, batch_size=32)
 
 
 def fold(result, f):
@@ -171,31 +175,31 @@ def test_training_stops_by_what_it_is_told(circle):
 
     def error(epochs):
         result = train_task_model(
-            jax.random.key(0), MODEL, x, noisy, *rows, stop_by=ranking_error, max_epochs=epochs, batch_size=32
+            jax.random.key(0), MODEL, samples(x, noisy), *rows, stop_by=ranking_error, max_epochs=epochs, batch_size=32
         )
         logits = np.asarray(MODEL.apply(fold(result, 0), x[VALID[0]]))
         return 1 - roc_auc_score(noisy[VALID[0]], logits[:, 1] - logits[:, 0]), int(result.epochs[0])
 
     errors = [error(epochs)[0] for epochs in range(1, 9)]
     assert (np.diff(errors) <= 1e-7).all() and errors[-1] < errors[0]
-    by_loss = train_task_model(jax.random.key(0), MODEL, x, noisy, *rows, max_epochs=8, batch_size=32)
+    by_loss = train_task_model(jax.random.key(0), MODEL, samples(x, noisy), *rows, max_epochs=8, batch_size=32)
     logits = np.asarray(MODEL.apply(fold(by_loss, 0), x[VALID[0]]))
     assert 1 - roc_auc_score(noisy[VALID[0]], logits[:, 1] - logits[:, 0]) >= errors[-1] - 1e-7
 
 
 def test_equal_keys_give_equal_parameters_and_folds_differ(circle, trained):
-    again = train_task_model(jax.random.key(0), MODEL, *circle, TRAIN, VALID, batch_size=32)
+    again = train_task_model(jax.random.key(0), MODEL, samples(*circle), TRAIN, VALID, batch_size=32)
     jax.tree.map(np.testing.assert_array_equal, trained, again)
     kernels = np.asarray(trained.params["params"]["Dense_0"]["kernel"])
     assert (kernels[0] != kernels[1]).any()
-    other = train_task_model(jax.random.key(1), MODEL, *circle, TRAIN, VALID, batch_size=32)
+    other = train_task_model(jax.random.key(1), MODEL, samples(*circle), TRAIN, VALID, batch_size=32)
     assert (kernels != np.asarray(other.params["params"]["Dense_0"]["kernel"])).any()
 
 
 def test_training_stops_early_where_nothing_can_be_learned(circle):
     x, _ = circle
     noise = np.random.default_rng(1).integers(0, 2, 600).astype(np.int32)
-    result = train_task_model(jax.random.key(0), MODEL, x, noise, TRAIN, VALID, batch_size=32)
+    result = train_task_model(jax.random.key(0), MODEL, samples(x, noise), TRAIN, VALID, batch_size=32)
     assert (np.asarray(result.epochs) < 40).all()
 
 
@@ -206,8 +210,8 @@ def test_rows_of_weight_zero_teach_nothing(circle):
     weights = np.where((ROWS >= 50) & (ROWS < 300), 0.0, 1.0).astype(np.float32)
     rows = np.stack([TRAIN[0]] * 2), np.stack([VALID[0]] * 2)
     options = {"weights": jnp.asarray(weights), "batch_size": 32}
-    weighted = train_task_model(jax.random.key(0), MODEL, x, lied, *rows, **options)
-    misled = train_task_model(jax.random.key(0), MODEL, x, lied, *rows, batch_size=32)
+    weighted = train_task_model(jax.random.key(0), MODEL, samples(x, lied), *rows, **options)
+    misled = train_task_model(jax.random.key(0), MODEL, samples(x, lied), *rows, batch_size=32)
     right, wrong = (
         np.mean(np.argmax(MODEL.apply(fold(result, 0), x[TEST]), axis=1) == y[TEST]) for result in (weighted, misled)
     )
@@ -219,7 +223,9 @@ def test_regression_beats_a_line():
     x = rng.uniform(-2, 2, (600, 1)).astype(np.float32)
     y = (np.sin(2 * x[:, 0]) + 0.1 * rng.normal(size=600)).astype(np.float32)
     model = TaskModel(MLP((32,), 1), "regression")
-    result = train_task_model(jax.random.key(0), model, x, y, TRAIN[:1], VALID[:1], batch_size=32, learning_rate=1e-2)
+    result = train_task_model(
+        jax.random.key(0), model, samples(x, y), TRAIN[:1], VALID[:1], batch_size=32, learning_rate=1e-2
+    )
     error = np.mean(np.square(np.asarray(model.apply(fold(result, 0), x[TEST]))[:, 0] - y[TEST]))
     linear = LinearRegression().fit(x[:300], y[:300])
     assert error < 0.5 * np.mean(np.square(linear.predict(x[TEST]) - y[TEST]))

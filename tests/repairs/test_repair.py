@@ -11,6 +11,7 @@ import pytest
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.target import ClassTarget, RegressionTarget
 from demix_jax.data.decimals import decimals_of
 from demix_jax.data.fingerprint import fingerprint
 from demix_jax.data.inspected_table import inspect_table
@@ -267,7 +268,7 @@ def test_true_flags_flip_even_labels_that_the_features_cannot_tell():
     flags = read_flags(flipped, flags_of(2_000, label_error=range(400)))
     problem = make_problem(flipped, "y", flags, task="auto", seed=0)
     new = relabel(problem)
-    assert (np.array(problem.encoder.decode_label(new.y)) == table["y"])[:400].mean() > 0.98
+    assert (np.array(problem.data.target.decode(new.y)) == table["y"])[:400].mean() > 0.98
     np.testing.assert_array_equal(new.y[400:], problem.data.y[400:])
 
 
@@ -362,10 +363,10 @@ def test_skill_is_the_share_of_pairs_in_order():
     rng = np.random.default_rng(0)
     p, y = rng.random(60), rng.integers(0, 2, 60)
     pairs = [np.sign(a - b) for a in p[y == 1] for b in p[y == 0]]
-    assert skill(np.stack([1 - p, p], axis=1), y, "classification") == pytest.approx((np.mean(pairs) + 1) / 2)
+    assert skill(np.stack([1 - p, p], axis=1), y, ClassTarget((0, 1))) == pytest.approx((np.mean(pairs) + 1) / 2)
     target = rng.normal(size=60)
-    assert skill(np.full((60, 1), np.median(target)), target, "regression") == pytest.approx(0)
-    assert skill(target[:, None], target, "regression") == pytest.approx(1)
+    assert skill(np.full((60, 1), np.median(target)), target, RegressionTarget()) == pytest.approx(0)
+    assert skill(target[:, None], target, RegressionTarget()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -423,7 +424,7 @@ def test_trials_differ_by_their_repair_alone():
     x, fold = rng.normal(size=(90, 3)).astype(np.float32), np.arange(90) % 3
     y = (x[:, 0] > 0).astype(int)
     right, wrong = (lambda _, y=labels: Trial(x, y, np.ones(90)) for labels in (y, 1 - y))
-    outputs = held_out_outputs([right, wrong, right], x, fold, task="classification", num_classes=2, seed=0)
+    outputs = held_out_outputs([right, wrong, right], x, fold, target=ClassTarget((0, 1)), seed=0)
     np.testing.assert_allclose(outputs[2], outputs[0], rtol=1e-5)
     assert np.abs(outputs[1] - outputs[0]).mean() > 0.05
     assert np.abs(outputs[0, 1] - outputs[0, 0]).mean() > 0.01  # the two starts
