@@ -1,4 +1,4 @@
-"""A number as one of a few ranges, and on a normal scale: what every column that has an order shares."""
+"""Discretises numbers into ranges and maps them to a normal scale; used for every ordered column."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 NUM_BINS = 16
 NUM_SPECIAL = 3  # codes after those of the ranges: extremely low, extremely high, missing
 NUM_QUANTILES = 1000
-CLIP = 3.0  # standard normal units; ±3 keeps one wild value from dominating a gradient
-FAR_FENCE = 3.0  # Tukey's far fence: this many interquartile ranges outside the quartiles
+CLIP = 3.0  # standard normal units; ±3 keeps one extreme value from dominating a gradient
+FAR_FENCE = 3.0  # Tukey's outer fence: this many interquartile ranges outside the quartiles
 _LARGEST = 1e18  # keeps a robust z-score, and its square, finite in f32
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Ranges of a number, then codes for extremely low, extremely high and missing.
+    """B ranges of a number, then codes for extremely low, extremely high and missing.
 
     edges: f64[B−1], ascending; range b is edges[b−1] < v ≤ edges[b].
-    single: f64[B], the value of a range that held just one value when fitted, else NaN.
-    low, high: fences; a value beyond them is extreme.
-    median, spread: centre and robust standard deviation.
+    single: f64[B], the value of a range with one distinct value in the fitted column, else NaN.
+    low, high: fences; a value outside them is extreme.
+    median, spread: median and robust standard deviation.
     """
 
     edges: np.ndarray
@@ -34,10 +34,10 @@ class Bins:
 
     @classmethod
     def fit(cls, values: np.ndarray) -> Bins:
-        """Bins for f64[N] with NaN where missing; at least one value must be present.
+        """Fit on f64[N] with NaN where missing; at least one value must be present.
 
-        Up to 16 distinct values get one range each. Otherwise the ranges lie between 16-quantiles, and a value that
-        makes up an eighth of the rows (no capital gain) gets its own, so at most 24 ranges in all.
+        Up to 16 distinct values get one range each. Otherwise the edges are the 16-quantiles. In addition, a value
+        that makes up an eighth of the rows (a capital gain of 0) gets its own range. This gives at most 24 ranges.
         """
         present = np.sort(values[np.isfinite(values)])
         distinct, counts = np.unique(present, return_counts=True)
@@ -57,10 +57,18 @@ class Bins:
         with np.errstate(over="ignore", invalid="ignore"):
             q1, median, q3 = np.quantile(present, [0.25, 0.5, 0.75])
             spread = (q3 - q1) / 1.349 if q3 > q1 else present.std()  # 1.349: the IQR of a standard normal
-        return cls(edges, np.where(alone, single, np.nan), low, high, float(median), float(spread))
+        return cls(
+            edges=edges,
+            single=np.where(alone, single, np.nan),
+            low=low,
+            high=high,
+            median=float(median),
+            spread=float(spread),
+        )
 
     @property
     def num_codes(self) -> int:
+        """Number of codes: the ranges and three special codes."""
         return len(self.single) + NUM_SPECIAL
 
     def codes(self, values: np.ndarray) -> np.ndarray:
@@ -72,13 +80,13 @@ class Bins:
         return np.where(np.isfinite(values), codes, num_ranges + 2).astype(np.int32)
 
     def robust_z(self, values: np.ndarray) -> np.ndarray:
-        """f32[N]: distance from the median in robust standard deviations; 0 where missing."""
+        """f32[N]: signed distance of f64[N] from the median in robust standard deviations; 0 where missing."""
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             z = (values - self.median) / self.spread
         return np.clip(np.nan_to_num(z, nan=0.0), -_LARGEST, _LARGEST).astype(np.float32)
 
     def code_name(self, name: str, code: int, show: Callable[[float], str]) -> str:
-        """The code in words; `show` prints a value."""
+        """The code of column `name` in words, as "age ≤ 28"; `show` formats a value."""
         last = len(self.single) - 1
         if code > last:
             return f"{name} " + ("extremely low", "extremely high", "missing")[code - last - 1]
@@ -92,15 +100,16 @@ class Bins:
 
 
 def _fences(present: np.ndarray) -> tuple[float, float]:
-    """Below and above which a value is extreme, from sorted f64[N].
+    """Lower and upper fence of sorted values f64[N]; values outside them are extreme.
 
-    Three interquartile ranges outside the quartiles (Tukey 1977, "far out"). Where the middle half is unusually
-    narrow for the middle 80 % (hours per week: 40 to 45, yet many work 20), the latter sets the scale. Where most
-    values are the same, 6 standard deviations from the mean or the outermost 0.1 %, whichever marks fewer.
+    The fences lie three interquartile ranges outside the quartiles. The middle half can be unusually narrow compared
+    with the middle 80 % (hours per week: 40 to 45, yet many work 20). The latter then sets the scale. If most values
+    are equal, the fences lie 6 standard deviations from the mean or at the outermost 0.1 %, whichever is farther out.
+    Source: Tukey 1977, Exploratory Data Analysis, values "far out".
     """
     tail_low, p10, q1, q3, p90, tail_high = np.quantile(present, [0.001, 0.1, 0.25, 0.75, 0.9, 0.999])
     with np.errstate(over="ignore", invalid="ignore"):
-        scale = max(q3 - q1, (p90 - p10) / 1.9)  # 1.9: their ratio for a normal
+        scale = max(q3 - q1, (p90 - p10) / 1.9)  # 1.9: their ratio for a normal distribution
         if q3 > q1 and scale > 0:
             low, high = q1 - FAR_FENCE * scale, q3 + FAR_FENCE * scale
         else:
@@ -111,7 +120,7 @@ def _fences(present: np.ndarray) -> tuple[float, float]:
 
 
 def number_text(value: float) -> str:
-    """A number as a person would write it: whole numbers in full, others with four significant digits."""
+    """A number for people to read: whole numbers in full, others with four significant digits."""
     if float(value).is_integer() and abs(value) < 1e15:
         return str(int(value))
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}" if abs(value) < 1e15 else f"{value:.3g}"
@@ -119,10 +128,12 @@ def number_text(value: float) -> str:
 
 @dataclass(frozen=True)
 class QuantileNormal:
-    """Monotone map of a number to a standard normal through its ranks; tied values share their middle rank.
+    """Monotone map of numbers to a standard normal distribution by rank; tied values get their mean rank.
 
-    scikit-learn's QuantileTransformer sends a value that is both common and the smallest (no capital gain) to the far
-    end of the scale; the middle rank keeps it near the centre.
+    A value may be both the smallest and the most common (a capital gain of 0). scikit-learn's QuantileTransformer maps
+    it to the far end of the scale; the mean rank keeps it near the centre.
+
+    knots: f64[T], ascending values. scores: f64[T], what they are mapped to; values between knots are interpolated.
     """
 
     knots: np.ndarray

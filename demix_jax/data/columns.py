@@ -1,7 +1,7 @@
-"""One column at a time: what a task model sees of it, its discrete codes, and how extreme each value is.
+"""Encoders of one column: features for task models, discrete codes, and how extreme each value is.
 
-Each encoder is fitted on one column and then maps any column of that name to `Encoded`. Codes are the discrete view
-that diagnosis counts with; `code_name` puts one in words.
+Each encoder is fitted on one column and then encodes any column of that name. The diagnosis counts rows by code;
+`code_name` describes a code in words.
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ from demix_jax.data.kinds import as_dates, as_numbers, date_format, level_counts
 from demix_jax.data.spelling import Spelling
 from demix_jax.data.text import TextFeatures
 
-NUM_LEVELS = 30  # most frequent values of a category that get a code of their own
+NUM_LEVELS = 30  # number of most frequent values of a category with their own code
 
 
 class Encoded(NamedTuple):
-    """x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N]; numbers: f64[N], or NaN for all; texts: i32[N], or 0 for
-    all; see `Dataset`."""
+    """An encoded column of N rows, see `Dataset`.
+
+    x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N].
+    numbers: f64[N], or NaN for all rows. texts: i32[N], or 0 for all rows.
+    """
 
     x: np.ndarray
     codes: np.ndarray
@@ -38,26 +41,35 @@ CodesOfNumbers = Callable[[np.ndarray], np.ndarray]  # i32[n] of f64[n]
 
 
 class ColumnEncoder(Protocol):
-    """What every encoder below offers; `code_name` says what a code means, for the column called `name`.
-
-    `of_numbers` gives the codes of numbers; None where the column does not hold numbers.
-    """
+    """The interface of all encoders below."""
 
     @property
-    def num_codes(self) -> int: ...
+    def num_codes(self) -> int:
+        """Number of codes."""
+        ...
+
     @property
-    def of_numbers(self) -> CodesOfNumbers | None: ...
-    def encode(self, column: pd.Series) -> Encoded: ...
-    def code_name(self, name: str, code: int) -> str: ...
+    def of_numbers(self) -> CodesOfNumbers | None:
+        """Maps numbers to codes; None if the column does not hold numbers."""
+        ...
+
+    def encode(self, column: pd.Series) -> Encoded:
+        """Encode a column of N rows."""
+        ...
+
+    def code_name(self, name: str, code: int) -> str:
+        """The code in words, for a column called `name`."""
+        ...
 
 
 def _with_indicator(parts: list[np.ndarray], missing: np.ndarray) -> np.ndarray:
+    """f32[N, d + 1]: the features `parts` and whether the value is missing bool[N]."""
     return np.column_stack([*parts, missing]).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class NumberEncoder:
-    """x: the quantile-normal value and whether it is missing."""
+    """A column of numbers. x: the value by `QuantileNormal`, and whether it is missing."""
 
     bins: Bins
     scale: QuantileNormal
@@ -78,8 +90,13 @@ class NumberEncoder:
     def encode(self, column: pd.Series) -> Encoded:
         values = as_numbers(column)
         x = _with_indicator([self.scale(values)], np.isnan(values))
-        right = np.zeros(len(x), np.float32)
-        return Encoded(x, self.bins.codes(values), self.bins.robust_z(values), right, values)
+        return Encoded(
+            x=x,
+            codes=self.bins.codes(values),
+            robust_z=self.bins.robust_z(values),
+            misspelt=np.zeros(len(x), np.float32),
+            numbers=values,
+        )
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(name, code, number_text)
@@ -87,7 +104,10 @@ class NumberEncoder:
 
 @dataclass(frozen=True)
 class DateEncoder:
-    """x: quantile-normal time (the trend), month, weekday and hour as points on a circle, whether missing."""
+    """A column of dates.
+
+    x: time by `QuantileNormal` (the trend); month, weekday and hour as points on a circle; whether it is missing.
+    """
 
     text_format: str | None
     bins: Bins
@@ -115,13 +135,19 @@ class DateEncoder:
             angle = 2 * np.pi * np.asarray(phase, dtype=np.float64)
             parts += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
         x = _with_indicator(parts, np.isnan(seconds))
-        return Encoded(x, self.bins.codes(seconds), self.bins.robust_z(seconds), np.zeros(len(x), np.float32))
+        return Encoded(
+            x=x,
+            codes=self.bins.codes(seconds),
+            robust_z=self.bins.robust_z(seconds),
+            misspelt=np.zeros(len(x), np.float32),
+        )
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(name, code, _date_text)
 
 
 def _seconds(stamps: pd.DatetimeIndex) -> np.ndarray:
+    """f64[N]: seconds since 1970; NaN where missing."""
     seconds = stamps.to_numpy(dtype="datetime64[s]").astype(np.int64).astype(np.float64)
     return np.where(stamps.isna(), np.nan, seconds)
 
@@ -133,13 +159,13 @@ def _date_text(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Levels:
-    """Codes of the most frequent values of a column, then one for any other value and one for missing."""
+    """One code for each of a column's most frequent values, one for any other value and one for missing."""
 
     values: tuple[str, ...]
 
     @classmethod
     def fit(cls, codes: np.ndarray, names: list[str]) -> Levels:
-        """From the output of `kinds.levels`."""
+        """Fit on the output of `kinds.levels`."""
         return cls(tuple(most_frequent(level_counts(codes, names), NUM_LEVELS)))
 
     @property
@@ -147,14 +173,14 @@ class Levels:
         return len(self.values) + 2
 
     def codes(self, level_codes: np.ndarray, names: list[str]) -> np.ndarray:
-        """i32[N] from the output of `kinds.levels` for any column."""
+        """i32[N]: codes of any column, from the output of `kinds.levels` for it."""
         place = {value: i for i, value in enumerate(self.values)}
         other = len(self.values)
         moved = np.array([place.get(n, other) for n in names] + [other + 1], dtype=np.int32)
         return moved[level_codes]
 
     def codes_of_numbers(self, values: np.ndarray) -> np.ndarray:
-        """i32[n] of f64[n], where all the texts are those of numbers."""
+        """i32[n]: codes of numbers f64[n], for a column that is stored as numbers."""
         known = np.array(self.values, dtype=np.float64)
         order, other = np.argsort(known), len(known)
         at = order[np.minimum(np.searchsorted(known, values, sorter=order), other - 1)]
@@ -169,9 +195,9 @@ class Levels:
 
 @dataclass(frozen=True)
 class CategoryEncoder:
-    """x: one-hot of the code (at most 32 columns); of two values one column.
+    """A category. x: the code one-hot (at most 32 features); one feature if only two codes occur.
 
-    shown: codes with a column of x. of_numbers: of a column that is stored as numbers.
+    shown: codes that have a feature. of_numbers: only for a column that is stored as numbers, else None.
     """
 
     levels: Levels
@@ -195,8 +221,12 @@ class CategoryEncoder:
         level_codes, names = levels(column)
         codes = self.levels.codes(level_codes, names)
         x = (codes[:, None] == self.shown).astype(np.float32)
-        misspelt = _of_rows(self.spelling.misspelt(names), level_codes)
-        encoded = Encoded(x, codes, np.zeros(len(codes), np.float32), misspelt)
+        encoded = Encoded(
+            x=x,
+            codes=codes,
+            robust_z=np.zeros(len(codes), np.float32),
+            misspelt=_of_rows(self.spelling.misspelt(names), level_codes),
+        )
         if self.of_numbers is None:
             return encoded._replace(texts=_hashed(names, level_codes))
         return encoded._replace(numbers=as_numbers(column))
@@ -207,9 +237,9 @@ class CategoryEncoder:
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """x: latent character n-gram features and whether missing.
+    """A column of free text. x: latent features of character trigrams, and whether the text is missing.
 
-    Codes: the most frequent texts if the 30 most frequent make up at least half of the rows, else ranges of length.
+    Codes stand for the 30 most frequent texts if these make up at least half of the rows, else for ranges of length.
     """
 
     features: TextFeatures
@@ -244,8 +274,13 @@ class TextEncoder:
             codes, texts = self.codes.codes(level_codes, names), _hashed(names, level_codes)
         else:
             codes = self.codes.codes(_lengths(level_codes, names))
-        misspelt = _of_rows(self.spelling.misspelt(names), level_codes)
-        return Encoded(x, codes, np.zeros(len(x), np.float32), misspelt, texts=texts)
+        return Encoded(
+            x=x,
+            codes=codes,
+            robust_z=np.zeros(len(x), np.float32),
+            misspelt=_of_rows(self.spelling.misspelt(names), level_codes),
+            texts=texts,
+        )
 
     def code_name(self, name: str, code: int) -> str:
         if isinstance(self.codes, Levels):
@@ -254,18 +289,19 @@ class TextEncoder:
 
 
 def _of_rows(of_names: np.ndarray, level_codes: np.ndarray) -> np.ndarray:
-    """f32[N]: what each row's text has; 0 where it is missing."""
+    """f32[N]: the value of each row's text, from one value per text; 0 where the text is missing."""
     return np.append(of_names, np.float32(0))[level_codes]
 
 
 def _hashed(names: list[str], level_codes: np.ndarray) -> np.ndarray:
-    """i32[N]: a number for each row's text, the same in every column; 0 where it is missing."""
-    hash_texts: Any = hash_array  # which pandas types as any object
+    """i32[N]: a hash of each row's text that is the same in every column; 0 where the text is missing."""
+    hash_texts: Any = hash_array  # pandas types it as any object
     hashed = hash_texts(np.array(names, dtype=object)) if names else np.zeros(0, np.uint64)
     return np.append((hashed >> 33).astype(np.int32) + 1, np.int32(0))[level_codes]
 
 
 def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:
+    """f64[N]: number of characters of each row's text; NaN where it is missing."""
     return np.array([len(n) for n in names] + [np.nan])[level_codes]
 
 

@@ -1,6 +1,6 @@
-"""Reading delimited text: which encoding, delimiter and decimal mark a file uses, and then its rows.
+"""Reads delimited text: detects encoding, delimiter and decimal mark of a file, then reads its rows.
 
-The header is read here and not by pandas, which renames repeated columns without a word.
+The header is read here and not by pandas, which silently renames repeated columns.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _NA = ["", "NA", "N/A", "n/a", "#N/A", "NaN", "nan", "null", "NULL", "<NA>"]  # 
 _SAMPLE_BYTES = 1 << 18
 _BLOCK_BYTES = 1 << 22
 _SAMPLE_RECORDS = 500
-_USUAL_PACKING = 4  # times that gzip makes a table smaller
+_USUAL_PACKING = 4  # typical compression ratio of a gzipped table
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a delimited text file is written: what `read_delimited` finds out before it reads the rows.
+    """How a delimited text file is written, as detected before its rows are read.
 
-    header: the columns' names. zero_led: positions of columns that have a number such as 02139.
+    header: the columns' names. zero_led: positions of columns with a number such as 02139.
     """
 
     encoding: str
@@ -48,8 +48,8 @@ class Dialect:
 def read_delimited(path: Path) -> pd.DataFrame:
     """The rows of a delimited text file, gzipped or not.
 
-    Columns whose numbers begin with 0 (postal codes) stay strings. A decimal comma is understood where the delimiter
-    is not the comma.
+    Columns whose numbers begin with 0 (postal codes) stay strings. A decimal comma is recognised where the delimiter is
+    another character.
 
     Raises:
       InputError: not text, a broken quote, two columns of one name, or a row with too many fields.
@@ -62,7 +62,7 @@ def read_delimited(path: Path) -> pd.DataFrame:
 def delimited_chunks(
     path: Path, dialect: Dialect, num_rows: int, *, as_text: frozenset[str] = frozenset()
 ) -> Iterator[pd.DataFrame]:
-    """The rows of a delimited text file, `num_rows` at a time; the types of a chunk's columns are told from it alone.
+    """The rows of a delimited text file, `num_rows` at a time; each chunk decides the types of its columns alone.
 
     Args:
       dialect: from `find_dialect`. as_text: columns to leave as strings.
@@ -83,7 +83,7 @@ def delimited_chunks(
 
 
 def find_dialect(path: Path) -> Dialect:
-    """How the file is written, from its first lines; all of it is read once for the encoding.
+    """Detect how the file is written from its first lines; the whole file is read once for the encoding.
 
     Raises:
       InputError: not text, empty, a broken quote, or two columns of one name.
@@ -100,11 +100,17 @@ def find_dialect(path: Path) -> Dialect:
     header, rows = tuple(name.strip() for name in records[0]), records[1:]
     _check_header(header, path)
     decimal = "," if delimiter != "," and _has_decimal_comma(rows) else "."
-    return Dialect(encoding, delimiter, decimal, header, tuple(_zero_led(rows, len(header))))
+    return Dialect(
+        encoding=encoding,
+        delimiter=delimiter,
+        decimal=decimal,
+        header=header,
+        zero_led=tuple(_zero_led(rows, len(header))),
+    )
 
 
 def estimated_cells(path: Path) -> int:
-    """Rows times columns, by the length of the first lines and of the file, unpacked if it is gzipped."""
+    """Rows times columns, estimated from the length of the first lines and the uncompressed size of the file."""
     with _opened(path) as file:
         head = file.read(_SAMPLE_BYTES)
     size = path.stat().st_size
@@ -119,6 +125,7 @@ def estimated_cells(path: Path) -> int:
 
 
 def _options(dialect: Dialect, as_text: Iterable[int] = ()) -> dict[str, Any]:
+    """Arguments of pandas.read_csv; `as_text` are positions of further columns to leave as strings."""
     return {
         "sep": dialect.delimiter,
         "encoding": dialect.encoding,
@@ -132,7 +139,7 @@ def _options(dialect: Dialect, as_text: Iterable[int] = ()) -> dict[str, Any]:
 
 
 def _opened(path: Path) -> IO[bytes]:
-    """The file's bytes, unpacked if it is gzipped."""
+    """The file's bytes, decompressed if it is gzipped."""
     return cast(IO[bytes], gzip.open(path)) if _is_gzipped(path) else path.open("rb")
 
 
@@ -143,7 +150,7 @@ def _is_gzipped(path: Path) -> bool:
 
 @contextmanager
 def _understood(path: Path, dialect: Dialect | None = None) -> Iterator[None]:
-    """Says in a sentence what is wrong with the file, and with its rows once their dialect is known."""
+    """Turn errors of reading into an InputError that says what is wrong; with a dialect, errors in rows too."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -154,7 +161,7 @@ def _understood(path: Path, dialect: Dialect | None = None) -> Iterator[None]:
         if dialect is None:
             raise
         reason = str(error).replace("Error tokenizing data. C error: ", "").strip().rstrip(".")
-        if isinstance(error, pd.errors.ParserWarning):  # pandas words it after its own arguments
+        if isinstance(error, pd.errors.ParserWarning):  # its message speaks of arguments of pandas
             reason = "rows have more fields than the first line has names"
         raise InputError(
             f"{path} cannot be read as a table ({reason}); every row needs {len(dialect.header)} fields separated by "
@@ -163,7 +170,7 @@ def _understood(path: Path, dialect: Dialect | None = None) -> Iterator[None]:
 
 
 def _encoding(start: bytes, rest: IO[bytes], path: Path) -> str:
-    """The encoding of a file with these first bytes and the rest."""
+    """The encoding of a file with the first bytes `start`; `rest` has the bytes after them."""
     if start.startswith(codecs.BOM_UTF8):
         return "utf-8-sig"
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -178,15 +185,15 @@ def _encoding(start: bytes, rest: IO[bytes], path: Path) -> str:
         decoder.decode(b"", final=True)
         return "utf-8"
     except UnicodeDecodeError:
-        return "latin-1"  # reads any bytes, and is what spreadsheets in Western Europe write
+        return "latin-1"  # decodes any bytes; spreadsheets in Western Europe write it
 
 
 def sniff_delimiter(text: str, *, whole: bool = True) -> tuple[str, list[list[str]]]:
-    """The delimiter under which the records agree best on a number of fields, and the records read with it.
+    """The delimiter with which most records have the same number of fields, and the records read with it.
 
     Args:
       text: the beginning of the file.
-      whole: whether it is all of it; if not, the last record may be cut and is left out.
+      whole: whether `text` is the whole file; if not, the last record may be cut short and is left out.
     """
     best: tuple[float, int, str, list[list[str]]] = (-1.0, 0, ",", [])
     for delimiter in _DELIMITERS:
@@ -202,6 +209,7 @@ def sniff_delimiter(text: str, *, whole: bool = True) -> tuple[str, list[list[st
 
 
 def _records(text: str, delimiter: str, *, whole: bool) -> list[list[str]]:
+    """The first records of `text`, read with this delimiter."""
     records: list[list[str]] = []
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     try:
@@ -210,7 +218,7 @@ def _records(text: str, delimiter: str, *, whole: bool) -> list[list[str]]:
                 records.append(record)
             if len(records) > _SAMPLE_RECORDS:
                 return records
-    except csv.Error:  # a field that never ends: this delimiter or the quoting is wrong
+    except csv.Error:  # a quote is never closed: the delimiter or the quoting is wrong
         return records
     return records if whole or len(records) < 2 else records[:-1]
 
@@ -231,6 +239,6 @@ def _has_decimal_comma(rows: list[list[str]]) -> bool:
 
 
 def _zero_led(rows: list[list[str]], width: int) -> list[int]:
-    """Columns with a number such as 02139, which must not lose its zero."""
+    """Positions of columns with a number such as 02139, which must keep its zero."""
     zero_led = re.compile(r"\s*0\d+\s*")
     return [i for i in range(width) if any(len(r) > i and zero_led.fullmatch(r[i]) for r in rows)]

@@ -1,7 +1,7 @@
-"""A table as arrays, the same way for training and validation rows.
+"""Encodes tables as arrays, training and validation rows alike.
 
 `TableEncoder` is fitted once on a table; `transform` then turns any table with these columns into a `Dataset`.
-Nothing is random, so equal tables give equal arrays.
+Nothing is random: equal tables give equal arrays.
 """
 
 from __future__ import annotations
@@ -27,19 +27,21 @@ class Dataset:
     """A table as arrays: N rows, D encoded features, Q used columns, K classes.
 
     Attributes:
-      x: f32[N, D], what task models see: numbers by rank on a normal scale within ±3, categories one-hot, dates as
-        trend and cycles, text as latent trigram features; plus an indicator where values are missing.
+      x: f32[N, D], features of task models. Numbers are mapped by rank to a normal scale within ±3, categories are
+        one-hot, dates become trend and cycles, and texts become latent trigram features. Some columns add an indicator
+        of missing values.
       y: i32[N] class index, or f32[N] target with mean 0 and standard deviation 1 over the fitted table.
-      groups: per used column its [start, stop) in x; features past the last one are padding, see `TableEncoder.fit`.
-      codes: i32[N, Q], each used column as a discrete code; `TableEncoder.code_name` puts one in words.
-      num_codes: per used column how many codes it has, at most 32.
-      robust_z: f32[N, Q], (value − median) / (IQR / 1.349) of numbers and dates, by the standard deviation where the
-        IQR is 0; unbounded but finite; 0 where missing and for other columns.
-      misspelt: f32[N, Q], how much commoner, in nats, a text is as it is probably meant, see `Spelling`; else 0.
-      numbers: f64[N, Q], the values of columns that are stored as numbers; NaN where missing and in other columns.
-      texts: i32[N, Q], a hash of each text, the same in all columns; 0 where missing, in columns without texts, and in
-        those whose texts hardly repeat.
-      codes_of_numbers: per used column what gives numbers its codes; None for other columns.
+      groups: for each used column its [start, stop) in x; later features are padding, see `TableEncoder.fit`.
+      codes: i32[N, Q], each used column as a discrete code; `TableEncoder.code_name` describes one in words.
+      num_codes: number of codes of each used column, at most 32.
+      robust_z: f32[N, Q], for numbers and dates (value − median) / (IQR / 1.349), or by the standard deviation where
+        the IQR is 0. It is unbounded but finite; 0 where missing and in other columns.
+      misspelt: f32[N, Q], for a text that is probably misspelt the log ratio of the count of its right spelling to its
+        own count, in nats, see `Spelling`; else 0.
+      numbers: f64[N, Q], values of columns that are stored as numbers; NaN where missing and in other columns.
+      texts: i32[N, Q], a hash of each text, the same in all columns. It is 0 where missing, in columns without texts
+        and in columns whose texts hardly repeat.
+      codes_of_numbers: for each used column the function from numbers to codes; None in other columns.
       columns: the Q used columns.
       target: what the label is.
     """
@@ -71,15 +73,15 @@ class Dataset:
         return len(self.y)
 
     def take(self, rows: np.ndarray | slice) -> Dataset:
-        """The Dataset of these rows (indices, a bool mask or a slice), in this order."""
+        """The Dataset of these rows, given as indices, a bool mask or a slice."""
         return self._map(lambda of_rows: of_rows[rows])
 
     def joined(self, other: Dataset) -> Dataset:
-        """These rows, followed by those of a table that the same encoder encoded."""
+        """These rows, followed by those of another table that the same encoder encoded."""
         return self._map(lambda *both: np.concatenate(both), other)
 
     def _map(self, function: Callable[..., np.ndarray], *others: Dataset) -> Dataset:
-        """`function` of each array that has a row for every row, of this and of the others."""
+        """Apply `function` to each array with one entry per row, of this Dataset and of the others."""
         datasets = (self, *others)
         per_row = ("x", "y", "codes", "robust_z", "misspelt", "numbers", "texts")
         return replace(self, **{name: function(*(getattr(one, name) for one in datasets)) for name in per_row})
@@ -92,9 +94,9 @@ class TableEncoder:
     Attributes:
       columns: all columns but the label, in table order, used or not.
       used: the Q columns that are encoded.
-      label: the label's column name.
+      label: name of the label column.
       target: as in `Dataset`.
-      width_multiple: of which the number of features of `Dataset.x` is a multiple.
+      width_multiple: the number of features D is a multiple of it.
     """
 
     columns: tuple[Column, ...]
@@ -102,7 +104,7 @@ class TableEncoder:
     label: str
     target: Target
     width_multiple: int
-    _keys: tuple[Hashable, ...]  # the used columns' names as the frame has them, which need not be strings
+    _keys: tuple[Hashable, ...]  # the used columns' names in the frame; they need not be strings
     _encoders: tuple[ColumnEncoder, ...]
     _kept: tuple[np.ndarray, ...]  # per used column: which of its encoded columns vary
 
@@ -116,10 +118,10 @@ class TableEncoder:
           table: what `inspect_table` found, or a DataFrame, which is inspected first.
           label: name of the label column; may be left out for a Table, which knows its label.
           task: "classification", "regression" or "auto".
-          width_multiple: features are padded with zeros to a multiple of it, so that tables of like width share
+          width_multiple: features are padded with zeros to a multiple of it, so that tables of similar width share
             compiled programs.
         Raises:
-          InputError: no column `label`, a label that does not suit the task, or no usable feature column; call
+          InputError: no column `label`, a label that does not suit the task, or no usable feature column. Call
             `check_table` first for the full list of complaints.
           ValueError: `width_multiple` is below 1.
         """
@@ -155,11 +157,11 @@ class TableEncoder:
         )
 
     def transform(self, frame: pd.DataFrame) -> Dataset:
-        """The rows of `frame` as arrays; columns that the encoder does not use may be absent.
+        """Encode the rows of `frame`; columns that the encoder does not use may be absent.
 
         Raises:
-          InputError: a used column or the label is absent, a label is missing, or a class was not in the fitted
-            table.
+          InputError: a used column or the label column is absent, a label is missing, or a class does not occur in the
+            fitted table.
         """
         refuse_duplicate_names(frame, "The table")
         y = self._encode_target(column_of(frame, resolve_label(frame, self.label)))
@@ -204,10 +206,10 @@ class TableEncoder:
         return self._encoders[q].code_name(self.used[q].name, int(code))
 
     def group_name(self, q: int, group: np.ndarray, counts: np.ndarray) -> str:
-        """A set of codes of used column `q` in words, starting with the column: "age ≤ 28", "job = clerk or cook".
+        """A set of codes of used column `q` in words, beginning with the column: "age ≤ 28", "job = clerk or cook".
 
         Args:
-          group, counts: bool[A], codes in the set, and int[A], rows of each code.
+          group: bool[A], codes in the set. counts: int[A], number of rows with each code.
         """
         name = self.used[q].name
         codes = np.flatnonzero(group & (counts > 0))
@@ -222,7 +224,7 @@ class TableEncoder:
         return f"{name} = {', '.join(values[:-1])} or {values[-1]}" if len(values) > 1 else f"{name}: none"
 
     def _range_name(self, q: int, codes: np.ndarray, ranges: np.ndarray) -> str:
-        """`group_name` of a column with an order; `ranges` are its codes but for extreme and missing values."""
+        """`group_name` of an ordered column; `ranges` are its codes except those for extreme and missing values."""
         name = self.used[q].name
         upper = [re.split(r" ≤ | = |> ", self.code_name(q, code))[-1] for code in ranges]
         inside = np.isin(ranges, codes).astype(int)
@@ -241,6 +243,7 @@ class TableEncoder:
         return f"{name} {', '.join(runs[:-1])} or {runs[-1]}" if len(runs) > 1 else f"{name} {runs[0]}"
 
     def _encode_target(self, target: pd.Series) -> np.ndarray:
+        """`Dataset.y` of a label column."""
         refuse_missing_label(target)
         if isinstance(self.target, RegressionTarget):
             values = as_numbers(target)
@@ -271,6 +274,7 @@ def _fit_target(target: pd.Series, task: str) -> Target:
 
 
 def _sorted_values(target: pd.Series) -> tuple:
+    """The distinct labels in ascending order."""
     values = target.unique().tolist()
     try:
         return tuple(sorted(values))

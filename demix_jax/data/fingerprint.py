@@ -1,4 +1,4 @@
-"""Fingerprints of a table and of arrays, by which a saved result recognises what it was computed from."""
+"""Fingerprints of tables, by which a saved diagnosis recognises the table it was computed from."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def fingerprint(frame: pd.DataFrame) -> str:
-    """SHA-256 over column names, kinds of column and values, in row order; the index does not count.
+    """SHA-256 of the column names, whether each column is text or numbers, and the values in row order.
 
-    Numbers are compared in single precision, so that writing a table to CSV and reading it back, or storing it
-    as Parquet with other widths, leaves its fingerprint as it was. Digits stored as text count as numbers.
+    The index does not count. Numbers are rounded to single precision. The fingerprint thus survives a round trip
+    through CSV, and other number widths in Parquet. Digits stored as text count as numbers.
 
     Args:
       frame: table of N rows.
@@ -28,10 +28,10 @@ def fingerprint(frame: pd.DataFrame) -> str:
 
 
 class TableFingerprint:
-    """The `fingerprint` of a table that comes a few rows at a time.
+    """The `fingerprint` of a table that is read in parts.
 
     Args:
-      text: the columns, by number, that hold text: those in `text_columns` of any of the parts.
+      text: positions of the columns that hold text: those in `text_columns` of any part.
     """
 
     def __init__(self, text: frozenset[int]):
@@ -41,7 +41,7 @@ class TableFingerprint:
         self._columns: list[Any] = []
 
     def update(self, frame: pd.DataFrame) -> None:
-        """Take in the next rows."""
+        """Add the next rows."""
         if not self._columns:
             self._names = [str(name) for name in frame.columns]
             self._columns = [hashlib.sha256() for _ in self._names]
@@ -59,7 +59,7 @@ class TableFingerprint:
 
 
 def text_columns(frame: pd.DataFrame) -> frozenset[int]:
-    """The columns, by number, that hold something else than numbers and digits."""
+    """Positions of the columns that hold anything other than numbers and digits."""
     return frozenset(q for q in range(frame.shape[1]) if _is_text(frame.iloc[:, q]))
 
 
@@ -75,7 +75,7 @@ def _is_numeric(column: pd.Series) -> bool:
 
 
 def _numbers(column: pd.Series) -> pd.Series:
-    """The numbers that a column's text writes."""
+    """f64[N]: a column's text parsed as numbers; NaN where it is none."""
     import pandas as pd
 
     present = pd.Series(_text(column), dtype=object).where(~column.isna().to_numpy())
@@ -97,6 +97,6 @@ def _number_content(column: pd.Series) -> bytes:
     numbers = column if _is_numeric(column) else _numbers(column)
     with np.errstate(over="ignore"):
         values = numbers.to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32)
-    values = values + np.float32(0.0)  # −0 becomes 0: both are written as the same number by some tools
+    values = values + np.float32(0.0)  # −0 becomes 0, since some tools write both alike
     values[np.isnan(values)] = np.nan  # one bit pattern for every missing number
     return values.tobytes()

@@ -1,4 +1,4 @@
-"""Folds: which rows a model trains on, which it stops by, and which it describes."""
+"""Cross-fitting folds: the rows a model is trained on, stopped by and evaluated on."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from demix_jax.common.target import Target
 
 
 class Folds(NamedTuple):
-    """Cross-fitting plan over N rows in F folds.
+    """Cross-fitting plan of N rows in F folds.
 
-    fold: i32[N], the fold whose model describes the row; that model never saw it.
-    train: i32[F, n], rows that model f trains on. valid: i32[F, m], rows it stops by and is judged on.
+    fold: i32[N], the fold whose model is evaluated on the row; that model is not trained on it.
+    train: i32[F, n], training rows of model f.
+    valid: i32[F, m], its validation rows, used for early stopping and to measure its skill.
     """
 
     fold: np.ndarray
@@ -22,9 +23,9 @@ class Folds(NamedTuple):
     valid: np.ndarray
 
     def without(self, leave_out: np.ndarray) -> Folds:
-        """The same plan without the rows bool[N]; some others come twice, so that it keeps its shape.
+        """The same plan without the rows `leave_out` bool[N].
 
-        A part of a fold that would be left without any row stays as it is.
+        Other rows are repeated, so that shapes stay the same. A part of a fold that would become empty is unchanged.
         """
 
         def thinned(rows: np.ndarray) -> np.ndarray:
@@ -48,10 +49,10 @@ def make_folds(
 
     Args:
       rng: source of randomness.
-      strata: int[N], class index (or target bin) kept in proportion in every part.
+      strata: int[N], class index or target bin; every part has them in the same proportions.
       num_folds: F.
       valid_share: share of the rows outside a fold that become validation rows.
-      max_train, max_valid: caps per fold, so that cost stays bounded on large tables.
+      max_train, max_valid: upper limits per fold, which bound the cost on large tables.
     """
     num_rows = len(strata)
     fold = np.empty(num_rows, np.int32)
@@ -73,13 +74,15 @@ def make_folds(
 
 
 def fold_blocks(fold: np.ndarray, num_folds: int, block: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Every row once, in blocks of one fold each: yields (fold, rows i[n], padded rows i[size]).
+    """Split the rows into blocks that lie in one fold each.
 
-    Padding repeats rows, so that all blocks have one size, a multiple of 64 (of 512 from 2,048 on), and compiled code
-    is reused.
+    Padding repeats rows, so that all blocks have one size and compiled programs are reused. The size is a multiple of
+    64, or of 512 from 2,048 rows on.
 
     Args:
-      fold: i32[N]. num_folds: F. block: most rows of a block.
+      fold: i32[N]. num_folds: F. block: largest number of rows in a block.
+    Yields:
+      (fold, rows i[n], padded rows i[size]); every row is in one block.
     """
     largest = int(np.bincount(fold, minlength=num_folds).max())
     step = 64 if largest < 2_048 else 512
@@ -92,7 +95,12 @@ def fold_blocks(fold: np.ndarray, num_folds: int, block: int) -> Iterator[tuple[
 
 
 def strata_of(y: np.ndarray, target: Target, num_bins: int = 8, *, among: np.ndarray | None = None) -> np.ndarray:
-    """Class index of every row, or for regression its quantile bin, by the targets `among` or those given: int[N]."""
+    """int[N]: class index of every row, or for regression the quantile bin of its target.
+
+    Args:
+      y: [N], as in `Dataset.y`. target: what the label is. num_bins: for regression.
+      among: targets whose quantiles are the edges of the bins; None: `y`.
+    """
     if not target.ordered:
         return np.asarray(y)
     edges = np.quantile(y if among is None else among, np.linspace(0, 1, num_bins + 1)[1:-1])
@@ -100,13 +108,13 @@ def strata_of(y: np.ndarray, target: Target, num_bins: int = 8, *, among: np.nda
 
 
 def _stratified_order(rng: np.random.Generator, strata: np.ndarray) -> np.ndarray:
-    """Random order in which rows of equal stratum lie next to each other."""
+    """A random order of the rows in which rows of one stratum are adjacent."""
     shuffled = rng.permutation(len(strata))
     return shuffled[np.argsort(strata[shuffled], kind="stable")]
 
 
 def _thin(rows: np.ndarray, limit: int) -> np.ndarray:
-    """At most `limit` rows, evenly spaced, so that an order by stratum keeps its proportions."""
+    """At most `limit` of the rows, evenly spaced, so that strata keep their proportions."""
     if len(rows) <= limit:
         return rows
     return rows[(np.arange(limit) * (len(rows) / limit)).astype(int)]

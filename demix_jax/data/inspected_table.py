@@ -1,4 +1,4 @@
-"""A table whose columns were inspected once, at the door; everything after reads what was found there."""
+"""A table whose columns are inspected once, when it comes in; all later steps read the findings."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from demix_jax.data.kinds import Column, column_of, infer_column
 
 @dataclass(frozen=True)
 class Table:
-    """A table of N rows with the kinds of its columns; made by `inspect_table`.
+    """A table of N rows and what was found in its columns; made by `inspect_table`.
 
     Attributes:
-      frame: the source, as it was given; never modified.
-      label: the key under which `frame` holds the label column; it need not be a string.
-      columns: what was found in each feature column, in table order. The label column is not among them.
+      frame: the source, never modified.
+      label: key of the label column in `frame`; it need not be a string.
+      columns: what was found in each feature column, in table order, without the label column.
     """
 
     frame: pd.DataFrame
@@ -37,7 +37,7 @@ class Table:
 
     @property
     def keys(self) -> tuple[Hashable, ...]:
-        """The keys under which `frame` holds the feature columns."""
+        """The keys of the feature columns in `frame`, in table order."""
         return _feature_keys(self.frame, self.label)
 
     def features(self) -> Iterator[tuple[Hashable, Column, pd.Series]]:
@@ -46,11 +46,11 @@ class Table:
             yield key, column, column_of(self.frame, key)
 
     def take(self, rows: np.ndarray) -> Table:
-        """The table of these rows (indices i[n]), in this order; the findings are those of the whole table."""
+        """The table of these rows i[n], with the findings of the whole table."""
         return replace(self, frame=self.frame.iloc[rows])
 
     def with_frame(self, frame: pd.DataFrame, changed: Collection[Hashable]) -> Table:
-        """The table with another source, of which only the columns `changed` are inspected again.
+        """The table with another source; only changed columns are inspected again.
 
         Args:
           frame: has the same columns. changed: keys of those whose values may differ.
@@ -66,7 +66,7 @@ class Table:
 
 
 def inspect_table(frame: pd.DataFrame, label: object) -> Table:
-    """Find out what kind of values each feature column holds.
+    """Infer the kind of each feature column.
 
     Args:
       frame: N rows. label: name of the label column.
@@ -80,10 +80,10 @@ def inspect_table(frame: pd.DataFrame, label: object) -> Table:
 
 
 def as_inspected(table: Table | pd.DataFrame, label: object = None) -> Table:
-    """`table` itself, or what `inspect_table` finds in it where it is a DataFrame.
+    """`table` itself, or the inspected table if it is a DataFrame.
 
     Args:
-      label: name of the label column; may be left out for a Table, which knows its label.
+      table: Table or DataFrame. label: name of the label column; may be left out for a Table, which knows its label.
     Raises:
       InputError: as `inspect_table`.
       ValueError: `table` is a Table with another label.
@@ -104,10 +104,10 @@ def refuse_duplicate_names(frame: pd.DataFrame, what: str) -> None:
 
 
 def resolve_label(frame: pd.DataFrame, label: object) -> Hashable:
-    """The key under which `frame` holds the column `label`, whose name may not be a string.
+    """The key of the column `label` in `frame`; it need not be a string.
 
     Raises:
-      InputError: no such column; names the closest one.
+      InputError: no such column; the message names the closest one.
     """
     for key in frame.columns:
         if key == label or str(key) == str(label):
@@ -120,7 +120,7 @@ def resolve_label(frame: pd.DataFrame, label: object) -> Hashable:
 
 
 def shortened(names: list[str], limit: int = 8) -> str:
-    """The first `limit` names in quotes, and how many more there are."""
+    """The first `limit` names in quotes, and the number of further names."""
     shown = ", ".join(repr(n) for n in names[:limit])
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 

@@ -1,8 +1,8 @@
-"""What kind of values a column holds, and the three plain forms that every pandas dtype is brought to.
+"""Infers what kind of values a column holds, and converts every pandas dtype to one of three plain forms.
 
-A column becomes numbers (f64), instants (DatetimeIndex) or levels (the text of each distinct value and, per row,
-which one it is). Only the distinct values are ever turned into Python strings, so a column of 200,000 rows costs
-little, and the caller's frame is never changed.
+The forms are numbers (f64), instants (DatetimeIndex) and levels (the text of each distinct value, and a code per row).
+Only distinct values become Python strings, so that a column of 200,000 rows costs little. The caller's frame is never
+modified.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pandas as pd
 
 from demix_jax.data.written_numbers import read_number
 
-MAX_INTEGER_LEVELS = 10  # integers with at most this many distinct values are codes (sex, education) not amounts
+MAX_INTEGER_LEVELS = 10  # integers with at most this many distinct values are codes (sex, education), not amounts
 MAX_CATEGORIES = 60  # strings with more distinct values than this are text
-PARSED_SHARE = 0.9  # share of a string column that must read as numbers (dates) for it to be one
+PARSED_SHARE = 0.9  # share of a string column that must parse as numbers (dates) for the column to be one of numbers
 MISSING_TEXT = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>", "nat"})  # "?" and "unknown" are values
 _LONGEST_MISSING = max(len(t) for t in MISSING_TEXT)
 
@@ -37,9 +37,9 @@ _IDENTIFIER_NAME = re.compile(r"(^|[ _.-])(id|uuid|guid|index|idx|instant|row)$|
 
 @dataclass(frozen=True)
 class Column:
-    """name: as in the table. kind: "number", "category", "date", "text", "constant" or "identifier".
+    """What was found in a column.
 
-    Constant and identifier columns say nothing about the label and are not used.
+    name: as in the table. kind: "number", "category", "date", "text", "constant" or "identifier".
     """
 
     name: str
@@ -47,17 +47,17 @@ class Column:
 
     @property
     def used(self) -> bool:
-        """Whether task models and diagnosis see this column."""
+        """Whether task models and diagnosis use this column; constants and identifiers say nothing about the label."""
         return self.kind not in ("constant", "identifier")
 
 
 def column_of(frame: pd.DataFrame, key: object) -> pd.Series:
-    """The column held under `key`; names have been found unique, so it is one column."""
+    """The column of `frame` under `key`; names must be unique."""
     return cast(pd.Series, frame[key])
 
 
 def value_text(value: object) -> str:
-    """One value as text, without surrounding spaces; 3, 3.0 and "3" read alike."""
+    """One value as text, without surrounding spaces; 3, 3.0 and "3" become the same text."""
     if isinstance(value, float | np.floating) and float(value).is_integer() and abs(value) < 1e15:
         return str(int(value))
     if isinstance(value, np.generic):
@@ -69,7 +69,8 @@ def levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
     """Distinct values of a column as text.
 
     Returns:
-      codes: i64[N], place of each row's value in the list, −1 where missing; and the list, in order of appearance.
+      codes: i64[N], position of each row's value in the list, −1 where missing.
+      names: the list of texts, in order of appearance.
     """
     try:
         codes, uniques = pd.factorize(column)
@@ -85,12 +86,12 @@ def levels(column: pd.Series) -> tuple[np.ndarray, list[str]]:
 
 
 def level_counts(codes: np.ndarray, names: list[str]) -> dict[str, int]:
-    """How many rows have each text, from the output of `levels`."""
+    """Number of rows with each text, from the output of `levels`."""
     return dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist(), strict=True))
 
 
 def most_frequent(counts: dict[str, int], number: int) -> list[str]:
-    """The `number` most frequent texts, or all; equally frequent ones in alphabetical order."""
+    """The `number` most frequent texts, or all if there are fewer; ties in alphabetical order."""
     return heapq.nsmallest(number, counts, key=lambda name: (-counts[name], name))
 
 
@@ -113,7 +114,7 @@ def nature(column: pd.Series) -> str:
 
 
 def raw_numbers(column: pd.Series) -> np.ndarray:
-    """f64[N]: the column's numbers, infinite ones too; NaN where missing or not a number. Durations in seconds."""
+    """f64[N]: the column's numbers, infinite ones included, durations in seconds; NaN where missing or no number."""
     dtype = column.dtype
     if pd.api.types.is_timedelta64_dtype(dtype):
         return np.asarray(column.dt.total_seconds(), dtype=np.float64)
@@ -124,7 +125,7 @@ def raw_numbers(column: pd.Series) -> np.ndarray:
 
 
 def text_numbers(names: list[str]) -> np.ndarray:
-    """f64: the numbers that these texts write, 1,234.5 and $12 and 45 % too; NaN for any other text."""
+    """f64[n]: the n texts parsed as numbers, such as 1,234.5 or $12 or 45 %; NaN for any other text."""
     numbers = np.array(pd.to_numeric(pd.Series(names, dtype=object), errors="coerce"), dtype=np.float64)
     for i in np.flatnonzero(np.isnan(numbers)):
         numbers[i] = read_number(names[i])
@@ -132,15 +133,15 @@ def text_numbers(names: list[str]) -> np.ndarray:
 
 
 def as_numbers(column: pd.Series) -> np.ndarray:
-    """f64[N]: the column's finite numbers, else NaN."""
+    """f64[N]: the column's numbers; NaN where they are infinite, missing or not a number."""
     values = raw_numbers(column)
     return np.where(np.isfinite(values), values, np.nan)
 
 
 def date_format(names: list[str]) -> str | None:
-    """The known date format that reads most of these strings, if it reads at least 90 % of them.
+    """The known date format that parses most of these strings, if it parses at least 90 % of them, else None.
 
-    Day before month where both fit. Looks at about 1,000 of the strings.
+    Where both orders fit, the day comes before the month. About 1,000 of the strings are tried.
     """
     sample = names[:: max(1, len(names) // 1000)]
     if not sample or np.mean([bool(_LOOKS_LIKE_DATE.match(name)) for name in sample]) < PARSED_SHARE:
@@ -152,10 +153,10 @@ def date_format(names: list[str]) -> str | None:
 
 
 def as_dates(column: pd.Series, text_format: str | None) -> pd.DatetimeIndex:
-    """N instants without time zone (UTC where one was given); NaT where missing or unreadable.
+    """N instants without time zone, converted to UTC if the column has one; NaT where missing or unreadable.
 
     Args:
-      text_format: how strings are read (see `date_format`); not used for columns stored as dates.
+      text_format: format of strings, see `date_format`; not used for columns stored as dates.
     """
     if isinstance(column.dtype, pd.PeriodDtype):
         return pd.DatetimeIndex(column.dt.to_timestamp())
@@ -168,12 +169,15 @@ def as_dates(column: pd.Series, text_format: str | None) -> pd.DatetimeIndex:
 
 
 def infer_column(name: object, column: pd.Series) -> Column:
-    """The column's kind from its values.
+    """The kind of a column, inferred from its values.
 
-    Numbers with at most 10 distinct integers (and at least five rows for each), and bools, are categories; durations
-    are numbers however few they are. Strings are dates or numbers if 90 % of them read so, text if they have more than
-    60 distinct values, else categories. Integers that count rows and short strings that differ in (nearly) every row
-    are identifiers.
+    * Category: bools; numbers with at most two distinct values; at most 10 distinct integers with at least five rows
+      each on average; strings that are none of the below.
+    * Number: other numbers; all durations, however few; strings of which 90 % parse as numbers.
+    * Date: values stored as dates; strings of which 90 % parse as dates.
+    * Text: strings with more than 60 distinct values.
+    * Identifier: integers that count rows; short strings that differ in nearly every row.
+    * Constant: one value in all rows, or none.
     """
     text_name = str(name)
     stored = nature(column)
@@ -197,6 +201,7 @@ def infer_column(name: object, column: pd.Series) -> Column:
 
 
 def _kind_of_numbers(name: str, values: np.ndarray) -> str:
+    """The kind of a column of numbers f64[N], NaN where missing."""
     present = values[np.isfinite(values)]
     distinct = np.unique(present)
     if len(distinct) + (len(present) < len(values)) < 2:
@@ -204,7 +209,7 @@ def _kind_of_numbers(name: str, values: np.ndarray) -> str:
     integers = bool(np.all(distinct == np.round(distinct)))
     if len(distinct) <= 2 or (integers and len(distinct) <= min(MAX_INTEGER_LEVELS, len(present) // 5)):
         return "category"
-    if integers and len(distinct) >= 0.95 * len(present):  # a few repeats: copied rows keep their number
+    if integers and len(distinct) >= 0.95 * len(present):  # a few may repeat: copied rows keep their number
         counts_rows = np.mean(np.diff(distinct) == 1) > 0.9 or bool(np.all(np.diff(present) > 0))
         if counts_rows or _IDENTIFIER_NAME.search(name):
             return "identifier"
@@ -212,6 +217,7 @@ def _kind_of_numbers(name: str, values: np.ndarray) -> str:
 
 
 def _kind_of_strings(names: list[str], num_present: int) -> str:
+    """The kind of a column of strings, from its distinct texts and the number of rows with a value."""
     short = np.mean([len(n) for n in names]) <= 40 and np.mean([n.count(" ") for n in names]) < 2
     if len(names) >= max(0.98 * num_present, 10):
         return "identifier" if short else "text"

@@ -1,7 +1,7 @@
-"""The six public tables that papers on data debugging use, by name, and a sample of one that ships with the package.
+"""Six public tables that papers on data debugging use, by name, and a sample of one that ships with the package.
 
-A table is looked for in DEMIX_DATA_DIR, then in the cache, then downloaded from the UCI repository or OpenML. All six
-are licensed CC BY 4.0.
+A table is looked up in DEMIX_DATA_DIR and then in the cache. Otherwise it is downloaded from the UCI repository or
+OpenML. All six are licensed CC BY 4.0.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from demix_jax.data.table import read_table
 
 @dataclass(frozen=True)
 class _Source:
-    """Where a table comes from. columns: the originals, in order, without those of `unused`; the last is the label.
+    """Where a table comes from.
 
     uci_id: number in the UCI repository. openml_id: a copy on OpenML with the same rows and order of columns.
-    num_rows: what a download must have. unused: columns to leave out. renamed: other spellings of column names.
+    num_rows: number of rows that a download must have.
+    columns: the original columns in order, without those of `unused`. label: the label column.
+    unused: columns to leave out. renamed: other spellings of column names. clean: applied to the table as read.
     """
 
     uci_id: int
@@ -42,7 +44,7 @@ class _Source:
 
 
 def _clean_adult(frame: pd.DataFrame) -> pd.DataFrame:
-    income = frame["income"].astype(str).str.strip().str.rstrip(".")  # the original test part ends it in a dot
+    income = frame["income"].astype(str).str.strip().str.rstrip(".")  # labels of the original test part end in a dot
     return frame.assign(income=income)
 
 
@@ -57,7 +59,7 @@ def _clean_air_quality(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sample_covertype(frame: pd.DataFrame) -> pd.DataFrame:
-    """The whole table has 581,012 rows; 40,000 are as many as the benchmarks use."""
+    """40,000 of the 581,012 rows, as many as the benchmarks use."""
     return frame if len(frame) <= 40_000 else frame.sample(40_000, random_state=0).reset_index(drop=True)
 
 
@@ -68,40 +70,52 @@ _CREDIT = (
 
 _SOURCES = {
     "adult": _Source(
-        2, 1590, 48_842,
-        ("age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation", "relationship",
-         "race", "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country", "income"),
-        "income", renamed=(("class", "income"),), clean=_clean_adult,
+        uci_id=2, openml_id=1590, num_rows=48_842,
+        columns=(
+            "age", "workclass", "fnlwgt", "education", "education-num", "marital-status", "occupation",
+            "relationship", "race", "sex", "capital-gain", "capital-loss", "hours-per-week", "native-country",
+            "income",
+        ),
+        label="income", renamed=(("class", "income"),), clean=_clean_adult,
     ),
     "bank": _Source(
-        222, 1461, 45_211,
-        ("age", "job", "marital", "education", "default", "balance", "housing", "loan", "contact", "day", "month",
-         "duration", "campaign", "pdays", "previous", "poutcome", "y"),
-        "y", renamed=(("day_of_week", "day"),), clean=_clean_bank,
+        uci_id=222, openml_id=1461, num_rows=45_211,
+        columns=(
+            "age", "job", "marital", "education", "default", "balance", "housing", "loan", "contact", "day", "month",
+            "duration", "campaign", "pdays", "previous", "poutcome", "y",
+        ),
+        label="y", renamed=(("day_of_week", "day"),), clean=_clean_bank,
     ),
     "credit": _Source(
-        350, 42477, 30_000, _CREDIT, "default_payment_next_month", unused=("ID",),
+        uci_id=350, openml_id=42477, num_rows=30_000,
+        columns=_CREDIT, label="default_payment_next_month", unused=("ID",),
         renamed=(*((f"X{i + 1}", name) for i, name in enumerate(_CREDIT[:-1])), ("Y", _CREDIT[-1])),
     ),
     "covertype": _Source(
-        31, 1596, 581_012,
-        ("Elevation", "Aspect", "Slope", "Horizontal_Distance_To_Hydrology", "Vertical_Distance_To_Hydrology",
-         "Horizontal_Distance_To_Roadways", "Hillshade_9am", "Hillshade_Noon", "Hillshade_3pm",
-         "Horizontal_Distance_To_Fire_Points", *(f"Wilderness_Area{i}" for i in range(1, 5)),
-         *(f"Soil_Type{i}" for i in range(1, 41)), "Cover_Type"),
-        "Cover_Type", renamed=(("class", "Cover_Type"),), clean=_sample_covertype,
+        uci_id=31, openml_id=1596, num_rows=581_012,
+        columns=(
+            "Elevation", "Aspect", "Slope", "Horizontal_Distance_To_Hydrology", "Vertical_Distance_To_Hydrology",
+            "Horizontal_Distance_To_Roadways", "Hillshade_9am", "Hillshade_Noon", "Hillshade_3pm",
+            "Horizontal_Distance_To_Fire_Points", *(f"Wilderness_Area{i}" for i in range(1, 5)),
+            *(f"Soil_Type{i}" for i in range(1, 41)), "Cover_Type",
+        ),
+        label="Cover_Type", renamed=(("class", "Cover_Type"),), clean=_sample_covertype,
     ),
     "bike_sharing": _Source(
-        275, None, 17_379,
-        ("season", "yr", "mnth", "hr", "holiday", "weekday", "workingday", "weathersit", "temp", "atemp", "hum",
-         "windspeed", "cnt"),
-        "cnt", unused=("instant", "dteday", "casual", "registered"),
+        uci_id=275, openml_id=None, num_rows=17_379,
+        columns=(
+            "season", "yr", "mnth", "hr", "holiday", "weekday", "workingday", "weathersit", "temp", "atemp", "hum",
+            "windspeed", "cnt",
+        ),
+        label="cnt", unused=("instant", "dteday", "casual", "registered"),
     ),
     "air_quality": _Source(
-        360, None, 9_357,
-        ("Date", "Time", "CO(GT)", "PT08.S1(CO)", "NMHC(GT)", "C6H6(GT)", "PT08.S2(NMHC)", "NOx(GT)", "PT08.S3(NOx)",
-         "NO2(GT)", "PT08.S4(NO2)", "PT08.S5(O3)", "T", "RH", "AH"),
-        "C6H6(GT)", clean=_clean_air_quality,
+        uci_id=360, openml_id=None, num_rows=9_357,
+        columns=(
+            "Date", "Time", "CO(GT)", "PT08.S1(CO)", "NMHC(GT)", "C6H6(GT)", "PT08.S2(NMHC)", "NOx(GT)",
+            "PT08.S3(NOx)", "NO2(GT)", "PT08.S4(NO2)", "PT08.S5(O3)", "T", "RH", "AH",
+        ),
+        label="C6H6(GT)", clean=_clean_air_quality,
     ),
 }  # fmt: skip
 
@@ -111,12 +125,12 @@ NAMES = tuple(_SOURCES)
 def load_named(name: str) -> tuple[pd.DataFrame, str]:
     """A public table and the name of its label column.
 
-    adult, bank, credit, covertype (40,000 rows) are classification, bike_sharing and air_quality regression. Left out
-    are columns that give the label away or only number the rows: casual, registered, instant and dteday of
-    bike_sharing, ID of credit. In air_quality −200 becomes missing, and rows without a label are dropped.
+    adult, bank, credit and covertype (40,000 rows) are for classification, bike_sharing and air_quality for regression.
+    Columns that give the label away or number the rows are left out: casual, registered, instant and dteday of
+    bike_sharing, and ID of credit. In air_quality, −200 becomes missing, and rows without a label are dropped.
 
     Raises:
-      InputError: no such name, the table is neither on this machine nor can be downloaded, or it has other columns.
+      InputError: no such name; the table is not on this machine and cannot be downloaded; or it has other columns.
     """
     if name not in _SOURCES:
         raise InputError(f"There is no table named {name!r}; the names are {', '.join(NAMES)}.")
@@ -137,9 +151,9 @@ def load_named(name: str) -> tuple[pd.DataFrame, str]:
 
 
 def adult_sample() -> tuple[pd.DataFrame, str]:
-    """10,000 rows of UCI Adult, drawn with the shares of the label kept, and its label column "income".
+    """10,000 rows of UCI Adult, sampled with stratification by label, and the label column "income".
 
-    Source: Becker & Kohavi 1996, CC BY 4.0; ADULT.md beside the file says how it was drawn.
+    Source: Becker & Kohavi 1996, CC BY 4.0; ADULT.md beside the file says how the rows were sampled.
     """
     with resources.as_file(resources.files("demix_jax.data") / "adult_sample.parquet") as path:
         return read_table(path), "income"
@@ -152,7 +166,7 @@ def data_dir() -> Path | None:
 
 
 def _arranged(frame: pd.DataFrame, source: _Source, origin: str) -> pd.DataFrame:
-    """The source's columns, by name, or by position where a copy has names of its own (V1, V2, …)."""
+    """The source's columns, by name, or by position if a copy has other names (V1, V2, …)."""
     frame = frame.drop(columns=[c for c in source.unused if c in frame.columns])
     known = frame.rename(columns=dict(source.renamed))
     if set(source.columns) <= set(known.columns):
@@ -164,7 +178,7 @@ def _arranged(frame: pd.DataFrame, source: _Source, origin: str) -> pd.DataFrame
 
 
 def _download(name: str, source: _Source, places: list[Path]) -> tuple[pd.DataFrame, str]:
-    """The table as a server gives it, and which server that was."""
+    """The table as a server returns it, and the name of the server."""
     reasons = []
     try:
         from ucimlrepo import fetch_ucirepo  # pyright: ignore[reportMissingImports]
@@ -172,17 +186,17 @@ def _download(name: str, source: _Source, places: list[Path]) -> tuple[pd.DataFr
         return fetch_ucirepo(id=source.uci_id).data.original, f"UCI data set {source.uci_id}"
     except ImportError:
         reasons.append('ucimlrepo is not installed (pip install "demix_jax[datasets]")')
-    except Exception as error:  # the client raises whatever its server's answer breaks
+    except Exception as error:  # the client lets any error pass that a bad response causes
         reasons.append(f"UCI: {error}")
     if source.openml_id is not None:
         from sklearn.datasets import fetch_openml
 
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # "Retrying": the message below says what came of it
+                warnings.simplefilter("ignore")  # "Retrying": the message below gives the outcome
                 bunch = cast(Any, fetch_openml(data_id=source.openml_id, as_frame=True, parser="auto"))
             return _plain(bunch.frame), f"OpenML data set {source.openml_id}"
-        except Exception as error:  # network, server and cache errors alike leave us without the table
+        except Exception as error:  # network, server and cache errors have the same effect
             reasons.append(f"OpenML: {error}")
     where = " or ".join(str(place) for place in places)
     raise InputError(
@@ -193,7 +207,7 @@ def _download(name: str, source: _Source, places: list[Path]) -> tuple[pd.DataFr
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """Categories, which OpenML gives, as the numbers or strings that they stand for."""
+    """The table with categorical columns, which OpenML returns, converted to numbers or strings."""
     for name in frame.columns:
         column = column_of(frame, name)
         if isinstance(column.dtype, pd.CategoricalDtype):

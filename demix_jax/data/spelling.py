@@ -1,4 +1,4 @@
-"""Texts that are probably a commoner value of their column, misspelt."""
+"""Finds texts that are probably misspellings of a more common value of their column."""
 
 from __future__ import annotations
 
@@ -8,30 +8,33 @@ import numpy as np
 
 from demix_jax.data.kinds import level_counts, most_frequent
 
-_NUM_COMMON = 30  # most frequent values that another may be a misspelling of
-_TIMES_COMMONER = 4.0
+_NUM_COMMON = 30  # only misspellings of the most frequent values are found
+_TIMES_COMMONER = 4.0  # a value must be this many times as common as its misspelling
 _MOST_NATS = 8.0
-_SHORT = 4  # in shorter texts one letter makes another word
-_CUT_TO = 3  # a text with less than the third of another's letters is no cut of it
+_SHORT = 4  # in shorter texts, one letter makes another word
+_CUT_TO = 3  # a text with less than a third of a value's letters is not a truncation of it
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """counts: how many rows of a column have each text. common: the most frequent texts, in descending order."""
+    """The texts of a column.
+
+    counts: number of rows with each text. common: the most frequent texts, in descending order.
+    """
 
     counts: dict[str, int]
     common: tuple[str, ...]
 
     @classmethod
     def fit(cls, codes: np.ndarray, names: list[str]) -> Spelling:
-        """From the output of `kinds.levels`."""
+        """Fit on the output of `kinds.levels`."""
         counts = level_counts(codes, names)
         return cls(counts, tuple(most_frequent(counts, _NUM_COMMON)))
 
     def meant(self, name: str) -> tuple[str | None, float]:
-        """The common value that a text is probably a misspelling of, and how much commoner that is, in nats.
+        """The common value that a text probably misspells, and the log ratio of their counts in nats.
 
-        (None, 0) where it is probably right.
+        (None, 0) if the text is probably spelt right.
         """
         own = self.counts.get(name, 0) + 1
         for value in self.common:
@@ -43,15 +46,16 @@ class Spelling:
         return None, 0.0
 
     def misspelt(self, names: list[str]) -> np.ndarray:
-        """f32: how much commoner, in nats, each text would be as it is probably meant; 0 where it is probably right."""
+        """f32[n]: the log ratio of `meant` for each of n texts, in nats; 0 where it is probably spelt right."""
         return np.array([self.meant(name)[1] for name in names], np.float32)
 
 
 def is_misspelling(text: str, value: str) -> bool:
-    """Whether `text` is `value` but for its case or spaces, two neighbours exchanged, one letter, or its end.
+    """Whether `text` may be a misspelling of `value`.
 
-    Digits are no slips: 1st and 2nd, or zone 1 and zone 12, are different values. In values of fewer than four letters
-    only case, spaces, a doubled letter and exchanged neighbours are slips.
+    A misspelling differs in case or spaces, in one letter, in two exchanged neighbours, or lacks the end. A different
+    digit is not a misspelling: 1st and 2nd, or zone 1 and zone 12, are different values. In values of fewer than four
+    letters, only case, spaces, a doubled letter and exchanged neighbours count.
     """
     if text == value or not text or (abs(len(text) - len(value)) > 1 and text[:1].casefold() != value[:1].casefold()):
         return False

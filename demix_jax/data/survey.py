@@ -1,4 +1,4 @@
-"""One look at a whole table that is never whole in memory: what is wrong with it, and a sample of its rows."""
+"""Surveys a table that is larger than memory: checks all of it and samples rows."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from demix_jax.data.table import (
     table_chunks,
 )
 
-_ROWS_PER_CLASS = 20  # of a rare class, in the sample however few the sample has of others
+_ROWS_PER_CLASS = 20  # the sample has at least this many rows of each class, if the table has
 
 
 class Survey(NamedTuple):
     """What was found in a table of N rows.
 
     num_rows: N. task: "classification" or "regression".
-    sample: at most the wanted number of rows drawn at random, and a few more of rare classes, in the order of the file;
-      the index is their row numbers, counted from 0.
-    as_text: columns that are strings in some part of a CSV file, and have to be read as such everywhere.
-    text: columns by number that hold text, for `TableFingerprint`.
+    sample: rows drawn at random, at most the requested number, and a few more of rare classes. They are in the order of
+      the file; the index holds their row numbers, counted from 0.
+    as_text: columns that are strings in some part of a CSV file and must be read as strings everywhere.
+    text: positions of the columns that hold text, for `TableFingerprint`.
     """
 
     num_rows: int
@@ -55,13 +55,14 @@ def survey_table(
     seed: int,
     on_rows: Callable[[int], None] = lambda rows: None,
 ) -> Survey:
-    """Read a table through, `chunk_rows` at a time, and check it as `check_table` does.
+    """Read a whole table, `chunk_rows` rows at a time, and check it as `check_table` does.
 
-    A CSV file is read twice if a column is numbers in one part of it and text in another.
+    A CSV file is read twice if one of its columns is numbers in one part and text in another.
 
     Args:
-      label: name of the label column. task: as for `check_table`.
-      sample_rows: rows to draw. seed: of the draw. on_rows: called with the number of rows read.
+      path: of the table. label: name of the label column. task: as for `check_table`.
+      sample_rows: number of rows to draw. seed: of the draw.
+      on_rows: called after each chunk with its number of rows.
     Raises:
       InputError: the file cannot be read, or the table cannot be diagnosed.
     """
@@ -81,7 +82,7 @@ def survey_table(
 
 
 class _Reading:
-    """What is kept of the chunks that were read so far."""
+    """What is kept of the chunks read so far."""
 
     def __init__(self, label: object, sample_rows: int, seed: int):
         self._label, self._sample_rows, self._rng = label, sample_rows, np.random.default_rng([seed, 3])
@@ -96,6 +97,7 @@ class _Reading:
         self._rare: list[pd.DataFrame] = []
 
     def take(self, chunk: pd.DataFrame) -> None:
+        """Add the next rows."""
         key = resolve_label(chunk, self._label)
         refuse_nested(column_of(chunk, key))
         for name in chunk.columns:
@@ -111,7 +113,7 @@ class _Reading:
         self._keep_rare(chunk, key)
 
     def _draw(self, chunk: pd.DataFrame) -> None:
-        """Every row gets a random number; those with the smallest ones are the sample."""
+        """Give every row a random number; the rows with the smallest numbers are the sample."""
         keys = np.concatenate([self._keys, self._rng.random(len(chunk))])
         if len(keys) > self._sample_rows:
             limit = np.partition(keys, self._sample_rows - 1)[self._sample_rows - 1]
@@ -123,6 +125,7 @@ class _Reading:
         self._keys = keys[kept]
 
     def _keep_rare(self, chunk: pd.DataFrame, key: object) -> None:
+        """Keep the first rows of each class."""
         if len(self._seen) > MAX_CLASSES:  # amounts, or no label at all
             return
         place = chunk.groupby(key, sort=False, observed=True).cumcount()
@@ -131,10 +134,11 @@ class _Reading:
         self._seen.update(column_of(chunk, key).value_counts().to_dict())
 
     def mixed(self) -> frozenset[str]:
-        """Columns that are text in some chunks, and numbers or bools in others."""
+        """Columns that are text in some chunks and numbers or bools in others."""
         return frozenset(name for name, found in self._natures.items() if len(found) > 1)
 
     def survey(self, task: str, as_text: frozenset[str]) -> Survey:
+        """The survey of all chunks; makes the complaints of `check_table`."""
         target = pd.concat(self._targets, ignore_index=True)
         task = check_label(target, task)
         names = [str(name) for name in self._drawn[0].columns]
@@ -143,11 +147,11 @@ class _Reading:
         parts = [*self._drawn, *(self._rare if task == "classification" else [])]
         sample = pd.concat([part for part in parts if len(part)])
         sample = sample.iloc[np.unique(sample.index, return_index=True)[1]]
-        return Survey(len(target), task, sample, as_text, self._text)
+        return Survey(num_rows=len(target), task=task, sample=sample, as_text=as_text, text=self._text)
 
 
 def _subsets(parts: list[pd.DataFrame], kept: np.ndarray) -> list[pd.DataFrame]:
-    """The kept rows of tables that lie one after the other."""
+    """The kept rows of each part; `kept` is a bool mask over the rows of all parts in turn."""
     stops = np.cumsum([len(part) for part in parts])
     spans = zip(parts, stops, strict=True)
     return [part.iloc[np.flatnonzero(kept[stop - len(part) : stop])] for part, stop in spans if len(part)]

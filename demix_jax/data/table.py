@@ -1,4 +1,4 @@
-"""A table from a file, and whether it can be worked with: every complaint about a table is made here."""
+"""Reads tables from files and refuses those that cannot be diagnosed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _DELIMITED = (".csv", ".tsv", ".tab", ".psv", ".txt")
 def read_table(path: str | os.PathLike) -> pd.DataFrame:
     """A table from a CSV file (comma, semicolon, tab or pipe; may be gzipped) or a Parquet file.
 
-    Empty fields and NA, NaN, N/A, null count as missing; every other string stays as it is.
+    Empty fields and NA, NaN, N/A and null count as missing; other strings stay unchanged.
 
     Raises:
       InputError: no such file, a folder, an empty or unreadable file, no data rows, an unknown suffix,
@@ -44,13 +44,12 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
 
 
 def as_table(table: pd.DataFrame | str | os.PathLike, what: str = "The table") -> pd.DataFrame:
-    """`table` with its sparse columns made dense, or what `read_table` reads where it is a path.
+    """`table` with sparse columns made dense, or the table at this path.
 
     Args:
-      what: names the table in the message.
-
+      table: DataFrame or path. what: names the table in the message.
     Raises:
-      InputError: it is neither, or `read_table` refuses it.
+      InputError: `table` is neither, or `read_table` refuses it.
     """
     if isinstance(table, pd.DataFrame):
         return dense(table)
@@ -60,7 +59,7 @@ def as_table(table: pd.DataFrame | str | os.PathLike, what: str = "The table") -
 
 
 def dense(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` itself, or a copy of it whose sparse columns are dense: their cells can be written to."""
+    """`frame` itself, or a copy with its sparse columns made dense, so that cells can be written."""
     plain = {key: of.subtype for key, of in frame.dtypes.items() if isinstance(of, pd.SparseDtype)}
     return frame.astype(plain) if plain else frame
 
@@ -68,12 +67,12 @@ def dense(frame: pd.DataFrame) -> pd.DataFrame:
 def table_chunks(
     path: str | os.PathLike, num_rows: int, *, as_text: frozenset[str] = frozenset()
 ) -> Iterator[pd.DataFrame]:
-    """The table that `read_table` reads, `num_rows` rows at a time, never all of them in memory.
+    """The table of `read_table`, `num_rows` rows at a time, so that it need not fit into memory.
 
     Args:
-      as_text: columns of a CSV file to leave as strings; the types of the others are told from each chunk alone.
+      as_text: columns of a CSV file to leave as strings; each chunk decides the types of the others alone.
     Yields:
-      Tables with the same columns; row numbers count on from chunk to chunk.
+      Tables with the same columns; row numbers continue from chunk to chunk.
     Raises:
       InputError: as `read_table`, when the chunk is reached.
     """
@@ -101,7 +100,7 @@ def table_chunks(
 
 
 def num_cells(path: str | os.PathLike) -> int:
-    """Rows times columns of a table on disk, without reading it; of a CSV file an estimate by its first lines.
+    """Rows times columns of a table on disk, without reading it; for a CSV file an estimate from its first lines.
 
     Raises:
       InputError: as `read_table`.
@@ -139,7 +138,7 @@ def is_parquet(path: Path) -> bool:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Says in a sentence why the file cannot be read."""
+    """Turn errors of the file system into an InputError that says why the file cannot be read."""
     try:
         yield
     except OSError as error:
@@ -149,7 +148,7 @@ def _readable(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _is_intact(path: Path) -> Iterator[None]:
-    """Says in a sentence that the file is no Parquet."""
+    """Turn errors of pyarrow into an InputError that says that the file is not readable Parquet."""
     import pyarrow
 
     try:
@@ -179,6 +178,7 @@ def _parquet_file(path: Path) -> ParquetFile:
 
 
 def _missing_file(path: Path) -> str:
+    """The complaint about a file that does not exist, with similar names in its folder."""
     if not path.parent.is_dir():
         return f"{path} does not exist, nor does the folder {path.parent}; check the path."
     names = [p.name for p in path.parent.iterdir() if p.is_file()]
@@ -213,32 +213,36 @@ def check_table(table: Table | pd.DataFrame, label: object = None, *, task: str 
 
 
 def refuse_infinite(counts: dict[str, int]) -> None:
-    """Raise InputError if any column has infinite values, from the number of them in each."""
+    """Raise InputError if any column has infinite values; `counts` is their number by column."""
     found = ", ".join(f"{c!r} ({n})" for c, n in counts.items() if n)
     if found:
         raise InputError(f"The table has infinite values in {found}; replace them by numbers or leave them empty.")
 
 
 def refuse_empty(names: list[str]) -> None:
-    """Raise InputError if there are columns, `names`, without any value."""
+    """Raise InputError if there are columns without any value; `names` are these columns."""
     if names:
         raise InputError(f"Every value is missing in {_columns(names)}; drop {'it' if len(names) == 1 else 'them'}.")
 
 
 def is_empty(column: pd.Series) -> bool:
-    """Whether no row has a value; blank strings are none."""
+    """Whether no row has a value; blank strings count as missing."""
     if column.isna().all():
         return True
     return nature(column) == "level" and not levels(column)[1]
 
 
 def count_infinite(column: pd.Series) -> int:
-    """How many values of a numeric column are +∞ or −∞; 0 for any other column."""
+    """Number of infinite values in a numeric column; 0 for any other column."""
     return int(np.isinf(raw_numbers(column)).sum()) if nature(column) == "number" else 0
 
 
 def check_label(target: pd.Series, task: str) -> Literal["classification", "regression"]:
-    """The task; refuses a label that is missing somewhere, constant, infinite or unfit for it, see `check_table`."""
+    """The task of a label column.
+
+    Raises:
+      InputError: the label is missing somewhere, constant, infinite or unfit for the task, or holds lists.
+    """
     name = str(target.name)
     refuse_nested(target)
     refuse_missing_label(target)
@@ -261,7 +265,7 @@ def refuse_nested(target: pd.Series) -> None:
 
 
 def refuse_missing_label(target: pd.Series) -> None:
-    """Raise InputError, naming the first rows (counted from 1), if the label is missing or blank anywhere."""
+    """Raise InputError if the label is missing or blank anywhere; names the first such rows, counted from 1."""
     codes, values = pd.factorize(target)
     blank = [i for i, v in enumerate(values) if isinstance(v, str) and not v.strip()]
     missing = np.flatnonzero((codes < 0) | np.isin(codes, blank))
@@ -274,15 +278,15 @@ def refuse_missing_label(target: pd.Series) -> None:
 
 
 def distinct_count(column: pd.Series) -> int:
-    """Number of distinct values that are present."""
+    """Number of distinct values; missing ones do not count."""
     return int(column.nunique())
 
 
 def infer_task(target: pd.Series) -> Literal["classification", "regression"]:
-    """Whether the label's values are classes or amounts.
+    """Whether the label holds classes or amounts.
 
-    Strings, bools, whole numbers with at most 20 distinct values and fractions with at most 10 are classes; so are
-    up to 100 whole numbers that run 0 … K−1 or 1 … K with 20 rows each on average. Other numbers are amounts.
+    Classes are strings, bools, integers with at most 20 distinct values and fractions with at most 10. Up to 100
+    integers that run 0 … K−1 or 1 … K are classes too, if they have 20 rows each on average. Other numbers are amounts.
 
     Raises:
       InputError: strings with more than 100 distinct values or distinct in most rows; dates.
@@ -304,10 +308,10 @@ def infer_task(target: pd.Series) -> Literal["classification", "regression"]:
 
 
 def settle_task(target: pd.Series, task: str) -> Literal["classification", "regression"]:
-    """The task, inferred if it is "auto", once the label is known to suit it.
+    """The task, inferred if it is "auto", after checking that the label suits it.
 
     Raises:
-      InputError: no such task, too many classes, or for regression a label that is not a number in every row.
+      InputError: no such task; too many classes; or, for regression, a label that is not a number in every row.
     """
     if task not in ("auto", "classification", "regression"):
         raise InputError(f"The task must be auto, classification or regression, got {task!r}.")
@@ -324,7 +328,7 @@ def target_moments(target: pd.Series) -> tuple[float, float]:
     """Mean and standard deviation of a numeric label.
 
     Raises:
-      InputError: the standard deviation is 0 or beyond what floating point holds.
+      InputError: the standard deviation is 0 or not finite.
     """
     values = as_numbers(target)
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
@@ -338,7 +342,7 @@ def target_moments(target: pd.Series) -> tuple[float, float]:
 
 
 def check_classes(target: pd.Series) -> None:
-    """Raise InputError if the label has too many distinct values for classes."""
+    """Raise InputError if the label has too many distinct values to be classes."""
     distinct = distinct_count(target)
     if distinct > MAX_CLASSES:
         raise InputError(
@@ -353,7 +357,7 @@ def check_classes(target: pd.Series) -> None:
 
 
 def table_notes(table: Table | pd.DataFrame, label: object = None, *, task: str) -> list[str]:
-    """What a person should know about a table that passed `check_table`: rare classes, columns set aside.
+    """Notes on a table that passed `check_table`: classes of one row, and columns that are not used.
 
     Args:
       table, label: as for `check_table`. task: "classification" or "regression".

@@ -1,6 +1,6 @@
-"""Strings as a few latent numbers: hashed character trigrams, tf-idf, truncated SVD.
+"""Latent features of texts: hashed character trigrams, tf-idf, truncated SVD.
 
-Trigrams are hashed with array arithmetic over UTF-8 bytes, a hundred times faster than a Python loop over strings.
+Trigrams are hashed with array arithmetic on UTF-8 bytes, a hundred times faster than a Python loop over strings.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import numpy as np
 
 NUM_COMPONENTS = 16
 _NUM_BUCKETS = 2048
-_MAX_BYTES = 400  # the beginning of a text says what it is about; the rest costs time
+_MAX_BYTES = 400  # longer texts are cut: the beginning tells the topic, and the rest costs time
 _MAX_FIT = 10_000
 _CHUNK = 20_000
 
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """idf: f32[2048]. components: f32[2048, d] and mean: f32[d] give features with mean 0 and standard deviation 1."""
+    """A fitted map from texts to d ≤ 16 latent features.
+
+    idf: f32[2048], by bucket of trigrams. components: f32[2048, d] and mean: f32[d], scaled so that the features of the
+    fitted texts have mean 0 and standard deviation 1.
+    """
 
     idf: np.ndarray
     components: np.ndarray
@@ -26,7 +30,7 @@ class TextFeatures:
 
     @classmethod
     def fit(cls, texts: list[str]) -> TextFeatures:
-        """Fit on distinct texts (10,000 of them, evenly spaced, if there are more); d ≤ 16."""
+        """Fit on distinct texts; of more than 10,000 texts, evenly spaced ones are used."""
         from sklearn.decomposition import TruncatedSVD
 
         sample = texts[:: -(-len(texts) // _MAX_FIT)]
@@ -42,21 +46,21 @@ class TextFeatures:
         return cls(idf, components[:, keep] / spread[keep], scores.mean(axis=0)[keep] / spread[keep])
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """f32[T, d] within ±3."""
+        """f32[T, d]: features of T texts, within ±3."""
         chunks = [texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK)] or [[]]
         scores = [np.asarray(_weigh(_trigram_counts(chunk), self.idf) @ self.components) for chunk in chunks]
         return np.clip(np.concatenate(scores) - self.mean, -3.0, 3.0).astype(np.float32)
 
 
 def _trigram_counts(texts: list[str]):
-    """Sparse f32[T, 2048]: how often each hashed trigram of bytes occurs in the lower-cased, space-padded text."""
+    """Sparse f32[T, 2048]: counts of hashed byte trigrams in each lower-cased text with a space at either end."""
     from scipy.sparse import csr_matrix
 
     padded = [f" {text[:_MAX_BYTES].lower()} ".encode()[: _MAX_BYTES + 2] + b"\0\0" for text in texts]
     data = np.frombuffer(b"".join(padded) + b"\0\0", dtype=np.uint8).astype(np.uint32)
     lengths = np.array([len(p) for p in padded], dtype=np.int64)
     hashed = (data[:-2] * 65_537 + data[1:-1] * 257 + data[2:]) * np.uint32(2_654_435_761)  # Knuth's multiplier
-    inside = (data[:-2] != 0) & (data[1:-1] != 0) & (data[2:] != 0)  # not across the end of a text
+    inside = (data[:-2] != 0) & (data[1:-1] != 0) & (data[2:] != 0)  # trigrams do not cross the end of a text
     rows = np.repeat(np.arange(len(texts)), lengths)
     bucket = (hashed >> np.uint32(21)).astype(np.int64)  # the top 11 bits: 2,048 buckets
     ones = np.ones(int(inside.sum()), dtype=np.float32)
@@ -66,7 +70,7 @@ def _trigram_counts(texts: list[str]):
 
 
 def _weigh(counts, idf: np.ndarray):
-    """Tf-idf with logarithmic counts, rows of length 1."""
+    """Sparse f32[T, 2048]: tf-idf with logarithmic counts; rows have norm 1."""
     weighted = counts.copy()
     weighted.data = (1 + np.log(weighted.data)) * idf[weighted.indices]
     norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1))).ravel()
