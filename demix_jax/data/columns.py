@@ -15,7 +15,7 @@ import pandas as pd
 from pandas.util import hash_array
 
 from demix_jax.data.bins import Bins, QuantileNormal, number_text
-from demix_jax.data.kinds import as_dates, as_numbers, date_format, level_counts, levels, most_frequent, nature
+from demix_jax.data.kinds import Column, as_dates, as_numbers, level_counts, levels, most_frequent, nature
 from demix_jax.data.spelling import Spelling
 from demix_jax.data.text import TextFeatures
 
@@ -114,8 +114,8 @@ class DateEncoder:
     scale: QuantileNormal
 
     @classmethod
-    def fit(cls, column: pd.Series) -> DateEncoder:
-        text_format = None if nature(column) == "date" else date_format(levels(column)[1])
+    def fit(cls, column: pd.Series, text_format: str | None) -> DateEncoder:
+        """Fit on a column whose strings, if it has any, are written in `text_format`."""
         seconds = _seconds(as_dates(column, text_format))
         return cls(text_format, Bins.fit(seconds), QuantileNormal.fit(seconds))
 
@@ -305,6 +305,13 @@ def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:
     return np.array([len(n) for n in names] + [np.nan])[level_codes]
 
 
-ENCODERS: dict[str, type[NumberEncoder] | type[DateEncoder] | type[CategoryEncoder] | type[TextEncoder]] = {
-    "number": NumberEncoder, "date": DateEncoder, "category": CategoryEncoder, "text": TextEncoder,
+def fit_encoder(found: Column, column: pd.Series) -> ColumnEncoder:
+    """The encoder of a used column, fitted on its values; `found` is what was found in them."""
+    if found.kind == "date":
+        return DateEncoder.fit(column, found.date_format)
+    return _ENCODERS[found.kind].fit(column)
+
+
+_ENCODERS: dict[str, type[NumberEncoder] | type[CategoryEncoder] | type[TextEncoder]] = {
+    "number": NumberEncoder, "category": CategoryEncoder, "text": TextEncoder,
 }  # fmt: skip

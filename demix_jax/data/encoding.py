@@ -16,7 +16,7 @@ import pandas as pd
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.target import ClassTarget, RegressionTarget, Target
-from demix_jax.data.columns import ENCODERS, CodesOfNumbers, ColumnEncoder
+from demix_jax.data.columns import CodesOfNumbers, ColumnEncoder, fit_encoder
 from demix_jax.data.inspected_table import Table, as_inspected, refuse_duplicate_names, resolve_label
 from demix_jax.data.kinds import Column, as_numbers, column_of
 from demix_jax.data.table import refuse_missing_label, settle_task, target_moments
@@ -132,7 +132,7 @@ class TableEncoder:
         columns, used, keys, encoders, kept = [], [], [], [], []
         for key, column, values in table.features():
             if column.used:
-                encoder = ENCODERS[column.kind].fit(values)
+                encoder = fit_encoder(column, values)
                 x = encoder.encode(values).x
                 varies = x.min(axis=0, initial=np.inf) < x.max(axis=0, initial=-np.inf)
                 if varies.any():

@@ -40,10 +40,12 @@ class Column:
     """What was found in a column.
 
     name: as in the table. kind: "number", "category", "date", "text", "constant" or "identifier".
+    date_format: how the strings of a date column are parsed; None for other columns and for stored dates.
     """
 
     name: str
     kind: str
+    date_format: str | None = None
 
     @property
     def used(self) -> bool:
@@ -191,8 +193,9 @@ def infer_column(name: object, column: pd.Series) -> Column:
     present = codes[codes >= 0]
     if len(names) + (len(present) < len(codes)) < 2:
         return Column(text_name, "constant")
-    if len(names) > 1 and date_format(names) is not None:
-        return Column(text_name, "date")
+    text_format = date_format(names) if len(names) > 1 else None
+    if text_format is not None:
+        return Column(text_name, "date", text_format)
     if len(names) > MAX_INTEGER_LEVELS and not any(_LEADING_ZERO.match(n) for n in names):
         numbers = as_numbers(column)
         if np.isfinite(numbers).sum() >= PARSED_SHARE * len(present):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.data.inspected_table import Table
-from demix_jax.data.kinds import as_dates, as_numbers, date_format, levels, nature
+from demix_jax.data.kinds import as_dates, as_numbers, levels
 
 MAX_LEVELS = 60
 
@@ -36,10 +36,16 @@ def tree_table(table: Table) -> TreeTable:
     """Encode the number, category and date columns of an inspected table of N rows; not its label."""
     features, kinds, names = [], [], []
     for name, column, values in table.features():
-        if column.kind in _ENCODED:
-            features.append(_ENCODED[column.kind](values))
-            kinds.append(column.kind)
-            names.append(name)
+        if column.kind == "number":
+            features.append(as_numbers(values))
+        elif column.kind == "category":
+            features.append(_frequent_codes(values))
+        elif column.kind == "date":
+            features.append(_days(values, column.date_format))
+        else:
+            continue
+        kinds.append(column.kind)
+        names.append(name)
     stacked = np.stack(features, axis=1) if features else np.zeros((len(table), 0))
     chex.assert_shape(stacked, (len(table), len(names)))
     return TreeTable(
@@ -93,12 +99,8 @@ def _frequent_codes(column: pd.Series) -> np.ndarray:
     return rank[codes]
 
 
-def _days(column: pd.Series) -> np.ndarray:
+def _days(column: pd.Series, text_format: str | None) -> np.ndarray:
     """f64[N]: days since 1970; NaN where missing."""
-    text_format = None if nature(column) == "date" else date_format(levels(column)[1])
     stamps = as_dates(column, text_format)
     days = stamps.to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
     return np.where(stamps.isna(), np.nan, days)
-
-
-_ENCODED = {"number": as_numbers, "category": _frequent_codes, "date": _days}  # how trees see each kind of column

@@ -68,8 +68,17 @@ def test_findings_stand_in_table_order_without_the_label():
     kinds = [column.kind for column in table.columns]
     assert kinds == ["number", "category", "date", "number", "constant", "identifier"]
     assert table.target.name == "y" and inspect_table(some_table(), "7").label == 7
+    assert [column.date_format for column in table.columns] == [None, None, "%d/%m/%Y %H:%M", None, None, None]
     for key, column, values in table.features():
         assert values.name == key and column == infer_column(key, values)
+
+
+def test_the_format_of_dates_is_found_once(monkeypatch):
+    table = inspect_table(some_table(), "y")
+    monkeypatch.setattr("demix_jax.data.kinds.date_format", lambda names: pytest.fail("looked for again"))
+    encoder = TableEncoder.fit(table)
+    assert [column.kind for column in encoder.transform(table.frame).columns].count("date") == 1
+    assert tree_table(table).kinds.count("date") == 1
 
 
 def test_only_changed_columns_are_inspected_again(inspected):
