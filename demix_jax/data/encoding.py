@@ -36,8 +36,8 @@ class Dataset:
       num_codes: number of codes of each used column, at most 32.
       robust_z: f32[N, Q], for numbers and dates (value − median) / (IQR / 1.349), or by the standard deviation where
         the IQR is 0. It is unbounded but finite; 0 where missing and in other columns.
-      misspelt: f32[N, Q], for a text that is probably misspelt the log ratio of the count of its right spelling to its
-        own count, in nats, see `Spelling`; else 0.
+      misspelt: f32[N, Q], 0 for texts that are probably spelt right. Otherwise the log ratio, in nats, of the count of
+        the right spelling to the text's own count, see `Spelling`.
       numbers: f64[N, Q], values of columns that are stored as numbers; NaN where missing and in other columns.
       texts: i32[N, Q], a hash of each text, the same in all columns. It is 0 where missing, in columns without texts
         and in columns whose texts hardly repeat.

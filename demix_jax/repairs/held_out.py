@@ -4,9 +4,9 @@ The judging rows are as corrupted as the rest, so the judgement averages two vie
 cleanest, but with them the diagnosis would be judged by its own flags. All rows without feature errors do not depend on
 the label flags, and wrong labels hardly change the order of models:
 
-* Classification: if noise does not depend on the features, the area under the ROC curve against noisy labels is an
-  increasing linear function of the area against true labels. Source: Menon et al. 2015, "Learning from Corrupted Binary
-  Labels via Class-Probability Estimation".
+* Classification: suppose that noise does not depend on the features. Then the area under the ROC curve against noisy
+  labels is an increasing linear function of the area against true labels. Source: Menon et al. 2015, "Learning from
+  Corrupted Binary Labels via Class-Probability Estimation".
 * Regression: a minority of extreme targets changes the mean absolute error little.
 """
 

@@ -29,8 +29,8 @@ def new_classes(
 ) -> NewLabels:
     """Most probable class of flagged rows, given their features, their given label and that they were flagged.
 
-    Let p be the class probabilities of a model of the unflagged rows, g the given label and q the probability that the
-    flag is right. Suppose that flags depend on whether the label is wrong, but not on the features. Then (features, g)
+    Let p be the class probabilities by a model of unflagged rows, g the given label and q the probability that the flag
+    is right. Suppose that flags depend on whether the label is wrong, but not on the features. Then (features, g)
     of a flagged row follows a mixture. With weight α, g is any class but the true one, with density
     ∝ (1 − p_g)/(K − 1). Otherwise g is the true class, with density ∝ p_g. α is estimated by maximum likelihood and
     gives q. Class k ≠ g then has probability q p_k / (1 − p_g).
