@@ -1,4 +1,4 @@
-"""The error classifier as it is used and stored: an ensemble of error networks with calibration."""
+"""The error classifier as it is used and stored: a calibrated ensemble of error networks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import numpy as np
 
 from demix_jax.classifier.calibration import Calibration, TableLevel, from_log_odds, identity_coefficients
 from demix_jax.classifier.decision import Decision, decide
-from demix_jax.classifier.inputs import Probes, signal_inputs
+from demix_jax.classifier.inputs import NUM_TABLE_FACTS, Probes, signal_inputs
 from demix_jax.classifier.model import Context, ContextInputs, ErrorNetwork, NetworkConfig
 from demix_jax.classifier.schema import CHANNELS, SIGNALS
 from demix_jax.common.checks import InputError
@@ -26,9 +27,9 @@ from demix_jax.common.row_batches import map_parts
 PyTree = Any
 
 DEFAULT_WEIGHTS = Path(__file__).parent / "weights" / "default.safetensors"
-_CONTEXT_ROWS = 512  # rows that stand for the whole table; more cost time and were not trained with
-_NUM_ELEMENTS = 48  # validation samples of a vector that are looked at: with 128, log losses differ by less than 0.0005
-_CONTEXT_PROBES = 128  # of either kind
+_CONTEXT_ROWS = 512  # rows that represent the whole table; more cost time and did not occur in training
+_NUM_ELEMENTS = 48  # validation samples that are read of each vector: with 128, log losses differ by less than 0.0005
+_CONTEXT_PROBES = 128  # of each probed type
 _BLOCK = 512
 _ROWS_IN_CACHE = 128
 _OWN_ARRAYS = ("signal_mean", "signal_scale", "plain", "probed", "floor", "presence")
@@ -37,14 +38,15 @@ _FORMAT, _VERSION = "demix_jax error classifier", 5
 
 @dataclasses.dataclass(frozen=True)
 class ErrorClassifier:
-    """Names the error types of rows from their influence vectors and signals.
+    """Classifies the error types of rows from their influence vectors and signals.
 
     Attributes:
       config: sizes of the networks.
-      params: parameters of G networks, stacked on a leading axis.
+      params: parameters of G networks, stacked along a leading axis.
       signal_mean, signal_scale: f32[F], standardisation of the signals.
       plain, probed, floor, presence: calibration of the networks' logits, see `Calibration`.
-      card: what it was trained on and how.
+      card: what the classifier was trained on, and how.
+      name: "default" or the name of its file.
     """
 
     config: NetworkConfig
@@ -76,11 +78,14 @@ class ErrorClassifier:
         )
 
     def of_table(self, signals: np.ndarray, facts: np.ndarray, probes: Probes | None = None) -> TableClassifier:
-        """What classifies rows of the table with these signals f32[N, F], or f32[R, F] of a sample of its rows.
+        """The classifier for the rows of one table.
 
         Args:
+          signals: f32[R, F], of all rows of the table or of a sample.
           facts: f32[T], see `table_facts`. probes: of the same table.
         """
+        chex.assert_shape(signals, (None, len(self.signal_mean)))
+        chex.assert_shape(facts, (NUM_TABLE_FACTS,))
         among = np.sort(signals, axis=0)
         sample = np.random.default_rng(0).permutation(len(signals))[:_CONTEXT_ROWS]
         inputs = signal_inputs(signals[sample], self.signal_mean, self.signal_scale, among)
@@ -118,7 +123,7 @@ class ErrorClassifier:
 
         Args:
           vectors: f16[N, S, C], any S ≥ 1. signals: f32[N, F]. facts: f32[T], see `table_facts`.
-          on_block: called with the number of rows done.
+          probes: of the same table. on_block: called with the number of rows that are done.
         """
         return self.of_table(signals, facts, probes).logits(vectors, signals, on_block=on_block)
 
@@ -144,31 +149,33 @@ class ErrorClassifier:
         *,
         on_block: Callable[[int], None] = lambda rows: None,
     ) -> Verdict:
-        """Probabilities and thresholds, and what judges further rows of the table; other arguments as for `logits`.
+        """Probabilities and thresholds for all rows of one table; other arguments as for `logits`.
 
         Args:
-          mistaken: f32[N], probability of a feature error by what no network has seen, see `Mistakes`; None: unknown.
+          mistaken: f32[N], probability of a feature error from evidence that the networks do not see; None: unknown.
+        Returns:
+          Verdict, which also judges further rows of the table.
         """
         table = self.of_table(signals, facts, probes)
         logits, levels = table.read(vectors, signals, probes, on_block=on_block)
         log_odds = self.calibration.log_odds(logits, levels)
-        together, *of_networks = (
-            either(from_log_odds(z).astype(np.float32), mistaken) for z in (log_odds.mean(axis=0), *log_odds)
+        ensemble, *of_networks = (
+            with_mistaken(from_log_odds(z).astype(np.float32), mistaken) for z in (log_odds.mean(axis=0), *log_odds)
         )
-        return Verdict(together, decide(together, of_networks, self.calibration.bounds(levels)), table, levels)
+        return Verdict(ensemble, decide(ensemble, of_networks, self.calibration.bounds(levels)), table, levels)
 
     @property
     def num_networks(self) -> int:
-        """G."""
+        """G, the size of the ensemble."""
         return len(jax.tree.leaves(self.params)[0])
 
     @property
     def calibration(self) -> Calibration:
-        """From the logits of the G networks to one probability, and the bounds of flags."""
+        """Maps the logits of the G networks to one probability, and gives the bounds of flags."""
         return Calibration(plain=self.plain, probed=self.probed, floor=self.floor, presence=self.presence)
 
     def save(self, path: str | Path) -> None:
-        """Write one safetensors file, whole or not at all."""
+        """Writes one safetensors file; an interrupted call leaves no partial file."""
         from safetensors.numpy import save
 
         from demix_jax.common.files import atomic_paths
@@ -201,10 +208,10 @@ class ErrorClassifier:
 
 @dataclasses.dataclass(frozen=True)
 class TableClassifier:
-    """A classifier that knows one table: it may be asked about a few of the table's rows at a time.
+    """A classifier with the context of one table, for any number of its rows at a time.
 
-    classifier: what it was made of. among: f32[R, F], signals of the table's rows, each column ascending.
-    context: what each network makes of the table.
+    classifier: the classifier. among: f32[R, F], signals of the table's rows, each column in ascending order.
+    context: summary of the table by each network.
     """
 
     classifier: ErrorClassifier
@@ -214,8 +221,9 @@ class TableClassifier:
     def logits(
         self, vectors: np.ndarray, signals: np.ndarray, *, on_block: Callable[[int], None] = lambda rows: None
     ) -> np.ndarray:
-        """Uncalibrated logits f32[G, n, 3] of n rows, vectors f16[n, S, C] and signals f32[n, F]."""
+        """Uncalibrated logits f32[G, n, 3] of n rows with vectors f16[n, S, C] and signals f32[n, F]."""
         known = self.classifier
+        chex.assert_shape(vectors, (len(signals), None, len(CHANNELS)))
         inputs = signal_inputs(signals, known.signal_mean, known.signal_scale, self.among)
         vectors = vectors[:, :_NUM_ELEMENTS]
         num_rows = len(inputs)
@@ -237,7 +245,10 @@ class TableClassifier:
         *,
         on_block: Callable[[int], None] = lambda rows: None,
     ) -> tuple[np.ndarray, list[TableLevel]]:
-        """Logits of the table's rows as by `logits`, and what each network makes of the table by these."""
+        """Logits of the table's rows, and from them a summary of the table by each network; arguments as for `logits`.
+
+        probes: of the same table; None without probes.
+        """
         logits = self.logits(vectors, signals, on_block=on_block)
         if probes is None:
             return logits, [TableLevel.of(of_rows) for of_rows in logits]
@@ -247,10 +258,10 @@ class TableClassifier:
 
 
 class Verdict(NamedTuple):
-    """What a classifier says of N rows of a table, all or a sample, and what it says of others by these.
+    """Judgement of N rows of a table, all or a sample, from which further rows can be judged.
 
-    probability: f32[N, 3] in the order of ERROR_TYPES. decision: who of them is flagged. table: knows the table.
-    levels: what each network makes of it.
+    probability: f32[N, 3] in the order of ERROR_TYPES. decision: thresholds of flags.
+    table: the classifier with the context of the table. levels: summary of the table by each network.
     """
 
     probability: np.ndarray
@@ -260,17 +271,23 @@ class Verdict(NamedTuple):
 
     @property
     def threshold(self) -> np.ndarray:
-        """f64[3], rows at least as probable are flagged."""
+        """f64[3], rows with at least this probability are flagged."""
         return self.decision.threshold
 
     def of_more(self, vectors: np.ndarray, signals: np.ndarray, mistaken: np.ndarray | None = None) -> np.ndarray:
-        """Probabilities f32[n, 3] of n further rows, vectors f16[n, S, C] and signals f32[n, F]; see `judge`."""
+        """Probabilities f32[n, 3] of n further rows with vectors f16[n, S, C] and signals f32[n, F]; see `judge`."""
         logits = self.table.logits(vectors, signals)
-        return either(self.table.classifier.calibration.probability(logits, self.levels), mistaken)
+        return with_mistaken(self.table.classifier.calibration.probability(logits, self.levels), mistaken)
 
 
-def either(probability: np.ndarray, mistaken: np.ndarray | None) -> np.ndarray:
-    """Probabilities f32[n, 3], that of a feature error raised by another f32[n] of one that networks did not find."""
+def with_mistaken(probability: np.ndarray, mistaken: np.ndarray | None) -> np.ndarray:
+    """Adds independent evidence of feature errors to the probabilities of the networks.
+
+    Args:
+      probability: f32[n, 3]. mistaken: f32[n], probability of a feature error that the networks do not see, or None.
+    Returns:
+      f32[n, 3].
+    """
     if mistaken is None:
         return probability
     result = probability.copy()
@@ -280,12 +297,12 @@ def either(probability: np.ndarray, mistaken: np.ndarray | None) -> np.ndarray:
 
 
 def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
-    """Read an error classifier.
+    """Reads an error classifier.
 
     Args:
-      path: a file written by `ErrorClassifier.save` or `train_classifier`, or "default" for the one in the package.
+      path: a file written by `ErrorClassifier.save`, or "default" for the one in the package.
     Raises:
-      InputError: no such file, not such a file, or one made for other signals or channels.
+      InputError: there is no such file, it is no error classifier, or it was trained for other signals or channels.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -321,13 +338,15 @@ def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _context(config, params, inputs):
+def _context(config: NetworkConfig, params: PyTree, inputs: ContextInputs) -> Context:
+    """Summary of a table by each of G networks; leaves have a leading axis G."""
     network = ErrorNetwork(config)
     return jax.vmap(lambda member: network.apply(member, inputs, method=ErrorNetwork.context))(params)
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _classify(config, params, vectors, signals, context):
+def _classify(config, params, vectors, signals, context) -> jax.Array:
+    """Logits f32[G, n, 3] by G networks."""
     network = ErrorNetwork(config)
 
     def member(params, context, vectors, signals) -> Any:

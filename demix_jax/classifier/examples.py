@@ -1,4 +1,4 @@
-"""Training examples for the error classifier, and the interventions that vary them."""
+"""Training examples for the error classifier, and the interventions under which they are drawn."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from demix_jax.classifier.schema import FEATURE_SIGNALS, LABEL_SIGNALS, SHORTCUT
 from demix_jax.common.error_types import FEATURE_ERROR, LABEL_ERROR, PROBED_TYPES, ErrorType
 
 _SHARE_WITHOUT_PROBES = 0.1  # of the draws of a world
+_MIN_ROWS = 50  # of a resampled world; with fewer, all rows are kept
 
-# Standard deviation of what is added to each absolute signal, to all rows of a table at once: how likely its labels are
-# must not tell which table it is. Feature errors and shortcuts do show in the level, as in the strength of a rule;
-# ranks have none.
+# Standard deviation of the noise that is added to each absolute signal, equal for all rows of a table: the level of the
+# label signals must not identify the table. The level does show feature errors and shortcuts, as the strength of a rule
+# does, so their noise is smaller. Normal scores have no level.
 _LEVEL_NOISE = np.concatenate(
     [
         np.full(len(LABEL_SIGNALS), 0.45),
@@ -30,9 +31,9 @@ _LEVEL_NOISE = np.concatenate(
 
 
 class View(NamedTuple):
-    """One description of a world's N rows, by one task model: vectors f16[N, S, C], signals f32[N, F].
+    """Description of a world's N rows by one task model.
 
-    probes: errors put into the same table, described by the same model, where there are any.
+    vectors: f16[N, S, C]. signals: f32[N, F]. probes: of the same table by the same model; None without probes.
     """
 
     vectors: np.ndarray
@@ -41,11 +42,11 @@ class View(NamedTuple):
 
 
 class World(NamedTuple):
-    """A table with known errors, described by one task model or several.
+    """A table with known errors, described by one or more task models.
 
     views: descriptions of the same rows. truth: bool[N, 3], in the order of ERROR_TYPES.
-    facts: f32[T] about the table. table: name of the table it was made from; worlds of one table are kept
-    together when tables are held out.
+    facts: f32[T], see `table_facts`.
+    table: name of the table from which the world was made; worlds of one table are held out together.
     """
 
     views: tuple[View, ...]
@@ -56,11 +57,11 @@ class World(NamedTuple):
 
 @flax.struct.dataclass
 class Interventions:
-    """What is varied while the true error types stay as they are, so that only invariants are learned.
+    """Interventions that leave the true error types unchanged, so that the networks learn what is invariant.
 
-    mask_validation: each row is seen through two random subsets of its validation samples.
-    swap_models: the two views come from different task models (architecture, seed, length of training), and
-      class means of their embeddings are aligned.
+    mask_validation: each row is described by two random subsets of its validation samples.
+    swap_models: the two views come from different task models (architecture, seed, length of training), and the class
+      means of their embeddings are aligned.
     change_rates: rows are resampled so that the shares of the error types change.
     """
 
@@ -70,10 +71,10 @@ class Interventions:
 
 
 class Batch(NamedTuple):
-    """W worlds of R rows, each seen twice.
+    """Two views of R rows of each of W worlds.
 
     vectors: f16[2, W, R, S, C]. mask: bool[2, W, S], validation samples that are present.
-    signals: f32[2, W, R, 2F]. context: with leading axes [2, W]. truth: f32[W, R, 3].
+    signals: f32[2, W, R, 2F]. context: leaves with leading axes [2, W]. truth: f32[W, R, 3].
     """
 
     vectors: np.ndarray
@@ -84,10 +85,10 @@ class Batch(NamedTuple):
 
 
 class _Variant(NamedTuple):
-    """Rows of a world at one mix of error rates, and how the signals of every view, and of probes, rank among theirs.
+    """Rows of a world with one mix of error rates, and normal scores of signals among these rows.
 
-    scores, of_probes: normal scores f16[n, F] and f16[P, F] each, P = 0 where there are none; there are many worlds,
-    and their noise is larger than the rounding.
+    rows: i[n]. scores: f16[n, F] per view, of the rows. of_probes: f16[P, F] per view, of its probes; P = 0 without
+      probes. Half precision saves memory; the noise of a world is larger than its rounding.
     """
 
     rows: np.ndarray
@@ -96,7 +97,7 @@ class _Variant(NamedTuple):
 
 
 class ExampleSampler:
-    """Draws batches from worlds under the interventions.
+    """Draws batches of training worlds under the interventions.
 
     Args:
       rng: source of randomness.
@@ -104,7 +105,7 @@ class ExampleSampler:
       mean, scale: f32[F], standardisation of the signals.
       interventions: which of them to apply.
       num_worlds, num_rows, set_size, num_context, num_probes: W, R, S, K and P of a batch.
-      num_variants: mixes of error rates made of each world under that intervention, its own among them.
+      num_variants: mixes of error rates per world under `change_rates`, the world's own included.
     """
 
     def __init__(
@@ -129,11 +130,11 @@ class ExampleSampler:
         self.mean, self.scale = mean, scale
         self.variants = [[self._variant(world, natural=v == 0) for v in range(count)] for world in worlds]
         _, inverse, sizes = np.unique([w.table for w in worlds], return_inverse=True, return_counts=True)
-        weight = 1 / np.sqrt(sizes[inverse])  # a table with many worlds counts more, but not in proportion
+        weight = 1 / np.sqrt(sizes[inverse])  # a table with many worlds counts more, but less than in proportion
         self.weight = weight / weight.sum()
 
     def draw(self) -> Batch:
-        """One batch."""
+        """Draws one batch."""
         picked = self.rng.choice(len(self.worlds), self.num_worlds, p=self.weight)
         worlds = [self._world(index) for index in picked]
         stacked = jax.tree.map(
@@ -142,7 +143,7 @@ class ExampleSampler:
         return stacked._replace(truth=np.stack([world.truth for world in worlds]))
 
     def _world(self, index: int) -> Batch:
-        """Two views of some rows of a world: a Batch without the axis W."""
+        """Two views of random rows of one world: a Batch without the axis W."""
         world, rng = self.worlds[index], self.rng
         variant = self.variants[index][rng.integers(len(self.variants[index]))]
         picked = rng.choice(len(variant.rows), self.num_rows, replace=len(variant.rows) < self.num_rows)
@@ -150,7 +151,7 @@ class ExampleSampler:
         first = rng.integers(len(world.views))
         second = rng.integers(len(world.views)) if self.interventions.swap_models else first
         vectors, masks, signals, contexts = [], [], [], []
-        stand_in = rng.integers(len(variant.rows), size=self.num_context)
+        context_rows = rng.integers(len(variant.rows), size=self.num_context)
         probes = self._probes(world.views[first].probes)
         for view in (first, second):
             described = world.views[view]
@@ -159,7 +160,9 @@ class ExampleSampler:
             masks.append(mask)
             level = rng.normal(0, _LEVEL_NOISE).astype(np.float32)
             signals.append(self._inputs(described.signals[rows], variant.scores[view][picked]) + level)
-            of_rows = self._inputs(described.signals[variant.rows[stand_in]], variant.scores[view][stand_in]) + level
+            of_rows = (
+                self._inputs(described.signals[variant.rows[context_rows]], variant.scores[view][context_rows]) + level
+            )
             has_probes = probes is not None and described.probes is not None
             if has_probes:
                 known, scores = described.probes.signals, variant.of_probes[view]
@@ -184,19 +187,20 @@ class ExampleSampler:
         )
 
     def _inputs(self, signals: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """f32[n, 2F], see `with_scores`."""
         return with_scores(signals, self.mean, self.scale, scores)
 
     def _probes(self, probes: Probes | None) -> dict[ErrorType, np.ndarray] | None:
-        """Numbers i[P] of probes with a label error and with a feature error; None where there are none to look at.
+        """Numbers i[P] of random probes of each probed type; None without probes.
 
-        One world in ten is shown without its probes, for tables that cannot have any.
+        A tenth of the draws go without probes, so that the networks learn to do without them.
         """
         if probes is None or self.rng.random() < _SHARE_WITHOUT_PROBES:
             return None
         return {error_type: self.rng.choice(probes.rows_of(error_type), self.num_probes) for error_type in PROBED_TYPES}
 
     def _validation_subset(self, available: int) -> tuple[np.ndarray, np.ndarray]:
-        """Columns i[S] to look at, and bool[S] of those that count; without the intervention the first ones."""
+        """Numbers i[S] of validation samples, and bool[S], which are present; without the intervention the first S."""
         if not self.interventions.mask_validation:
             columns = np.arange(self.set_size) % available
             return columns, np.arange(self.set_size) < available
@@ -206,12 +210,13 @@ class ExampleSampler:
         return columns, np.arange(self.set_size) < kept
 
     def _variant(self, world: World, *, natural: bool) -> _Variant:
+        """The rows of a world, or with natural=False a random subset with other error rates."""
         rows = np.arange(len(world.truth))
         if not natural:
             keep = np.exp(self.rng.normal(0, 1.0, world.truth.shape[1]))
             chance = np.where(world.truth, keep, 1.0).prod(axis=1)
             rows = rows[self.rng.random(len(rows)) < chance / chance.max()]
-            if len(rows) < 50:
+            if len(rows) < _MIN_ROWS:
                 rows = np.arange(len(world.truth))
         scores, of_probes = [], []
         for view in world.views:

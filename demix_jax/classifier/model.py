@@ -1,9 +1,10 @@
-"""The error network: a set encoder over influence vectors, row signals, and the table as context."""
+"""The error network: a set encoder of influence vectors, encoders of row signals, and the table as context."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import flax.linen as nn
 import flax.struct
 import jax
@@ -14,17 +15,19 @@ from demix_jax.classifier.layers import ISAB, PMA, masked_mean_and_std
 from demix_jax.classifier.schema import NUM_RULES, NUM_WITHOUT, RULE_SIGNALS, SIGNALS, WITHOUT_SIGNALS
 from demix_jax.common.error_types import ERROR_TYPES
 
-_LEAST_DENSITY = -6.0  # nats; farther away there is nothing to tell apart
-_NOTHING = 1e-20  # added to a density before its logarithm is taken; far less than can be told apart
+_MIN_LOG_DENSITY = -6.0  # nats; lower densities are equivalent
+_TINY = 1e-20  # added to a density before the logarithm; far below exp(_MIN_LOG_DENSITY)
 
 
 @flax.struct.dataclass
 class NetworkConfig:
     """Sizes of the error network; all are static.
 
-    width, num_heads: of set elements and attention. num_isabs, num_points: induced attention blocks between validation
-      samples, and their inducing points; the paper has two of 128-wide blocks with 32 points. num_seeds: pooling seeds.
-    hidden: width of everything per row. num_spaces, num_dimensions: where densities of rows and probes are estimated.
+    width, num_heads: of the set encoder.
+    num_isabs, num_points: induced attention blocks between validation samples, and their inducing points; the paper has
+      two 128-wide blocks with 32 points. num_seeds: pooling seeds.
+    hidden: width of all layers per row.
+    num_spaces, num_dimensions: spaces in which the densities of rows and probes are estimated.
     use_vectors, use_signals, use_context: parts that an ablation may switch off.
     """
 
@@ -42,7 +45,7 @@ class NetworkConfig:
 
 
 class SetEncoder(nn.Module):
-    """Influence vector as a set of validation samples -> one embedding; their order has no effect."""
+    """Embeds an influence vector as a set of validation samples; their order has no effect."""
 
     config: NetworkConfig
 
@@ -64,9 +67,9 @@ class SetEncoder(nn.Module):
 
 
 class RuleEncoder(nn.Module):
-    """Signals of the likeliest shortcuts -> one embedding; all rules are read by the same layers.
+    """Embeds the signals of the likeliest shortcuts, with the same layers for each rule.
 
-    Which rule is the constructed one differs from table to table, so what is learned of one must hold for each.
+    Which rule is the constructed one differs between tables, so what is learned about one rule must hold for all.
     """
 
     config: NetworkConfig
@@ -80,14 +83,14 @@ class RuleEncoder(nn.Module):
         return jnp.concatenate([hidden.mean(axis=-2), hidden.max(axis=-2)], axis=-1)
 
 
-_OF_LABEL = tuple(f"{learner}_{name}" for learner in ("tree", "trusted", "network") for name in ("log_p", "margin"))
+_LABEL_INPUTS = tuple(f"{learner}_{name}" for learner in ("tree", "trusted", "network") for name in ("log_p", "margin"))
 
 
 def _rule_inputs(signals: jax.Array, rule: int) -> jax.Array:
-    """What concerns one rule, and the label's own signals: f32[n, 2F] -> f32[n, R]."""
+    """Signals of one rule, and those of the label: f32[n, 2F] -> f32[n, R]."""
     half = len(SIGNALS)
     own = [SIGNALS.index(f"rule{rule}_{name}") for name in RULE_SIGNALS]
-    label = [SIGNALS.index(name) for name in _OF_LABEL]
+    label = [SIGNALS.index(name) for name in _LABEL_INPUTS]
     both = [i + offset for offset in (0, half) for i in own + label]
     if rule < NUM_WITHOUT:
         without = [SIGNALS.index(f"without{rule}_{name}") for name in WITHOUT_SIGNALS]
@@ -98,16 +101,18 @@ def _rule_inputs(signals: jax.Array, rule: int) -> jax.Array:
 
 
 class States(NamedTuple):
-    """What a network makes of n rows: f32[n, hidden], and where they lie in its spaces f32[n, spaces, dimensions]."""
+    """States of n rows. hidden: f32[n, hidden]. place: f32[n, spaces, dimensions], for density estimates."""
 
     hidden: jax.Array
     place: jax.Array
 
 
 class Context(NamedTuple):
-    """What a network makes of a table: f32[hidden], and where K of its rows and P probes of each kind lie.
+    """Context of a table.
 
-    rows, label_probes, feature_probes: f32[K or P, spaces, dimensions]. has_probes: f32[], 0 or 1.
+    hidden: f32[hidden], summary of the table.
+    rows, label_probes, feature_probes: f32[K or P, spaces, dimensions], places of K rows and P probes of each type.
+    has_probes: f32[], 0 or 1.
     """
 
     hidden: jax.Array
@@ -118,9 +123,10 @@ class Context(NamedTuple):
 
 
 class ContextInputs(NamedTuple):
-    """What a context is made of: f32[K, 2F] of some rows, f32[P, 2F] of probes with either error, facts f32[T].
+    """Inputs of a table's context.
 
-    has_probes: f32[], 0 where there are no probes, and those given do not count.
+    rows: f32[K, 2F], signals of some of its rows. label_probes, feature_probes: f32[P, 2F], signals of its probes.
+    has_probes: f32[], 0 or 1; at 0 the given probes are ignored. facts: f32[T], see `table_facts`.
     """
 
     rows: jax.Array | np.ndarray
@@ -131,11 +137,11 @@ class ContextInputs(NamedTuple):
 
 
 class ErrorNetwork(nn.Module):
-    """Multi-label classifier of rows: embedding and three logits per row.
+    """Multi-label classifier of rows: an embedding and three logits per row.
 
-    Three steps, so that tables of any length can be classified in blocks: `row_states`, then `context`
-    from a sample of the table's rows and from probes, then `classify`, which among other things estimates how densely
-    rows and probes lie around a row.
+    It works in three steps, so that tables of any length can be classified in blocks: `row_states`; `context` from a
+    sample of the table's rows and from probes; and `classify`, which also estimates the densities of rows and probes
+    around each row.
     """
 
     config: NetworkConfig
@@ -162,18 +168,19 @@ class ErrorNetwork(nn.Module):
                 hidden = self.drop(nn.relu(layer(hidden)), deterministic=deterministic)
             parts += [hidden, self.rule_encoder(signals)]
         state = nn.relu(self.row_layer(jnp.concatenate(parts, axis=-1)))
-        return States(state, self.place_layer(self._looked_at(signals * self.config.use_signals)))
+        return States(state, self.place_layer(self._context_features(signals * self.config.use_signals)))
 
-    def _looked_at(self, signals: jax.Array) -> jax.Array:
-        """f32[n, 2F] -> f32[n, hidden], the same for rows of a table and for those that stand for it."""
+    def _context_features(self, signals: jax.Array) -> jax.Array:
+        """f32[n, 2F] -> f32[n, hidden], with the same layers for classified rows and for rows of the context."""
         for layer in self.context_layers[:2]:
             signals = nn.relu(layer(signals))
         return signals
 
     def context(self, inputs: ContextInputs) -> Context:
-        """What a table is like."""
+        """Context of a table."""
         has_probes = jnp.asarray(inputs.has_probes)
-        rows, label_probes, feature_probes = (self._looked_at(jnp.asarray(part)) for part in inputs[:3])
+        parts = (inputs.rows, inputs.label_probes, inputs.feature_probes)
+        rows, label_probes, feature_probes = (self._context_features(jnp.asarray(part)) for part in parts)
         of_probes = [_mean_and_spread(part) * has_probes for part in (label_probes, feature_probes)]
         pooled = jnp.concatenate([_mean_and_spread(rows), *of_probes, has_probes[None], inputs.facts])
         hidden = nn.relu(self.context_layers[2](pooled * self.config.use_context))
@@ -183,7 +190,7 @@ class ErrorNetwork(nn.Module):
         )
 
     def classify(self, states: States, context: Context, *, deterministic: bool = True) -> tuple[jax.Array, jax.Array]:
-        """States and Context -> embedding f32[n, hidden], logits f32[n, 3]."""
+        """Embedding f32[n, hidden] and logits f32[n, 3] of n rows."""
         spread = jnp.broadcast_to(context.hidden, (*states.hidden.shape[:-1], context.hidden.shape[-1]))
         around = [log_density(states.place, context.rows)]
         for probes in (context.label_probes, context.feature_probes):
@@ -195,27 +202,28 @@ class ErrorNetwork(nn.Module):
         return embedding, self.logits(nn.relu(embedding))
 
     def __call__(self, vectors, mask, signals, context: ContextInputs, *, deterministic: bool = True):
-        """All three steps -> (embedding, logits)."""
+        """All three steps: embedding and logits."""
         states = self.row_states(vectors, mask, signals, deterministic=deterministic)
         return self.classify(states, self.context(context), deterministic=deterministic)
 
 
 def _mean_and_spread(hidden: jax.Array) -> jax.Array:
-    """f32[n, H] -> f32[2H], over the rows."""
+    """f32[n, H] -> f32[2H], mean and standard deviation over the rows."""
     variance = hidden.var(axis=0)
-    varies = variance > 0  # the root has no derivative at 0, where a unit is silent for all rows
+    varies = variance > 0  # the root has no derivative at 0, where a unit is inactive for all rows
     return jnp.concatenate([hidden.mean(axis=0), jnp.where(varies, jnp.sqrt(jnp.where(varies, variance, 1.0)), 0.0)])
 
 
 def log_density(places: jax.Array, among: jax.Array) -> jax.Array:
-    """Gaussian kernel density in nats, up to a constant, of points among others, in each of several spaces.
+    """Log of the Gaussian kernel density of points among others in H spaces, up to a constant, in nats.
 
     Args:
       places: f32[n, H, D]. among: f32[K, H, D].
     Returns:
       f32[n, H], not below −6.
     """
-    places, among = places.transpose(1, 0, 2), among.transpose(1, 2, 0)  # a product of matrices for each space
+    chex.assert_equal_shape_suffix([places, among], 2)
+    places, among = places.transpose(1, 0, 2), among.transpose(1, 2, 0)  # one matrix product per space
     squared = jnp.square(places).sum(axis=-1)[..., None] + jnp.square(among).sum(axis=1)[:, None] - 2 * places @ among
-    near = jnp.log(jnp.exp(-0.5 * squared).mean(axis=-1) + _NOTHING).T
-    return _LEAST_DENSITY * jnp.tanh(near / _LEAST_DENSITY)
+    near = jnp.log(jnp.exp(-0.5 * squared).mean(axis=-1) + _TINY).T
+    return _MIN_LOG_DENSITY * jnp.tanh(near / _MIN_LOG_DENSITY)

@@ -1,8 +1,10 @@
-"""What the error classifier is fed: names of the channels of an influence vector and of the signals of a row."""
+"""Input schema of the error classifier: names of the signals of a row and of the channels of an influence vector.
+
+Weights hold these names in this order, and weights with others are refused. A new signal is computed under its name in
+`evidence/signals.py` and named here; a classifier has to be trained with it.
+"""
 
 from __future__ import annotations
-
-import numpy as np
 
 LABEL_SIGNALS = (
     "tree_log_p",
@@ -20,7 +22,6 @@ LABEL_SIGNALS = (
     "label_prior",
     "gradient_norm",
 )
-
 
 FEATURE_SIGNALS = (
     "surprise_1st",
@@ -56,7 +57,6 @@ FEATURE_SIGNALS = (
     "common_share",
 )
 
-
 RULE_SIGNALS = (
     "log_ratio",
     "broken",
@@ -71,15 +71,10 @@ RULE_SIGNALS = (
     "follow_p",
 )
 
-
-NUM_RULES = 4
-
-
-NUM_WITHOUT = 2  # rules without whose column the label is predicted as well
-
+NUM_RULES = 4  # likeliest shortcuts that are described
+NUM_WITHOUT = 2  # ablated rules: the label is also predicted without the rule's columns
 
 WITHOUT_SIGNALS = ("log_p", "margin", "follow_p", "contribution")
-
 
 SHORTCUT_SIGNALS = (
     *(f"rule{i}_{name}" for i in range(NUM_RULES) for name in RULE_SIGNALS),
@@ -89,7 +84,6 @@ SHORTCUT_SIGNALS = (
     "support_lowest",
     *(f"without{i}_{name}" for i in range(NUM_WITHOUT) for name in WITHOUT_SIGNALS),
 )
-
 
 VECTOR_SIGNALS = (
     "influence_mean",
@@ -102,28 +96,14 @@ VECTOR_SIGNALS = (
     "neighbour_fit",
 )
 
-
 SIGNALS = LABEL_SIGNALS + FEATURE_SIGNALS + SHORTCUT_SIGNALS + VECTOR_SIGNALS
-
-
-def mean_ranks(values: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Ranks f64[N, Q], counted from 1, of values f[N, Q] among f[R, Q], each column ascending; ties get their mean."""
-    ranks = np.empty(values.shape)
-    columns = zip(np.ascontiguousarray(values.T), np.ascontiguousarray(among.T), strict=True)
-    for q, (column, known) in enumerate(columns):
-        order = np.argsort(column)
-        ascending = column[order]  # neighbours are looked up one after the other, which keeps the cache warm
-        both = np.searchsorted(known, ascending, "left") + np.searchsorted(known, ascending, "right")
-        ranks[order, q] = (both + 1) / 2
-    return ranks
-
 
 CHANNELS = (
     "influence",  # −cosine of the two gradients; negative: raising the sample's weight lowers that loss
     "feature_similarity",  # cosine of the encoded features
-    "prediction_similarity",  # chance that out-of-fold predictions draw the same label
+    "prediction_similarity",  # probability that labels drawn from the two out-of-fold predictions agree
     "label_similarity",  # 1 for equal labels, 0 for different ones; between for regression
     "validation_fit",  # out-of-fold probability of the validation sample's own label
-    "rule_similarity",  # whether both are in the group of the likeliest shortcut, or both outside
-    "validation_rule_ratio",  # how far the validation sample follows (+) or breaks (−) that shortcut
+    "rule_similarity",  # whether both are in the group of the likeliest shortcut, or both outside it
+    "validation_rule_ratio",  # how clearly the validation sample follows (+) or breaks (−) that shortcut
 )

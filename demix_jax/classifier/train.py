@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -34,11 +35,11 @@ class TrainingOptions:
     num_members: networks in the ensemble; each is trained without a share of the tables and calibrated on it.
     num_steps, learning_rate, weight_decay: of AdamW with a cosine schedule.
     focus: exponent of the focal loss on negatives (Ridnik et al. 2021); positives are not down-weighted.
-    agreement: weight of the divergence between what is said of a row by its two views.
-    contrastive, alignment: weights of the paper's intervention losses, 0.1 each there.
-    contrast_rows: whether the contrastive loss tells every row from every other, as in the paper, rather than from rows
-      of other error types. That costs average precision (`benchmarks.debugging.ablation`), since rows with the same
-      errors are driven apart.
+    agreement: weight of the divergence between the predictions from the two views of a row.
+    contrastive, alignment: weights of the paper's intervention losses, which are 0.1 each there.
+    contrast_rows: whether the contrastive loss separates every row from every other, as in the paper, instead of
+      from rows with other error types. That lowers average precision (`benchmarks.debugging.ablation`), since it
+      separates rows with the same errors.
     """
 
     num_members: int = flax.struct.field(pytree_node=False, default=4)
@@ -62,14 +63,15 @@ def fit_classifier(
     networks_dir: str | os.PathLike | None = None,
     on_step: Callable[[int], None] = lambda steps: None,
 ) -> ErrorClassifier:
-    """Train an ensemble of error networks on worlds with known errors, and calibrate each on tables held out.
+    """Trains an ensemble of error networks on worlds with known errors, and calibrates each on held-out tables.
 
     Args:
-      worlds: from two tables or more, since each member must be calibrated on a table that it has not seen.
+      worlds: from at least two tables, since each network is calibrated on tables that it has not seen.
       seed: of initial weights and batches.
-      networks_dir: folder that keeps each network once it is trained, so that a call that was interrupted goes on
-        behind the last one if it is given the same worlds and options again; None keeps none.
-      on_step: called with the number of optimiser steps done since the last call.
+      config, interventions, options: sizes and training of the networks; None for the defaults.
+      networks_dir: folder in which each trained network is kept. An interrupted call with the same worlds and options
+        continues after the last one. None keeps none.
+      on_step: called with the number of optimiser steps since the last call.
     Returns:
       ErrorClassifier; its `card` says what it was trained on.
     Raises:
@@ -117,25 +119,25 @@ def fit_classifier(
 
 
 def _mean_and_scale(worlds: list[World]) -> tuple[np.ndarray, np.ndarray]:
-    """f32[F] each, of the signals of all rows, which are held in one array no longer than this takes."""
+    """f32[F] each, over the signals of all rows; their joint array is freed on return."""
     stacked = np.concatenate([view.signals for world in worlds for view in world.views])
     return stacked.mean(axis=0), stacked.std(axis=0) + 1e-6
 
 
 def _digest(card: dict, config: NetworkConfig, mean: np.ndarray, scale: np.ndarray) -> str:
-    """What tells a training from others: its card and sizes, and of its worlds the moments of the signals."""
+    """Hash that identifies a training run, from its card, its sizes and the moments of its worlds' signals."""
     known = json.dumps([card, dataclasses.asdict(config)]).encode()
     return hashlib.sha256(known + mean.tobytes() + scale.tobytes()).hexdigest()[:16]
 
 
 def recalibrate(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassifier:
-    """The same networks with a new calibration, by worlds of tables that they were trained on.
+    """Calibrates the same networks anew, on worlds of the tables in their training set.
 
     Args:
-      classifier: from `fit_classifier`; its card tells which tables each network was trained without.
-      worlds: each is left to the network that has not seen its table; those of other tables are not used.
+      classifier: from `fit_classifier`; its card says which tables each network was trained without.
+      worlds: each is used for the network that has not seen its table; worlds of other tables are ignored.
     Returns:
-      ErrorClassifier; its card says by how many worlds it was calibrated.
+      ErrorClassifier; its card says on how many worlds it was calibrated.
     """
     known = [world for world in worlds if world.table in classifier.card["tables"]]
     card = classifier.card | {"calibrated_on": len(known)}
@@ -143,7 +145,7 @@ def recalibrate(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassi
 
 
 def _calibrated(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassifier:
-    """With each network's calibration by the worlds of tables that it has not seen."""
+    """The classifier, calibrated with each network on the worlds of tables that it has not seen."""
     unseen = [
         (alone, [world for world in worlds if world.table in tables]) for alone, tables in held_out_tables(classifier)
     ]
@@ -151,7 +153,7 @@ def _calibrated(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassi
 
 
 def held_out_tables(classifier: ErrorClassifier) -> list[tuple[ErrorClassifier, set[str]]]:
-    """Each network of a classifier from `fit_classifier` alone, not calibrated, and the tables it has not seen."""
+    """Each network of a classifier from `fit_classifier` as an uncalibrated classifier, and the tables it never saw."""
     card = classifier.card
     folds = _table_folds(card["seed"], card["tables"], classifier.num_networks)
     each = []
@@ -163,13 +165,13 @@ def held_out_tables(classifier: ErrorClassifier) -> list[tuple[ErrorClassifier, 
 
 
 def _table_folds(seed: int, tables: list[str], count: int) -> list[set[str]]:
-    """Tables held out by each of `count` networks; a single network goes without half of them."""
+    """Tables that are held out from each of `count` networks; half of them from a single network."""
     order = np.random.default_rng(seed).permutation(len(tables))
     return [{tables[i] for i in order[f :: max(2, count)]} for f in range(count)]
 
 
 class _Recipe(NamedTuple):
-    """What is trained and how; static, so that one compiled step serves all networks."""
+    """Network and training options; static, so that all networks of an ensemble share one compiled step."""
 
     network: ErrorNetwork
     options: TrainingOptions
@@ -210,6 +212,7 @@ def _step(recipe: _Recipe, params, opt_state, key, batch: Batch):
 
 
 def _batch_loss(params, recipe: _Recipe, key, batch: Batch) -> jax.Array:
+    """Classification, agreement, contrastive and alignment losses of a batch, weighted and summed: f32[]."""
     network, options, interventions = recipe
 
     def one(vectors, mask, signals, context, key):
@@ -235,28 +238,32 @@ def _batch_loss(params, recipe: _Recipe, key, batch: Batch) -> jax.Array:
 
 
 def asymmetric_loss(logits: jax.Array, truth: jax.Array, focus: float) -> jax.Array:
-    """Cross-entropy f32[...] whose negatives are weighted by p^focus. Source: Ridnik et al. 2021, eq. 6."""
+    """Cross-entropy f32[...] with negatives weighted by p^focus. Source: Ridnik et al. 2021, eq. 6."""
     positive = truth * jax.nn.log_sigmoid(logits)
     negative = (1 - truth) * jax.nn.log_sigmoid(-logits) * jax.nn.sigmoid(logits) ** focus
     return -(positive + negative)
 
 
 def disagreement(first: jax.Array, second: jax.Array) -> jax.Array:
-    """Jeffreys divergence f32[...] of the probabilities that two views give, from their logits f32[...]."""
+    """Jeffreys divergence f32[...] of the probabilities from two views, given their logits f32[...]."""
     return (jax.nn.sigmoid(first) - jax.nn.sigmoid(second)) * (first - second)
 
 
 def same_types(truth: jax.Array) -> jax.Array:
-    """bool[..., R, R]: which rows have the same error types, from f32[..., R, 3]."""
+    """bool[..., R, R]: which pairs of rows have the same error types f32[..., R, 3]."""
     return (truth[..., :, None, :] == truth[..., None, :, :]).all(axis=-1)
 
 
 def contrastive_loss(first: jax.Array, second: jax.Array, alike: jax.Array, temperature: float = 0.2) -> jax.Array:
-    """Two views f32[R, E] of the same R rows: each row should be nearest to those that `alike` bool[R, R] marks.
+    """Contrastive loss f32[] of two views of the same R rows.
 
-    Source: Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2; a row alike to itself only: Chen et al. 2020.
+    Args:
+      first, second: f32[R, E], embeddings. alike: bool[R, R], pairs that should be near each other.
+    Source: Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2; with an identity matrix as `alike`, Chen et
+      al. 2020.
     """
-    # inside the root, so that an embedding of zeros has a derivative
+    chex.assert_equal_shape([first, second])
+    # the constant is inside the root, so that an embedding of zeros has a derivative
     first, second = (v / jnp.sqrt(jnp.square(v).sum(axis=1, keepdims=True) + 1e-12) for v in (first, second))
     similarity = first @ second.T / temperature
     share = alike / alike.sum(axis=1, keepdims=True)
@@ -265,7 +272,10 @@ def contrastive_loss(first: jax.Array, second: jax.Array, alike: jax.Array, temp
 
 
 def alignment_loss(first: jax.Array, second: jax.Array, truth: jax.Array) -> jax.Array:
-    """Squared distance of the class means of two views f32[R, E], averaged over types that occur in R rows."""
+    """Squared distance f32[] of the class means of two views f32[R, E], averaged over the error types that occur.
+
+    truth: f32[R, 3].
+    """
     weight = truth / jnp.maximum(truth.sum(axis=0, keepdims=True), 1.0)
     distance = jnp.square(weight.T @ (first - second)).mean(axis=1)
     return distance.sum() / jnp.maximum(truth.any(axis=0).sum(), 1)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import chex
 import numpy as np
 
-from demix_jax.classifier.schema import CHANNELS, NUM_RULES, NUM_WITHOUT, SIGNALS, mean_ranks
+from demix_jax.classifier.schema import CHANNELS, NUM_RULES, NUM_WITHOUT, SIGNALS
+from demix_jax.common.ranks import mean_ranks
 from demix_jax.common.target import ResidualScale
 from demix_jax.evidence.column_model import standing_out
 from demix_jax.evidence.column_statistics import Usual

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import rankdata
 
 from demix_jax.classifier import schema
-from demix_jax.classifier.schema import CHANNELS, mean_ranks
+from demix_jax.classifier.schema import CHANNELS
 from demix_jax.common.target import ClassTarget, RegressionTarget
 from demix_jax.evidence import signals as s
 from demix_jax.evidence.column_model import CellEvidence
@@ -227,12 +227,6 @@ def test_vector_signals():
         assert got["neighbour_label_agreement"][i] == pytest.approx(agree[near].mean(), abs=1e-5)
         assert got["neighbour_fit"][i] == pytest.approx(fit[near].mean(), abs=1e-5)
     assert got["influence_other_label"][2] == 0, "no validation sample has another label"
-
-
-def test_ranks_among_other_rows():
-    among = np.array([[0.0], [1.0], [1.0], [4.0]])
-    np.testing.assert_allclose(mean_ranks(among, among)[:, 0], rankdata(among[:, 0]))
-    np.testing.assert_allclose(mean_ranks(np.array([[-1.0], [1.0], [2.0], [9.0]]), among)[:, 0], [0.5, 2.5, 3.5, 4.5])
 
 
 def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
