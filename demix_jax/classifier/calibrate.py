@@ -129,8 +129,9 @@ def _fit_coefficients(rows: _HeldOutRows, error_type: ErrorType) -> np.ndarray:
         used += _TABLE_INPUTS
         if rows.probed and error_type.probed:
             used += _PROBE_INPUTS
-    fit = LogisticRegression(C=100.0, max_iter=1_000)
-    fit.fit(rows.inputs[:, t, used], rows.truth[:, t], sample_weight=rows.weight)
+    fit = LogisticRegression(C=100.0, max_iter=1_000).fit(
+        rows.inputs[:, t, used], rows.truth[:, t], sample_weight=rows.weight
+    )
     coefficients = identity_coefficients()[t]
     coefficients[used], coefficients[CalibrationInput.CONSTANT] = fit.coef_[0], fit.intercept_[0]
     coefficients[CalibrationInput.LOGIT] = max(coefficients[CalibrationInput.LOGIT], _MIN_SLOPE)

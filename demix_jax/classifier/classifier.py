@@ -338,8 +338,8 @@ def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _context(config: NetworkConfig, params: PyTree, inputs: ContextInputs) -> Context:
-    """Summary of a table by each of G networks; leaves have a leading axis G."""
+def _context(config, params, inputs: ContextInputs) -> Any:
+    """Context of a table by each of G networks; leaves have a leading axis G."""
     network = ErrorNetwork(config)
     return jax.vmap(lambda member: network.apply(member, inputs, method=ErrorNetwork.context))(params)
 

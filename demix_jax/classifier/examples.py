@@ -163,8 +163,7 @@ class ExampleSampler:
             of_rows = (
                 self._inputs(described.signals[variant.rows[context_rows]], variant.scores[view][context_rows]) + level
             )
-            has_probes = probes is not None and described.probes is not None
-            if has_probes:
+            if probes is not None and described.probes is not None:
                 known, scores = described.probes.signals, variant.of_probes[view]
                 of_probes = {kind: self._inputs(known[i], scores[i]) + level for kind, i in probes.items()}
             else:
@@ -174,7 +173,7 @@ class ExampleSampler:
                     rows=of_rows,
                     label_probes=of_probes[LABEL_ERROR],
                     feature_probes=of_probes[FEATURE_ERROR],
-                    has_probes=np.float32(has_probes),
+                    has_probes=np.float32(probes is not None and described.probes is not None),
                     facts=world.facts,
                 )
             )

@@ -213,12 +213,12 @@ def _step(recipe: _Recipe, params, opt_state, key, batch: Batch):
 
 def _batch_loss(params, recipe: _Recipe, key, batch: Batch) -> jax.Array:
     """Classification, agreement, contrastive and alignment losses of a batch, weighted and summed: f32[]."""
-    network, options, interventions = recipe
+    options, interventions = recipe.options, recipe.interventions
 
-    def one(vectors, mask, signals, context, key):
+    def one(vectors, mask, signals, context, key) -> Any:
         mask = jnp.broadcast_to(mask, vectors.shape[:2])
         inputs = (vectors.astype(jnp.float32), mask, signals, context)
-        return network.apply(params, *inputs, deterministic=False, rngs={"dropout": key})
+        return recipe.network.apply(params, *inputs, deterministic=False, rngs={"dropout": key})
 
     truth = jnp.asarray(batch.truth)
     over_views = jax.vmap(jax.vmap(one))

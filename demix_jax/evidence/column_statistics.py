@@ -69,7 +69,7 @@ class Usual(NamedTuple):
         for code, num, z in zip(codes.T, num_codes, robust_z.T, strict=True):
             share = (np.bincount(code, minlength=num) + 1.0) / (len(code) + num)
             rarity.append((-np.log(share) + np.mean(np.log(share[code]))).astype(np.float32))
-            ordered = np.sort(z[code != num - 1]) if z.any() else z[:0]  # of missing values z is 0
+            ordered = np.sort(z[code != num - 1]) if z.any() else z[:0]  # present numbers: z is 0 elsewhere
             tail.append([_widest_gap(-ordered[::-1]), _widest_gap(ordered)])
             repeated.append(_repeated(ordered))
         return cls(tuple(rarity), np.array(tail).reshape(-1, 2, 2), tuple(repeated))

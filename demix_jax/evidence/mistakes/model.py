@@ -180,14 +180,15 @@ def fit_mistakes(
     for mistake, made in zip(ScoredMistake, after[: len(ScoredMistake)], strict=True):
         likelihood = None
         if made is not None:
-            of_each = (of.score[:, mistake] for of in (of_train, before, made))
-            likelihood = Likelihood.fit(*of_each, _LEVELS[mistake])
+            of_table, of_clear, of_made = (of.score[:, mistake] for of in (of_train, before, made))
+            likelihood = Likelihood.fit(of_table, of_clear, of_made, _LEVELS[mistake])
         likelihoods.append(likelihood)
     frequent: list[FrequentVariant] = []
     for (mistake, variant), made in zip(variants, after[len(ScoredMistake) :], strict=True):
         if made is not None and np.median(made.of_variant(mistake, variant)) > _LIKELY:
-            of_each = (of.of_variant(mistake, variant) for of in (of_train, before, made))
-            frequent.append(FrequentVariant(mistake, variant, Likelihood.fit(*of_each, _VARIANT_LEVELS)))
+            of_table, of_clear, of_made = (of.of_variant(mistake, variant) for of in (of_train, before, made))
+            likelihood = Likelihood.fit(of_table, of_clear, of_made, _VARIANT_LEVELS)
+            frequent.append(FrequentVariant(mistake, variant, likelihood))
     model = MistakeModel(
         numbers=known.numbers,
         texts=known.texts,
