@@ -32,15 +32,15 @@ def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Ca
     """Fits the calibration on worlds that the networks were not trained on; every world has equal weight.
 
     A network is overconfident about the error rates of an unseen table for some types and underconfident for others.
-    The mean logit of the table corrects that, and probes show what errors look like there. The fit that is best for the
-    rows of all tables together is too flat within most tables, because tables differ in how common and how clear their
-    errors are. With probes, the log-odds are therefore scaled and shifted until the mean expected calibration error of
-    a world with errors is lowest. Without probes too little is known of a table for that: on MovieLens too many labels
-    were doubted, and a network trained after that repair was worse.
+    The mean logit of the table corrects that, and probes show what errors look like there. Tables differ in how common
+    and how clear their errors are. So the best fit for the rows of all tables together is too flat within most tables.
+    With probes, the log-odds are therefore scaled and shifted until the mean expected calibration error of a world with
+    errors is lowest. Without probes too little is known of a table for that: on MovieLens too many labels were doubted,
+    and a network trained after that repair was worse.
 
     The floor of a type is the probability that its `clean_share` of the rows of worlds without this type reach. So that
     share of a clean table may be flagged, on average. Whether a table has any error of a type is learned from the
-    probabilities of its rows, with equal weight for tables with and without such errors.
+    probabilities of its rows. Tables with and without such errors have equal weight there.
 
     Args:
       held_out: classifiers of one network each, with worlds that this network has not seen.
@@ -74,6 +74,7 @@ class _HeldOutRows(NamedTuple):
 
     @property
     def num_worlds(self) -> int:
+        """W."""
         return int(self.world[-1]) + 1
 
     def by_world(self, values: np.ndarray) -> list[np.ndarray]:

@@ -15,8 +15,8 @@ from demix_jax.data.folds import Folds, fold_blocks
 from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds
 from demix_jax.diagnosis.vectors import Side, influence_vectors
 from demix_jax.evidence.column_statistics import Usual
-from demix_jax.evidence.gather import RowEvidence
 from demix_jax.evidence.out_of_fold import OutOfFold, log_floored
+from demix_jax.evidence.row_evidence import RowEvidence
 from demix_jax.evidence.rules import TargetScale, rule_evidence
 from demix_jax.evidence.signals import (
     Norms,

@@ -11,7 +11,7 @@ from demix_jax.data.folds import Folds
 from demix_jax.diagnosis.fold_models import FoldModels
 from demix_jax.diagnosis.probes import AlteredRows
 from demix_jax.diagnosis.result import Presentation
-from demix_jax.evidence.gather import RowEvidence
+from demix_jax.evidence.row_evidence import RowEvidence
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,8 +14,8 @@ from demix_jax.diagnosis.result import Evidence, NoisyGroupSummary, Shortcut
 from demix_jax.diagnosis.table import SUSPECT_NATS, suspect_columns
 from demix_jax.evidence.column_model import standing_out
 from demix_jax.evidence.crossed_rules import Cross
-from demix_jax.evidence.gather import RowEvidence
 from demix_jax.evidence.mistakes.model import MISTAKES
+from demix_jax.evidence.row_evidence import RowEvidence
 from demix_jax.evidence.rules import ColumnRule, rule_evidence
 
 if TYPE_CHECKING:

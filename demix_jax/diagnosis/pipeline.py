@@ -23,7 +23,8 @@ from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds
 from demix_jax.diagnosis.probes import AlteredRows, describe_probes
 from demix_jax.diagnosis.result import Diagnosis, Summary, UsedClassifier
 from demix_jax.diagnosis.table import Tally
-from demix_jax.evidence.gather import RowEvidence, gather_evidence
+from demix_jax.evidence.gather import gather_evidence
+from demix_jax.evidence.row_evidence import RowEvidence
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset, TableEncoder

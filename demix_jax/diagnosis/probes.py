@@ -13,7 +13,8 @@ from demix_jax.common.error_types import ERROR_TYPES, PROBED_TYPES
 from demix_jax.corruption import FEATURE_KINDS, FeatureErrors, LabelErrors, inject_errors
 from demix_jax.diagnosis.description import Description, describe_more
 from demix_jax.diagnosis.fold_models import NetworkFolds
-from demix_jax.evidence.gather import RowEvidence, more_evidence
+from demix_jax.evidence.gather import more_evidence
+from demix_jax.evidence.row_evidence import RowEvidence
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,12 +1,10 @@
-"""Evidence about the rows of a table that needs no task model and no influence, and the same for further rows."""
+"""Gathers the evidence about the rows of a table that needs no task model, and the same for further rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-import chex
-import jax
 import numpy as np
 
 from demix_jax.classifier.schema import NUM_WITHOUT
@@ -15,7 +13,6 @@ from demix_jax.common.progress import StepTimer
 from demix_jax.data.bins import NUM_SPECIAL
 from demix_jax.data.folds import Folds, make_folds, strata_of
 from demix_jax.evidence.column_model import (
-    CellEvidence,
     ColumnModels,
     cell_surprise,
     contaminated,
@@ -24,10 +21,11 @@ from demix_jax.evidence.column_model import (
 )
 from demix_jax.evidence.column_statistics import Commonest
 from demix_jax.evidence.crossed_rules import Cross, crossed_rule
-from demix_jax.evidence.mistakes.model import MistakeModel, Mistakes, find_mistakes, fit_mistakes
+from demix_jax.evidence.mistakes.model import find_mistakes, fit_mistakes
 from demix_jax.evidence.mistakes.scores import ScoredRows
 from demix_jax.evidence.noisy_group import NoisyGroup, find_noisy_group
 from demix_jax.evidence.out_of_fold import FoldTrees, OutOfFold, fit_trees, suspects
+from demix_jax.evidence.row_evidence import RowEvidence, RowModels, columns_of
 from demix_jax.evidence.rules import ColumnRule, column_rules, likely_shortcuts
 
 if TYPE_CHECKING:
@@ -37,98 +35,6 @@ _SCREEN_EPOCHS = 10
 _SCREEN_STEPS = 400  # enough to find cells that stand out clearly, however long the table
 _RULE_BINS = 32  # of a regression target; a rule may split it at any of their edges
 _MAX_JUDGED = 4_000  # rows of a separate validation table that each fold is judged on
-
-
-class RowModels(NamedTuple):
-    """The models that `gather_evidence` fitted, one of each kind per fold.
-
-    y: labels of the rows that they were fitted on.
-    clear: bool[R], rows without a doubtful label and without a cell that stands out.
-    trees: trained on all columns. trusted: the same, trained without the rows whose label is doubtful.
-    without: like `trusted`, each also without the columns of one of the likeliest shortcuts.
-    screen: column models of all rows. columns: column models of the rows that `screen` finds uncontaminated.
-    commonest: the commonest value of each column.
-    mistakes: model of known mistakes; None where they were not looked for.
-    noisy: a group of rows whose labels are often wrong; None where none was found.
-    """
-
-    y: np.ndarray
-    clear: np.ndarray
-    trees: FoldTrees
-    trusted: FoldTrees
-    without: list[FoldTrees]
-    screen: ColumnModels
-    columns: ColumnModels
-    commonest: Commonest
-    mistakes: MistakeModel | None = None
-    noisy: NoisyGroup | None = None
-
-
-class RowEvidence(NamedTuple):
-    """Evidence about N rows, training rows first, that needs no task model; Q columns, R rules.
-
-    folds: cross-fitting plan of the task models, without rows whose label is doubtful.
-    labels: i32[N], classes or target bins. sides: i32[N], the same with finer target bins, for the rules.
-    trees, trusted, without: out-of-fold predictions of the trees in `models`. Rows of a noisy group have the
-      predictions in `trees` of trees trained outside the group.
-    rules: one per column, then one per Cross in `crossed`. order: i[R], numbers of the rules, likeliest shortcut first.
-    screened: f32[N, Q], surprise of each cell under the models `screen`.
-    cells: how well each cell fits the rest of its row, how far it supports the label, and whether it seems filled in.
-    models: the fitted models, which `more_evidence` applies to further rows.
-    mistakes: probabilities of known mistakes; None where they were not looked for.
-    """
-
-    folds: Folds
-    labels: np.ndarray
-    sides: np.ndarray
-    trees: OutOfFold
-    trusted: OutOfFold
-    without: list[OutOfFold]
-    rules: list[ColumnRule]
-    order: np.ndarray
-    screened: np.ndarray
-    cells: CellEvidence
-    models: RowModels
-    crossed: tuple[Cross, ...] = ()
-    mistakes: Mistakes | None = None
-
-    @property
-    def mistaken(self) -> np.ndarray | None:
-        """f32[N], probability of a feature error that is a known mistake; None where these were not looked for."""
-        return None if self.mistakes is None else self.mistakes.any
-
-    def cross_of(self, rule: int) -> Cross | None:
-        """The pair of columns behind rule number `rule`; None for the rule of a single column."""
-        return _cross_of(rule, len(self.rules), self.crossed)
-
-    def columns_of(self, rule: int) -> tuple[int, ...]:
-        """Numbers of the columns behind rule number `rule`."""
-        return _columns_of(rule, len(self.rules), self.crossed)
-
-    def rule_codes(self, codes: np.ndarray) -> np.ndarray:
-        """i32[n, R]: codes that each rule reads, for rows with codes i32[n, Q]."""
-        return np.column_stack([codes, *(cross.codes(codes) for cross in self.crossed)])
-
-    def rule_support(self) -> np.ndarray:
-        """f32[N, R]: support for the label from the columns of each rule, in nats."""
-        of_pairs = [self.cells.support[:, cross[:2]].sum(axis=1) for cross in self.crossed]
-        return np.column_stack([self.cells.support, *of_pairs])
-
-    def take(self, rows: np.ndarray | slice) -> RowEvidence:
-        """The evidence about some of the rows, in this order."""
-        return self._map(lambda of_rows: of_rows[rows])
-
-    def joined(self, other: RowEvidence) -> RowEvidence:
-        """The evidence about these rows, followed by that about the rows of `other`, made by `more_evidence`."""
-        return self._map(lambda *both: np.concatenate(both), other)
-
-    def _map(self, function: Callable[..., np.ndarray], *others: RowEvidence) -> RowEvidence:
-        """Applies `function` to each per-row array of this evidence and of the others."""
-        known = (self, *others)
-        per_row = ("labels", "sides", "trees", "trusted", "without", "screened", "cells", "mistakes")
-        mapped = jax.tree.map(function, *([getattr(one, name) for name in per_row] for one in known))
-        folds = self.folds._replace(fold=function(*(one.folds.fold for one in known)))
-        return self._replace(folds=folds, **dict(zip(per_row, mapped, strict=True)))
 
 
 def choose_num_folds(num_rows: int) -> int:
@@ -182,19 +88,14 @@ def gather_evidence(
             advance(num_rows)
     with steps("find shortcuts", num_rows) as advance:
         shortcuts = _find_shortcuts(table, clear, roles)
-        without = [
-            fit_trees(
-                dataset, table.folds, seed=seed, drop_columns=shortcuts.columns_of(int(rule)), leave_out=trees.doubtful
-            )
-            for rule in np.resize(shortcuts.order, NUM_WITHOUT)
-        ]
+        ablated = _fit_ablated_trees(table, shortcuts, trees.doubtful)
         advance(num_rows)
     models = RowModels(
         y=dataset.y,
         clear=clear,
         trees=trees.models,
         trusted=trees.trusted_models,
-        without=[fitted for fitted, _ in without],
+        without=[fitted for fitted, _ in ablated],
         screen=columns.screen,
         columns=columns.models,
         commonest=commonest,
@@ -207,7 +108,7 @@ def gather_evidence(
         sides=shortcuts.sides,
         trees=trees.predictions,
         trusted=trees.trusted_predictions,
-        without=[predictions for _, predictions in without],
+        without=[predictions for _, predictions in ablated],
         rules=shortcuts.rules,
         order=shortcuts.order,
         screened=columns.screened,
@@ -216,7 +117,7 @@ def gather_evidence(
         crossed=shortcuts.crossed,
         mistakes=mistakes,
     )
-    _assert_one_row_each(evidence, dataset)
+    evidence.check_shapes(dataset)
     return evidence
 
 
@@ -250,7 +151,7 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
         cells=cells,
         mistakes=mistakes,
     )
-    _assert_one_row_each(further, dataset)
+    further.check_shapes(dataset)
     return further
 
 
@@ -351,7 +252,8 @@ class _Shortcuts(NamedTuple):
     sides: np.ndarray
 
     def columns_of(self, rule: int) -> tuple[int, ...]:
-        return _columns_of(rule, len(self.rules), self.crossed)
+        """As in `RowEvidence`."""
+        return columns_of(rule, len(self.rules), self.crossed)
 
 
 def _find_shortcuts(table: _Table, clear: np.ndarray, roles: tuple[Sequence[int], Sequence[int]] | None) -> _Shortcuts:
@@ -376,26 +278,16 @@ def _find_shortcuts(table: _Table, clear: np.ndarray, roles: tuple[Sequence[int]
     order = likely_shortcuts(rules)
     if roles is not None:
         of_roles = {q for role in roles for q in role}
-        among_roles = [r for r in order if of_roles.issuperset(_columns_of(int(r), len(rules), crossed))]
+        among_roles = [r for r in order if of_roles.issuperset(columns_of(int(r), len(rules), crossed))]
         first = np.array(among_roles[:1], order.dtype)
         order = np.concatenate([first, order[~np.isin(order, first)]])
     return _Shortcuts(rules, crossed, order, sides)
 
 
-def _cross_of(rule: int, num_rules: int, crossed: tuple[Cross, ...]) -> Cross | None:
-    """The pair of columns behind a rule: rules of pairs come last."""
-    of_pair = rule - (num_rules - len(crossed))
-    return crossed[of_pair] if of_pair >= 0 else None
-
-
-def _columns_of(rule: int, num_rules: int, crossed: tuple[Cross, ...]) -> tuple[int, ...]:
-    cross = _cross_of(rule, num_rules, crossed)
-    return (rule,) if cross is None else (cross.first, cross.second)
-
-
-def _assert_one_row_each(evidence: RowEvidence, dataset: Dataset) -> None:
-    num_rows, num_columns = dataset.codes.shape
-    predictions = (evidence.trees, evidence.trusted, *evidence.without)
-    chex.assert_shape([evidence.labels, evidence.sides, *(one.p_given for one in predictions)], (num_rows,))
-    chex.assert_shape([one.prediction for one in predictions], (num_rows, dataset.num_classes))
-    chex.assert_shape([evidence.screened, *evidence.cells], (num_rows, num_columns))
+def _fit_ablated_trees(table: _Table, shortcuts: _Shortcuts, doubtful: np.ndarray) -> list[tuple[FoldTrees, OutOfFold]]:
+    """Trees without the columns of each of the likeliest shortcuts; a single rule is repeated."""
+    options = {"seed": table.seed, "leave_out": doubtful}
+    return [
+        fit_trees(table.dataset, table.folds, drop_columns=shortcuts.columns_of(int(rule)), **options)
+        for rule in np.resize(shortcuts.order, NUM_WITHOUT)
+    ]

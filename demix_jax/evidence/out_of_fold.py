@@ -145,7 +145,8 @@ def suspects(y: np.ndarray, labels: np.ndarray, trees: OutOfFold, target: Target
     Trees trained without these rows detect wrong labels better: on held-out worlds, the AUROC of their margin was 0.02
     higher than that of the trees that found the suspects. The more labels are wrong, the less certain the trees are
     (see `label_noise`), and the weaker a contradiction has to be. Where a quarter of the labels were wrong, this raised
-    the AUROC of trees trained without suspects by 0.01, and that of their predictions against the right labels by 0.02.
+    the AUROC of trees trained without suspects by 0.01. The AUROC of their predictions against the right labels rose by
+    0.02.
     The criterion is not relaxed for labels that trees hardly ever predict, whose rows all look wrong.
 
     Args:

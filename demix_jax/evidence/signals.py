@@ -17,8 +17,8 @@ from demix_jax.common.ranks import mean_ranks
 from demix_jax.common.target import ResidualScale
 from demix_jax.evidence.column_model import standing_out
 from demix_jax.evidence.column_statistics import Usual
-from demix_jax.evidence.gather import RowEvidence
 from demix_jax.evidence.out_of_fold import OutOfFold, log_floored, margin
+from demix_jax.evidence.row_evidence import RowEvidence
 from demix_jax.evidence.rules import TargetScale, chance_of_following, rule_evidence
 
 if TYPE_CHECKING:

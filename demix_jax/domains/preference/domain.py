@@ -33,7 +33,7 @@ from demix_jax.domains.preference.objectives import BradleyTerry, Objective
 from demix_jax.domains.preference.page import PairPresentation
 from demix_jax.domains.preference.pairs import Pairs, join_pairs, notes, text_table
 from demix_jax.domains.preference.sides import Order, draw_order
-from demix_jax.evidence.gather import RowEvidence
+from demix_jax.evidence.row_evidence import RowEvidence
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset

@@ -22,7 +22,7 @@ from demix_jax.diagnosis.result import Diagnosis
 from demix_jax.domains.recommendation.entities import side_surprise
 from demix_jax.domains.recommendation.networks import CLICK_MODELS, make_click_model
 from demix_jax.domains.recommendation.samples import IDENTIFIERS, LABEL, InteractionSamples
-from demix_jax.evidence.gather import RowEvidence
+from demix_jax.evidence.row_evidence import RowEvidence
 from demix_jax.models import check_model_name, ranking_error
 from demix_jax.report.row_page import RowPresentation
 

@@ -17,7 +17,7 @@ from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds, train_fold
 from demix_jax.diagnosis.pipeline import diagnose_samples
 from demix_jax.diagnosis.probes import AlteredRows, alter_rows
 from demix_jax.diagnosis.result import Diagnosis
-from demix_jax.evidence.gather import RowEvidence
+from demix_jax.evidence.row_evidence import RowEvidence
 from demix_jax.models import TaskModelLike, check_model_name, check_task_model, make_task_model
 from demix_jax.report.row_page import RowPresentation
 
