@@ -6,7 +6,9 @@
 
 Tables, the MovieLens log and UltraFeedback are looked for in the folder that DEMIX_DATA_DIR names. Cases: the demo;
 Adult and Bike Sharing as they are; tables with injected errors; a table larger than memory; a MovieLens slice;
-preference pairs read by a tiny untrained decoder; a training world. `--only` takes some of them.
+preference pairs read by a tiny untrained decoder; two training worlds. `--only` takes some of them.
+
+Programs are compiled anew: one that comes from JAX's compilation cache may round otherwise than a fresh one.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -166,6 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     comparing.add_argument("after", type=Path)
     options = parser.parse_args(arguments)
     if options.command == "write":
+        jax.config.update("jax_enable_compilation_cache", False)
         for name in options.only:
             folder = options.out / name
             folder.mkdir(parents=True)
