@@ -28,6 +28,7 @@ ORDER = (
     "cli", "meta_training", "domains", "report", "diagnosis", "repairs", "corruption", "influence", "curvature",
     "gradients", "evidence", "models", "data", "classifier", "common",
 )  # fmt: skip
+ENGINE = ("gradients/", "curvature/", "influence/")
 PANDAS = ("data", "diagnosis", "domains", "report", "repairs", "corruption", "meta_training", "cli", "common/files.py")
 
 
@@ -146,6 +147,26 @@ def classes(root: Path) -> Iterator[tuple[str, str]]:
                 yield node.name, path.relative_to(root).as_posix()
 
 
+def long_positional_calls(root: Path) -> list[str]:
+    """Objects of more than four fields that are built by position, as "file: Class", outside of the engine."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in modules(root).values()}
+    long = {
+        node.name
+        for tree in trees.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef) and sum(isinstance(part, ast.AnnAssign) for part in node.body) > 4
+    }
+    found = []
+    for path, tree in trees.items():
+        place = path.relative_to(root / PACKAGE).as_posix()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and not place.startswith(ENGINE):
+                name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+                if name in long and len(node.args) > 4:
+                    found.append(f"{place}: {name}")
+    return found
+
+
 def test_no_arrow_that_must_never_be():
     assert forbidden_arrows(ROOT) == []
 
@@ -160,6 +181,10 @@ def test_no_circle():
 
 def test_pandas_only_where_tables_are():
     assert pandas_outside(ROOT) == []
+
+
+def test_long_objects_are_built_by_keyword():
+    assert long_positional_calls(ROOT) == []
 
 
 def test_the_root_has_no_loose_module():
@@ -207,7 +232,8 @@ def house(tmp_path):
         "domains/b/y.py": "import demix_jax.cli\n",
         "domains/b/__init__.py": "",
         "data/one.py": "from demix_jax.data.two import b\n",
-        "data/two.py": "def g():\n    import demix_jax.data.one\n",
+        "data/two.py": "def g():\n    import demix_jax.data.one\n    return Long(1, 2, 3, 4, 5), Long(1, a=2)\n",
+        "data/long.py": "class Long:\n    a: int\n    b: int\n    c: int\n    d: int\n    e: int\n",
         "common/files.py": "import pandas\n",
     }
     for name, text in texts.items():
@@ -227,3 +253,4 @@ def test_faults_are_found(house):
     assert "demix_jax.classifier.model -> demix_jax.evidence.rows" in upward_arrows(house)
     assert circles(house) == [["demix_jax.data.one", "demix_jax.data.two"]]
     assert pandas_outside(house) == ["evidence/rows.py"]
+    assert long_positional_calls(house) == ["data/two.py: Long"]

@@ -102,14 +102,14 @@ def describe(
         | summaries
     )
     return Description(
-        vectors,
-        signals,
-        influence,
-        validation_rows,
-        network,
-        models.valid_loss,
-        evidence,
-        norms,
+        vectors=vectors,
+        signals=signals,
+        influence=influence,
+        validation_rows=validation_rows,
+        network=network,
+        valid_loss=models.valid_loss,
+        evidence=evidence,
+        norms=norms,
     )
 
 
@@ -140,7 +140,14 @@ def _side(dataset: Dataset, evidence: RowEvidence) -> Side:
     likeliest, trees = int(evidence.order[0]), evidence.trees
     codes = evidence.rule_codes(dataset.codes)
     rule = rule_evidence(evidence.rules[likeliest], codes[:, likeliest], evidence.sides)
-    return Side(dataset.x, dataset.y, trees.prediction, trees.p_given, rule.in_group, rule.log_ratio)
+    return Side(
+        x=dataset.x,
+        y=dataset.y,
+        prediction=trees.prediction,
+        p_given=trees.p_given,
+        in_group=rule.in_group,
+        rule_ratio=rule.log_ratio,
+    )
 
 
 def _norms(dataset: Dataset, evidence: RowEvidence, network: np.ndarray) -> Norms:

@@ -71,7 +71,7 @@ def train_fold_models(
     """Train one network per fold on that fold's training rows; `options` as for `train_task_model`."""
     arrays = jax.tree.map(jnp.asarray, ({"x": x, "y": y}, folds.train, folds.valid))
     trained = train_task_model(key, model, *arrays, **options)
-    return NetworkFolds(model, trained.params, x, y, np.asarray(trained.valid_loss))
+    return NetworkFolds(model=model, params=trained.params, x=x, y=y, valid_loss=np.asarray(trained.valid_loss))
 
 
 @functools.partial(jax.jit, static_argnums=0)

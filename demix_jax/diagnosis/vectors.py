@@ -25,7 +25,7 @@ class Side(NamedTuple):
 
     def take(self, rows: np.ndarray) -> Side:
         """The samples at positions `rows`."""
-        return Side(*(field[rows] for field in self))
+        return Side._make(field[rows] for field in self)
 
 
 def influence_vectors(influence: np.ndarray, train: Side, valid: Side, *, target: Target) -> np.ndarray:
