@@ -1,1 +1,1 @@
-"""The frozen language model that reads preference pairs."""
+"""Frozen language model of the Llama architecture that reads preference pairs."""

@@ -1,4 +1,4 @@
-"""Decoder weights from a GGUF file, dequantised; the vocabulary comes along in the same file."""
+"""Load a decoder from a GGUF file: dequantised weights and the vocabulary."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _GGUF_NAMES = {
 
 
 def load_gguf(path: Path) -> Decoder:
-    """A decoder from one GGUF file; a tokenizer.json beside it takes the place of the vocabulary inside.
+    """Load a decoder from one GGUF file; a tokenizer.json beside it overrides the vocabulary in the file.
 
     Raises:
       InputError: the package `gguf` is not installed, the file is not GGUF, or it holds another architecture.
@@ -49,7 +49,7 @@ def load_gguf(path: Path) -> Decoder:
     def layer_tensor(name: str, number: int) -> np.ndarray:
         stored = tensor(f"blk.{number}.{_GGUF_NAMES[name]}.weight")
         heads = {"q": config.num_heads, "k": config.num_kv_heads}.get(name)
-        return stored if heads is None else _halves_paired(stored, heads)
+        return stored if heads is None else _interleaved_to_halves(stored, heads)
 
     weights = assemble(
         config,
@@ -64,8 +64,8 @@ def load_gguf(path: Path) -> Decoder:
     return Decoder(config, weights, tokens, path.stem)
 
 
-def _halves_paired(matrix: np.ndarray, num_heads: int) -> np.ndarray:
-    """[out, in] with the rows of each head reordered: GGUF pairs neighbours for the rotation, `rotate` halves."""
+def _interleaved_to_halves(matrix: np.ndarray, num_heads: int) -> np.ndarray:
+    """Reorder the rows of each head of a matrix [out, in]: GGUF rotates adjacent rows together, `rotate` two halves."""
     rows, columns = matrix.shape
     heads = matrix.reshape(num_heads, rows // num_heads // 2, 2, columns)
     return heads.swapaxes(1, 2).reshape(rows, columns)
@@ -78,7 +78,7 @@ def _config(fields: dict[str, Any], path: Path, vocabulary: int) -> LlamaConfig:
     heads, width = value("attention.head_count"), value("embedding_length")
     given = {name: field.contents() for name, field in fields.items() if name.startswith("llama.")}
     if given.get("llama.rope.scaling.type") not in (None, "none"):
-        raise InputError(f"{path} asks for scaled rotary embeddings, which this decoder has not; choose another model.")
+        raise InputError(f"{path} asks for scaled rotary embeddings, which are not supported; choose another model.")
     return LlamaConfig(
         num_layers=value("block_count"),
         width=width,
@@ -109,5 +109,5 @@ def _vocabulary(fields: dict[str, Any], path: Path):
 
 def _value(fields: dict[str, Any], name: str, path: Path) -> Any:
     if name not in fields:
-        raise InputError(f"{path} says nothing of {name}; it is not a language model of the Llama architecture.")
+        raise InputError(f"{path} lacks the field {name}; it is not a language model of the Llama architecture.")
     return fields[name].contents()

@@ -1,31 +1,34 @@
-"""A decoder of the Llama architecture, as pure functions over a pytree of weights.
+"""Decoder of the Llama architecture, as pure functions of a pytree of weights.
 
-Written out in JAX because influence needs the whole model as one traceable function whose adapted products the
-gradient engine can find; model libraries wrap their layers in state of their own.
+Influence needs the whole model as one traceable function in which the gradient engine finds the adapted products.
+Model libraries hide their layers behind state, so the decoder is written out in JAX.
 
-Letters: n sequences, T tokens, H hidden width, V vocabulary, R positions to be read.
+Letters: n sequences, T tokens, H hidden width, V vocabulary, R positions that are read.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 
-_QUERIES = 128  # positions whose attention is computed at once; fewer waste less above the diagonal
-PRODUCTS = ("q", "k", "v", "o", "gate", "up", "down")  # the matrices of a layer, each used as x @ W
+_QUERIES = 128  # queries per block of attention; smaller blocks compute fewer masked scores
+PRODUCTS = ("q", "k", "v", "o", "gate", "up", "down")  # matrices of a layer, each used as x @ W
 
 
 @dataclasses.dataclass(frozen=True)
 class LlamaConfig:
-    """Sizes of a decoder; hashable, so that it can be a static argument.
+    """Sizes of a decoder; hashable, so it can be a static argument.
 
     Attributes:
-      num_layers, width, hidden: layers, width H, width inside the feed-forward block.
-      num_heads, num_kv_heads, head_dim: query heads, key and value heads (grouped queries), width of a head.
-      vocabulary: V. context: tokens that it was trained to read.
-      rope_base: of the rotary embedding. epsilon: of the normalisation.
+      num_layers, width, hidden: number of layers, hidden width H, width of the feed-forward block.
+      num_heads, num_kv_heads, head_dim: query heads, key-value heads (grouped queries), width of a head.
+      vocabulary: V.
+      context: longest sequence that the model was trained on, in tokens.
+      rope_base: base of the rotary embedding.
+      epsilon: added to the mean square in the normalisation.
     """
 
     num_layers: int
@@ -40,7 +43,7 @@ class LlamaConfig:
     epsilon: float = 1e-5
 
     def shapes(self) -> dict[str, tuple[int, int]]:
-        """[in, out] of each of PRODUCTS."""
+        """Shape (in, out) of each matrix in PRODUCTS."""
         queries, keys = self.num_heads * self.head_dim, self.num_kv_heads * self.head_dim
         return {
             "q": (self.width, queries),
@@ -56,10 +59,10 @@ class LlamaConfig:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class LlamaWeights:
-    """Frozen weights, bf16 as a rule.
+    """Frozen weights, usually bf16.
 
     embed: [V, H]. layers: {product: [layers, in, out], "attention_norm" and "mlp_norm": [layers, H]}.
-    norm: [H]. head: [V, H], the embedding itself where they are tied.
+    norm: [H]. head: [V, H]; the embedding where the two are tied.
     """
 
     embed: jax.Array
@@ -73,14 +76,14 @@ class LlamaWeights:
 
 
 def rms_norm(x: jax.Array, weight: jax.Array, epsilon: float) -> jax.Array:
-    """x f[..., H] over its root mean square, times weight; computed in f32, returned in the dtype of x."""
+    """Divide x f[..., H] by its root mean square and multiply by weight, in f32; the result has the dtype of x."""
     wide = x.astype(jnp.float32)
     scale = jax.lax.rsqrt(jnp.mean(jnp.square(wide), axis=-1, keepdims=True) + epsilon)
-    return (wide * scale * _over(weight.astype(jnp.float32), x.ndim)).astype(x.dtype)
+    return (wide * scale * _expanded(weight.astype(jnp.float32), x.ndim)).astype(x.dtype)
 
 
 def rotate(x: jax.Array, positions: jax.Array, base: float) -> jax.Array:
-    """Rotary position embedding of x f[n, T, heads, D] at positions i[n, T]; halves of a head are paired.
+    """Rotary position embedding of x f[n, T, heads, D] at positions i[n, T]; pairs the two halves of a head.
 
     Source: Su et al. 2021, "RoFormer", eq. 34.
     """
@@ -100,14 +103,14 @@ def layer(
     adapters: dict[str, dict[str, jax.Array]] | None = None,
     read: jax.Array | None = None,
 ) -> jax.Array:
-    """One layer: attention and feed-forward block, each behind a normalisation and added to its input.
+    """One layer: attention and feed-forward block, each with a normalisation before it and a residual connection.
 
     Args:
       weights: see `LlamaWeights.layer`. x: f[n, T, H].
-      adapters: {product: {"a": f[in, r], "b": f[r, out]}} of LoRA, added to the products they name.
-      read: i[n, R], positions whose output is wanted; the others only serve as keys and values. None: all.
+      adapters: LoRA matrices {product: {"a": f[in, r], "b": f[r, out]}}, added to the products of these names.
+      read: i[n, R], positions to compute the output at; the others serve as keys and values only. None: all.
     Returns:
-      f[n, T, H], or f[n, R, H].
+      f[n, T, H]; f[n, R, H] with `read`.
     Source: Touvron et al. 2023, "LLaMA"; Hu et al. 2022, "LoRA", eq. 3.
     """
     num, length, _ = x.shape
@@ -129,7 +132,7 @@ def layer(
     queries, keys = rotate(queries, places, config.rope_base), rotate(keys, everywhere, config.rope_base)
     if read is not None:
         mixed = attend(queries, keys, values, places)
-    else:  # a block of queries needs no keys after it
+    else:  # a block of queries attends to no later keys
         blocks = [slice(start, min(start + _QUERIES, length)) for start in range(0, length, _QUERIES)]
         mixed = jnp.concatenate(
             [attend(queries[:, b], keys[:, : b.stop], values[:, : b.stop], places[:, b]) for b in blocks], axis=1
@@ -140,9 +143,9 @@ def layer(
 
 
 def multiply(x: jax.Array, matrix: jax.Array) -> jax.Array:
-    """x @ matrix with x rounded to the matrix's dtype and sums in that of x.
+    """Compute x @ matrix with x rounded to the matrix's dtype and sums in the dtype of x.
 
-    Decoders are trained in bf16 like this, and CPUs with instructions for it multiply three times as fast.
+    Decoders are trained with bf16 products like these. CPUs with bf16 instructions compute them three times as fast.
     """
     return jnp.matmul(x.astype(matrix.dtype), matrix, preferred_element_type=x.dtype)
 
@@ -150,11 +153,13 @@ def multiply(x: jax.Array, matrix: jax.Array) -> jax.Array:
 def attend(queries: jax.Array, keys: jax.Array, values: jax.Array, places: jax.Array) -> jax.Array:
     """Causal attention f[n, R, heads, D] of queries at positions `places` to keys at positions 0 … T − 1.
 
-    The query heads of one key head are multiplied as one matrix, which on CPUs is several times faster than
+    The query heads that share a key head are stacked into one matrix. On CPUs, this is several times faster than
     `jax.nn.dot_product_attention`.
 
     Args:
-      queries: f[n, R, heads, D]. keys, values: f[n, T, key heads, D]. places: i[n or 1, R].
+      queries: f[n, R, heads, D].
+      keys, values: f[n, T, key heads, D].
+      places: i[n or 1, R].
     """
     num, length, _, width = queries.shape
     groups, known = keys.shape[2], keys.shape[1]
@@ -178,14 +183,15 @@ def first_layers(config: LlamaConfig, weights: LlamaWeights, tokens: jax.Array, 
 
 
 def log_likelihood(head: jax.Array, states: jax.Array, targets: jax.Array, *, block: int = 256) -> jax.Array:
-    """log p(target | what came before) f32[m] of m positions, without keeping logits f[m, V].
+    """Log-likelihood f32[m] of the next token at m positions, without storing the logits f[m, V].
 
-    The states are rounded to the dtype of the head; logits are f32.
+    The states are rounded to the dtype of the head; the logits are f32.
 
     Args:
-      head: f[V, H]. states: f[m, H], after the last normalisation. targets: i[m].
-      block: positions whose logits are formed at once; forward and backward pass alike.
+      head: f[V, H]. states: f[m, H], after the last normalisation. targets: i[m], the next tokens.
+      block: number of positions whose logits are computed at once, in the forward and the backward pass.
     """
+    chex.assert_equal_shape_prefix([states, targets], 1)
     num = states.shape[0]
     padding = -num % block
     states = jnp.pad(states, ((0, padding), (0, 0))).reshape(-1, block, states.shape[1])
@@ -201,5 +207,6 @@ def log_likelihood(head: jax.Array, states: jax.Array, targets: jax.Array, *, bl
     return jax.lax.map(one, (states, targets)).reshape(-1)[:num]
 
 
-def _over(vector: jax.Array, ndim: int) -> jax.Array:
+def _expanded(vector: jax.Array, ndim: int) -> jax.Array:
+    """The vector with axes of length 1 in front, `ndim` axes in all."""
     return vector.reshape((1,) * (ndim - 1) + vector.shape)

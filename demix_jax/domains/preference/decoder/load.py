@@ -20,13 +20,13 @@ _HF_NAMES = {
 
 
 def load_decoder(path: str | os.PathLike) -> Decoder:
-    """A decoder of the Llama architecture from this machine; nothing is downloaded.
+    """Load a decoder of the Llama architecture from local files; nothing is downloaded.
 
     Args:
-      path: folder with config.json, *.safetensors and tokenizer.json, as Hugging Face models are stored; or a .gguf
-        file (the extra "llm" reads it).
+      path: folder of a Hugging Face model with config.json, *.safetensors and tokenizer.json; or a .gguf file, which
+        needs the extra "llm".
     Raises:
-      InputError: files are missing, the architecture is another one, or a weight is missing or has another shape.
+      InputError: a file or weight is missing, a weight has the wrong shape, or the architecture is not Llama.
     """
     path = Path(path).expanduser()
     if path.is_file() and path.suffix.lower() == ".gguf":
@@ -63,10 +63,10 @@ def _config(path: Path) -> LlamaConfig:
     scaled = rope.get("rope_type", rope.get("type", "default")) != "default"
     if scaled or stored.get("attention_bias") or stored.get("mlp_bias"):
         what = f"rope_scaling {rope}" if scaled else "biases in its layers"
-        raise InputError(f"{path} asks for {what}, which this decoder has not; choose a model without.")
+        raise InputError(f"{path} asks for {what}, which this decoder does not support; choose a model without.")
     sizes = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
     if missing := [name for name in sizes if name not in stored]:
-        raise InputError(f"{path} says nothing of {', '.join(missing)}; it is not the configuration of a whole model.")
+        raise InputError(f"{path} lacks {', '.join(missing)}; it is not the configuration of a whole model.")
     heads = stored["num_attention_heads"]
     return LlamaConfig(
         num_layers=stored["num_hidden_layers"],
@@ -83,7 +83,7 @@ def _config(path: Path) -> LlamaConfig:
 
 
 class _TensorReader:
-    """Tensors of all safetensors files of a folder, by name."""
+    """Reads tensors by name from all safetensors files of a folder."""
 
     def __init__(self, folder: Path):
         from safetensors import safe_open

@@ -1,4 +1,4 @@
-"""Text to tokens by a model's own tokenizer, and conversations to sequences of tokens."""
+"""Tokenize conversations with the model's own tokenizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from demix_jax.domains.preference.pairs import Message, Pair, Pairs
 
 _NAMES = {"user": "Human", "assistant": "Assistant", "system": "System"}
 _SENTENCE_MARKS = (".", "!", "?", "\n")
-_CONTROL = 3  # type of special tokens in GGUF
+_CONTROL = 3  # GGUF's type number of special tokens
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +20,11 @@ class Tokens:
     """How a model reads conversations.
 
     Attributes:
-      encode: text -> token ids; it maps the marks of turns to their own tokens.
-      end: token after an answer. chat: whether turns are marked as ChatML does, else by "Human:" and "Assistant:".
-      begin: token before everything, or None.
-      closing: tokens that end in a full stop or the like, or in a new line.
+      encode: text -> token ids; turn markers become special tokens.
+      end: token that ends an answer.
+      chat: True for ChatML turn markers, False for "Human:" and "Assistant:".
+      begin: token at the very beginning, or None.
+      closing: tokens that end with sentence punctuation or a line break.
     """
 
     encode: Callable[[str], list[int]]
@@ -33,7 +34,7 @@ class Tokens:
     closing: frozenset[int] = frozenset()
 
     def prompt(self, messages: tuple[Message, ...]) -> list[int]:
-        """Tokens of a prompt up to where the answer begins."""
+        """Tokens of a prompt, up to the beginning of the answer."""
         if self.chat:
             turns = [f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in messages]
             text = "".join(turns) + "<|im_start|>assistant\n"
@@ -43,13 +44,13 @@ class Tokens:
         return ([] if self.begin is None else [self.begin]) + self.encode(text)
 
     def answer(self, text: str, most: int) -> tuple[list[int], bool]:
-        """At most `most` tokens of an answer, the end among them unless it was cut; and whether it was."""
+        """First `most` tokens of an answer, and whether it was cut; an uncut answer ends with the end token."""
         tokens = self.encode(text)
         return (tokens[:most], True) if len(tokens) >= most else ([*tokens, self.end], False)
 
 
 class Sequence(NamedTuple):
-    """A prompt and one answer as tokens. start: where the answer begins. cut: whether its end was left out."""
+    """A prompt and an answer as tokens. start: where the answer begins. cut: whether the answer's end is missing."""
 
     tokens: list[int]
     start: int
@@ -57,7 +58,7 @@ class Sequence(NamedTuple):
 
 
 class TokenPair(NamedTuple):
-    """Sequences of the chosen and the rejected answer. prompt_length: before its beginning was left out."""
+    """chosen, rejected: sequence of each answer. prompt_length: tokens of the whole prompt, before it was cut."""
 
     chosen: Sequence
     rejected: Sequence
@@ -65,7 +66,7 @@ class TokenPair(NamedTuple):
 
 
 def encode_pair(tokens: Tokens, pair: Pair, *, max_prompt: int, max_answer: int) -> TokenPair:
-    """Both answers of a pair after its prompt: the last `max_prompt` tokens of that, the first ones of these."""
+    """Tokenize a pair: the last `max_prompt` tokens of the prompt, the first `max_answer` tokens of each answer."""
     prompt = tokens.prompt(pair.prompt)
     kept = prompt[-max_prompt:]
 
@@ -77,42 +78,46 @@ def encode_pair(tokens: Tokens, pair: Pair, *, max_prompt: int, max_answer: int)
 
 
 def encode_pairs(tokens: Tokens, pairs: Pairs, *, max_prompt: int, max_answer: int) -> list[TokenPair]:
-    """`encode_pair` of each."""
+    """Apply `encode_pair` to each pair."""
     return [encode_pair(tokens, pair, max_prompt=max_prompt, max_answer=max_answer) for pair in pairs.pairs]
 
 
 def tokens_from_file(path: Path) -> Tokens:
-    """The tokenizer of a tokenizer.json.
+    """Read a tokenizer.json.
 
     Raises:
-      InputError: the file or the package `tokenizers` is absent, or the file is something else.
+      InputError: the file or the package `tokenizers` is missing, or the file holds no tokenizer.
     """
-    library = _library()
+    library = _import_tokenizers()
     if not path.is_file():
         raise InputError(f"There is no {path}; the tokenizer belongs beside the weights.")
     try:
         tokenizer = library.Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises plain Exception
         raise InputError(f"{path} is not a tokenizer ({error}).") from error
-    return _tokens(tokenizer, str(path))
+    return _make_tokens(tokenizer, str(path))
 
 
 def tokens_from_vocabulary(
     *, tokens: list[str], merges: list[str], kinds: list[int], style: str, end: int, where: str
 ) -> Tokens:
-    """A byte-level BPE tokenizer as GGUF stores it.
+    """Build a byte-level BPE tokenizer from the fields of a GGUF file.
 
     Args:
-      tokens: V texts. merges: pairs, each two texts and a blank between. kinds: type of each token; 3 is special.
-      style: how text is split before the merges. end: token after an answer. where: names the file in complaints.
+      tokens: texts of the V tokens.
+      merges: pairs of texts, separated by a space.
+      kinds: type number of each token; 3 marks special tokens.
+      style: name of the rule that splits text before the merges.
+      end: token that ends an answer.
+      where: name of the file for error messages.
     Raises:
-      InputError: `style` is none of those known, or the package `tokenizers` is absent.
+      InputError: `style` is not known, or the package `tokenizers` is missing.
     """
-    library = _library()
-    bytes_of = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library = _import_tokenizers()
+    byte_level = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
     styles = {
-        "gpt-2": bytes_of,
-        "smollm": library.pre_tokenizers.Sequence([library.pre_tokenizers.Digits(individual_digits=True), bytes_of]),
+        "gpt-2": byte_level,
+        "smollm": library.pre_tokenizers.Sequence([library.pre_tokenizers.Digits(individual_digits=True), byte_level]),
     }
     if style not in styles:
         raise InputError(f"{where} splits text as {style} does, which is not known; put tokenizer.json beside it.")
@@ -122,10 +127,11 @@ def tokens_from_vocabulary(
     tokenizer.pre_tokenizer = styles[style]
     tokenizer.decoder = library.decoders.ByteLevel()
     tokenizer.add_special_tokens([text for text, kind in zip(tokens, kinds, strict=True) if kind == _CONTROL])
-    return _tokens(tokenizer, where, end)
+    return _make_tokens(tokenizer, where, end)
 
 
-def _tokens(tokenizer, where: str, end: int | None = None) -> Tokens:
+def _make_tokens(tokenizer, where: str, end: int | None = None) -> Tokens:
+    """Wrap a tokenizer of the package `tokenizers`; `end` counts where it has none of the usual end tokens."""
     chat = tokenizer.token_to_id("<|im_start|>") is not None and tokenizer.token_to_id("<|im_end|>") is not None
     ends = ("<|im_end|>", "<|eot_id|>", "</s>", "<|endoftext|>", "<|end_of_text|>")
     known = [number for text in ends if (number := tokenizer.token_to_id(text)) is not None]
@@ -139,10 +145,17 @@ def _tokens(tokenizer, where: str, end: int | None = None) -> Tokens:
     ids = range(tokenizer.get_vocab_size())
     texts = tokenizer.decode_batch([[number] for number in ids], skip_special_tokens=False)
     closing = frozenset(n for n, text in zip(ids, texts, strict=True) if text.rstrip(" ").endswith(_SENTENCE_MARKS))
-    return Tokens(encode, known[0] if known else int(end or 0), chat, None if chat else begin, closing)
+    return Tokens(
+        encode=encode,
+        end=known[0] if known else int(end or 0),
+        chat=chat,
+        begin=None if chat else begin,
+        closing=closing,
+    )
 
 
-def _library():
+def _import_tokenizers():
+    """The package `tokenizers`; InputError where it is missing."""
     try:
         import tokenizers  # pyright: ignore[reportMissingImports]
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Decoder weights and their tokenizer from a local folder (safetensors) or a GGUF file."""
+"""The decoder as a value, and its weights assembled from the tensors of a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from demix_jax.domains.preference.decoder.tokens import Tokens
 
 
 class Decoder(NamedTuple):
-    """A frozen language model: its sizes, its weights, its tokenizer, and the name it goes by."""
+    """A frozen language model: sizes, weights, tokenizer and name."""
 
     config: LlamaConfig
     weights: LlamaWeights
@@ -31,13 +31,15 @@ def assemble(
     head: np.ndarray | None,
     where: str,
 ) -> LlamaWeights:
-    """bf16 weights from tensors stored as [out, in].
+    """Assemble bf16 weights from tensors that are stored as [out, in].
 
     Args:
-      layer_tensor: (product or norm, number of the layer) -> tensor. head: None where it is the embedding.
-      where: names the model in complaints.
+      layer_tensor: (name of product or norm, layer number) -> tensor.
+      embed: [V, H]. norm: [H].
+      head: [V, H], or None where it is tied to the embedding.
+      where: name of the model for error messages.
     Raises:
-      InputError: a tensor's shape is not what the configuration says.
+      InputError: the shape of a tensor contradicts the configuration.
     """
     products = config.shapes()
     layers = {}
