@@ -1,4 +1,4 @@
-"""Preference pairs in, a diagnosis out: which pairs are swapped, damaged, or break a shortcut, and why."""
+"""Diagnosis of preference pairs: `diagnose`, and the domain behind it."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from demix_jax.data import Dataset
 
 _MIN_PAIRS = 30
-_KINDS_OF_NOTE = {
+_NOTE_KINDS = {  # part of a note on a pair -> its wording in the summary
     "answer is empty": "with an empty answer",
     "answers are the same": "whose answers are the same",
     "The prompt has": "whose prompt was longer than what is read",
     "answer only the first": "with an answer longer than what is read",
 }
-_NAMED_ROWS = 8  # rows that a note names before it says how many more there are
+_NAMED_ROWS = 8  # rows that a note lists at most
 
 
 def diagnose(
@@ -65,25 +65,27 @@ def diagnose(
 ) -> Diagnosis:
     """Find swapped preferences, damaged texts and pairs that break a shortcut.
 
-    The decoder reads every answer once. Its states feed preference models with LoRA adapters, cross-fitted, whose
-    gradients give the influence; its likelihoods, with measures of the texts, make the table on which the rest of
-    the evidence and the error classifier work as on any table.
+    The decoder reads every answer once. Its hidden states feed cross-fitted preference models with LoRA adapters, whose
+    gradients give the influence. Its log-likelihoods and measures of the texts form a table. The other evidence and the
+    error classifier work on this table as on any other.
 
     Args:
-      pairs: N ≥ 30 pairs, or a path as `read_pairs` takes it.
-      model: frozen decoder, or a path as `load_decoder` takes it.
-      valid: trusted pairs, at least 10; None: each fold is set against pairs of the other folds.
+      pairs: N ≥ 30 pairs, or a path for `read_pairs`.
+      model: frozen decoder, or a path for `load_decoder`.
+      valid: at least 10 trusted pairs, or their path; None: each fold is compared with pairs of the other folds.
       objective: BradleyTerry() or DPO().
-      num_adapted, rank: last layers that get adapters, and the rank of these.
-      max_prompt, max_answer: tokens read at most: the last ones of a prompt, the first ones of an answer.
-      training: of the adapters.
+      num_adapted, rank: number of last layers with adapters, and rank of the adapters.
+      max_prompt, max_answer: number of tokens that are read at most, from the end of a prompt and from the start of an
+        answer.
+      training: options of adapter training.
       classifier: "default", a weights file, or a loaded classifier; it needs no training on pairs.
-      seed: of all randomness. progress: None, or a display with stage(name, total), advance(n) and done().
+      seed: of all randomness; the same seed gives the same diagnosis.
+      progress: None, or a display with stage(name, total), advance(n) and done().
     Returns:
       Diagnosis. Its `table` has a row per pair, see `PairPresentation.table`; its `train` holds the measures of the
       pairs.
     Raises:
-      InputError: pairs, model or an option cannot be used; the message says why and what to do.
+      InputError: the pairs, the model or an option cannot be used; the message tells why and what to do.
     """
     check_seed(seed)
     pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
@@ -116,14 +118,15 @@ def diagnose(
 
 @dataclasses.dataclass(frozen=True)
 class PairDomain:
-    """Preference pairs that a decoder has read, see `Domain`; N pairs.
+    """N preference pairs that a decoder has read, see `Domain`.
 
     Attributes:
-      pairs, valid: N pairs, and trusted ones or None.
-      decoder: what read them. network: what its states are for.
-      encoded, reading: tokens and states of the N pairs, then of the trusted ones.
-      order: which answer of each is called the second one.
-      training: of the adapters. max_prompt, max_answer: tokens that were read at most.
+      pairs, valid: N pairs, and trusted pairs or None.
+      decoder: the frozen decoder. network: the preference model on its hidden states.
+      encoded, reading: tokens of the pairs and output of the decoder; first the N pairs, then the trusted pairs.
+      order: of the two answers of each pair.
+      training: options of adapter training.
+      max_prompt, max_answer: number of tokens that were read at most.
     """
 
     pairs: Pairs
@@ -139,11 +142,11 @@ class PairDomain:
 
     @property
     def known_mistakes(self) -> bool:
-        """See `Domain`: measures are computed, nobody enters them."""
+        """See `Domain`; measures are computed, not entered by people."""
         return False
 
     def rows(self, steps: StepTimer) -> Rows:
-        """See `Domain`: one row of measures per pair."""
+        """See `Domain`; one row of measures per pair."""
         from demix_jax.data import inspect_table
 
         count, network = len(self.pairs), self.network
@@ -157,7 +160,7 @@ class PairDomain:
             fingerprint=fingerprint(text_table(self.pairs)),
             model=self.decoder.name,
             valid=None if self.valid is None else frame.iloc[count:].reset_index(drop=True),
-            notes=tuple(_counted(self.notes())),
+            notes=tuple(_count_notes(self.notes())),
             source=self.pairs.source or None,
             task_name="preference",
             settings={
@@ -170,11 +173,11 @@ class PairDomain:
         )
 
     def check(self, dataset: Dataset) -> None:
-        """See `Domain`; preference models suit all pairs."""
+        """See `Domain`; preference models suit any pairs."""
         del dataset
 
     def refine(self, evidence: RowEvidence, dataset: Dataset, *, seed: int, steps: StepTimer) -> RowEvidence:
-        """See `Domain`; nothing is known of pairs beyond their measures."""
+        """See `Domain`; pairs have no evidence beyond their measures."""
         del dataset, seed, steps
         return evidence
 
@@ -187,25 +190,27 @@ class PairDomain:
             self.network,
             self.network.frozen(self.decoder.weights),
             examples,
-            self.order,
-            folds,
+            order=self.order,
+            folds=folds,
             options=self.training,
             on_fold=on_fold,
         )
 
     def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int) -> AlteredRows | None:
-        """See `Domain`: a changed text would have to be read anew, so the classifier does without."""
+        """See `Domain`; no probes, since the decoder would have to read altered texts again."""
         del encode, evidence, seed
 
     def presentation(self, models: FoldModels, evidence: RowEvidence) -> PairPresentation:
         """See `Domain`."""
         assert isinstance(models, PairFolds)
         margin = _margins(models, evidence.folds.fold[: len(self.pairs)])
-        return PairPresentation(self.pairs, self.valid, self.order, margin, tuple(self.notes()))
+        return PairPresentation(
+            pairs=self.pairs, valid=self.valid, order=self.order, margin=margin, notes=tuple(self.notes())
+        )
 
     def notes(self) -> list[str]:
-        """Of each pair what is wrong whatever the others look like, and what was not read of it; usually ""."""
-        said = []
+        """For each pair, faults that show without a model and parts that were not read; usually ""."""
+        notes_of_pairs = []
         for pair, tokens in zip(self.pairs.pairs, self.encoded, strict=False):
             found = notes(pair)
             if tokens.prompt_length > self.max_prompt:
@@ -217,11 +222,12 @@ class PairDomain:
                 for name in ("chosen", "rejected")
                 if getattr(tokens, name).cut
             ]
-            said.append(" ".join(found))
-        return said
+            notes_of_pairs.append(" ".join(found))
+        return notes_of_pairs
 
 
 def _check_counts(pairs: Pairs, valid: Pairs | None) -> None:
+    """InputError if there are too few pairs."""
     if len(pairs) < _MIN_PAIRS:
         raise InputError(f"There are {len(pairs)} pairs; a diagnosis needs at least {_MIN_PAIRS}.")
     if valid is not None and len(valid) < 10:
@@ -231,6 +237,7 @@ def _check_counts(pairs: Pairs, valid: Pairs | None) -> None:
 
 
 def _check_options(decoder: Decoder, num_adapted: int, rank: int, max_prompt: int, max_answer: int) -> None:
+    """InputError if the decoder has too few layers or too short a context, or a number is too small."""
     config = decoder.config
     if not 1 <= num_adapted <= config.num_layers:
         raise InputError(f"num_adapted is {num_adapted}; {decoder.name} has {config.num_layers} layers to adapt.")
@@ -246,7 +253,7 @@ def _check_options(decoder: Decoder, num_adapted: int, rank: int, max_prompt: in
 
 
 def _margins(models: PairFolds, fold: np.ndarray) -> np.ndarray:
-    """f32[N]: score of the chosen answer minus that of the rejected one, by a model that never saw the pair."""
+    """f32[N]: out-of-fold score of the chosen answer minus that of the rejected answer."""
     margins = np.zeros(len(fold), np.float32)
     for number in range(len(models.adapters)):
         rows = np.flatnonzero(fold == number)
@@ -255,12 +262,12 @@ def _margins(models: PairFolds, fold: np.ndarray) -> np.ndarray:
     return margins
 
 
-def _counted(said: list[str]) -> list[str]:
+def _count_notes(notes_of_pairs: list[str]) -> list[str]:
     """One sentence per kind of note: how many pairs have it, and which."""
-    counted = []
-    for text, what in _KINDS_OF_NOTE.items():
-        rows = [row for row, note in enumerate(said) if text in note]
+    sentences = []
+    for text, what in _NOTE_KINDS.items():
+        rows = [row for row, note in enumerate(notes_of_pairs) if text in note]
         if rows:
             named = ", ".join(map(str, rows[:_NAMED_ROWS])) + (", …" if len(rows) > _NAMED_ROWS else "")
-            counted.append(f"{len(rows):,} pair{'s' if len(rows) > 1 else ''} {what}: row {named}.")
-    return counted
+            sentences.append(f"{len(rows):,} pair{'s' if len(rows) > 1 else ''} {what}: row {named}.")
+    return sentences

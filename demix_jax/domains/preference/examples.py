@@ -1,9 +1,10 @@
-"""Pairs as the arrays that a preference model takes."""
+"""Turn pairs into the arrays that a preference model takes."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import chex
 import numpy as np
 
 from demix_jax.domains.preference.decoder.hidden_states import Reading
@@ -14,10 +15,11 @@ PyTree = Any
 
 
 def make_examples(model: PreferenceModel, encoded: list[TokenPair], reading: Reading) -> PyTree:
-    """N examples, see `PreferenceModel`: answer 0 is the chosen one, so y is 0.
+    """Make N examples, see `PreferenceModel`; answer 0 is the chosen one, so y is 0.
 
-    The model scores each answer by itself; which of them comes first tells it nothing.
+    The model scores each answer independently, so their order reveals nothing.
     """
+    chex.assert_shape(reading.hidden, (len(encoded), 2, None, model.config.width))
     sequences = [answer for pair in encoded for answer in (pair.chosen, pair.rejected)]
     longest = max(len(sequence.tokens) - sequence.start for sequence in sequences)
     num_places = model.objective.num_places(longest)

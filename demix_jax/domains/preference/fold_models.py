@@ -1,4 +1,4 @@
-"""Preference models of all folds: trained adapters, and what they say of pairs that they never saw."""
+"""Preference models of all folds: adapter training, and scores and influence of pairs they were not trained on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,13 +20,17 @@ from demix_jax.influence.matrix import cosine_influence
 
 PyTree = Any
 
-_STATES = 256  # the states of an example are cut at a multiple of it
-_NEIGHBOURS = 8  # batches whose pairs are sorted by length
+_STATES = 256  # the number of states per example is rounded up to a multiple of it
+_NEIGHBOURS = 8  # number of batches whose pairs are sorted by length together
 
 
 @dataclasses.dataclass(frozen=True)
 class AdapterTraining:
-    """Adam over the adapters: passes at most, passes without a better validation loss, pairs at once, step size."""
+    """Options of adapter training by AdamW.
+
+    max_epochs: passes over the training pairs at most. patience: passes without a better validation loss before it
+    stops. batch_size: pairs per step. learning_rate, weight_decay: of AdamW.
+    """
 
     max_epochs: int = 6
     patience: int = 2
@@ -38,8 +43,8 @@ class AdapterTraining:
 class PairFolds:
     """The `FoldModels` of preference pairs, made by `train_pair_folds`.
 
-    adapters: one pytree per fold. frozen: what they adapt. examples: N pairs as `PreferenceModel` takes them.
-    order: which answer of each pair is called the second one outside.
+    adapters: one pytree per fold. frozen: the weights that they adapt. examples: N pairs, see `PreferenceModel`.
+    order: which answer of each pair counts as the second. valid_loss: f32[folds].
     """
 
     model: PreferenceModel
@@ -50,7 +55,7 @@ class PairFolds:
     valid_loss: np.ndarray
 
     def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
-        """Scores f32[n, 2] of the first and the second answer; their softmax is the chance that each is preferred."""
+        """Scores f32[n, 2] of the first and the second answer; their softmax is the probability of being preferred."""
         return self.order.take(rows).arranged(*self.scores(fold, rows).T)
 
     def scores(self, fold: int, rows: np.ndarray) -> np.ndarray:
@@ -58,7 +63,7 @@ class PairFolds:
         return pair_scores(self.model, self._params(fold), self.examples, rows)
 
     def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """−cosine of the adapters' gradients f32[n, S], and the lengths of those of `rows` f32[n]."""
+        """Influence f32[n, S] (−cosine of adapter gradients), and the gradient norms f32[n] of `rows`."""
         samples = take(self.examples, rows), take(self.examples, valid_rows)
         return cosine_influence(_loss_of(self.model), self._params(fold), *samples, select=ADAPTER)
 
@@ -68,13 +73,13 @@ class PairFolds:
 
 @functools.cache
 def _loss_of(model: PreferenceModel) -> Callable[[PyTree, PyTree], jax.Array]:
-    """The model's loss, one function for all equal models, so that programs are compiled once for them."""
+    """The model's loss; equal models share one function, so that it is compiled once."""
     return model.loss
 
 
 def pair_scores(model: PreferenceModel, params: PyTree, examples: PyTree, rows: np.ndarray) -> np.ndarray:
-    """Scores f32[n, 2] of the answers of the examples at `rows`, in the examples' own order."""
-    return _in_parts(functools.partial(_scores, model, params), examples, rows)
+    """Scores f32[n, 2] of the two answers of the examples at `rows`."""
+    return _map_in_batches(functools.partial(_scores, model, params), examples, rows)
 
 
 def take(examples: PyTree, rows: np.ndarray) -> PyTree:
@@ -83,16 +88,16 @@ def take(examples: PyTree, rows: np.ndarray) -> PyTree:
 
 
 def take_short(examples: PyTree, rows: np.ndarray) -> PyTree:
-    """The examples at positions `rows`, without the states after the last one that any of them reads.
+    """The examples at positions `rows`, with trailing states cut off that none of them reads.
 
-    The number of states is rounded up, so that few different shapes are compiled.
+    The number of states is rounded up, so that only a few shapes are compiled.
     """
     length = -(-int(_lengths(examples)[rows].max()) // _STATES) * _STATES
     return take(examples | {"hidden": examples["hidden"][:, :, :length]}, rows)
 
 
 def _lengths(examples: PyTree) -> np.ndarray:
-    """i[N]: states of each example that count: all up to the last one that is read."""
+    """i[N]: number of states that each example needs, up to the last position read."""
     return examples["read"].max(axis=(1, 2)) + 1
 
 
@@ -101,20 +106,32 @@ def train_pair_folds(
     model: PreferenceModel,
     frozen: PyTree,
     examples: PyTree,
+    *,
     order: Order,
     folds: Folds,
-    *,
     options: AdapterTraining,
     on_fold: Callable[[int], None] = lambda count: None,
 ) -> PairFolds:
-    """Train the adapters of each fold on its training pairs, up to its best loss on its validation pairs."""
+    """Train the adapters of each fold on its training pairs, with early stopping on its validation pairs.
+
+    Args:
+      frozen: see `PreferenceModel.frozen`. examples: N pairs. order: of the N pairs.
+      on_fold: called with 1 after each fold.
+    """
     trained = []
     for number, key_fold in enumerate(jax.random.split(key, len(folds.train))):
-        rows = folds.train[number], folds.valid[number]
-        trained.append(train_adapters(key_fold, model, frozen, examples, *rows, options=options))
+        rows = {"train_rows": folds.train[number], "valid_rows": folds.valid[number]}
+        trained.append(train_adapters(key_fold, model, frozen, examples, **rows, options=options))
         on_fold(1)
     adapters, losses = zip(*trained, strict=True)
-    return PairFolds(model, adapters, frozen, examples, order, np.array(losses, np.float32))
+    return PairFolds(
+        model=model,
+        adapters=adapters,
+        frozen=frozen,
+        examples=examples,
+        order=order,
+        valid_loss=np.array(losses, np.float32),
+    )
 
 
 def train_adapters(
@@ -122,18 +139,22 @@ def train_adapters(
     model: PreferenceModel,
     frozen: PyTree,
     examples: PyTree,
+    *,
     train_rows: np.ndarray,
     valid_rows: np.ndarray,
-    *,
     options: AdapterTraining,
     weights: np.ndarray | None = None,
 ) -> tuple[PyTree, float]:
-    """Adapters at their best mean loss on `valid_rows`, and that loss.
+    """Train adapters; returns those with the lowest mean loss on `valid_rows`, and that loss.
 
     Args:
-      examples: N pairs. train_rows, valid_rows: i[n], i[m]. weights: f[N] sample weights, or None for equal ones.
+      frozen: see `PreferenceModel.frozen`. examples: N pairs.
+      train_rows, valid_rows: i[n], i[m], positions among the N pairs.
+      weights: f[N], sample weights; None for equal weights.
     """
-    weights = np.ones(len(examples["y"]), np.float32) if weights is None else np.asarray(weights, np.float32)
+    num = len(examples["y"])
+    weights = np.ones(num, np.float32) if weights is None else np.asarray(weights, np.float32)
+    chex.assert_shape(weights, (num,))
     key_init, key_order = jax.random.split(key)
     adapter = model.init(key_init)
     optimizer = _optimizer(options)
@@ -142,9 +163,10 @@ def train_adapters(
     size, lengths = min(options.batch_size, len(train_rows)), _lengths(examples)
     for key_epoch in jax.random.split(key_order, options.max_epochs):
         for rows in _batches(key_epoch, np.asarray(train_rows), lengths, size):
-            adapter, state = _step(model, options, frozen, adapter, state, take_short(examples, rows), weights[rows])
+            batch = take_short(examples, rows)
+            adapter, state = _step(model, options, frozen, adapter, state, batch=batch, weights=weights[rows])
         params = {"frozen": frozen, "adapter": adapter}
-        losses = _in_parts(functools.partial(_losses, model, params), examples, np.asarray(valid_rows))
+        losses = _map_in_batches(functools.partial(_losses, model, params), examples, np.asarray(valid_rows))
         loss = float(np.average(losses, weights=weights[valid_rows] + 1e-12))
         since_best += 1
         if loss < best_loss:
@@ -160,8 +182,10 @@ def _optimizer(options: AdapterTraining) -> optax.GradientTransformation:
     )
 
 
-def _in_parts(function: Callable[[PyTree], jax.Array], examples: PyTree, rows: np.ndarray, size: int = 16):
-    """`function` of the examples at `rows`, `size` of like length at a time; the last part is filled up."""
+def _map_in_batches(
+    function: Callable[[PyTree], jax.Array], examples: PyTree, rows: np.ndarray, size: int = 16
+) -> np.ndarray:
+    """Apply `function` to the examples at `rows`, in batches of `size` with similar lengths; the last one is padded."""
     places = np.argsort(_lengths(examples)[rows], kind="stable")
     parts = [rows[places[start : start + size]] for start in range(0, len(rows), size)]
     found = np.concatenate([np.asarray(function(take_short(examples, np.resize(p, size))))[: len(p)] for p in parts])
@@ -169,7 +193,7 @@ def _in_parts(function: Callable[[PyTree], jax.Array], examples: PyTree, rows: n
 
 
 def _batches(key: jax.Array, rows: np.ndarray, lengths: np.ndarray, size: int) -> list[np.ndarray]:
-    """Batches in random order, each of pairs of like length among _NEIGHBOURS batches drawn at random."""
+    """Random batches of pairs of similar length: pairs are sorted by length within _NEIGHBOURS batches at a time."""
     key_rows, key_batches = jax.random.split(key)
     order = np.asarray(jax.random.permutation(key_rows, rows))[: len(rows) // size * size]
     near = [order[start : start + size * _NEIGHBOURS] for start in range(0, len(order), size * _NEIGHBOURS)]
@@ -179,7 +203,18 @@ def _batches(key: jax.Array, rows: np.ndarray, lengths: np.ndarray, size: int) -
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _step(model: PreferenceModel, options: AdapterTraining, frozen, adapter, state, batch, weights):
+def _step(
+    model: PreferenceModel,
+    options: AdapterTraining,
+    frozen: PyTree,
+    adapter: PyTree,
+    state: PyTree,
+    *,
+    batch: PyTree,
+    weights: np.ndarray,
+) -> tuple[PyTree, PyTree]:
+    """One optimizer step on a batch; returns the adapters and the optimizer's state."""
+
     def mean_loss(adapter):
         losses = jax.vmap(model.loss, in_axes=(None, 0))({"frozen": frozen, "adapter": adapter}, batch)
         return jnp.average(losses, weights=weights + 1e-12)

@@ -1,10 +1,11 @@
-"""The task model of preference pairs: LoRA adapters in the last layers of a frozen decoder, and an objective."""
+"""Task model of preference pairs: a frozen decoder with LoRA adapters in its last layers, and an objective."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -13,22 +14,27 @@ from demix_jax.domains.preference.objectives import Objective, pair_loss
 
 PyTree = Any
 
-ADAPTER = "^adapter/"  # for `select=` of influence functions: the parameters that are trained
+ADAPTER = "^adapter/"  # the trained parameters, for `select=` of the influence functions
 
 
 @dataclasses.dataclass(frozen=True)
 class PreferenceModel:
-    """Hashable, so that its methods can be compiled once and reused.
+    """Preference model with an `init`, `scores` and `loss`; hashable, so that its methods are compiled once.
 
-    Only the last `num_adapted` layers have adapters: what comes before them is the same whatever they are, so it is
-    computed once per answer (`reading.read_pairs`) and an example starts from there.
+    Only the last `num_adapted` layers have adapters. The layers before them never change, so their output is computed
+    once per answer (`read_answers`), and an example starts from it.
 
-    An example has two answers, each scored by itself:
-      hidden f[2, T, H], states before the first adapted layer; read i32[2, R], used bool[2, R], targets i32[2, R], see
-      `Places`; reference f32[2], log-likelihood of each answer under the frozen decoder; y i32[], the preferred one.
+    An example holds two answers, which are scored independently:
+      hidden: f[2, T, H], hidden states before the first adapted layer.
+      read: i32[2, R]. used: bool[2, R]. targets: i32[2, R]. See `Places`.
+      reference: f32[2], log-likelihood of each answer under the frozen decoder.
+      y: i32[], index of the preferred answer.
 
     Attributes:
-      config: of the decoder. objective: BradleyTerry() or DPO(). num_adapted: layers with adapters. rank: of these.
+      config: sizes of the decoder.
+      objective: BradleyTerry() or DPO().
+      num_adapted: number of layers with adapters, counted from the last.
+      rank: of the adapters.
     """
 
     config: LlamaConfig
@@ -37,7 +43,7 @@ class PreferenceModel:
     rank: int = 8
 
     def init(self, key: jax.Array) -> PyTree:
-        """Fresh adapters; they change nothing until they are trained, since each B is zero."""
+        """Initial adapters; every matrix B is zero, so they leave the decoder unchanged."""
         shapes = self.config.shapes()
         keys = iter(jax.random.split(key, self.num_adapted * len(shapes)))
         layers = [
@@ -53,14 +59,16 @@ class PreferenceModel:
         return {"layers": layers, "own": self.objective.init(self.config.width)}
 
     def frozen(self, weights: LlamaWeights) -> PyTree:
-        """The part of the decoder's weights that an example goes through."""
+        """The weights of the decoder that an example passes through."""
         first = self.config.num_layers - self.num_adapted
         layers = [weights.layer(number) for number in range(first, self.config.num_layers)]
         vocabulary = {"vocabulary": weights.head} if self.objective.needs_vocabulary else {}
         return {"layers": layers, "norm": weights.norm} | vocabulary
 
     def scores(self, params: PyTree, example: PyTree) -> jax.Array:
-        """Score f32[2] of each answer; params {"frozen", "adapter"}."""
+        """Scores f32[2] of the two answers; params {"frozen", "adapter"}."""
+        chex.assert_shape(example["hidden"], (2, None, self.config.width))
+        chex.assert_equal_shape([example[name] for name in ("read", "used", "targets")])
         frozen, adapter = params["frozen"], params["adapter"]
         states = last_layers(self.config, frozen, adapter["layers"], example["hidden"], example["read"])
         return self.objective.scores(adapter["own"], frozen.get("vocabulary"), states, example)
@@ -76,8 +84,9 @@ def last_layers(
     """Normalised final states f32[n, R, H] at positions `read` i32[n, R].
 
     Args:
-      frozen: see `PreferenceModel.frozen`. adapters: one entry per layer of it, or None.
-      hidden: f[n, T, H], states before these layers.
+      frozen: weights of the last layers, see `PreferenceModel.frozen`.
+      adapters: one entry per layer in `frozen`, or None.
+      hidden: f[n, T, H], hidden states before these layers.
     """
     x = hidden.astype(jnp.float32)
     num = len(frozen["layers"])

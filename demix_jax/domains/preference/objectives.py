@@ -1,6 +1,6 @@
-"""What a preference model is trained for: a reward that ranks answers, or a policy that makes the better one likelier.
+"""Training objectives of a preference model: Bradley-Terry reward model, or DPO.
 
-Both give each answer a score and take the loss −log σ(score of the chosen − score of the rejected).
+Both score each answer and minimise −log σ(score of the chosen answer − score of the rejected answer).
 
 Letters: T tokens of a sequence, R positions whose final states are read, H hidden width, V vocabulary.
 """
@@ -21,7 +21,7 @@ PyTree = Any
 
 
 class Places(NamedTuple):
-    """Where a sequence is read. read: i32[R] positions. used: bool[R]. targets: i32[R], the tokens that follow."""
+    """Positions to read in a sequence. read: i32[R]. used: bool[R], False for padding. targets: i32[R], next tokens."""
 
     read: np.ndarray
     used: np.ndarray
@@ -29,33 +29,33 @@ class Places(NamedTuple):
 
 
 class Objective(Protocol):
-    """An object with its own options. needs_vocabulary: whether scores need the decoder's output matrix."""
+    """Interface of an objective. needs_vocabulary: whether scores need the decoder's output matrix."""
 
     needs_vocabulary: bool
 
     def num_places(self, longest_answer: int) -> int:
-        """R, for answers of at most so many tokens."""
+        """R, for answers of at most `longest_answer` tokens."""
         ...
 
     def places(self, sequence: Sequence, num: int) -> Places:
-        """Where to read a sequence; `num` is R."""
+        """Positions to read in a sequence; `num` is R."""
         ...
 
     def init(self, width: int) -> PyTree:
-        """Parameters of its own besides the adapters."""
+        """Initial parameters of the objective, beside the adapters."""
         ...
 
     def scores(self, own: PyTree, vocabulary: jax.Array | None, states: jax.Array, example: PyTree) -> jax.Array:
-        """Score f32[2] of each answer, from final states f32[2, R, H]; see `pair_loss`."""
+        """Scores f32[2] of the two answers, from final states f32[2, R, H]; see `pair_loss`."""
         ...
 
 
 def pair_loss(scores: jax.Array, preferred: jax.Array) -> jax.Array:
-    """−log σ(score of the preferred answer − score of the other one).
+    """Loss −log σ(score of the preferred answer − score of the other answer).
 
     Args:
       scores: f32[2]. preferred: i32[], 0 or 1.
-    Source: Bradley & Terry 1952 for rewards; Rafailov et al. 2023, "Direct Preference Optimization", eq. 7 for
+    Source: Bradley & Terry 1952 for rewards; Rafailov et al. 2023, "Direct Preference Optimization", eq. 7, for
       scores β log(π / π_ref).
     """
     return jax.nn.softplus(jnp.where(preferred == 1, scores[0] - scores[1], scores[1] - scores[0]))
@@ -63,9 +63,10 @@ def pair_loss(scores: jax.Array, preferred: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class BradleyTerry:
-    """A reward model: a linear reading of the answer's final states, averaged over `num_read` places spread over it.
+    """Reward model: a linear map of the answer's final states, averaged over `num_read` evenly spread positions.
 
-    Needs no product with the vocabulary, and queries of the last layer at the places alone: the choice for CPUs.
+    It needs no product with the vocabulary, and queries of the last layer at the read positions only. This makes it
+    the choice for CPUs.
     """
 
     num_read: int = 32
@@ -91,10 +92,10 @@ class BradleyTerry:
 
 @dataclasses.dataclass(frozen=True)
 class DPO:
-    """Direct preference optimisation: a score is β log(π / π_ref) of the answer given the prompt.
+    """Direct preference optimisation: the score is β log(π / π_ref) of the answer given the prompt.
 
-    Every token of every answer is multiplied with the whole vocabulary, forward and backward: for accelerators, or
-    for short answers.
+    Every answer token is multiplied by the whole vocabulary, forward and backward. This suits accelerators and short
+    answers. `beta` is β, the weight of the log-ratio.
     """
 
     beta: float = 0.1

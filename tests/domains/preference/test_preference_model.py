@@ -266,7 +266,9 @@ def test_every_product_of_an_adapted_layer_has_an_adapter():
 def test_training_lowers_the_loss():
     model, params, examples = problem_read(BradleyTerry(), num=24)
     rows, options = np.arange(24), AdapterTraining(max_epochs=12, patience=12, learning_rate=1e-2)
-    _, loss = train_adapters(jax.random.key(0), model, params["frozen"], examples, rows, rows, options=options)
+    _, loss = train_adapters(
+        jax.random.key(0), model, params["frozen"], examples, train_rows=rows, valid_rows=rows, options=options
+    )
     assert loss < 0.5  # log 2 untrained
 
 
@@ -274,13 +276,11 @@ def test_training_lowers_the_loss():
 def test_pairs_of_no_weight_do_not_count():
     """Whatever is preferred in them, the adapters come out the same."""
     model, params, examples = problem_drawn(BradleyTerry(), num=16)
-    rows, options = np.arange(16), AdapterTraining(max_epochs=1)
+    rows = np.arange(16)
     weights = (rows >= 6).astype(float)
+    given = {"train_rows": rows, "valid_rows": rows, "options": AdapterTraining(max_epochs=1), "weights": weights}
     flipped = examples | {"y": np.where(rows < 6, 1 - examples["y"], examples["y"])}
-    trained = [
-        train_adapters(jax.random.key(0), model, params["frozen"], e, rows, rows, options=options, weights=weights)
-        for e in (examples, flipped)
-    ]
+    trained = [train_adapters(jax.random.key(0), model, params["frozen"], e, **given) for e in (examples, flipped)]
     for one, other in zip(*map(jax.tree.leaves, trained), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
