@@ -1,4 +1,4 @@
-"""Preference data: which pairs are swapped, damaged, or break a shortcut.
+"""Preference data: find pairs that are swapped, damaged or break a shortcut.
 
 ```python
 from demix_jax import preference

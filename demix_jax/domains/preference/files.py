@@ -1,8 +1,8 @@
-"""Reading preference pairs in the schemas that they are published in.
+"""Read preference pairs in the schemas of published data sets.
 
-* messages: `chosen` and `rejected` are conversations, lists of {"role", "content"} that repeat the prompt
-  (UltraFeedback binarized, Capybara DPO) or answer the conversation in `prompt`;
-* dialogues: `chosen` and `rejected` are texts of "Human:" and "Assistant:" turns without a `prompt` (HH-RLHF);
+* messages: `chosen` and `rejected` are conversations, lists of {"role", "content"}. They repeat the prompt
+  (UltraFeedback binarized, Capybara DPO) or continue the conversation in `prompt`.
+* dialogues: `chosen` and `rejected` are texts with "Human:" and "Assistant:" turns, without a `prompt` (HH-RLHF).
 * plain: `prompt`, `chosen` and `rejected` are texts.
 """
 
@@ -26,14 +26,14 @@ _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 
 
 def read_pairs(path: str | os.PathLike, *, split: str | None = None) -> Pairs:
-    """Pairs from a file or a folder.
+    """Read pairs from a file or a folder.
 
     Args:
-      path: .jsonl, .json (a list of records) or .parquet file, or the folder of a Hugging Face dataset, as
-        `save_to_disk` or a snapshot of the hub leaves it (.arrow or .parquet files).
-      split: which split of a folder that holds several.
+      path: a .jsonl, .json (a list of records) or .parquet file; or the folder of a Hugging Face dataset with .arrow
+        or .parquet files, made by `save_to_disk` or downloaded from the hub.
+      split: the split to read; needed for a folder with several splits.
     Raises:
-      InputError: nothing readable is there, a split must be named, or a record, named by its row, is no pair.
+      InputError: the path cannot be read, a split must be named, or a record (named by its row) is not a pair.
     """
     path = Path(path)
     if not path.exists():
@@ -46,10 +46,10 @@ def read_pairs(path: str | os.PathLike, *, split: str | None = None) -> Pairs:
 
 
 def pair_from_record(record: Any, where: str) -> Pair:
-    """The pair that a record of any of the schemas holds; `where` names it in complaints.
+    """The pair in a record of any schema; `where` names the record in error messages.
 
     Raises:
-      InputError: it is none of them.
+      InputError: the record fits no schema.
     """
     if not isinstance(record, dict) or not {"chosen", "rejected"} <= record.keys():
         found = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
@@ -57,7 +57,7 @@ def pair_from_record(record: Any, where: str) -> Pair:
     prompt = _prompt(record.get("prompt"), where)
     answers = [_turns(record[key], key, where, has_prompt=bool(prompt)) for key in ("chosen", "rejected")]
     shared = _num_shared(*answers)
-    # A conversation that opens with the user repeats the prompt, whatever else the record calls so.
+    # Where conversations share their first turns, these are the prompt, even if the record has a text as `prompt`.
     repeats = shared > 0 and (not prompt or isinstance(record["prompt"], str))
     prompt = tuple(answers[0][:shared]) if repeats else (*prompt, *answers[0][:shared])
     chosen, rejected = (_text(turns[shared:]) for turns in answers)
@@ -65,18 +65,19 @@ def pair_from_record(record: Any, where: str) -> Pair:
 
 
 def _num_shared(chosen: list[Message], rejected: list[Message]) -> int:
-    """How many turns both conversations begin with, the answer itself not counted."""
+    """Number of leading turns that both conversations share, without the answer itself."""
     shared = 0
     for mine, other in zip(chosen[:-1], rejected[:-1], strict=False):
         if mine != other:
             break
         shared += 1
     while shared and chosen[shared - 1].role == "assistant" and chosen[shared].role != "assistant":
-        shared -= 1  # they part at a user's turn: the answer before it is the last that both share a prompt for
+        shared -= 1  # they part at a user turn, so the assistant turn before it belongs to the answers
     return shared
 
 
 def _prompt(given: Any, where: str) -> tuple[Message, ...]:
+    """Turns of a record's `prompt`, which may be absent."""
     if given is None or (isinstance(given, str) and not given.strip()):
         return ()
     if isinstance(given, str):
@@ -85,7 +86,7 @@ def _prompt(given: Any, where: str) -> tuple[Message, ...]:
 
 
 def _turns(given: Any, key: str, where: str, *, has_prompt: bool) -> list[Message]:
-    """The turns of an answer: at least one, the last of them the assistant's."""
+    """Turns of an answer: at least one, and the last one is the assistant's."""
     if given is None:
         given = ""
     if isinstance(given, str):
@@ -100,6 +101,7 @@ def _turns(given: Any, key: str, where: str, *, has_prompt: bool) -> list[Messag
 
 
 def _messages(given: Any, key: str, where: str) -> list[Message]:
+    """Turns of a list of messages, with either role and content or from and value."""
     if not isinstance(given, (list, tuple)):
         raise InputError(f"{where}: `{key}` is a {type(given).__name__}; give a text or a list of messages.")
     turns = []
@@ -117,14 +119,14 @@ def _is_dialogue(text: str) -> bool:
 
 
 def _dialogue(text: str) -> list[Message]:
-    """Turns of a text like "\\n\\nHuman: …\\n\\nAssistant: …"."""
+    """Turns of a text such as "\\n\\nHuman: …\\n\\nAssistant: …"."""
     parts = _TURN.split(text)
     roles = {"Human": "user", "Assistant": "assistant"}
-    return [Message(roles[name], said.strip()) for name, said in zip(parts[1::2], parts[2::2], strict=True)]
+    return [Message(roles[name], text.strip()) for name, text in zip(parts[1::2], parts[2::2], strict=True)]
 
 
 def _text(turns: list[Message]) -> str:
-    """An answer as text: nearly always one turn; of a longer exchange, each turn after its speaker."""
+    """Text of an answer, nearly always a single turn; later turns are preceded by their speaker."""
     if len(turns) == 1:
         return turns[0].content
     names = {"user": "Human", "assistant": "Assistant"}
@@ -175,7 +177,7 @@ def _read_parquet(path: Path) -> list[dict]:
 def _read_arrow(path: Path) -> list[dict]:
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as source:  # `datasets` writes streams; other writers files
+    with pa.memory_map(str(path)) as source:  # `datasets` writes Arrow streams, other writers Arrow files
         try:
             return pa.ipc.open_stream(source).read_all().to_pylist()
         except pa.ArrowInvalid:
@@ -200,7 +202,7 @@ def _read_folder(folder: Path, split: str | None) -> list[dict]:
 
 
 def _split_name(file: Path, folder: Path) -> str:
-    """ "train" of train-00000-of-00002.parquet; of data-00000-of-00001.arrow that of the folder it lies in."""
+    """Split of a file: "train" for train-00000-of-00002.parquet; the folder's name for data-00000-of-00001.arrow."""
     stem = re.sub(r"-\d+-of-\d+.*$", "", file.stem)
     if stem in ("data", "dataset") and file.parent != folder:
         return file.parent.name

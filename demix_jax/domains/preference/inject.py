@@ -1,4 +1,4 @@
-"""Errors in preference pairs with known truth: swapped preferences, damaged texts, shortcuts."""
+"""Inject errors with known truth into preference pairs: swapped preferences, damaged texts, shortcuts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHORTCUTS = {"longer": "length", "refusal": "refusal", "markup": "markup", "lists": "list_lines"}  # kind -> measure
-_MIN_WORDS = 12  # of a text to be damaged; in fewer words a damage may not show
+_MIN_WORDS = 12  # shorter texts are not damaged, since the damage might not show
 _SENTENCE = re.compile(r"(?<=[.!?。])\s+|\n+")
 _FOREIGN = (
     "Les enfants jouaient dans le jardin pendant que leur grand-mère préparait le dîner. Il faisait encore chaud.",
@@ -30,20 +30,20 @@ _FOREIGN = (
 
 
 class InjectedPairs(NamedTuple):
-    """pairs: with errors. truth: one row per pair; 0/1 columns of ERROR_TYPES, source_row, damage and damaged_text."""
+    """pairs: with errors. truth: a row per pair; 0/1 columns ERROR_TYPES, then source_row, damage and damaged_text."""
 
     pairs: Pairs
     truth: pd.DataFrame
 
 
 def truncated(rng: np.random.Generator, text: str) -> str:
-    """The first 25 to 70 % of the words."""
+    """Keep the first 25 to 70 % of the words."""
     found = text.split()
     return " ".join(found[: max(3, int(len(found) * rng.uniform(0.25, 0.7)))])
 
 
 def shuffled(rng: np.random.Generator, text: str) -> str:
-    """The sentences in another order; of fewer than four, the words."""
+    """Shuffle the sentences, or the words of a text with fewer than four sentences."""
     parts = [part for part in _SENTENCE.split(text) if part.strip()]
     if len(parts) < 4:
         parts = text.split()
@@ -54,7 +54,7 @@ def shuffled(rng: np.random.Generator, text: str) -> str:
 
 
 def foreign(rng: np.random.Generator, text: str) -> str:
-    """A passage of 20 to 50 % of the words gives way to sentences in another language."""
+    """Replace a passage of 20 to 50 % of the words by sentences in another language."""
     found = text.split()
     length = max(3, int(len(found) * rng.uniform(0.2, 0.5)))
     start = int(rng.integers(0, len(found) - length + 1))
@@ -62,7 +62,7 @@ def foreign(rng: np.random.Generator, text: str) -> str:
 
 
 def repeated(rng: np.random.Generator, text: str) -> str:
-    """A passage of 10 to 30 % of the words comes three to six times."""
+    """Repeat a passage of 10 to 30 % of the words, three to six times in all."""
     found = text.split()
     length = max(4, int(len(found) * rng.uniform(0.1, 0.3)))
     start = int(rng.integers(0, len(found) - length + 1))
@@ -76,7 +76,7 @@ DAMAGES: dict[str, Callable[[np.random.Generator, str], str]] = {
     "foreign": foreign,
     "repeated": repeated,
 }
-WRONG_PROMPT = "wrong prompt"  # the one damage that takes another pair
+WRONG_PROMPT = "wrong prompt"  # the only damage that needs another pair
 
 
 def inject_errors(
@@ -89,20 +89,23 @@ def inject_errors(
     damages: tuple[str, ...] = (*DAMAGES, WRONG_PROMPT),
     seed: int = 0,
 ) -> InjectedPairs:
-    """Pairs with errors of the three types.
+    """Inject errors of the three types into clean pairs.
 
-    First the shortcut, made by leaving pairs out until the given share of those that it speaks of break it; then
-    swapped preferences and damaged texts, on different pairs.
+    First, pairs are left out to make the shortcut: the given share of the pairs that differ in its measure break it.
+    Then preferences are swapped and texts damaged, in different pairs.
 
     Args:
-      pairs: clean pairs; those with an empty answer or two equal ones are left out.
-      label_errors, feature_errors: shares of the pairs left that are swapped, and damaged.
-      spurious: share of the pairs with a difference that break the shortcut, in (0, 0.5]; 0 for no shortcut.
-      shortcut: "longer", "refusal", "markup" or "lists": the answer with more of it is preferred.
+      pairs: clean pairs; pairs with an empty answer or two equal answers are left out.
+      label_errors, feature_errors: shares of the remaining pairs that are swapped and damaged.
+      spurious: share of pairs that break the shortcut, among those that differ in its measure; in [0, 0.5]. 0: no
+        shortcut is made.
+      shortcut: "longer", "refusal", "markup" or "lists"; the answer with more of it is preferred.
       damages: kinds of damage, among "truncated", "shuffled", "foreign", "repeated" and "wrong prompt".
       seed: of all randomness.
+    Returns:
+      InjectedPairs.
     Raises:
-      InputError: an option is none of those above, or the pairs do not suffice.
+      InputError: an option is out of range or unknown, or there are too few suitable pairs.
     """
     import pandas as pd
 
@@ -110,10 +113,10 @@ def inject_errors(
     check_seed(seed)
     rng = np.random.default_rng(seed)
     usable = [row for row, pair in enumerate(pairs.pairs) if not notes(pair)]
-    stay, breaks = np.array(usable, np.int64), np.zeros(len(usable), bool)
+    kept, breaks = np.array(usable, np.int64), np.zeros(len(usable), bool)
     if spurious:
-        stay, breaks = _make_shortcut(pairs, stay, SHORTCUTS[shortcut], spurious, rng)
-    made = [pairs.pairs[row] for row in stay]
+        kept, breaks = _make_shortcut(pairs, kept, SHORTCUTS[shortcut], spurious, rng)
+    made = [pairs.pairs[row] for row in kept]
     order = rng.permutation(len(made))
     swapped = order[: round(label_errors * len(made))]
     long_enough = [
@@ -135,11 +138,12 @@ def inject_errors(
         made[row], side[row] = _damaged(rng, originals, int(row), name)
     flags = (np.isin(np.arange(len(made)), swapped), kind != "", breaks)
     truth = pd.DataFrame({name: flag.astype(np.int64) for name, flag in zip(ERROR_TYPES, flags, strict=True)})
-    truth = truth.assign(source_row=stay, damage=kind, damaged_text=side)
+    truth = truth.assign(source_row=kept, damage=kind, damaged_text=side)
     return InjectedPairs(make_pairs(made, pairs.source), truth)
 
 
 def _damaged(rng: np.random.Generator, pairs: list[Pair], row: int, kind: str) -> tuple[Pair, str]:
+    """A pair with damage of one kind, and the damaged text: "prompt", "chosen" or "rejected"."""
     pair = pairs[row]
     if kind == WRONG_PROMPT:
         others = [p.prompt for p in pairs if p.prompt != pair.prompt]
@@ -153,15 +157,15 @@ def _damaged(rng: np.random.Generator, pairs: list[Pair], row: int, kind: str) -
 def _make_shortcut(
     pairs: Pairs, rows: np.ndarray, measure: str, share: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The rows that stay, and which of them break "the answer with more of the measure is preferred"."""
+    """The rows to keep, and which of them break the rule "the answer with more of the measure is preferred"."""
     difference = np.array([form(pairs.pairs[r].chosen)[measure] - form(pairs.pairs[r].rejected)[measure] for r in rows])
     follow, broken = rng.permutation(rows[difference > 0]), rng.permutation(rows[difference < 0])
     if not len(follow) or not len(broken):
         raise InputError(f"no two pairs differ in {measure} in opposite ways; choose another shortcut.")
     num_broken = min(len(broken), round(share / (1 - share) * len(follow)))
     num_follow = min(len(follow), round((1 - share) / share * num_broken))
-    stay = np.sort(np.concatenate([follow[:num_follow], broken[:num_broken], rows[difference == 0]]))
-    return stay, np.isin(stay, broken[:num_broken])
+    kept = np.sort(np.concatenate([follow[:num_follow], broken[:num_broken], rows[difference == 0]]))
+    return kept, np.isin(kept, broken[:num_broken])
 
 
 def _num_words(text: str) -> int:

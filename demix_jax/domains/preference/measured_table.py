@@ -1,8 +1,8 @@
-"""Pairs as a table of measures, so that everything that finds errors in tables finds them in pairs.
+"""Table of measures of pairs, in which the methods for tables find errors.
 
-Each pair's two answers are put into an order that tells nothing, and the label is which of them was preferred: two
-balanced classes. Habits of form are columns of differences, second minus first; traces of damage are columns of each
-answer by itself, since damage shows without a comparison.
+The two answers of each pair are put in random order, and the label tells which of them was preferred: two balanced
+classes. Length and form enter as differences, second answer minus first. Traces of damage and log-likelihoods enter for
+each answer, since damage shows without a comparison.
 """
 
 from __future__ import annotations
@@ -27,30 +27,38 @@ DIFFERENCE = "difference"
 def measured_table(
     pairs: Pairs, tokens: Tokens, encoded: list[TokenPair], reading: Reading, order: Order
 ) -> pd.DataFrame:
-    """One row of measures per pair, and the column LABEL with one of SIDES."""
+    """Table with one row of measures per pair, and the column LABEL with the preferred side, one of SIDES.
+
+    Args:
+      pairs: N pairs. encoded, reading, order: their tokens, the decoder's output and the order of their answers.
+    """
     import pandas as pd
 
     common = common_words(pairs.pairs)
-    of_form: list[list[dict]] = []
-    of_damage: list[list[dict]] = []
+    form_measures: list[list[dict]] = []
+    damage_measures: list[list[dict]] = []
     for row, pair in enumerate(pairs.pairs):
         both = zip((pair.chosen, pair.rejected), (encoded[row].chosen, encoded[row].rejected), strict=True)
-        of_form.append([])
-        of_damage.append([])
+        form_measures.append([])
+        damage_measures.append([])
         for side, (text, sequence) in enumerate(both):
             log_p = reading.log_p[row][side]
             starts = sentence_starts(tokens.closing, sequence)[-len(log_p) :]
-            likely = likelihood(
-                log_p, starts, float(reading.opening[row, side]), float(reading.alone[row, side]), sequence.cut
+            likelihood_measures = likelihood(
+                log_p,
+                starts,
+                opening=float(reading.opening[row, side]),
+                alone=float(reading.alone[row, side]),
+                cut=sequence.cut,
             )
-            of_form[-1].append(form(text))
-            of_damage[-1].append(damage(text, pair.prompt_text, common) | likely)
+            form_measures[-1].append(form(text))
+            damage_measures[-1].append(damage(text, pair.prompt_text, common) | likelihood_measures)
     columns: dict[str, np.ndarray | list[str]] = {}
-    for name in of_form[0][0]:
-        values = order.arranged(*np.array([[side[name] for side in row] for row in of_form]).T)
+    for name in form_measures[0][0]:
+        values = order.arranged(*np.array([[side[name] for side in row] for row in form_measures]).T)
         columns[f"{name} {DIFFERENCE}"] = values[:, 1] - values[:, 0]
-    for name in of_damage[0][0]:
-        values = order.arranged(*np.array([[side[name] for side in row] for row in of_damage]).T)
+    for name in damage_measures[0][0]:
+        values = order.arranged(*np.array([[side[name] for side in row] for row in damage_measures]).T)
         for place, side in enumerate(SIDES):
             columns[f"{name}, {side}"] = values[:, place]
     columns[LABEL] = [SIDES[int(second)] for second in order.second]
@@ -58,6 +66,6 @@ def measured_table(
 
 
 def sentence_starts(closing: frozenset[int], sequence: Sequence) -> np.ndarray:
-    """bool[tokens of the answer]: whether the token comes right after one that ends a sentence or a line."""
+    """bool[answer tokens]: whether the token follows one that ends a sentence or a line."""
     ends = [token in closing for token in sequence.tokens[sequence.start :]]
     return np.array([False, *ends[:-1]])

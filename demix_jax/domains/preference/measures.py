@@ -1,4 +1,4 @@
-"""What can be measured of an answer: its length and form, traces of damage, and how likely a decoder finds it."""
+"""Measures of an answer: length and form, traces of damage, and its log-likelihood under a decoder."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+import chex
 import numpy as np
 
 from demix_jax.domains.preference.pairs import Pair
 
-WINDOW = 16  # tokens or words in which a passage stands out
-_COMMON = 400  # words that count as common in a data set
+WINDOW = 16  # tokens or words of a passage
+_NUM_COMMON = 400  # words that count as common in a data set
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _LIST_LINE = re.compile(r"^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
 _MARKDOWN = re.compile(r"^#{1,6}\s|\*\*[^*\n]+\*\*|`[^`\n]+`|^```", re.MULTILINE)
@@ -25,24 +26,24 @@ _REFUSAL = re.compile(
 
 
 def common_words(pairs: Iterable[Pair]) -> frozenset[str]:
-    """The words that occur in the most answers: those of the data set's own language, whichever that is."""
+    """The words that occur in the most answers; they mark the language of the data set."""
     found: Counter[str] = Counter()
     for pair in pairs:
         for text in (pair.chosen, pair.rejected):
             found.update(set(words(text)))
-    return frozenset(word for word, _ in found.most_common(_COMMON))
+    return frozenset(word for word, _ in found.most_common(_NUM_COMMON))
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in small letters, in order; numbers and punctuation left out."""
+    """The words of a text, in lower case and in order, without numbers and punctuation."""
     return [word.lower() for word in _WORD.findall(text)]
 
 
 def form(text: str) -> dict[str, float]:
-    """Length and habits of form, which a shortcut may lean on.
+    """Length and form of a text, on which a shortcut may rest.
 
-    length: logarithm of the number of words. markup: Markdown per word. list_lines: share of the lines that are items
-    of a list. refusal: 1 where the answer declines or apologises, else 0.
+    length: logarithm of 1 + the number of words. markup: Markdown marks per word. list_lines: share of lines that are
+    list items. refusal: 1 if the answer declines or apologises, else 0.
     """
     count = len(words(text))
     lines = max(1, sum(bool(line.strip()) for line in text.splitlines()))
@@ -55,12 +56,11 @@ def form(text: str) -> dict[str, float]:
 
 
 def damage(text: str, prompt: str, common: frozenset[str]) -> dict[str, float]:
-    """Traces of damage.
+    """Traces of damage in an answer.
 
-    repetition: share of word four-grams that occurred before in the answer. strangeness: highest share, in windows of
-    WINDOW words, of those that are not `common`. other_letters: share of letters beyond ASCII. broken_end: 1 where the
-    answer does not end like a sentence, a list or code. missed_prompt: share of the prompt's uncommon words that the
-    answer does not take up.
+    repetition: share of repeated word four-grams. strangeness: highest share of words outside `common` in any window of
+    WINDOW words. other_letters: share of letters beyond ASCII. broken_end: 1 if the answer does not end like a
+    sentence, a list or code, else 0. missed_prompt: share of the prompt's uncommon words that the answer lacks.
     """
     found = words(text)
     grams = list(zip(*(found[start:] for start in range(4)), strict=False))
@@ -76,17 +76,20 @@ def damage(text: str, prompt: str, common: frozenset[str]) -> dict[str, float]:
     }
 
 
-def likelihood(log_p: np.ndarray, starts: np.ndarray, opening: float, alone: float, cut: bool) -> dict[str, float]:
-    """What a decoder's log-likelihoods of an answer's tokens say, in nats per token.
+def likelihood(log_p: np.ndarray, starts: np.ndarray, *, opening: float, alone: float, cut: bool) -> dict[str, float]:
+    """Summaries of a decoder's log-likelihoods of an answer's tokens, in nats per token.
 
     Args:
-      log_p: f32[tokens], the end among them unless the answer was `cut` to fit. starts: bool[tokens], tokens with
-        which a sentence begins. opening, alone: mean over the first tokens after the prompt and without it.
+      log_p: f32[tokens], with the end token unless the answer was cut.
+      starts: bool[tokens], whether the token begins a sentence.
+      opening, alone: mean log-likelihood of the first tokens, with and without the prompt.
+      cut: whether the answer was cut.
     Returns:
-      log_p: mean. lowest: of the means over windows of WINDOW tokens. sentence_starts: mean over first tokens
-      of sentences minus that of all others. end: log-likelihood of ending where the answer does; of a cut one the
-      mean. prompt_gain: how much likelier the prompt makes the answer's opening.
+      log_p: mean. lowest: lowest mean over a window of WINDOW tokens. sentence_starts: mean over the first tokens of
+      sentences minus the mean over all other tokens. end: log-likelihood of the end token, or the mean if the answer
+      was cut. prompt_gain: gain in log-likelihood of the opening through the prompt.
     """
+    chex.assert_equal_shape([log_p, starts])
     mean = float(log_p.mean())
     inner = starts.copy()
     inner[:1] = False
@@ -101,7 +104,7 @@ def likelihood(log_p: np.ndarray, starts: np.ndarray, opening: float, alone: flo
 
 
 def _windows(values: np.ndarray) -> np.ndarray:
-    """Means over all windows of WINDOW values, or over all of them where there are fewer."""
+    """Means over all windows of WINDOW values; the overall mean if there are fewer values."""
     size = min(WINDOW, len(values))
     total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
     return (total[size:] - total[:-size]) / size

@@ -1,4 +1,4 @@
-"""The report on preference pairs: each finding with its texts, the reason, and the validation pairs it touches most."""
+"""Report on preference pairs: each finding with its texts, the reason and the most influenced validation pairs."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_NOTED = 100
-MAX_TEXT = 1_200  # characters of a text that are shown
+MAX_TEXT = 1_200  # characters of a text that are shown at most
 
 
 @dataclasses.dataclass(frozen=True)
 class PairPresentation:
-    """How a diagnosis of preference pairs is shown, see `Presentation`; N pairs.
+    """Presentation of a diagnosis of N preference pairs, see `Presentation`.
 
-    pairs, valid: what was diagnosed, and trusted pairs or None. order: which answer the measures call the first one.
-    margin: f32[N], score of the chosen answer minus that of the rejected one, by a model that never saw the pair.
-    notes: of each pair, what is wrong with it whatever the others look like and what was left out in reading, or "".
+    pairs, valid: the diagnosed pairs, and trusted pairs or None. order: of the answers in the table of measures.
+    margin: f32[N], out-of-fold score of the chosen answer minus that of the rejected answer.
+    notes: for each pair, faults that show without a model and parts that were not read; "" if there are none.
     """
 
     pairs: Pairs
@@ -63,10 +63,10 @@ class PairPresentation:
         return "row"
 
     def table(self, diagnosis: Diagnosis) -> pd.DataFrame:
-        """One row per pair: flags, probabilities, margin, suggestion, damaged, suspect_measures and note.
+        """Table with one row per pair: flags, probabilities, margin, suggestion, damaged, suspect_measures, note.
 
         suggestion: "swap" for a label error, else "". damaged: "chosen", "rejected" or both, joined by ";".
-        suspect_measures: what stands out in a feature error. margin and note: see the attributes.
+        suspect_measures: measures that stand out in a feature error, joined by ";". margin, note: see the attributes.
         """
         table = flags_table(diagnosis.train.index, diagnosis.flags, diagnosis.probability)
         suspects = [";".join(diagnosis.evidence.suspects.get(row, ())) for row in range(len(table))]
@@ -79,9 +79,9 @@ class PairPresentation:
 
     def show(self, diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool = True) -> Html:
         """See `Presentation`."""
-        also, note = other_types(diagnosis, row, error_type), self.notes[row]
+        others, note = other_types(diagnosis, row, error_type), self.notes[row]
         body = [
-            element("p", f"Also flagged: {also}.", class_="small") if also else None,
+            element("p", f"Also flagged: {others}.", class_="small") if others else None,
             element("p", note, class_="small") if note else None,
             self._texts(diagnosis, row, error_type),
             self._witness_tables(diagnosis, row),
@@ -96,7 +96,7 @@ class PairPresentation:
         sections = [
             opening(diagnosis, eyebrow="demix_jax · diagnosis of preference pairs", facts=_facts(summary)),
             [type_section(diagnosis, name) for name in ERROR_TYPES],
-            self._noted(),
+            self._notes_section(),
             _pictures(diagnosis),
             _next_steps(summary, self.repair_command(diagnosis, folder), folder),
             _settings(summary),
@@ -110,11 +110,11 @@ class PairPresentation:
         return f"demix-jax pairs repair {source} --diagnosis {saved} --out repaired.jsonl"
 
     def _damaged_sides(self, columns: str, row: int) -> list[str]:
-        """ "chosen" and "rejected", where a suspect measure is of that answer."""
+        """The answers, "chosen" or "rejected", that a suspect measure belongs to."""
         return [name for name in ("chosen", "rejected") if f", {self.order.side_name(row, name)}" in columns]
 
     def _texts(self, diagnosis: Diagnosis, row: int, name: str) -> Html:
-        """The prompt, and both answers side by side; what is suspect is marked."""
+        """The prompt, and both answers side by side; damaged answers are marked."""
         pair = self.pairs.pairs[row]
         columns = ";".join(diagnosis.evidence.suspects.get(row, ()))
         damaged = self._damaged_sides(columns, row) if name == "feature_error" else []
@@ -133,17 +133,18 @@ class PairPresentation:
         return join([element("h4", "Prompt"), more, prompt, element("div", boxes, class_="answers")])
 
     def _witness_tables(self, diagnosis: Diagnosis, row: int) -> Html | None:
-        against = self.pairs if self.valid is None else self.valid
+        """Tables of the validation pairs that the pair helps most and harms most."""
+        valid = self.pairs if self.valid is None else self.valid
 
-        def told(witness: Witness) -> list[object]:
-            pair = against.pairs[witness.row]
+        def cells(witness: Witness) -> list[object]:
+            pair = valid.pairs[witness.row]
             return [element("strong", cell(pair.prompt_text, 70)), " ", cell(pair.chosen, 90)]
 
         titles = ("Validation pairs that it helps most: they speak for it", "Validation pairs that it harms most")
-        return witness_tables(diagnosis, row, titles, ("Pair", "Prompt and chosen answer"), told)
+        return witness_tables(diagnosis, row, titles, ("Pair", "Prompt and chosen answer"), cells)
 
-    def _noted(self) -> Html | None:
-        """Pairs with a note: what is wrong with them shows without any model, or a part of them was not read."""
+    def _notes_section(self) -> Html | None:
+        """Table of the pairs with a note."""
         rows = [row for row, note in enumerate(self.notes) if note]
         if not rows:
             return None
@@ -179,12 +180,12 @@ def _shortened(text: str) -> str:
 
 
 def _pictures(diagnosis: Diagnosis) -> Html:
-    said = (
+    text = (
         "A pair's influence vector tells what the pair does to every validation pair. Influence is the change of a "
         "validation pair's loss when the pair's weight rises: below zero the pair helps to rank those answers, "
         "above zero it harms."
     )
-    return pictures(diagnosis, said)
+    return pictures(diagnosis, text)
 
 
 def _next_steps(summary: Summary, command: str, folder: Path) -> Html:

@@ -1,4 +1,4 @@
-"""Preference pairs: a prompt, two answers, and which of them was preferred."""
+"""Preference pairs: a prompt, the preferred answer and the rejected answer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 class Message(NamedTuple):
-    """One turn of a conversation. role: "system", "user" or "assistant". content: its text."""
+    """One turn of a conversation. role: "system", "user" or "assistant". content: text."""
 
     role: str
     content: str
 
 
 class Pair(NamedTuple):
-    """prompt: the turns before the answer. chosen, rejected: text of the preferred answer and of the other one."""
+    """prompt: turns before the answer. chosen, rejected: text of the preferred answer and of the other answer."""
 
     prompt: tuple[Message, ...]
     chosen: str
@@ -29,7 +29,7 @@ class Pair(NamedTuple):
 
     @property
     def prompt_text(self) -> str:
-        """The prompt's turns, one after the other."""
+        """Texts of the prompt's turns, separated by blank lines."""
         return "\n\n".join(message.content for message in self.prompt)
 
     def swapped(self) -> Pair:
@@ -41,7 +41,7 @@ class Pair(NamedTuple):
 class Pairs:
     """N preference pairs.
 
-    pairs: the pairs. records: what each was read from, keys and values as in the file. source: the file, or "".
+    pairs: the pairs. records: the record that each pair was read from, as in the file. source: path of the file, or "".
     """
 
     pairs: tuple[Pair, ...]
@@ -52,7 +52,7 @@ class Pairs:
         return len(self.pairs)
 
     def take(self, rows: np.ndarray) -> Pairs:
-        """The pairs at these rows (indices or a bool mask), in this order."""
+        """The pairs at `rows` (indices or a bool mask), in this order."""
         rows = np.arange(len(self))[rows]
         return dataclasses.replace(
             self, pairs=tuple(self.pairs[r] for r in rows), records=tuple(self.records[r] for r in rows)
@@ -60,30 +60,42 @@ class Pairs:
 
 
 def make_pairs(pairs: list[Pair] | tuple[Pair, ...], source: str = "") -> Pairs:
-    """Pairs that come from no file, each with a record of plain prompt, chosen and rejected."""
+    """Make `Pairs` of pairs that come from no file.
+
+    Args:
+      pairs: N pairs; each gets a record with the keys prompt, chosen and rejected.
+      source: path to name in reports, or "".
+    Example:
+      >>> pair = Pair((Message("user", "What is 2 + 2?"),), chosen="4", rejected="5")
+      >>> pairs = make_pairs([pair, pair.swapped()])
+      >>> len(pairs), pairs.pairs[1].chosen
+      (2, '5')
+      >>> pairs.records[0]
+      {'prompt': 'What is 2 + 2?', 'chosen': '4', 'rejected': '5'}
+    """
     return Pairs(tuple(pairs), tuple(as_record(pair) for pair in pairs), source)
 
 
 def join_pairs(*parts: Pairs) -> Pairs:
-    """The pairs of all parts, one after the other; the source is that of the first."""
+    """Concatenate parts; the source is that of the first part."""
     pairs = tuple(pair for part in parts for pair in part.pairs)
     return Pairs(pairs, tuple(record for part in parts for record in part.records), parts[0].source)
 
 
 def as_record(pair: Pair) -> dict[str, Any]:
-    """A pair as it is written: the prompt a text where it is a single user turn, else a list of messages."""
+    """Record of a pair: the prompt is a text if it is a single user turn, else a list of messages."""
     single = len(pair.prompt) == 1 and pair.prompt[0].role == "user"
     prompt = pair.prompt[0].content if single else [message._asdict() for message in pair.prompt]
     return {"prompt": prompt, "chosen": pair.chosen, "rejected": pair.rejected}
 
 
 def as_lines(records: Iterable[dict[str, Any]]) -> str:
-    """Records as JSON, one a line."""
+    """Records as JSON lines."""
     return "".join(f"{json.dumps(record, ensure_ascii=False, default=str)}\n" for record in records)
 
 
 def notes(pair: Pair) -> list[str]:
-    """What is wrong with a pair whatever the others look like, in sentences; usually nothing."""
+    """Sentences on faults that show without other pairs, such as an empty answer; usually none."""
     found = [f"The {name} answer is empty." for name in ("chosen", "rejected") if not getattr(pair, name).strip()]
     if pair.chosen.strip() == pair.rejected.strip():
         found.append("Both answers are the same, so neither can be preferred.")
@@ -91,7 +103,7 @@ def notes(pair: Pair) -> list[str]:
 
 
 def text_table(pairs: Pairs) -> pd.DataFrame:
-    """The texts of N pairs as a table; its fingerprint is that of the pairs."""
+    """Table of the texts of N pairs; its fingerprint identifies the pairs."""
     import pandas as pd
 
     columns = {

@@ -1,4 +1,4 @@
-"""From a diagnosis of pairs to repaired ones: swap back, trim or drop, reweight."""
+"""Repair preference pairs by their diagnosis: swap back, trim or drop, reweight."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from demix_jax.repairs.pipeline import WEIGHT
 if TYPE_CHECKING:
     from demix_jax.diagnosis.result import Diagnosis
 
-MINORITY_WEIGHT = 2.0  # of a pair that breaks a shortcut, beside others
+MINORITY_WEIGHT = 2.0  # relative weight of pairs that break a shortcut
 _CHOICES = {
     "label_errors": ("swap", "drop", "keep"),
     "feature_errors": ("drop", "trim", "keep"),
@@ -28,9 +28,10 @@ _ENDING = re.compile(r"[.!?…。:;)\]}>\"'”’*`|\d]\s*$")
 
 
 class RepairedPairs(NamedTuple):
-    """What is left of N pairs, in their order.
+    """n pairs that are left of N pairs, in the same order.
 
-    pairs: n of them. weight: f64[n], mean 1. rows: i64[n], where each stood. sentences: what was done.
+    pairs: the n pairs. weight: f64[n], sample weights with mean 1. rows: i64[n], row of each among the N pairs.
+    sentences: what the repair did.
     """
 
     pairs: Pairs
@@ -39,11 +40,11 @@ class RepairedPairs(NamedTuple):
     sentences: list[str]
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write one record a line, in the schema they were read in, with a key sample_weight."""
+        """Write JSON lines, in the schema that was read, with an additional key sample_weight."""
         from demix_jax.common.files import write_text
 
-        both = zip(self.pairs.records, self.weight, strict=True)
-        write_text(path, as_lines(record | {WEIGHT: round(float(weight), 6)} for record, weight in both))
+        weighted = zip(self.pairs.records, self.weight, strict=True)
+        write_text(path, as_lines(record | {WEIGHT: round(float(weight), 6)} for record, weight in weighted))
 
 
 def repair(
@@ -56,65 +57,74 @@ def repair(
 ) -> RepairedPairs:
     """Repair pairs by their diagnosis.
 
-    Pairs without two different answers are left out whatever was flagged: they teach no preference.
+    Pairs with an empty answer or two equal answers are always left out, since they teach no preference.
 
     Args:
-      pairs: what was diagnosed, or its path; not modified. Weights in a key sample_weight are multiplied.
-      diagnosis: Diagnosis, or path of the diagnosis.csv or the folder that it was saved to.
-      label_errors: "swap" the two answers, "drop" the pair, or "keep" it. Flagged pairs whose preference is more likely
-        right than wrong, by a column p_label_error, are left as they are.
-      feature_errors: "drop" the pair; "trim" passages that come again and an unfinished last sentence, and drop the
-        pair where that changes nothing; or "keep" it.
-      spurious: "reweight" the pairs that break a shortcut, which are right and rare, or "keep" them as they are.
+      pairs: the diagnosed pairs, or their path; not modified. Existing sample weights (key sample_weight) are kept as
+        factors.
+      diagnosis: Diagnosis, or the path of its diagnosis.csv or of the folder that it was saved to.
+      label_errors: "swap" the two answers, "drop" the pair, or "keep" it. Flagged pairs with p_label_error below 0.5
+        are kept as they are.
+      feature_errors: "drop" the pair; "trim" repeated sentences and an unfinished last sentence, and drop the pair if
+        that changes nothing; or "keep" it.
+      spurious: "reweight" pairs that break a shortcut, which are right and rare; or "keep" their weight.
+    Returns:
+      RepairedPairs.
     Raises:
-      InputError: an unknown choice, or the diagnosis of other pairs.
+      InputError: a choice is unknown, or the diagnosis belongs to other pairs.
     """
     given = {"label_errors": label_errors, "feature_errors": feature_errors, "spurious": spurious}
     check_choices(given, _CHOICES)
     pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
     flags = read_flags(text_table(pairs), diagnosis)
     wrong_label, damaged, minority = flags.label_error, flags.feature_error, flags.minority
-    empty = np.array([bool(notes(pair)) for pair in pairs.pairs])
+    unusable = np.array([bool(notes(pair)) for pair in pairs.pairs])
     made = list(zip(pairs.pairs, pairs.records, strict=True))
     weight = np.array([float(record.get(WEIGHT, 1.0)) for record in pairs.records])
-    stays, sentences = ~empty, []
-    damaged = damaged & stays
-    if empty.any():
-        sentences.append(f"Left out {empty.sum():,} pairs that lack two different answers.")
+    kept, sentences = ~unusable, []
+    damaged = damaged & kept
+    if unusable.any():
+        sentences.append(f"Left out {unusable.sum():,} pairs that lack two different answers.")
     if feature_errors == "trim":
         for row in np.flatnonzero(damaged):
             new = trim(pairs.pairs[row])
-            stays[row] = new != pairs.pairs[row]
+            kept[row] = new != pairs.pairs[row]
             made[row] = new, with_answers(pairs.records[row], new)
-        trimmed = int((damaged & stays).sum())
+        trimmed = int((damaged & kept).sum())
         sentences.append(f"Trimmed {trimmed:,} damaged pairs and dropped {damaged.sum() - trimmed:,}.")
     elif feature_errors == "drop":
-        stays &= ~damaged
+        kept &= ~damaged
         sentences.append(f"Dropped {damaged.sum():,} damaged pairs.")
     if label_errors == "swap":
-        for row in np.flatnonzero(wrong_label & stays):
+        for row in np.flatnonzero(wrong_label & kept):
             pair, record = made[row]
             made[row] = pair.swapped(), swap_record(record)
-        sentences.append(f"Swapped {(wrong_label & stays).sum():,} pairs back.")
+        sentences.append(f"Swapped {(wrong_label & kept).sum():,} pairs back.")
     elif label_errors == "drop":
-        stays &= ~wrong_label
+        kept &= ~wrong_label
         sentences.append(f"Dropped {wrong_label.sum():,} pairs whose preference looks wrong.")
-    raised = minority & ~wrong_label & stays
+    raised = minority & ~wrong_label & kept
     if spurious == "reweight":
         weight[raised] *= MINORITY_WEIGHT
         sentences.append(f"Gave {raised.sum():,} pairs that break a shortcut {MINORITY_WEIGHT:g} times the weight.")
     if flags.doubtful and label_errors != "keep":
         sentences.append(flags.doubts("preference", "pairs"))
-    if not stays.any():
+    if not kept.any():
         raise InputError("The repair would leave no pair; choose keep, swap or trim instead of drop.")
-    rows = np.flatnonzero(stays)
+    rows = np.flatnonzero(kept)
     left = [made[row] for row in rows]
     repaired = Pairs(tuple(pair for pair, _ in left), tuple(record for _, record in left), pairs.source)
     return RepairedPairs(repaired, weight[rows] / weight[rows].mean(), rows, sentences)
 
 
 def trim(pair: Pair) -> Pair:
-    """The pair without sentences that come again, and without an unfinished last one."""
+    """Remove repeated sentences and an unfinished last sentence from both answers of a pair.
+
+    Example:
+      >>> pair = Pair((), chosen="Boil the water first. Boil the water first. Then add", rejected="Never boil water.")
+      >>> trim(pair).chosen
+      'Boil the water first.'
+    """
     return pair._replace(chosen=_trimmed(pair.chosen), rejected=_trimmed(pair.rejected))
 
 
@@ -134,7 +144,7 @@ def _trimmed(text: str) -> str:
 
 
 def swap_record(record: dict[str, Any]) -> dict[str, Any]:
-    """A record with all that is said of the chosen answer exchanged for what is said of the rejected one."""
+    """Exchange the values of all keys about the chosen and the rejected answer, such as chosen_score."""
     swapped = dict(record)
     for key in record:
         twin = str(key).replace("chosen", "rejected")
@@ -144,13 +154,14 @@ def swap_record(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_answers(record: dict[str, Any], pair: Pair) -> dict[str, Any]:
-    """A record whose last turns are the pair's answers; where its schema cannot hold them, one in the plain schema."""
+    """The record with the answers of `pair`; a record of the plain schema if its own schema cannot hold them."""
     changed = record | {key: _with_answer(record[key], getattr(pair, key)) for key in ("chosen", "rejected")}
     return changed if pair_from_record(changed, "The record") == pair else as_record(pair)
 
 
-def _with_answer(said: Any, answer: str) -> Any:
-    if isinstance(said, list):
-        return [*said[:-1], said[-1] | {"content": answer}]
-    head, mark, _ = str(said).rpartition("\n\nAssistant:")
+def _with_answer(value: Any, answer: str) -> Any:
+    """The conversation, dialogue or text `value` with its last turn replaced by `answer`."""
+    if isinstance(value, list):
+        return [*value[:-1], value[-1] | {"content": answer}]
+    head, mark, _ = str(value).rpartition("\n\nAssistant:")
     return f"{head}{mark} {answer}" if mark else answer

@@ -1,21 +1,23 @@
-"""Which of a pair's two answers is put first: a random order, so that places tell nothing of the preference."""
+"""Random order of the two answers of each pair, so that position reveals nothing about preference."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import numpy as np
 
 SIDES = ("first", "second")
 
 
 class Order(NamedTuple):
-    """second: bool[N], whether the second answer is the chosen one."""
+    """second: bool[N], True where the second answer is the chosen one."""
 
     second: np.ndarray
 
     def arranged(self, of_chosen: np.ndarray, of_rejected: np.ndarray) -> np.ndarray:
-        """[N, 2, …]: what belongs to the first answer and to the second one."""
+        """[N, 2, …]: the values of the chosen and the rejected answers, [N, …] each, as first and second answer."""
+        chex.assert_equal_shape_prefix([self.second, of_chosen, of_rejected], 1)
         stacked = np.stack([of_chosen, of_rejected], axis=1)
         return np.where(self.second.reshape(-1, *[1] * (stacked.ndim - 1)), stacked[:, ::-1], stacked)
 
@@ -24,14 +26,14 @@ class Order(NamedTuple):
         return Order(self.second[rows])
 
     def side(self, row: int, name: str) -> int:
-        """Place, 0 or 1, of the pair's answer called "chosen" or "rejected"."""
+        """Position, 0 or 1, of the "chosen" or "rejected" answer of a pair."""
         return int(self.second[row]) if name == "chosen" else 1 - int(self.second[row])
 
     def side_name(self, row: int, name: str) -> str:
-        """ "first" or "second": the place of the pair's answer called "chosen" or "rejected"."""
+        """Position, "first" or "second", of the "chosen" or "rejected" answer of a pair."""
         return SIDES[self.side(row, name)]
 
 
 def draw_order(rng: np.random.Generator, num_pairs: int) -> Order:
-    """A random order in which half of the pairs have the chosen answer second."""
+    """Random order with the chosen answer second in half of the pairs."""
     return Order(rng.permutation(num_pairs) % 2 == 1)

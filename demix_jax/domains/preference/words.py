@@ -1,4 +1,4 @@
-"""What is said about pairs: what each type of error is called there, and why a single pair was flagged."""
+"""Wording for preference pairs: names of the error types, and the reason why a pair was flagged."""
 
 from __future__ import annotations
 
@@ -75,25 +75,25 @@ _MAX_REASONS = 2
 
 
 def reason(diagnosis: Diagnosis, row: int, error_type: str, order: Order) -> Html:
-    """Why the pair was flagged, as HTML; `order` tells which answer the measures call the first one."""
+    """Reason why a pair was flagged, as HTML; `order` is the order of the answers in the table of measures."""
     if error_type == "label_error":
         return _why_swapped(diagnosis, row)
-    say = {"feature_error": _why_damaged, "spurious_correlation": _why_spurious}
-    return say[error_type](diagnosis, row, order)
+    explain = {"feature_error": _why_damaged, "spurious_correlation": _why_spurious}
+    return explain[error_type](diagnosis, row, order)
 
 
 def in_words(column: str, order: Order, row: int) -> str:
-    """A column of the measured table as a person says it: "length of the rejected answer"."""
-    for side in ("chosen", "rejected"):
-        name, found, _ = column.rpartition(f", {order.side_name(row, side)}")
+    """A column of the table of measures in words, such as "length of the rejected answer"."""
+    for answer in ("chosen", "rejected"):
+        name, found, _ = column.rpartition(f", {order.side_name(row, answer)}")
         if found:
-            return f"{MEASURES[name]} of the {side} answer"
+            return f"{MEASURES[name]} of the {answer} answer"
     name = column.removesuffix(f" {DIFFERENCE}")
     return f"difference in {MEASURES[name]}"
 
 
 def in_pair_words(columns: str, order: Order, row: int) -> str:
-    """Columns of the measured table, joined by ";", with "chosen" and "rejected" for the sides of this pair."""
+    """Columns of the table of measures, joined by ";", with "chosen" and "rejected" in place of the sides."""
     for name in ("chosen", "rejected"):
         columns = columns.replace(f", {order.side_name(row, name)}", f" of {name}")
     return columns
@@ -101,8 +101,8 @@ def in_pair_words(columns: str, order: Order, row: int) -> str:
 
 def _why_swapped(diagnosis: Diagnosis, row: int) -> Html:
     p = float(diagnosis.evidence.p_given_label[row])
-    said = element("strong", unbroken(chance(p)))
-    lead = ["Models without the pair prefer the chosen answer with a chance of ", said]
+    percent = element("strong", unbroken(chance(p)))
+    lead = ["Models without the pair prefer the chosen answer with a chance of ", percent]
     tail = "." if p < 0.5 else "; it is its influence that speaks against the preference."
     return join([*lead, tail])
 
@@ -126,6 +126,6 @@ def _why_spurious(diagnosis: Diagnosis, row: int, order: Order) -> Html:
         return Html("No single measure explains it; the pair's influence pattern is that of a minority.")
     shortcut = evidence.shortcuts[broken]
     share = unbroken(chance(float(shortcut.p_expected[row])))
-    what = element("strong", in_words(shortcut.column, order, row))
-    lead = ["Of the pairs that are alike in the ", what, ", ", share]
+    measure = element("strong", in_words(shortcut.column, order, row))
+    lead = ["Of the pairs that are alike in the ", measure, ", ", share]
     return join([*lead, " prefer the answer that is rejected here."])

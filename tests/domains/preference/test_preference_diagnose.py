@@ -235,7 +235,7 @@ def test_likelihood_measures_by_hand():
     assert got["log_p"] == pytest.approx(-2.7) and got["end"] == -0.5 and got["prompt_gain"] == 3.0
     assert got["sentence_starts"] == pytest.approx(-9 - (-4.5 / 4))
     assert got["lowest"] == pytest.approx(-2.7)  # fewer tokens than a window
-    assert likelihood(log_p, starts, 0.0, 0.0, cut=True)["end"] == pytest.approx(-2.7)
+    assert likelihood(log_p, starts, opening=0.0, alone=0.0, cut=True)["end"] == pytest.approx(-2.7)
 
 
 def test_joined_pairs_stand_one_after_the_other():
