@@ -108,9 +108,9 @@ def _forward_passes(
 class _Batch(NamedTuple):
     """tokens: i32[n, T], padded. targets: i32[m], answer tokens. places: i32[m], flat position before each target."""
 
-    tokens: np.ndarray
-    places: np.ndarray
-    targets: np.ndarray
+    tokens: jax.Array
+    places: jax.Array
+    targets: jax.Array
 
 
 def _make_batch(sequences: list[Sequence], length: int, size: int) -> tuple[_Batch, list[int]]:
@@ -125,13 +125,13 @@ def _make_batch(sequences: list[Sequence], length: int, size: int) -> tuple[_Bat
         counts.append(len(sequence.tokens) - first)
     total = size * length
     used = next(total // part for part in (4, 2, 1) if total // part >= sum(counts))
-    return _Batch(tokens, _joined(places, used), _joined(targets, used)), counts
+    return _Batch(jnp.asarray(tokens), _joined(places, used), _joined(targets, used)), counts
 
 
-def _joined(parts: list[np.ndarray], length: int) -> np.ndarray:
+def _joined(parts: list[np.ndarray], length: int) -> jax.Array:
     """i32[length]: the parts one after the other, then zeros."""
     flat = np.concatenate(parts).astype(np.int32)
-    return np.pad(flat, (0, length - len(flat)))
+    return jnp.asarray(np.pad(flat, (0, length - len(flat))))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
