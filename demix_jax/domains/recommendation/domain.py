@@ -1,4 +1,4 @@
-"""Click samples in, a diagnosis out: `diagnose` for recommendation, with DIN or DIEN as the task model."""
+"""Diagnosis of click samples: `diagnose_interactions`, and the domain behind it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from demix_jax.report.row_page import RowPresentation
 if TYPE_CHECKING:
     from demix_jax.data import Dataset, Table
 
-_MAX_EPOCHS, _PATIENCE = 12, 2  # embeddings are learnt in few passes over the samples, and learnt by heart in more
+_MAX_EPOCHS, _PATIENCE = 12, 2  # embeddings are learnt in a few epochs and overfit after that
 
 
 def diagnose_interactions(
@@ -44,23 +44,23 @@ def diagnose_interactions(
 ) -> Diagnosis:
     """Find the label errors, feature errors and spurious correlations of click samples.
 
-    A sample is a table row (side features of its user and item, and what its history says of the item), so rows are
-    described as those of any table; their influence is that of a network which sees user, item and history themselves.
-    Side features are also held against those of the same user's or item's other samples. The likeliest shortcut is
-    sought among them, one by one and a user's with an item's. Rows are cross-fitted, as `demix_jax.diagnose` does it.
+    Each sample is a table row: side features of its user and item, and measures of the item against the history. The
+    evidence is gathered as for any table. The influence is that of a network which sees user, item and history. Side
+    features are also compared with the other samples of the same user or item. The likeliest shortcut is sought among
+    single side features and pairs of a user's and an item's. Rows are cross-fitted, as in `demix_jax.diagnose`.
 
     Args:
       samples: N ≥ 30 samples, see `demix_jax.recommendation.make_samples`.
-      model: task model: "din" or "dien".
+      model: task model, "din" or "dien".
       classifier: "default", a weights file, or a loaded classifier.
-      select: parameters of the network that count in the influence, as in `influence_matrix`; None: all of them.
-      source: path that the summary names as the diagnosed file.
+      select: network parameters to compute the influence with, as in `influence_matrix`; None: all of them.
+      source: path to give as the diagnosed file in the summary.
       seed: of all randomness; the same seed gives the same diagnosis.
       progress: None, or a display with stage(name, total), advance(n) and done().
     Returns:
-      Diagnosis whose `train` is samples.table and whose `table` starts with each row's user, item and timestamp.
+      Diagnosis. Its `train` is samples.table; its `table` starts with the columns user, item and timestamp.
     Raises:
-      InputError: an unknown model or classifier, or samples that cannot be used.
+      InputError: the model or classifier is unknown, or the samples cannot be used.
     """
     from demix_jax.data import check_table, inspect_table
 
@@ -81,7 +81,9 @@ def diagnose_interactions(
 class ClickDomain:
     """Click samples, see `Domain`.
 
-    table: the samples without the columns that name them, inspected. The others: arguments of `diagnose_interactions`.
+    Attributes:
+      samples, model, select, source: as in `diagnose_interactions`.
+      table: the samples without identifier columns, inspected.
     """
 
     samples: InteractionSamples
@@ -92,7 +94,7 @@ class ClickDomain:
 
     @property
     def known_mistakes(self) -> bool:
-        """See `Domain`: logs are written by machines."""
+        """See `Domain`; logs are written by machines, not by people."""
         return False
 
     def rows(self, steps: StepTimer) -> Rows:
@@ -102,7 +104,6 @@ class ClickDomain:
 
         del steps
         samples = self.samples
-        of_table = table_notes(self.table, task="classification")
         return Rows(
             table=self.table,
             task="classification",
@@ -110,29 +111,29 @@ class ClickDomain:
             model=self.model,
             named=samples.table,
             identifiers=IDENTIFIERS,
-            # What the history says of an item, such as its popularity, tells clicks from sampled items by how these are
-            # drawn: where it came first among the shortcuts, it hid those that were made.
+            # Measures of an item against its history, such as its popularity, separate clicks from sampled items by
+            # the way these are sampled. Ranked among the shortcuts, they came first and hid the injected ones.
             roles=(tuple(samples.features_of("user")), tuple(samples.features_of("item"))),
-            notes=(*samples.notes, *of_table),
+            notes=(*samples.notes, *table_notes(self.table, task="classification")),
             source=self.source,
         )
 
     def check(self, dataset: Dataset) -> None:
-        """See `Domain`; the built-in networks suit all samples."""
+        """See `Domain`; the built-in networks suit any samples."""
         del dataset
 
     def refine(self, evidence: RowEvidence, dataset: Dataset, *, seed: int, steps: StepTimer) -> RowEvidence:
-        """See `Domain`: how surprising side features are to models that never saw the user or item."""
+        """See `Domain`; adds the surprise of side features to models trained without the same user or item."""
         with steps("compare side features", len(self.samples)) as advance:
             surprise = evidence.cells.surprise.copy()
             for number, (role, entity) in enumerate((("user", self.samples.user), ("item", self.samples.item))):
                 names = set(self.samples.features_of(role))
-                places = [q for q, column in enumerate(dataset.columns) if column.name in names]
-                num_codes = tuple(dataset.num_codes[q] for q in places)
+                columns = [q for q, column in enumerate(dataset.columns) if column.name in names]
+                num_codes = tuple(dataset.num_codes[q] for q in columns)
                 key = jax.random.fold_in(training_key(seed), number)
-                by_entity = side_surprise(key, dataset.codes[:, places], num_codes, entity, seed=seed)
+                by_entity = side_surprise(key, dataset.codes[:, columns], num_codes, entity, seed=seed)
                 if by_entity is not None:
-                    surprise[:, places] = by_entity
+                    surprise[:, columns] = by_entity
             advance(len(self.samples))
         return evidence._replace(cells=evidence.cells._replace(surprise=surprise))
 
@@ -146,7 +147,7 @@ class ClickDomain:
         return dataclasses.replace(models, select=self.select)
 
     def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int) -> AlteredRows | None:
-        """See `Domain`: a changed row would need a changed history, so the classifier does without."""
+        """See `Domain`; no probes, since an altered row would need an altered history."""
         del encode, evidence, seed
 
     def presentation(self, models: FoldModels, evidence: RowEvidence) -> RowPresentation:
@@ -156,13 +157,13 @@ class ClickDomain:
 
 
 def _renumbered(x: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], int, int]:
-    """The inputs with users and items that occur in them numbered from 1, and how many of either there are.
+    """Number the users and items that occur in the inputs from 1; also returns the two counts.
 
-    The embedding tables of the network then hold nothing that no sample looks up, however long the catalogue is.
+    The network then has no embeddings that no sample looks up, however large the catalogue is.
     """
     counts = []
     for names in (("user",), ("item", "history")):
-        known = np.unique(np.concatenate([[0], *(x[name].ravel() for name in names)]))
-        x = x | {name: np.searchsorted(known, x[name]).astype(np.int32) for name in names}
-        counts.append(len(known) - 1)
+        occurring = np.unique(np.concatenate([[0], *(x[name].ravel() for name in names)]))
+        x = x | {name: np.searchsorted(occurring, x[name]).astype(np.int32) for name in names}
+        counts.append(len(occurring) - 1)
     return x, counts[0], counts[1]

@@ -1,4 +1,4 @@
-"""Error injection into click samples: flipped clicks, wrong side features of users, items or samples, shortcuts."""
+"""Inject errors with known truth into click samples: flipped clicks, wrong side features, shortcuts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import jax
     import pandas as pd
 
-    from demix_jax.domains.recommendation import InteractionSamples
+    from demix_jax.domains.recommendation.samples import InteractionSamples
 
 _ROLES = ("user", "item")
 
@@ -34,9 +34,9 @@ class InjectedInteractions(NamedTuple):
     """Corrupted samples and their known errors.
 
     Attributes:
-      samples: n ≤ N of the samples; features that compare a sample with its history are computed anew.
-      truth: as `Injected.truth`, one row per sample; corrupted_columns names side features only.
-      shortcut: the shortcut that was made; None if no sample was to break one.
+      samples: n ≤ N of the samples; features that compare an item with the history are recomputed.
+      truth: as in `Injected`, with one row per sample; corrupted_columns names side features only.
+      shortcut: the injected shortcut, or None.
     """
 
     samples: InteractionSamples
@@ -53,11 +53,11 @@ def inject_interaction_errors(
     entity_share: float = 0.5,
     seed: int | jax.Array,
 ) -> InjectedInteractions:
-    """Corrupts clean click samples with known errors of the three types.
+    """Inject errors of the three types into clean click samples.
 
-    First, samples are left out as `inject_errors` does to make the shortcut. Then side features are corrupted: a part
-    of these errors falls on users and items, which are wrong in the same way in all their samples; the rest falls on
-    single samples. Last, labels of samples without feature errors are flipped. Logs and histories stay clean.
+    First, samples are left out to make the shortcut, as in `demix_jax.inject_errors`. Then side features are corrupted.
+    Some of these errors affect whole users and items, which are wrong in the same way in all their samples; the others
+    affect single samples. Last, labels of samples without feature errors are flipped. Histories stay clean.
 
     Args:
       samples: N samples; not modified.
@@ -66,17 +66,19 @@ def inject_interaction_errors(
         of label errors and feature errors add up to at most 1.
       spurious: share of the remaining samples that break the shortcut, in [0, 0.5]; or `SpuriousCorrelation` with a
         rule such as "item_price<=10 -> 1" or "user_gender=F & item_Romance=1 -> 1". 0: no shortcut is made.
-      entity_share: share of the feature errors that falls on users and items, in [0, 1].
-      seed: whole number from 0 or a JAX key; the same seed gives the same result.
+      entity_share: share of the feature errors that affects whole users and items, in [0, 1].
+      seed: whole number from 0, or a JAX key; the same seed gives the same result.
+    Returns:
+      InjectedInteractions.
     Raises:
-      InputError: a rate, kind, rule or column that cannot be used.
+      InputError: a rate, kind, rule or column cannot be used.
     """
     options = checked_options(LabelErrors(label_errors), feature_errors, spurious)
     check_rate("entity_share", entity_share)
     label = samples.table.columns[-1]
     rng_rule, rng_rows, rng_entity, rng_feature, rng_label = generator(seed).spawn(5)
     side_features = [name for role in _ROLES for name in samples.features_of(role)]
-    if not side_features:  # nothing is known of users and items, so features of the samples take their place
+    if not side_features:  # without side features, corrupt the other features of the samples
         side_features = list(samples.table.columns[3:-1])
     names = usable_columns(samples.table.filter([*side_features, label]), label)
 
@@ -118,30 +120,30 @@ def inject_interaction_errors(
 
 
 def _features_of(role: str, names: list[str]) -> list[str]:
-    """Those of `names` that are features of users, or of items."""
+    """The side features of a role, "user" or "item", among `names`."""
     return [name for name in names if name.startswith(f"{role}_")]
 
 
 def _entities(samples: InteractionSamples, role: str) -> np.ndarray:
-    """i[N]: the user, or the item, of each sample."""
+    """i32[N]: the user or item of each sample."""
     return samples.user if role == "user" else samples.item
 
 
 def _draw_entities(
     samples: InteractionSamples, names: list[str], count: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """Draws users and items with at most `count` samples together: i64[E] for each role."""
-    known = set(samples.features_of("user")) | set(samples.features_of("item"))
+    """Draw users and items that have at most `count` samples in all; i64[E] per role."""
+    side_features = set(samples.features_of("user")) | set(samples.features_of("item"))
     rows = {
         (role, entity): rows_of_entity
         for role in _ROLES
-        if known & set(_features_of(role, names))
+        if side_features & set(_features_of(role, names))
         for entity, rows_of_entity in _rows_by_entity(_entities(samples, role)).items()
     }
-    pairs, covered = list(rows), np.zeros(len(samples), bool)
-    drawn: dict[str, list[int]] = {role: [] for role, _ in pairs}
-    for number in rng.permutation(len(pairs)):
-        role, entity = pairs[number]
+    candidates, covered = list(rows), np.zeros(len(samples), bool)
+    drawn: dict[str, list[int]] = {role: [] for role, _ in candidates}
+    for number in rng.permutation(len(candidates)):
+        role, entity = candidates[number]
         added = rows[role, entity]
         if covered.sum() + np.count_nonzero(~covered[added]) <= count:
             drawn[role].append(entity)
@@ -150,7 +152,7 @@ def _draw_entities(
 
 
 def _rows_by_entity(entity_of_row: np.ndarray) -> dict[int, np.ndarray]:
-    """The row numbers of each entity."""
+    """Row numbers of each entity."""
     order = np.argsort(entity_of_row, kind="stable")
     known, first = np.unique(entity_of_row[order], return_index=True)
     return dict(zip(known.tolist(), np.split(order, first[1:]), strict=True))
@@ -165,14 +167,14 @@ def _with_wrong_entities(
     names: list[str],
     corrupt: Callable[..., tuple[pd.DataFrame, np.ndarray]],
 ) -> tuple[pd.DataFrame, np.ndarray]:
-    """Corrupts the features `names` of `entities` in the same way in all their rows.
+    """Corrupt the features `names` of `entities`, in the same way in all rows of an entity.
 
     Args:
-      table, clean: N rows, before this call and before any error; `table` is modified.
-      entity_of_row: i[N].
+      table: N rows to corrupt; modified. clean: the same rows without any error.
+      entity_of_row: i32[N].
       entities: i64[E], the entities to corrupt.
-      names: Q features of entities.
-      corrupt: `corrupt_features` without its table, candidates, count and names.
+      names: Q side features.
+      corrupt: `corrupt_features` with all arguments but table, candidates, count and names.
     Returns:
       `table` and bool[N, Q], the changed cells.
     """

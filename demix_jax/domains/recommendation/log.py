@@ -1,4 +1,4 @@
-"""An interaction log with its user and item tables, checked and brought to one form."""
+"""Read and check an interaction log with its user and item tables."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _MIN_INTERACTIONS = 30
 
 @dataclass(frozen=True)
 class RecommendationData:
-    """What is known of users, items and their interactions.
+    """Interaction log with side features of its users and items.
 
     Attributes:
-      log: one row per interaction in order of time: user, item (text), seconds (f64), timestamp (as given) and
-        clicked (bool; False where a rating lies below the one asked for).
-      users, items: side features, indexed by the ids as text; a table without columns where none was given. Columns
-        that only name the user or item (text, or a different value in each row) are left out.
-      category: the item column that stands for the item's kind, or None.
-      notes: what a person should know of the input.
+      log: one row per interaction, in order of time. Columns: user and item (text), seconds (f64), timestamp (as given)
+        and clicked (bool; False where the rating is below `min_rating`).
+      users, items: side features, with the ids as text index; without columns where no table was given. Columns that
+        only name the user or item (text, or a different value in each row) are left out.
+      category: item column with the item's category, or None.
+      notes: sentences on the input that a person should read.
     """
 
     log: pd.DataFrame
@@ -51,20 +51,29 @@ def read_recommendation_data(
     category: str | None = None,
     min_rating: float | None = None,
 ) -> RecommendationData:
-    """Check and read an interaction log and its side tables.
+    """Read and check an interaction log and its side tables.
 
-    Columns are told by their usual names, in any case: user, user_id or reviewerID; item, item_id, movie_id, asin or
-    business_id; timestamp, time, date or unixReviewTime; rating, overall or stars.
+    Columns are found by their usual names, in upper or lower case: user, user_id or reviewerID; item, item_id,
+    movie_id, asin or business_id; timestamp, time, date or unixReviewTime; rating, overall or stars.
 
     Args:
-      interactions: one row per interaction, with a user, an item and a time (seconds, or a date); a table or the path
-        of one.
-      users, items: side features, one row per user or item, found by the same id; None: there are none.
-      category: item column that stands for the item's kind; None: the first column of categories.
-      min_rating: interactions with a lower rating were seen and not clicked; None: each interaction is a click.
+      interactions: a table or its path; one row per interaction, with user, item and time (seconds or a date).
+      users, items: tables of side features or their paths; one row per user or item, with the same ids as the log.
+        None: no side features.
+      category: item column with the item's category; None: the first categorical column.
+      min_rating: interactions with a lower rating count as seen but not clicked; None: every interaction is a click.
+    Returns:
+      RecommendationData.
     Raises:
-      InputError: a column is absent or has no values, times cannot be read, an id is listed twice in a side table, no
-        id of a side table is in the log, or there are fewer than 30 interactions.
+      InputError: a column is missing or incomplete, a time cannot be read, an id occurs twice in a side table, a side
+        table shares no id with the log, or there are fewer than 30 interactions.
+    Example:
+      >>> log = pd.DataFrame({"user_id": [1, 2] * 20, "item_id": list("abcde") * 8, "time": range(40)})
+      >>> data = read_recommendation_data(log)
+      >>> data.log.head(2)
+        user item  seconds  timestamp  clicked
+      0    1    a      0.0          0     True
+      1    2    b      1.0          1     True
     """
     frame = _checked(interactions, "The interaction log")
     notes: list[str] = []
@@ -76,22 +85,31 @@ def read_recommendation_data(
             sides[role] = pd.DataFrame(index=pd.Index(log[role].unique(), name=role))
         else:
             sides[role] = _read_side(_checked(table, f"The table of {role}s"), role, log, notes)
-    return RecommendationData(log, sides["user"], sides["item"], _category(sides["item"], category), tuple(notes))
+    return RecommendationData(
+        log=log,
+        users=sides["user"],
+        items=sides["item"],
+        category=_choose_category(sides["item"], category),
+        notes=tuple(notes),
+    )
 
 
 def _checked(table: Table, what: str) -> pd.DataFrame:
+    """The table, read if it is a path; `what` names it in error messages."""
     frame = as_table(table, what)
     refuse_duplicate_names(frame, what)
     return frame
 
 
-def _find(frame: pd.DataFrame, role: str) -> str | None:
+def _find_column(frame: pd.DataFrame, role: str) -> str | None:
+    """Name of the first column with one of the usual names of a role, such as "user"; None if there is none."""
     folded = {str(name).strip().lower(): name for name in frame.columns}
     return next((folded[name] for name in _USUAL_NAMES[role] if name in folded), None)
 
 
-def _required(frame: pd.DataFrame, role: str, what: str) -> pd.Series:
-    name = _find(frame, role)
+def _required_column(frame: pd.DataFrame, role: str, what: str) -> pd.Series:
+    """The column of a role; InputError if it is missing or has missing values."""
+    name = _find_column(frame, role)
     if name is None:
         names = ", ".join(map(str, frame.columns[:12]))
         raise InputError(
@@ -105,19 +123,20 @@ def _required(frame: pd.DataFrame, role: str, what: str) -> pd.Series:
 
 
 def _read_log(frame: pd.DataFrame, min_rating: float | None, notes: list[str]) -> pd.DataFrame:
+    """The log as in `RecommendationData`; appends to `notes`."""
     what = "The interaction log"
-    stamp = _required(frame, "timestamp", what)
+    stamp = _required_column(frame, "timestamp", what)
     log = pd.DataFrame(
         {
-            "user": _as_ids(_required(frame, "user", what)),
-            "item": _as_ids(_required(frame, "item", what)),
+            "user": _as_ids(_required_column(frame, "user", what)),
+            "item": _as_ids(_required_column(frame, "item", what)),
             "seconds": _seconds(stamp),
             "timestamp": stamp.to_numpy(),
             "clicked": True,
         }
     )
     if min_rating is not None:
-        rating = raw_numbers(_required(frame, "rating", what))
+        rating = raw_numbers(_required_column(frame, "rating", what))
         if np.isnan(rating).any():
             raise InputError(f"{what} has ratings that are not numbers; correct them, or do without min_rating.")
         high = rating >= min_rating
@@ -143,6 +162,7 @@ def _read_log(frame: pd.DataFrame, min_rating: float | None, notes: list[str]) -
 
 
 def _as_ids(column: pd.Series) -> np.ndarray:
+    """object[N]: ids as text."""
     codes, texts = levels(column)
     if (codes < 0).any():
         raise InputError(f"The column {column.name!r} has blank ids in {(codes < 0).sum()} rows; drop these rows.")
@@ -150,7 +170,7 @@ def _as_ids(column: pd.Series) -> np.ndarray:
 
 
 def _seconds(stamp: pd.Series) -> np.ndarray:
-    """f64[N]: seconds since 1970 of dates; numbers as they are."""
+    """f64[N]: dates as seconds since 1970; numbers as they are."""
     values = raw_numbers(stamp)
     if nature(stamp) == "date" or np.isnan(values).all():
         text_format = None if nature(stamp) == "date" else date_format(levels(stamp)[1])
@@ -167,9 +187,10 @@ def _seconds(stamp: pd.Series) -> np.ndarray:
 
 
 def _read_side(frame: pd.DataFrame, role: str, log: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """Side features as in `RecommendationData`; appends to `notes`."""
     what = f"The table of {role}s"
-    ids = _as_ids(_required(frame, role, what))
-    side = frame.drop(columns=_find(frame, role)).set_axis(pd.Index(ids, name=role), axis=0)
+    ids = _as_ids(_required_column(frame, role, what))
+    side = frame.drop(columns=_find_column(frame, role)).set_axis(pd.Index(ids, name=role), axis=0)
     if side.index.has_duplicates:
         twice = side.index[side.index.duplicated()][0]
         raise InputError(f"{what} lists {role} {twice} more than once; give one row per {role}.")
@@ -195,11 +216,14 @@ def _read_side(frame: pd.DataFrame, role: str, log: pd.DataFrame, notes: list[st
     return side.drop(columns=unused)
 
 
-def _category(items: pd.DataFrame, asked: str | None) -> str | None:
-    if asked is not None:
-        if asked not in items.columns:
+def _choose_category(items: pd.DataFrame, requested: str | None) -> str | None:
+    """The requested category column, else the first categorical column, else None."""
+    if requested is not None:
+        if requested not in items.columns:
             names = ", ".join(items.columns) or "none"
-            raise InputError(f"The table of items has no feature {asked!r} to be the category; its features: {names}.")
-        return asked
+            raise InputError(
+                f"The table of items has no feature {requested!r} to be the category; its features: {names}."
+            )
+        return requested
     kinds = ((name, infer_column(name, column_of(items, name)).kind) for name in items.columns)
     return next((name for name, kind in kinds if kind == "category"), None)

@@ -1,7 +1,7 @@
-"""The public logs that papers on click-through use, by name: MovieLens, Amazon reviews and the Yelp dataset.
+"""Load public interaction logs by name: MovieLens, Amazon reviews and the Yelp dataset.
 
-Files are looked for in DEMIX_DATA_DIR, then in the cache. MovieLens is downloaded from GroupLens, whose licence allows
-research use and no redistribution; the others' publishers want you to fetch the files yourself.
+Files are sought in DEMIX_DATA_DIR, then in the cache. MovieLens is downloaded from GroupLens, whose licence allows
+research use and forbids redistribution. The publishers of the others ask users to fetch the files themselves.
 """
 
 from __future__ import annotations
@@ -38,16 +38,19 @@ _OCCUPATIONS_1M = (
 
 
 def load_recommendation(name: str, path: str | os.PathLike | None = None) -> RecommendationData:
-    """A public log by name.
+    """Load a public log by name.
 
     Args:
       name: "movielens" (100k), "movielens-1m", "amazon" or "yelp".
-      path: where the files are; None: DEMIX_DATA_DIR and the cache. movielens: a folder with ratings, users and items
-        tables or the original u.data, u.user and u.item. movielens-1m: a folder with ratings.dat, users.dat and
-        movies.dat. amazon: reviews of a 2018 category (.json, .json.gz or a table), with meta_….json beside it if
-        there is one. yelp: the folder of the academic dump (yelp_academic_dataset_review.json and its siblings).
+      path: path of the files; None: they are sought in DEMIX_DATA_DIR and the cache.
+        movielens: folder with ratings, users and items tables, or the original u.data, u.user and u.item.
+        movielens-1m: folder with ratings.dat, users.dat and movies.dat.
+        amazon: file of reviews of a 2018 category (.json, .json.gz or a table); meta_….json beside it is read too.
+        yelp: folder of the academic dump (yelp_academic_dataset_review.json and its siblings).
+    Returns:
+      RecommendationData.
     Raises:
-      InputError: no such name, or the files are not there and cannot be downloaded; the message says which are missing.
+      InputError: the name is unknown, or files are missing and cannot be downloaded; the message names them.
     """
     if name not in _LOADERS:
         raise InputError(f"There is no log named {name!r}; the names are {', '.join(RECOMMENDATION_NAMES)}.")
@@ -78,11 +81,11 @@ def _load_movielens_1m(path: Path | None) -> RecommendationData:
 
 
 def _movielens(ratings, users, items, flags: np.ndarray, genres: list[str]) -> RecommendationData:
-    """Common form of both releases: the rarest of a movie's genres stands for its kind; its year is in its title."""
+    """Data of either release; the category is the rarest genre of a movie, and the year comes from its title."""
     rarest_first = np.argsort(flags.sum(axis=0), kind="stable")
-    main = np.array(genres, dtype=object)[rarest_first[flags[:, rarest_first].argmax(axis=1)]]
+    rarest = np.array(genres, dtype=object)[rarest_first[flags[:, rarest_first].argmax(axis=1)]]
     year = pd.to_numeric(items["movie_title"].str.extract(r"\((\d{4})\)\s*$")[0], errors="coerce")
-    table = pd.DataFrame({"movie_id": items["movie_id"], "genre": main, "year": year})
+    table = pd.DataFrame({"movie_id": items["movie_id"], "genre": rarest, "year": year})
     table = table.assign(**{name: flags[:, g].astype(int) for g, name in enumerate(genres) if name != "unknown"})
     return read_recommendation_data(ratings, users=users.drop(columns="zip_code"), items=table, category="genre")
 
@@ -102,7 +105,7 @@ def _load_amazon(path: Path | None) -> RecommendationData:
 
 
 def _amazon_items(meta: pd.DataFrame) -> pd.DataFrame:
-    """Item, category, brand and price of the published metadata, whose prices are texts such as "$12.99"."""
+    """Item, category, brand and price from the published metadata, where prices are texts such as "$12.99"."""
     meta = meta.drop_duplicates("asin")
     items = pd.DataFrame({"asin": meta["asin"]})
     if "category" in meta:
@@ -129,7 +132,7 @@ def _load_yelp(path: Path | None) -> RecommendationData:
         items = _json_lines(business, ("business_id", "categories", "city", "state"))
         items.insert(1, "category", _frequent(items.pop("categories").str.split(", ").str[0]))
         items["city"] = _frequent(column_of(items, "city"))
-    if user.is_file():  # counts and mean stars are of the day of the dump and would tell of later reviews
+    if user.is_file():  # counts and mean stars date from the dump, so they would leak later reviews
         users = _json_lines(user, ("user_id", "yelping_since"))
     return read_recommendation_data(reviews, users=users, items=items)
 
@@ -144,11 +147,12 @@ RECOMMENDATION_NAMES = tuple(_LOADERS)
 
 
 def _places() -> list[Path]:
+    """Folders in which public logs are sought."""
     return [folder for folder in (data_dir(), cache_dir()) if folder is not None]
 
 
 def _folder(path: Path | None, name: str, others: Sequence[str], files: Sequence[str]) -> Path | None:
-    """The folder that holds one of `files`; None if it has to be downloaded. A path that lacks them is an error."""
+    """The first folder that holds one of `files`, or None; InputError if `path` is given and holds none of them."""
     folders = [path] if path is not None else [place / each for place in _places() for each in (name, *others)]
     found = next((folder for folder in folders if any((folder / file).is_file() for file in files)), None)
     if found is None and path is not None:
@@ -157,12 +161,13 @@ def _folder(path: Path | None, name: str, others: Sequence[str], files: Sequence
 
 
 def _not_found(name: str, path: Path | None, what: str, where: str) -> InputError:
+    """The error that tells which files to fetch, and from where."""
     place = str(path) if path is not None else " or ".join(map(str, _places()))
     return InputError(f"The log {name} is not on this machine. Fetch it from {where} and put {what} at {place}.")
 
 
 def _download(name: str) -> Path:
-    """The folder of a MovieLens release, fetched into the cache: all of its files or none."""
+    """Download a MovieLens release into the cache, all of its files or none; returns its folder."""
     url, folder = _MOVIELENS_URL.format(name=name), cache_dir() / name
     try:
         with urllib.request.urlopen(url, timeout=60) as answer:
@@ -179,17 +184,17 @@ def _download(name: str) -> Path:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 archive.extractall(beside)
         except (zipfile.BadZipFile, EOFError) as error:
-            raise InputError(f"{url} did not come whole ({error}); try again.") from error
+            raise InputError(f"The download of {url} is incomplete ({error}); try again.") from error
         try:
             os.replace(Path(beside) / name, folder)
-        except OSError:  # a folder without the files is in the way
+        except OSError:  # an incomplete folder exists already
             os.replace(folder, Path(beside) / "before")
             os.replace(Path(beside) / name, folder)
     return folder
 
 
 def _delimited(path: Path, separator: str, names: Sequence[str]) -> pd.DataFrame:
-    """A MovieLens file, which has no header; Latin-1, as GroupLens writes it."""
+    """Read a MovieLens file, which has no header and is encoded in Latin-1."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; name the folder of all files of the release.")
     lines = path.read_text(encoding="latin-1").splitlines()
@@ -199,13 +204,13 @@ def _delimited(path: Path, separator: str, names: Sequence[str]) -> pd.DataFrame
 
 
 def _frequent(names: pd.Series, limit: int = 40) -> pd.Series:
-    """The most frequent names; "other" in place of the rest, which are too many to be categories."""
-    known = names.value_counts().index[:limit]
-    return names.where(names.isin(known) | names.isna(), "other")
+    """Keep the `limit` most frequent names and replace the others, too many for categories, by "other"."""
+    kept = names.value_counts().index[:limit]
+    return names.where(names.isin(kept) | names.isna(), "other")
 
 
 def _json_lines(path: Path, fields: Sequence[str] | None = None) -> pd.DataFrame:
-    """A file of one JSON object per line, only these fields of it, read a part at a time."""
+    """Read a file with one JSON object per line in chunks, keeping only `fields`."""
     parts = []
     try:
         reader: Any = pd.read_json(path, lines=True, chunksize=100_000, dtype=cast(Any, False))

@@ -1,4 +1,4 @@
-"""The networks of the paper's click-through tasks: DIN and DIEN, on one sample at a time."""
+"""Networks for click-through prediction: DIN and DIEN, applied to one sample at a time."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Features = dict[str, jax.Array]
 
 
 class ItemEmbedding(nn.Module):
-    """An item as its own embedding beside that of its category.
+    """Embedding of an item, concatenated with the embedding of its category.
 
     Attributes:
-      num_items, num_categories: I and C; number 0 stands for none. width: E of each of the two.
+      num_items, num_categories: number of items and categories; number 0 stands for none.
+      width: E, width of each embedding.
     """
 
     num_items: int
@@ -30,19 +31,22 @@ class ItemEmbedding(nn.Module):
         self.category = self.param("category", _small, (self.num_categories + 1, self.width))
 
     def __call__(self, item: jax.Array, category: jax.Array) -> jax.Array:
-        """i32[...] twice -> f32[..., 2 E]."""
+        """Embeddings f32[..., 2 E] of items and categories i32[...]."""
         return jnp.concatenate([self.item[item], self.category[category]], axis=-1)
 
 
 class DIN(nn.Module):
-    """Deep Interest Network: the history as a sum of its items, each weighed by attention to the candidate.
+    """Deep Interest Network: the history is a sum of its items, weighted by attention to the candidate.
 
-    Unlike the paper's, attention also sees how far back a click lies, without which order counts for nothing; and its
-    Dice activation is SiLU here, its form without batch statistics, which the loss of one sample cannot have.
+    There are two differences from the paper. Attention also sees how far back a click lies; otherwise the order of the
+    clicks would not matter. And Dice is replaced by SiLU, its form without batch statistics, since the loss of a single
+    sample has none.
 
     Attributes:
-      num_users, num_items, num_categories: how many embeddings besides number 0.
-      width: of an embedding. attention: hidden width of the attention unit. widths: hidden widths of the head.
+      num_users, num_items, num_categories: number of embeddings, without number 0.
+      width: width of an embedding.
+      attention: hidden width of the attention unit.
+      widths: hidden widths of the head.
 
     Source: Zhou et al. 2018, "Deep Interest Network for Click-Through Rate Prediction".
     """
@@ -59,29 +63,30 @@ class DIN(nn.Module):
         """Logits f32[2] of no click and click.
 
         Args:
-          x: one sample: user, item, category i32[]; history, history_category i32[T], 0 in front of shorter ones; side
-            f32[D], the encoded table row.
+          x: one sample. user, item, category: i32[]. history, history_category: i32[T], padded with 0 in front.
+            side: f32[D], the encoded table row.
         """
         embed = ItemEmbedding(self.num_items, self.num_categories, self.width)
         candidate, clicks = embed(x["item"], x["category"]), embed(x["history"], x["history_category"])
-        # The paper joins candidate, click, their difference and product; without the difference, which is in their
-        # span, and with the candidate's part taken once, the same layer costs a third.
-        of_click = nn.Dense(self.attention, use_bias=False)(
+        # The paper concatenates candidate, click, their difference and their product. The difference is redundant in a
+        # linear layer, and the candidate's share is computed only once. The same layer then costs a third.
+        click_part = nn.Dense(self.attention, use_bias=False)(
             jnp.concatenate([clicks, candidate[None] * clicks, _recency(len(clicks))], axis=-1)
         )
-        hidden = nn.silu(of_click + nn.Dense(self.attention)(candidate)[None])
+        hidden = nn.silu(click_part + nn.Dense(self.attention)(candidate)[None])
         weight = nn.Dense(1)(hidden)[:, 0]
         weight = nn.softmax(weight, where=x["history"] > 0)
         return _Head(self.num_users, self.width, self.widths)(x, candidate, weight @ clicks)
 
 
 class DIEN(nn.Module):
-    """Deep Interest Evolution Network: a GRU over the history, then one whose gates attention to the candidate scales.
+    """Deep Interest Evolution Network: a GRU over the history, then a GRU whose gates are scaled by attention.
 
-    Without the paper's auxiliary loss, which compares each click with a sampled item.
+    It lacks the paper's auxiliary loss, which compares each click with a sampled item.
 
-    Attributes: as of `DIN`; hidden: width of both GRUs. length: the latest clicks that they read. On MovieLens-100k 20
-      are worth more than 100, and cost an eighth.
+    Attributes: as in `DIN`, and
+      hidden: width of both GRUs.
+      length: number of latest clicks that they read. On MovieLens-100k, 20 are better than 100 and cost an eighth.
 
     Source: Zhou et al. 2019, "Deep Interest Evolution Network for Click-Through Rate Prediction".
     """
@@ -96,7 +101,7 @@ class DIEN(nn.Module):
 
     @nn.compact
     def __call__(self, x: Features) -> jax.Array:
-        """As `DIN.__call__`."""
+        """Logits f32[2] of no click and click; `x` as in `DIN.__call__`."""
         history, history_category = x["history"][-self.length :], x["history_category"][-self.length :]
         embed = ItemEmbedding(self.num_items, self.num_categories, self.width)
         candidate, clicks = embed(x["item"], x["category"]), embed(history, history_category)
@@ -109,7 +114,7 @@ class DIEN(nn.Module):
 
 
 class GRU(nn.Module):
-    """Gated recurrent unit whose update gate is scaled step by step (AUGRU); all scales 1 make it the usual one."""
+    """Gated recurrent unit with a scale for the update gate of each step (AUGRU); scales of 1 give the usual GRU."""
 
     hidden: int
 
@@ -133,7 +138,7 @@ class GRU(nn.Module):
 
 
 class _Head(nn.Module):
-    """Dense layers over the user's embedding, the table row, the candidate and what its history says of it."""
+    """Dense layers over the user's embedding, the candidate, the interest from the history, and the table row."""
 
     num_users: int
     width: int
@@ -150,7 +155,7 @@ class _Head(nn.Module):
 
 
 def _recency(length: int) -> jax.Array:
-    """f32[T, 2]: how far back each click of a history lies, 1 for the last one, as 1 / place and log(place)."""
+    """f32[T, 2]: how far back each click lies, as 1 / place and log(place) / 5; the last click has place 1."""
     place = jnp.arange(length, 0, -1, dtype=jnp.float32)
     return jnp.stack([1.0 / place, jnp.log(place) / 5.0], axis=-1)
 
@@ -162,12 +167,12 @@ CLICK_MODELS = tuple(_NETWORKS)
 
 
 def make_click_model(name: str, num_users: int, num_items: int, num_categories: int) -> TaskModel:
-    """Task model "din" or "dien" for so many users, items and categories.
+    """Make the task model "din" or "dien" with embeddings for this number of users, items and categories.
 
     Raises:
       InputError: unknown name.
     """
     if name not in _NETWORKS:
         raise InputError(f"model {name!r} is not known; choose one of {', '.join(CLICK_MODELS)}.")
-    network = _NETWORKS[name](num_users, num_items, num_categories)
+    network = _NETWORKS[name](num_users=num_users, num_items=num_items, num_categories=num_categories)
     return shared_task_model(network, "classification")  # pyright: ignore[reportArgumentType]: Flax makes modules hashable

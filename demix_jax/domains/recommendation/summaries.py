@@ -1,21 +1,22 @@
-"""What a click sample says in columns: the candidate against the clicks before it, nothing of what came later."""
+"""Measures of a candidate item against the past: event counts and times, and similarity to the clicked items."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import chex
 import numpy as np
 import pandas as pd
 
 from demix_jax.data.kinds import as_numbers, column_of, infer_column, levels
 
 _DAY = 86_400.0
-_LONGEST = 3_650.0  # days that stand for "never"
+_LONGEST = 3_650.0  # days; also stands for "never"
 
 
 class EventTimes:
-    """For each of I keys, the times of its events: how many came before a moment, and when the last of them."""
+    """Times of the events of each key; counts the events before a moment and finds the last of them."""
 
     def __init__(self, keys: np.ndarray, seconds: np.ndarray, num_keys: int) -> None:
         self.num_keys = num_keys
@@ -25,11 +26,11 @@ class EventTimes:
         self._start = np.searchsorted(self._sorted, np.arange(num_keys, dtype=np.int64) * self._span)
 
     def before(self, keys: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-        """i64[n]: events of each key strictly before the moment."""
+        """i64[n]: number of events of each key strictly before the given time."""
         return self._places(keys, seconds) - self._start[keys]
 
     def days_since_last(self, keys: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-        """f64[n] days since the key's last event strictly before the moment; ten years if there was none."""
+        """f64[n]: days since the key's last event strictly before the given time; ten years if there is none."""
         place = self._places(keys, seconds)
         found = place > self._start[keys]
         last = self._moments[self._sorted[np.maximum(place - 1, 0)] % self._span]
@@ -41,17 +42,20 @@ class EventTimes:
 
 
 def days_between(earlier: np.ndarray, later: np.ndarray) -> np.ndarray:
-    """f64[n] days from one time in seconds to another, ten years at most."""
+    """f64[n]: days between two times in seconds, ten years at most."""
     return np.minimum((later - earlier) / _DAY, _LONGEST)
 
 
 @dataclass(frozen=True)
 class ItemFeatures:
-    """The item table as arrays, row 0 for "no item": what candidates and histories are compared by.
+    """Item table as arrays, to compare candidates with histories; row 0 stands for "no item".
 
-    columns: names of the item's side features. numbers: f64[I + 1, A] of the columns number_names. one_hot:
-    f32[I + 1, B] of all category columns. texts: per category column the values that its one-hot columns stand for.
-    category: i32[I + 1], number of each item's kind, 0 for unknown. category_column: the kind's column, or None.
+    Attributes:
+      columns: names of the item's side features.
+      number_names: names of the A numeric columns. numbers: f64[I + 1, A], their values.
+      texts: values of each categorical column. one_hot: f32[I + 1, B], one column per value.
+      category: i32[I + 1], category number of each item, 0 if unknown.
+      category_column: name of the category column, or None.
     """
 
     columns: tuple[str, ...]
@@ -64,7 +68,7 @@ class ItemFeatures:
 
     @classmethod
     def of(cls, items: pd.DataFrame, category_column: str | None) -> ItemFeatures:
-        """From the items' side features, in the order of item numbers."""
+        """Convert the items' side features, a table in the order of item numbers."""
         kinds = {name: infer_column(name, column_of(items, name)).kind for name in items.columns}
         number_names = tuple(name for name, kind in kinds.items() if kind == "number")
         numbers = np.full((len(items) + 1, len(number_names)), np.nan)
@@ -77,16 +81,23 @@ class ItemFeatures:
         if category_column in texts:
             category[1:] = _numbered(column_of(items, category_column), texts[category_column])
         padded = np.concatenate([np.zeros((1, one_hot.shape[1]), np.float32), one_hot])
-        known = category_column if category_column in texts else None
-        return cls(tuple(items.columns), number_names, numbers, texts, padded, category, known)
+        return cls(
+            columns=tuple(items.columns),
+            number_names=number_names,
+            numbers=numbers,
+            texts=texts,
+            one_hot=padded,
+            category=category,
+            category_column=category_column if category_column in texts else None,
+        )
 
     @property
     def num_categories(self) -> int:
-        """How many kinds there are; 0 where items have none."""
+        """Number of categories; 0 without a category column."""
         return len(self.texts[self.category_column]) if self.category_column is not None else 0
 
     def categories_of(self, candidates: pd.DataFrame) -> np.ndarray:
-        """i32[N]: number of each candidate's kind as its own row has it, which may be wrong; 0 if unknown."""
+        """i32[N]: category number of each candidate as given in its sample, which may be wrong; 0 if unknown."""
         if self.category_column is None:
             return np.zeros(len(candidates), np.int32)
         return _numbered(column_of(candidates, self.category_column), self.texts[self.category_column])
@@ -95,8 +106,10 @@ class ItemFeatures:
         """Columns f64[N] that compare candidates with their histories.
 
         Args:
-          candidates: N rows of item features, as the samples have them. history: i32[N, T] item numbers, 0 for none.
+          candidates: N rows of item features, as given in the samples.
+          history: i32[N, T], item numbers; 0 for none.
         """
+        chex.assert_shape(history, (len(candidates), None))
         present = history > 0
         length = np.maximum(present.sum(axis=1), 1)
         columns = {}
@@ -118,7 +131,7 @@ class ItemFeatures:
         return columns
 
     def _mean_one_hot(self, history: np.ndarray) -> np.ndarray:
-        """f32[N, B]: mean over the items of each history; item 0 counts for nothing."""
+        """f32[N, B]: mean one-hot vector of the items in each history, without item 0."""
         total = np.zeros((len(history), self.one_hot.shape[1]), np.float32)
         for items in history.T:
             total += self.one_hot[items]
@@ -126,12 +139,12 @@ class ItemFeatures:
 
 
 def _numbered(column: pd.Series, values: tuple[str, ...]) -> np.ndarray:
-    """i32[N]: place of each value in `values`, counted from 1; 0 if it is none of them."""
+    """i32[N]: position of each value in `values`, counted from 1; 0 if it is not among them."""
     place = {value: number for number, value in enumerate(values, start=1)}
     codes, texts = levels(column)
     return np.array([*(place.get(text, 0) for text in texts), 0], np.int32)[codes]
 
 
 def _one_hot(column: pd.Series, values: tuple[str, ...]) -> np.ndarray:
-    """f32[N, len(values)]."""
+    """f32[N, len(values)]: one-hot vectors; zeros for other values."""
     return np.eye(len(values) + 1, dtype=np.float32)[_numbered(column, values)][:, 1:]
