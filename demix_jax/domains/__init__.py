@@ -1,1 +1,1 @@
-"""Kinds of data, one folder each; none imports another."""
+"""One folder per kind of data; no folder imports another."""

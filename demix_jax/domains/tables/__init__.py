@@ -1,1 +1,1 @@
-"""Tables."""
+"""Diagnosis of tables, in memory or larger than memory."""

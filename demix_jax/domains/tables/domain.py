@@ -1,4 +1,4 @@
-"""Tables: rows in, a diagnosis out."""
+"""Diagnosis of a table: `diagnose`, and the domain behind it."""
 
 from __future__ import annotations
 
@@ -42,23 +42,23 @@ def diagnose(
 ) -> Diagnosis:
     """Find the label errors, feature errors and spurious correlations of a table.
 
-    Every row is described by models, and set against validation samples, that it was no part of.
+    Every row is described out of fold: by models and validation samples of which it was no part.
 
     Args:
       train: table of N ≥ 30 rows, or the path of a CSV or Parquet file.
-      label: name of the column to predict.
-      valid: trusted rows with the same columns; None: each fold is set against rows of the other folds.
-      task: "classification", "regression", or "auto" to tell from the label.
-      model: task model: "mlp", "mlp-small" or "ft-transformer"; or an object of your own with init(key, example),
-        apply(params, x) and loss(params, example), see `demix_jax.models.TaskModelLike`. An example is
-        {"x": f32[D], "y": class index or standardised target}.
+      label: name of the label column.
+      valid: at least 10 trusted rows with the same columns; None: each fold is compared with rows of the other folds.
+      task: "classification", "regression", or "auto" to decide by the label.
+      model: task model: "mlp", "mlp-small" or "ft-transformer"; or an object with init(key, example), apply(params, x)
+        and loss(params, example), see `demix_jax.models.TaskModelLike`. An example is {"x": f32[D], "y": class index or
+        standardised target}.
       classifier: "default", a weights file, or a loaded classifier.
       seed: of all randomness; the same seed gives the same diagnosis.
       progress: None, or a display with stage(name, total), advance(n) and done().
     Returns:
       Diagnosis.
     Raises:
-      InputError: the table, a name, a file or a model cannot be used; the message says why and what to do.
+      InputError: the table, a name, a file or the model cannot be used; the message tells why and what to do.
     """
     classifier = check_options(model, classifier, seed)
     domain = TableDomain.of(train, label, valid=valid, task=task, model=model)
@@ -68,7 +68,7 @@ def diagnose(
 def check_options(
     model: str | TaskModelLike, classifier: str | os.PathLike | ErrorClassifier, seed: int
 ) -> ErrorClassifier:
-    """The classifier, read if it is a file; InputError if there is no such classifier, task model or seed."""
+    """Load the classifier if it is a name or path; InputError if classifier, task model or seed cannot be used."""
     check_seed(seed)
     if isinstance(model, str):
         check_model_name(model)
@@ -82,12 +82,14 @@ class TableDomain:
     """The rows of a table, see `Domain`.
 
     Attributes:
-      table: N rows, inspected. task: "classification" or "regression". valid: trusted rows, or None.
-      model: task model, by name or an object.
-      source: path of the file, None if there is none.
+      table: N rows, inspected.
+      task: "classification" or "regression".
+      valid: trusted rows, or None.
+      model: task model, by name or as an object.
+      source: path of the file, or None.
       known_mistakes: whether to look for known mistakes.
       every_kind: whether probes have every kind of feature error, see `alter_rows`.
-      max_epochs: training passes of task models at most.
+      max_epochs: largest number of training epochs of the task models.
       width_multiple: see `Rows`.
     """
 
@@ -111,7 +113,7 @@ class TableDomain:
         task: str = "auto",
         model: str | TaskModelLike = "mlp",
     ) -> TableDomain:
-        """Tables, or the paths of some, after checking that they can be diagnosed; arguments as for `diagnose`."""
+        """Read and check tables or paths; arguments as in `diagnose`."""
         from demix_jax.data import as_table, check_table, inspect_table
         from demix_jax.data.table import settle_task
 
@@ -147,7 +149,7 @@ class TableDomain:
             check_task_model(self.model, {"x": dataset.x[0], "y": dataset.y[0]}, num_outputs=dataset.num_classes)
 
     def refine(self, evidence: RowEvidence, dataset: Dataset, *, seed: int, steps: StepTimer) -> RowEvidence:
-        """See `Domain`; nothing is known of a table beyond its rows."""
+        """See `Domain`; tables have no evidence beyond their rows."""
         del dataset, seed, steps
         return evidence
 
@@ -169,7 +171,7 @@ class TableDomain:
 
 
 def check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:
-    """InputError where a validation table lacks columns, is too small or has infinite values."""
+    """InputError if a validation table lacks columns, has too few rows or has infinite values."""
     from demix_jax.data.kinds import column_of
     from demix_jax.data.table import count_infinite
 

@@ -1,4 +1,4 @@
-"""A table larger than memory: models and norms from a sample of its rows, then every row judged by these."""
+"""Diagnosis of a table larger than memory: fit on a sample of its rows, then judge every row."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _CHUNK_ROWS = 16_384
-_LEAST_ROWS = 1_000  # to fit models on
+_MIN_FIT_ROWS = 1_000
 
 
 @dataclasses.dataclass(frozen=True)
 class LargeDiagnosis:
-    """A diagnosis that lies on disk.
+    """A diagnosis on disk.
 
-    path: diagnosis.csv, a line per row of the table in its order, with the columns of `Diagnosis.table`.
-    sample: the diagnosis of the rows that the models were fitted on, with all that explains it. The index of its tables
-      is the rows' numbers in the file. Its summary counts all rows of the file.
+    path: diagnosis.csv, with a line per row of the table, in its order, and the columns of `Diagnosis.table`.
+    sample: full diagnosis of the rows that the models were fitted on. The index of its tables is the row number in the
+      file. Its summary counts all rows of the file.
     """
 
     path: Path
@@ -57,22 +57,21 @@ def diagnose_out_of_core(
     fit_rows: int = 50_000,
     progress: ProgressLike | None = None,
 ) -> LargeDiagnosis:
-    """Find the errors of a table that need not fit in memory; nothing grows with its rows but the label column.
+    """Find the errors of a table that need not fit in memory; of the whole table, only the label column is kept.
 
-    Trees, column models, task models, rules and the norms that signals are measured against come from rows drawn at
-    random, which are diagnosed as `diagnose` does it. Then the table is read again, and every row is judged by models
-    and validation samples that it was no part of, as a further row of the same table. A row's probabilities depend
-    neither on the rows beside it nor on how many are read at once.
+    Trees, column models, task models, rules and reference statistics of the signals are fitted on a random sample of
+    rows, which is diagnosed as in `diagnose`. Then the table is read again, and every row is judged out of fold. The
+    probabilities of a row depend neither on the rows read with it nor on how many are read at once.
 
     Args:
       train: path of a CSV or Parquet file with N ≥ 30 rows.
       label, valid, task, model, classifier, seed, progress: as in `diagnose`.
-      out: folder for diagnosis.csv, summary.json and report.html; all of them are written or none.
-      fit_rows: rows to fit on, at least 1,000; memory grows with them. All of a smaller table.
+      out: folder for diagnosis.csv, summary.json and report.html; either all of them are written or none.
+      fit_rows: number of rows to fit on, at least 1,000, or all rows of a smaller table; memory grows with it.
     Returns:
       LargeDiagnosis.
     Raises:
-      InputError: as `diagnose`, or `fit_rows` is too small.
+      InputError: as in `diagnose`, or `fit_rows` is too small.
     """
     from demix_jax.data import as_table, check_table, inspect_table
     from demix_jax.data.fingerprint import TableFingerprint
@@ -80,10 +79,10 @@ def diagnose_out_of_core(
     from demix_jax.data.table import num_cells, table_chunks
 
     classifier = check_options(model, classifier, seed)
-    if fit_rows < _LEAST_ROWS:
-        raise InputError(f"fit_rows is {fit_rows}; give at least {_LEAST_ROWS:,} rows to fit the models on.")
+    if fit_rows < _MIN_FIT_ROWS:
+        raise InputError(f"fit_rows is {fit_rows}; give at least {_MIN_FIT_ROWS:,} rows to fit the models on.")
     path, folder = Path(train).expanduser(), Path(out)
-    num_cells(path)  # refuses a file that cannot be read before any work
+    num_cells(path)  # raises early if the file cannot be read
     check_writable(folder, folder=True)
     valid = None if valid is None else as_table(valid)
     steps = StepTimer(progress)
@@ -101,68 +100,70 @@ def diagnose_out_of_core(
     rows = domain.rows(steps)
     fitted = fit_samples(domain, rows, seed=seed, steps=steps)
     verdict = judge(classifier, fitted, steps)
-    of_sample = conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
-    judging, tally = _Judging(fitted, verdict, sample.index.to_numpy()), Tally()
+    sample_diagnosis = conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
+    judge_rows, tally = _RowJudge(fitted, verdict, sample.index.to_numpy()), Tally()
     digest = TableFingerprint(survey.text)
     with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table_path, summary_path, report_path):
-        chunk_rows = -(-num_rows // -(-num_rows // _CHUNK_ROWS))  # all of about one size: compiled code is reused
+        chunk_rows = -(-num_rows // -(-num_rows // _CHUNK_ROWS))  # chunks of similar size share compiled programs
         with table_path.open("w", encoding="utf-8", newline="") as file, steps("judge all rows", num_rows) as advance:
             for chunk in table_chunks(path, chunk_rows, as_text=survey.as_text):
                 digest.update(chunk)
-                judging.judge(chunk, tally).to_csv(file, index=False, header=file.tell() == 0)
+                judge_rows(chunk, tally).to_csv(file, index=False, header=file.tell() == 0)
                 advance(len(chunk))
         steps.done()
-        told = f"The report shows rows among {len(sample):,} drawn at random, on which the models were fitted; "
+        shown = f"The report shows rows among {len(sample):,} drawn at random, on which the models were fitted; "
         summary = dataclasses.replace(
-            of_sample.summary,
+            sample_diagnosis.summary,
             **tally.counted()._asdict(),
             drawn_from=num_rows,
             fitted_rows=len(sample),
             fingerprint=digest.hexdigest(),
             seconds=steps.rounded(),
-            notes=(f"{told}{DIAGNOSIS_FILES[0]} has all {num_rows:,}.", *of_sample.summary.notes),
+            notes=(f"{shown}{DIAGNOSIS_FILES[0]} has all {num_rows:,}.", *sample_diagnosis.summary.notes),
         )
-        of_sample = dataclasses.replace(of_sample, summary=summary)
+        sample_diagnosis = dataclasses.replace(sample_diagnosis, summary=summary)
         summary_path.write_text(json_text(summary.as_dict()), encoding="utf-8")
-        report_path.write_text(of_sample.presentation.page(of_sample, folder), encoding="utf-8")
-    return LargeDiagnosis(folder / DIAGNOSIS_FILES[0], of_sample)
+        page = sample_diagnosis.presentation.page(sample_diagnosis, folder)
+        report_path.write_text(page, encoding="utf-8")
+    return LargeDiagnosis(folder / DIAGNOSIS_FILES[0], sample_diagnosis)
 
 
-class _Judging:
-    """Judges further rows of a table by what was fitted on a sample of it.
+class _RowJudge:
+    """Judges any rows of a table with the models that were fitted on a sample of its rows.
 
     Args:
-      fitted, verdict: of the sample. numbers: i64[R], ascending, its rows' numbers in the table.
+      fitted, verdict: models and verdict of the sample.
+      numbers: i64[R], row numbers of the sample in the table, ascending.
     """
 
     def __init__(self, fitted: FittedTable, verdict: Verdict, numbers: np.ndarray):
         self._fitted, self._verdict, self._numbers = fitted, verdict, numbers
 
-    def judge(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
-        """`Diagnosis.table` of rows whose index is their numbers in the table; counts them in `tally`."""
+    def __call__(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
+        """`Diagnosis.table` of rows, whose index is their row number in the table; adds them to `tally`."""
         gathered = self._fitted.gathered
         rows = gathered.encoder.transform(chunk)
         evidence = more_evidence(gathered.evidence, rows, self._folds(chunk.index.to_numpy()))
-        models, known = self._fitted.models, self._fitted.description
+        models, of_sample = self._fitted.models, self._fitted.description
         assert isinstance(models, NetworkFolds)
-        description = describe_more(rows, evidence, gathered.dataset, models, known, of=gathered.evidence)
-        told = description.evidence
-        probability = self._verdict.of_more(description.vectors, description.signals, told.mistaken)
+        description = describe_more(rows, evidence, gathered.dataset, models, of_sample, of=gathered.evidence)
+        evidence = description.evidence
+        probability = self._verdict.of_more(description.vectors, description.signals, evidence.mistaken)
         flags = probability >= self._verdict.threshold
         tally.add(flags, probability)
-        wrong = ERROR_TYPES.index("feature_error")
-        doubt, names = cell_doubt(told, rows, probability), [column.name for column in rows.columns]
+        feature_error = ERROR_TYPES.index("feature_error")
+        doubt, names = cell_doubt(evidence, rows, probability), [column.name for column in rows.columns]
         return row_table(
             chunk.index,
             flags,
             probability,
-            expected_label=expected_labels(gathered.encoder, told),
-            suspects=suspect_columns(flags[:, wrong], doubt, names),
-            mistakes=named_mistakes(told, flags[:, wrong], probability[:, wrong]),
+            expected_label=expected_labels(gathered.encoder, evidence),
+            suspects=suspect_columns(flags[:, feature_error], doubt, names),
+            mistakes=named_mistakes(evidence, flags[:, feature_error], probability[:, feature_error]),
         )
 
     def _folds(self, numbers: np.ndarray) -> np.ndarray:
-        """i32[n]: whose models describe each row; those of the sample are described by models without them."""
+        """i32[n]: fold whose models describe each row; rows of the sample keep their own fold."""
         own = self._fitted.gathered.evidence.folds
         place = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
         in_sample = self._numbers[place] == numbers
