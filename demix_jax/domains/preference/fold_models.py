@@ -44,7 +44,7 @@ class PairFolds:
     """The `FoldModels` of preference pairs, made by `train_pair_folds`.
 
     adapters: one pytree per fold. frozen: the weights that they adapt. examples: N pairs, see `PreferenceModel`.
-    order: which answer of each pair counts as the second. valid_loss: f32[folds].
+    order: of the two answers of each pair. valid_loss: f32[folds], lowest validation loss.
     """
 
     model: PreferenceModel

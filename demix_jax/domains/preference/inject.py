@@ -91,8 +91,8 @@ def inject_errors(
 ) -> InjectedPairs:
     """Inject errors of the three types into clean pairs.
 
-    First, pairs are left out to make the shortcut: the given share of the pairs that differ in its measure break it.
-    Then preferences are swapped and texts damaged, in different pairs.
+    First, pairs are left out to make the shortcut, until the share `spurious` of the pairs that differ in its measure
+    breaks it. Then preferences are swapped and texts damaged, in different pairs.
 
     Args:
       pairs: clean pairs; pairs with an empty answer or two equal answers are left out.

@@ -16,7 +16,7 @@ class Order(NamedTuple):
     second: np.ndarray
 
     def arranged(self, of_chosen: np.ndarray, of_rejected: np.ndarray) -> np.ndarray:
-        """[N, 2, …]: the values of the chosen and the rejected answers, [N, …] each, as first and second answer."""
+        """[N, 2, …]: values of the first and the second answer, given those of the chosen and the rejected, [N, …]."""
         chex.assert_equal_shape_prefix([self.second, of_chosen, of_rejected], 1)
         stacked = np.stack([of_chosen, of_rejected], axis=1)
         return np.where(self.second.reshape(-1, *[1] * (stacked.ndim - 1)), stacked[:, ::-1], stacked)

@@ -1,4 +1,4 @@
-"""Click logs: find clicks with wrong labels or features, or that break a shortcut.
+"""Click logs: find samples with a wrong label or wrong features, and samples that break a shortcut.
 
 ```python
 from demix_jax import recommendation

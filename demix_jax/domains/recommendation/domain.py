@@ -47,7 +47,8 @@ def diagnose_interactions(
     Each sample is a table row: side features of its user and item, and measures of the item against the history. The
     evidence is gathered as for any table. The influence is that of a network which sees user, item and history. Side
     features are also compared with the other samples of the same user or item. The likeliest shortcut is sought among
-    single side features and pairs of a user's and an item's. Rows are cross-fitted, as in `demix_jax.diagnose`.
+    single side features and pairs of a user feature and an item feature. Rows are cross-fitted, as in
+    `demix_jax.diagnose`.
 
     Args:
       samples: N ≥ 30 samples, see `demix_jax.recommendation.make_samples`.

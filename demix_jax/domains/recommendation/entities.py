@@ -9,9 +9,9 @@ import numpy as np
 from demix_jax.data.folds import make_folds
 from demix_jax.evidence.column_model import cell_surprise, fit_column_models
 
-_PRIOR_ROWS = 0.2  # weight of the column's overall shares, in rows of the entity
+_PRIOR_ROWS = 0.2  # weight of the column's overall shares, as a number of rows
 _NUM_FOLDS = 5
-_MIN_ENTITIES = 50  # too few to train a column model below that
+_MIN_ENTITIES = 50  # fewer are too few to train a column model
 _NUM_EPOCHS = 60
 
 
@@ -20,7 +20,7 @@ def side_surprise(
 ) -> np.ndarray | None:
     """Surprise of each side feature to a column model that was trained without the row's user or item.
 
-    Trained on rows, a column model finds an entity consistent that is wrong in all its rows. Here each entity is a
+    A column model trained on rows finds an entity consistent even if it is wrong in all its rows. Here each entity is a
     single training row of its most frequent values, and all its rows are in one fold.
 
     Args:
@@ -65,8 +65,9 @@ def entity_contradiction(codes: np.ndarray, num_codes: int, entity: np.ndarray) 
     Args:
       codes: i32[N], codes below `num_codes`. entity: i32[N], numbers from 0.
     Returns:
-      f32[N], nats: log p(code) − log p(code | the entity's other rows), with smoothed shares. It is 0 where the other
-      rows support the code, since a feature may be wrong in all of them, and for an entity's only row.
+      f32[N], nats: log p(code) − log p(code | the entity's other rows), with smoothed shares. It is 0 for an entity's
+      only row, and where the other rows support the code: a feature may be wrong in all rows, so agreement proves
+      nothing.
     """
     chex.assert_equal_shape([codes, entity])
     counts = _counts(codes, num_codes, entity)

@@ -170,7 +170,7 @@ def make_click_model(name: str, num_users: int, num_items: int, num_categories: 
     """Make the task model "din" or "dien" with embeddings for this number of users, items and categories.
 
     Raises:
-      InputError: unknown name.
+      InputError: the name is unknown.
     """
     if name not in _NETWORKS:
         raise InputError(f"model {name!r} is not known; choose one of {', '.join(CLICK_MODELS)}.")

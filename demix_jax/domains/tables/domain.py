@@ -42,7 +42,7 @@ def diagnose(
 ) -> Diagnosis:
     """Find the label errors, feature errors and spurious correlations of a table.
 
-    Every row is described out of fold: by models and validation samples of which it was no part.
+    Every row is described out of fold: its models and validation samples exclude it.
 
     Args:
       train: table of N ≥ 30 rows, or the path of a CSV or Parquet file.

@@ -57,7 +57,7 @@ def diagnose_out_of_core(
     fit_rows: int = 50_000,
     progress: ProgressLike | None = None,
 ) -> LargeDiagnosis:
-    """Find the errors of a table that need not fit in memory; of the whole table, only the label column is kept.
+    """Find the errors of a table larger than memory; only its label column is held in memory as a whole.
 
     Trees, column models, task models, rules and reference statistics of the signals are fitted on a random sample of
     rows, which is diagnosed as in `diagnose`. Then the table is read again, and every row is judged out of fold. The
