@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.gradients.factored import Outer, Rows
+from demix_jax.gradients.factored import Outer, RowGradients
 from demix_jax.gradients.per_example import factored_gradients
 
 
@@ -145,7 +145,7 @@ def _block_flops(left: Any, right: Any) -> int:
         blocks, inputs, outputs = left.layout.matrix
         ghost = 2 * blocks * left.positions * right.positions * (inputs + outputs + 1)
         return min(ghost, 2 * blocks * inputs * outputs)
-    if isinstance(left, Rows) and isinstance(right, Rows):
+    if isinstance(left, RowGradients) and isinstance(right, RowGradients):
         _, num_rows, width = left.layout.matrix
         return 2 * min(left.positions * right.positions, num_rows) * width
     return 2 * sum(layout.size for layout in left.layouts)

@@ -30,6 +30,7 @@ def bound_flags(signals: np.ndarray, truth: np.ndarray, *, seed: int) -> np.ndar
         learner = HistGradientBoostingClassifier(
             max_iter=100, learning_rate=0.07, max_leaf_nodes=8, max_features=0.3, random_state=seed
         )
-        p = cross_val_predict(learner, signals, wrong, cv=folds, method="predict_proba")[:, 1]
+        predicted = cross_val_predict(learner, signals, wrong, cv=folds, method="predict_proba")
+        p = np.asarray(predicted)[:, 1]
         flags[:, t] = p >= best_f1(p).threshold
     return flags

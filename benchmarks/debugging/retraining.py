@@ -44,9 +44,10 @@ def scores_after_repair(
         "repaired by truth": repair(corrupted, truth, label=label, seed=seed).table,
         "never corrupted": clean,
     }
-    if not pd.api.types.is_float_dtype(test[label]) and test[label].nunique() <= 20:
+    if not pd.api.types.is_float_dtype(test[label]) and bool(test[label].nunique() <= 20):
         known = set.intersection(*(set(table[label]) for table in tables.values()))
-        test = test[test[label].isin(known)]  # a rare class may be lost; all states are tested on the same rows
+        # A rare class may be lost; all states are tested on the same rows.
+        test = test.loc[test[label].isin(list(known))]
     return {state: metrics_of(table, test, label, seed=seed) for state, table in tables.items()}
 
 

@@ -20,7 +20,7 @@ def flag_scores(truth: np.ndarray, flags: np.ndarray) -> dict:
     return {
         "types": types,
         "macro_f1": float(np.mean([scores["f1"] for scores in types.values()])),
-        "any": _binary(truth.any(axis=1), flags.any(axis=1)),
+        "any": _binary(np.asarray(truth.any(axis=1)), np.asarray(flags.any(axis=1))),
     }
 
 

@@ -38,7 +38,7 @@ def dense_cosine(problem: Problem) -> Method:
 
     product = jax.jit(lambda left, right: -jnp.matmul(left, right.T, precision="highest"))
 
-    def run() -> np.ndarray:
+    def run() -> np.ndarray | jax.Array:
         valid = jnp.concatenate([rows(problem.params, chunk) for chunk in _chunks(problem.valid)])
         blocks = [product(rows(problem.params, chunk), valid) for chunk in _chunks(problem.train)]
         if jax.default_backend() != "cpu":

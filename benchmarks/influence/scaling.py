@@ -111,7 +111,7 @@ SECTIONS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("--only", choices=SECTIONS, action="append", help="this section only; may be given many times")
     parser.add_argument("--quick", action="store_true", help="small sizes: checks that everything runs")
     options = parser.parse_args()

@@ -206,7 +206,7 @@ def peer_scores(
     lengths = np.array([form(pair.rejected)["length"] - form(pair.chosen)["length"] for pair in pairs.pairs])
     rankings = {
         "reward margin, out of fold": -diagnosis.table["margin"].to_numpy(),
-        "perplexity": -np.minimum(frame["log_p, first"], frame["log_p, second"]).to_numpy(),
+        "perplexity": -np.minimum(frame["log_p, first"].to_numpy(), frame["log_p, second"].to_numpy()),
         "length": lengths,
         "scalar influence": diagnosis.influence.sum(axis=1),
         "DataInf": influence,

@@ -12,6 +12,8 @@ import argparse
 import itertools
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +54,10 @@ def main(arguments: list[str] | None = None) -> int:
     samples = make_samples(load_recommendation(options.log), max_samples=options.max_samples)
     x, y = inputs(samples)
     rows = [np.flatnonzero(samples.split == name) for name in SPLITS]
-    networks = {name: lambda seed, n=name: ours(n, samples, x, y, rows, seed) for name in CLICK_MODELS}
-    networks["DeepFM, PyTorch"] = lambda seed: deep_fm(samples, x, y, rows, seed)
+    networks: dict[str, Callable[[int], np.ndarray]] = {
+        name: partial(ours, name, samples, x, y, rows) for name in CLICK_MODELS
+    }
+    networks["DeepFM, PyTorch"] = partial(deep_fm, samples, x, y, rows)
     results = []
     for seed in range(options.seeds):
         for name, train in networks.items():

@@ -104,8 +104,7 @@ def main() -> None:
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
     clean = make_table(2 * options.rows)  # the shortcut is made by leaving rows out
-    rates = {"label_errors": 0.1, "feature_errors": 0.1, "spurious": 0.1}
-    injected = inject_errors(clean, label="label", seed=0, **rates)
+    injected = inject_errors(clean, label="label", label_errors=0.1, feature_errors=0.1, spurious=0.1, seed=0)
     whole, part = options.folder / "large.csv", options.folder / "part.csv"
     injected.table.iloc[: options.rows].to_csv(whole, index=False)
     injected.table.iloc[: options.compared].to_csv(part, index=False)
