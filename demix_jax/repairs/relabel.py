@@ -94,11 +94,14 @@ def chance_of_error(if_wrong: np.ndarray, if_right: np.ndarray, *, num_steps: in
 
     The prior is the maximum-likelihood weight of a mixture of the two, found by expectation maximisation.
     """
+
+    def posterior(share: float) -> np.ndarray:
+        return share * if_wrong / (share * if_wrong + (1 - share) * if_right + 1e-300)
+
     share = 0.8
-    for _ in range(num_steps):
-        wrong = share * if_wrong / (share * if_wrong + (1 - share) * if_right + 1e-300)
-        share = float(np.clip(wrong.mean(), 1e-3, 1 - 1e-3))
-    return wrong
+    for _ in range(num_steps - 1):
+        share = float(np.clip(posterior(share).mean(), 1e-3, 1 - 1e-3))
+    return posterior(share)
 
 
 def _thin(rows: np.ndarray, seed: int) -> np.ndarray:
