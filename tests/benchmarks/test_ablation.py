@@ -85,6 +85,7 @@ def test_what_is_left_out_is_left_out_of_rows_and_probes(name, vectors_left, sig
     world = fabricated_world(0)
     changed = VARIANTS[name].change(world)
     for before, after in zip(world.views, changed.views, strict=True):
+        assert before.probes is not None and after.probes is not None
         for had, has in ((before, after), (before.probes, after.probes)):
             assert has.vectors.shape == had.vectors.shape
             np.testing.assert_array_equal(has.vectors, had.vectors if vectors_left else 0 * had.vectors)
