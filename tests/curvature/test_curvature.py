@@ -127,8 +127,8 @@ def test_outputs_are_found_behind_a_sigmoid():
 
     got = influence_matrix(loss, case.params, case.train, case.valid, curvature=GaussNewton(damping=DAMPING))
     hessian = reference.gauss_newton(squashed, squared_error, case.params, case.train)
-    rows = [reference.gradient_rows(loss, case.params, batch) for batch in (case.train, case.valid)]
-    assert_close(got, reference.influence(*rows, hessian, DAMPING))
+    train_rows, valid_rows = (reference.gradient_rows(loss, case.params, batch) for batch in (case.train, case.valid))
+    assert_close(got, reference.influence(train_rows, valid_rows, hessian, DAMPING))
 
 
 def test_empirical_fisher_matches_explicit_inverse(three_classes):
@@ -242,8 +242,9 @@ def test_default_damping_is_a_tenth_of_the_mean_eigenvalue(three_classes, caplog
     with caplog.at_level("INFO", logger="demix_jax"):
         got = case.influence(GaussNewton())
     assert_close(got, case.explicit(hessian, damping), 1e-3)
-    reported = float(re.search(r"damping set to (\S+),", caplog.text).group(1))
-    np.testing.assert_allclose(reported, damping, rtol=2e-3)
+    reported = re.search(r"damping set to (\S+),", caplog.text)
+    assert reported is not None
+    np.testing.assert_allclose(float(reported.group(1)), damping, rtol=2e-3)
 
 
 def test_a_penalty_inside_the_loss_is_refused(three_classes):
