@@ -7,13 +7,14 @@ goes on with FOLDER/NUMBER, says "finished", begins the next one, says "writing"
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 NUM_TRAIN, NUM_VALID = 50, 11
-KEYWORDS = {"normalize": "cosine"}
+KEYWORDS: dict[str, Any] = {"normalize": "cosine"}
 
 # Of the matrix that is written to be killed: many small chunks.
 CRASH_SHAPE, CRASH_CHUNK_SHAPE = (3000, 30), (50, 8)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,10 +82,14 @@ def test_influence_predicts_leave_one_out(data):
 
 
 def test_subsets_are_of_one_size_and_weighed_to_their_mean(subsets):
-    assert subsets.weights.shape == (24, 50) and subsets.losses.shape == (1, 24, 10)
+    chex.assert_shape([subsets.weights, subsets.losses], [(24, 50), (1, 24, 10)])
     assert ((subsets.weights > 0).sum(axis=1) == 40).all()
     np.testing.assert_allclose(subsets.weights.sum(axis=1), 50, rtol=1e-6)
     assert len({row.tobytes() for row in subsets.weights}) == 24
+
+
+def spearman(left, right) -> float:
+    return float(np.asarray(scipy.stats.spearmanr(left, right))[0])
 
 
 def test_score_is_scipys_spearman_of_subset_sums(data, subsets):
@@ -93,14 +98,14 @@ def test_score_is_scipys_spearman_of_subset_sums(data, subsets):
     member = subsets.weights > 0
     for j in range(10):
         sums = [influence[rows, j].sum(dtype=np.float64) for rows in member]
-        want = scipy.stats.spearmanr(sums, subsets.losses[0, :, j]).statistic
+        want = spearman(sums, subsets.losses[0, :, j])
         assert abs(got[j] - want) < 1e-3  # rounding may swap two nearly equal sums
 
 
 def test_rank_correlation_shares_ranks_of_ties():
     rng = np.random.default_rng(0)
     left, right = rng.integers(0, 4, (2, 30, 5)).astype(float)
-    want = [scipy.stats.spearmanr(left[:, j], right[:, j]).statistic for j in range(5)]
+    want = [spearman(left[:, j], right[:, j]) for j in range(5)]
     np.testing.assert_allclose(fidelity._rank_correlation(left, right), want, atol=1e-12)
     np.testing.assert_array_equal(fidelity._rank_correlation(left, np.ones_like(right)), 0.0)
 
@@ -124,7 +129,7 @@ def test_seeds_give_a_ceiling(data):
     retrained = fidelity.retrain_on_subsets(
         jax.random.key(0), noisy_ridge_fit, squared_error, *data, num_subsets=12, num_seeds=2
     )
-    assert retrained.losses.shape == (2, 12, 10)
+    chex.assert_shape(retrained.losses, (2, 12, 10))
     assert not np.array_equal(retrained.losses[0], retrained.losses[1])
     scores = fidelity.compare_influences(retrained, {}, num_resamples=10)
     assert scores.names == (fidelity.CEILING,) and scores.lds[0] > 0.8

@@ -253,9 +253,9 @@ def test_equal_shapes_do_not_retrace(problem):
         ({"curvature": "ekfac"}, "curvature is 'ekfac'; pass one such as EKFAC"),
         ({"curvature": EKFAC}, "curvature is <class"),
         ({"curvature": CG()}, r"curvature is CG\(.*Hessian\(solver=CG"),
-        ({"curvature": Hessian(solver="cg")}, "solver is 'cg'"),
-        ({"curvature": GaussNewton(damping="0.1")}, "damping is '0.1'"),
-        ({"curvature": GaussNewton(samples=2.5)}, "samples is 2.5"),
+        ({"curvature": Hessian(solver="cg")}, "solver is 'cg'"),  # pyright: ignore[reportArgumentType]
+        ({"curvature": GaussNewton(damping="0.1")}, "damping is '0.1'"),  # pyright: ignore[reportArgumentType]
+        ({"curvature": GaussNewton(samples=2.5)}, "samples is 2.5"),  # pyright: ignore[reportArgumentType]
         ({"memory": "2GB"}, "memory is '2GB'"),
         ({"memory": 0}, "memory is 0"),
         ({"select": "("}, r"select is '\('; pass a regular expression"),
@@ -270,9 +270,9 @@ def test_an_option_that_is_none_of_those_is_named(problem, options, message):
 def test_a_loss_of_other_arguments_is_named(problem):
     params, train, valid = problem
     with pytest.raises(InputError, match=r"loss takes \(params, x, y\); it must take \(params, example\)"):
-        influence_matrix(lambda params, x, y: 0.0, params, train, valid)
+        influence_matrix(lambda params, x, y: 0.0, params, train, valid)  # pyright: ignore[reportArgumentType]
     with pytest.raises(InputError, match="loss is None"):
-        influence_matrix(None, params, train, valid)
+        influence_matrix(None, params, train, valid)  # pyright: ignore[reportArgumentType]
 
 
 def test_influence_inside_jit_is_refused(problem):

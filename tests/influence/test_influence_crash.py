@@ -22,9 +22,11 @@ class Writer:
     def __init__(self, folder, number):
         command = [sys.executable, "-m", "tests.influence.influence_job", str(folder), str(number)]
         self.process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
 
     def wait_for(self, word):
-        for line in self.process.stdout:
+        for line in self.output:
             if line.split()[0] == word:
                 return int(line.split()[1])
         raise AssertionError(f"the writer ended with {self.process.wait()} before it was {word}")
@@ -32,7 +34,7 @@ class Writer:
     def kill(self):
         self.process.kill()
         self.process.wait()
-        self.process.stdout.close()
+        self.output.close()
 
 
 def bits(path):
