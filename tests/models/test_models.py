@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,7 +51,7 @@ def test_mlp_forward_by_hand():
     params = scrambled(jax.jit(network.init)(jax.random.key(0), x))
     layers = [params["params"][f"Dense_{i}"] for i in range(3)]
     hidden = np.maximum(dense(np.maximum(dense(x, layers[0]), 0), layers[1]), 0)
-    np.testing.assert_allclose(network.apply(params, x), dense(hidden, layers[2]), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(np.asarray(network.apply(params, x)), dense(hidden, layers[2]), rtol=1e-4, atol=1e-5)
 
 
 def test_ft_transformer_forward_by_hand():
@@ -104,8 +105,16 @@ def test_regression_loss_is_half_the_squared_error():
     assert slope == pytest.approx(0.7 - float(prediction), rel=1e-5)
 
 
+class Encoded(NamedTuple):
+    """What a task model must know of a table."""
+
+    task: str
+    num_classes: int
+    groups: tuple[tuple[int, int], ...]
+
+
 def test_models_by_name():
-    dataset = SimpleNamespace(task="classification", num_classes=3, groups=((0, 2), (2, 3)))
+    dataset = Encoded("classification", 3, ((0, 2), (2, 3)))
     assert make_task_model("mlp", dataset).network == MLP((256, 128, 64), 3)
     assert make_task_model("mlp-small", dataset).network == MLP((64, 32), 3)
     assert make_task_model("ft-transformer", dataset).network == FTTransformer(((0, 2), (2, 3)), 3)
@@ -119,10 +128,6 @@ ROWS = np.arange(600, dtype=np.int32)
 TRAIN, VALID, TEST = np.stack([ROWS[:300], ROWS[100:400]]), np.stack([ROWS[300:400], ROWS[:100]]), ROWS[400:]
 
 
-def samples(x, y):
-    return {"x": x, "y": y}
-
-
 @pytest.fixture(scope="module")
 def circle():
     """Two classes, inside and outside of a circle: no line tells them apart."""
@@ -130,9 +135,14 @@ def circle():
     return x, (np.square(x).sum(axis=1) > 1.4).astype(np.int32)
 
 
+def train(x, y, train_rows=TRAIN, valid_rows=VALID, *, seed=0, model=MODEL, **options):
+    arrays = jax.tree.map(jnp.asarray, ({"x": x, "y": y}, train_rows, valid_rows))
+    return train_task_model(jax.random.key(seed), model, *arrays, batch_size=32, **options)
+
+
 @pytest.fixture(scope="module")
 def trained(circle):
-    return train_task_model(jax.random.key(0), MODEL, samples(*circle), TRAIN, VALID, batch_size=32)
+    return train(*circle)
 
 
 def fold(result, f):
@@ -161,10 +171,11 @@ def test_ranking_error_is_that_of_sklearn(ties):
     rng = np.random.default_rng(0)
     outputs, y, weights = rng.normal(size=(200, 2)), rng.integers(0, 2, 200), rng.uniform(size=200)
     outputs = np.round(outputs, 0 if ties else 9).astype(np.float32)
-    got = ranking_error(outputs, np.zeros(200), y, weights)
+    losses = jnp.zeros(200)
+    got = ranking_error(jnp.asarray(outputs), losses, jnp.asarray(y), jnp.asarray(weights))
     want = 1 - roc_auc_score(y, outputs[:, 1] - outputs[:, 0], sample_weight=weights)
     assert float(got) == pytest.approx(want, abs=1e-5)
-    assert float(ranking_error(outputs, np.zeros(200), np.ones(200, int), weights)) == 0.5
+    assert float(ranking_error(jnp.asarray(outputs), losses, jnp.ones(200, int), jnp.asarray(weights))) == 0.5
 
 
 def test_training_stops_by_what_it_is_told(circle):
@@ -174,32 +185,30 @@ def test_training_stops_by_what_it_is_told(circle):
     noisy = np.where(np.random.default_rng(1).random(600) < 0.25, 1 - y, y)
 
     def error(epochs):
-        result = train_task_model(
-            jax.random.key(0), MODEL, samples(x, noisy), *rows, stop_by=ranking_error, max_epochs=epochs, batch_size=32
-        )
+        result = train(x, noisy, *rows, stop_by=ranking_error, max_epochs=epochs)
         logits = np.asarray(MODEL.apply(fold(result, 0), x[VALID[0]]))
         return 1 - roc_auc_score(noisy[VALID[0]], logits[:, 1] - logits[:, 0]), int(result.epochs[0])
 
     errors = [error(epochs)[0] for epochs in range(1, 9)]
     assert (np.diff(errors) <= 1e-7).all() and errors[-1] < errors[0]
-    by_loss = train_task_model(jax.random.key(0), MODEL, samples(x, noisy), *rows, max_epochs=8, batch_size=32)
+    by_loss = train(x, noisy, *rows, max_epochs=8)
     logits = np.asarray(MODEL.apply(fold(by_loss, 0), x[VALID[0]]))
     assert 1 - roc_auc_score(noisy[VALID[0]], logits[:, 1] - logits[:, 0]) >= errors[-1] - 1e-7
 
 
 def test_equal_keys_give_equal_parameters_and_folds_differ(circle, trained):
-    again = train_task_model(jax.random.key(0), MODEL, samples(*circle), TRAIN, VALID, batch_size=32)
-    jax.tree.map(np.testing.assert_array_equal, trained, again)
+    again = train(*circle)
+    chex.assert_trees_all_equal(trained, again)
     kernels = np.asarray(trained.params["params"]["Dense_0"]["kernel"])
     assert (kernels[0] != kernels[1]).any()
-    other = train_task_model(jax.random.key(1), MODEL, samples(*circle), TRAIN, VALID, batch_size=32)
+    other = train(*circle, seed=1)
     assert (kernels != np.asarray(other.params["params"]["Dense_0"]["kernel"])).any()
 
 
 def test_training_stops_early_where_nothing_can_be_learned(circle):
     x, _ = circle
     noise = np.random.default_rng(1).integers(0, 2, 600).astype(np.int32)
-    result = train_task_model(jax.random.key(0), MODEL, samples(x, noise), TRAIN, VALID, batch_size=32)
+    result = train(x, noise)
     assert (np.asarray(result.epochs) < 40).all()
 
 
@@ -209,9 +218,8 @@ def test_rows_of_weight_zero_teach_nothing(circle):
     lied[50:300] = 1 - lied[50:300]
     weights = np.where((ROWS >= 50) & (ROWS < 300), 0.0, 1.0).astype(np.float32)
     rows = np.stack([TRAIN[0]] * 2), np.stack([VALID[0]] * 2)
-    options = {"weights": jnp.asarray(weights), "batch_size": 32}
-    weighted = train_task_model(jax.random.key(0), MODEL, samples(x, lied), *rows, **options)
-    misled = train_task_model(jax.random.key(0), MODEL, samples(x, lied), *rows, batch_size=32)
+    weighted = train(x, lied, *rows, weights=jnp.asarray(weights))
+    misled = train(x, lied, *rows)
     right, wrong = (
         np.mean(np.argmax(MODEL.apply(fold(result, 0), x[TEST]), axis=1) == y[TEST]) for result in (weighted, misled)
     )
@@ -223,9 +231,7 @@ def test_regression_beats_a_line():
     x = rng.uniform(-2, 2, (600, 1)).astype(np.float32)
     y = (np.sin(2 * x[:, 0]) + 0.1 * rng.normal(size=600)).astype(np.float32)
     model = TaskModel(MLP((32,), 1), "regression")
-    result = train_task_model(
-        jax.random.key(0), model, samples(x, y), TRAIN[:1], VALID[:1], batch_size=32, learning_rate=1e-2
-    )
+    result = train(x, y, TRAIN[:1], VALID[:1], model=model, learning_rate=1e-2)
     error = np.mean(np.square(np.asarray(model.apply(fold(result, 0), x[TEST]))[:, 0] - y[TEST]))
     linear = LinearRegression().fit(x[:300], y[:300])
     assert error < 0.5 * np.mean(np.square(linear.predict(x[TEST]) - y[TEST]))
