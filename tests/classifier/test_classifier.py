@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import cast
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -107,7 +109,7 @@ def test_contrastive_loss_by_hand():
     similarity = a @ b.T / 0.2
     rows = np.diag(log_softmax(similarity, axis=1)).mean()
     columns = np.diag(log_softmax(similarity, axis=0)).mean()
-    itself = np.eye(6, dtype=bool)
+    itself = jnp.eye(6, dtype=bool)
     got = contrastive_loss(jnp.asarray(first), jnp.asarray(second), itself)
     assert float(got) == pytest.approx(-(rows + columns) / 2, rel=1e-4)
     assert contrastive_loss(jnp.asarray(first), jnp.asarray(first), itself) < got
@@ -179,19 +181,18 @@ def drawn(interventions, count=12, **options):
 
 
 NOTHING = Interventions(mask_validation=False, swap_models=False, change_rates=False)
+EACH = [dataclasses.replace(NOTHING, **{field.name: True}) for field in dataclasses.fields(Interventions)]
 ROUNDING = 2e-3  # of signals up to 4 in 16 bits; their noise is 50 times as large
 
 
-@pytest.mark.parametrize(
-    "interventions",
-    [NOTHING, Interventions(), *(NOTHING.replace(**{f.name: True}) for f in dataclasses.fields(Interventions))],
-)
+@pytest.mark.parametrize("interventions", [NOTHING, Interventions(), *EACH])
 def test_batches_hold_what_belongs_together(interventions):
     worlds, batches = drawn(interventions, count=4)
     for batch in batches:
-        assert batch.vectors.shape == (2, 4, 40, 24, len(CHANNELS)) and batch.mask.shape == (2, 4, 24)
-        assert batch.signals.shape == (2, 4, 40, 2 * len(SIGNALS)) and batch.truth.shape == (4, 40, 3)
-        assert batch.context.rows.shape == (2, 4, 50, 2 * len(SIGNALS)) and not batch.context.has_probes.any()
+        chex.assert_shape([batch.vectors, batch.mask], [(2, 4, 40, 24, len(CHANNELS)), (2, 4, 24)])
+        chex.assert_shape([batch.signals, batch.truth], [(2, 4, 40, 2 * len(SIGNALS)), (4, 40, 3)])
+        chex.assert_shape(batch.context.rows, (2, 4, 50, 2 * len(SIGNALS)))
+        assert not batch.context.has_probes.any()
         for w in range(4):
             world = int(batch.vectors[0, w, 0, 0, 3])
             rows = batch.vectors[0, w, :, 0, 0].astype(int)
@@ -224,7 +225,7 @@ def seen(interventions):
 
 @pytest.mark.parametrize("switch", [None, "mask_validation", "swap_models", "change_rates"])
 def test_each_intervention_varies_its_own_thing_and_nothing_else(switch):
-    interventions = NOTHING if switch is None else NOTHING.replace(**{switch: True})
+    interventions = NOTHING if switch is None else dataclasses.replace(NOTHING, **{switch: True})
     want = tuple(name == switch for name in ("mask_validation", "swap_models", "change_rates"))
     assert seen(interventions) == want
 
@@ -252,12 +253,12 @@ def test_probes_of_either_kind_are_ranked_among_the_rows_that_are_shown():
     sizes = {"num_worlds": 8, "num_rows": 80, "num_probes": 20}
     sampler = ExampleSampler(np.random.default_rng(0), worlds, zeros, ones, Interventions(), **sizes)
     batches = [sampler.draw() for _ in range(15)]
-    shown = np.concatenate([batch.context.has_probes[0] for batch in batches])
+    shown = np.concatenate([np.asarray(batch.context.has_probes)[0] for batch in batches])
     assert 0.6 < shown.mean() < 1, "some worlds are shown without"
     label, feature = (len(SIGNALS) + SIGNALS.index(name) for name in ("tree_log_p", "robust_z_1st"))
     for batch in batches:
-        context, has = batch.context, batch.context.has_probes[0] > 0
-        assert context.label_probes.shape == context.feature_probes.shape == (2, 8, 20, 2 * len(SIGNALS))
+        context, has = batch.context, np.asarray(batch.context.has_probes)[0] > 0
+        chex.assert_shape([context.label_probes, context.feature_probes], (2, 8, 20, 2 * len(SIGNALS)))
         assert (context.label_probes[:, has, :, label].mean(axis=-1) < -0.5).all()
         assert (context.feature_probes[:, has, :, feature].mean(axis=-1) > 0.5).all()
         assert not context.label_probes[:, ~has].any()
@@ -300,9 +301,10 @@ def test_every_step_is_told_and_the_card_says_what_was_done(trained):
     card = classifier.card
     assert card["tables"] == [f"table {i}" for i in range(4)] and card["num_worlds"] == 4 and card["num_rows"] == 800
     assert card["options"]["num_steps"] == 60 and card["interventions"]["swap_models"] is True
-    assert classifier.floor.shape == (2, 3) and ((classifier.floor > 0) & (classifier.floor < 1)).all()
-    assert classifier.presence.shape == (2, 3, 3) and np.isfinite(classifier.presence).all()
-    assert classifier.plain.shape == classifier.probed.shape == (3, NUM_INPUTS) and (classifier.plain[:, 1] > 0).all()
+    chex.assert_shape([classifier.floor, classifier.presence], [(2, 3), (2, 3, 3)])
+    chex.assert_shape([classifier.plain, classifier.probed], (3, NUM_INPUTS))
+    assert ((classifier.floor > 0) & (classifier.floor < 1)).all() and (classifier.plain[:, 1] > 0).all()
+    assert np.isfinite(classifier.presence).all()
 
 
 @pytest.mark.parametrize("num_members", [1, 3])
@@ -365,7 +367,7 @@ def test_networks_are_calibrated_anew_on_tables_they_never_saw(monkeypatch):
     others = [fabricated_world(s, table=f"t{s % 5}", num_rows=60) for s in range(20, 30)]
     anew = recalibrate(trained, [*others, fabricated_world(1, table="unknown", num_rows=60)])
     assert (anew.plain != trained.plain).any()
-    jax.tree.map(np.testing.assert_array_equal, anew.params, trained.params)
+    chex.assert_trees_all_equal(anew.params, trained.params)
     np.testing.assert_array_equal(anew.plain, recalibrate(trained, others).plain)
 
 
@@ -384,6 +386,17 @@ class Known:
         return vectors[None], [TableLevel.of(vectors, probes and (probes.vectors, probes.truth))]
 
 
+def calibrated(worlds) -> Calibration:
+    """What is fitted to `Known` on these worlds."""
+    return calibrate([(cast(ErrorClassifier, Known()), worlds)])
+
+
+def read(world, *, probed=False):
+    """Logits and levels of a world's rows by `Known`."""
+    view = world.views[0]
+    return Known().read(view.vectors, view.signals, view.probes if probed else None)
+
+
 def test_calibration_recovers_a_known_logistic():
     rng = np.random.default_rng(0)
     slope, offset = np.array([1.7, 0.6, 2.5]), np.array([-1.0, 0.5, -2.0])
@@ -393,7 +406,7 @@ def test_calibration_recovers_a_known_logistic():
         truth = rng.random((size, 3)) < expit(slope * z + offset)
         worlds.append(World((View(z, z),), truth, np.zeros(4), f"{size}"))
 
-    plain, probed, floor, presence = calibrate([(Known(), worlds)])
+    plain, probed, floor, presence = calibrated(worlds)
     np.testing.assert_allclose(plain[:, 1], slope, rtol=0.1)
     np.testing.assert_allclose(plain[:, 0], offset, atol=0.15)
     assert not plain[:, 2:].any()  # two tables cannot tell
@@ -412,7 +425,7 @@ def test_calibration_undoes_rates_that_were_drawn_together():
         z = (own + 0.4 * level).astype(np.float32)  # the network saw less than half of how bad the table is
         worlds.append(World((View(z, z),), truth, np.zeros(4), f"{number}"))
 
-    found = calibrate([(Known(), worlds)])
+    found = calibrated(worlds)
     offset, slope, table_slope = found.plain[:, :3].T
     np.testing.assert_allclose(slope, 1.0, atol=0.15)
     np.testing.assert_allclose(table_slope, 1.5, atol=0.4)  # 1 = 0.4 (1 + 1.5)
@@ -431,7 +444,7 @@ def test_calibration_serves_each_table_by_itself_where_tables_differ():
         truth = rng.random((1_000, 3)) < expit(z + rng.normal(0, 3, 3))  # how bad a table is does not show
         kinds = np.arange(40)[:, None] % 2 == np.arange(3)
         worlds.append(World((View(z, z, Probes(z[:40], z[:40], kinds)),), truth, np.zeros(4), f"{number}"))
-    found = calibrate([(Known(), worlds)])
+    found = calibrated(worlds)
     # over all tables together a slope of about (1 + 9 · 0.35)^-1/2 = 0.5 is best, in each table it is 1
     assert (found.probed[:, 1] > 0.65).all() and (found.plain[:, 1] < 0.6).all()
 
@@ -459,11 +472,11 @@ def test_a_small_share_of_clean_worlds_reaches_the_floor():
         worlds.append(
             World((View(z, z, Probes(z, z, truth | (np.arange(400)[:, None] < 5))),), truth, np.zeros(4), "t")
         )
-    found = calibrate([(Known(), worlds)])
+    found = calibrated(worlds)
     for probed, floors in enumerate(found.floor):
         reached = []
         for world in worlds:
-            logits, levels = Known().read(*world.views[0][:2], world.views[0].probes if probed else None)
+            logits, levels = read(world, probed=bool(probed))
             reached.append((found.probability(logits, levels) >= floors).mean(axis=0))
         for t in (0, 1, 2):
             clean = [share[t] for share, world in zip(reached, worlds, strict=True) if not world.truth[:, t].any()]
@@ -478,10 +491,10 @@ def test_calibration_tells_tables_with_errors_from_clean_ones():
         z = rng.normal(-2, 1, (400, 3)) + 2.5 * truth + rng.normal(0, 0.3, 3)
         return World((View(z, z),), truth, np.zeros(4), "t")
 
-    found = calibrate([(Known(), [world(number) for number in range(120)])])
+    found = calibrated([world(number) for number in range(120)])
     present, doubted = [], []
     for other in map(world, range(200, 400)):
-        logits, levels = Known().read(*other.views[0][:2], None)
+        logits, levels = read(other)
         p = found.probability(logits, levels)
         present.append(other.truth.any())
         told = [presence_inputs(of_type) for of_type in p.T]
@@ -495,7 +508,7 @@ def test_calibration_leaves_a_type_that_never_occurs_as_it_is():
     truth = np.zeros((100, 3), bool)
     truth[:, 0] = z[:, 0] > 0.3
 
-    plain, _, _, _ = calibrate([(Known(), [World((View(z, z),), truth, np.zeros(4), "t")])])
+    plain, _, _, _ = calibrated([World((View(z, z),), truth, np.zeros(4), "t")])
     assert plain[1:, 1].tolist() == [1, 1] and plain[1:, 0].tolist() == [0, 0] and plain[0, 1] > 1
 
 
@@ -511,12 +524,12 @@ def test_probes_tell_how_many_rows_are_wrong_where_the_logits_alone_do_not():
         kinds = np.arange(300)[:, None] % 2 == np.arange(3)
         world = World((View(z, z, Probes(of_probes, of_probes, kinds)),), truth, np.zeros(4), f"{number}")
         worlds.append(world)
-    found = calibrate([(Known(), worlds)])
+    found = calibrated(worlds)
     errors = {}
     for name, probed in (("plain", False), ("probed", True)):
         guesses = []
         for world in worlds:
-            logits, levels = Known().read(*world.views[0][:2], world.views[0].probes if probed else None)
+            logits, levels = read(world, probed=bool(probed))
             guesses.append(found.probability(logits, levels).mean(axis=0)[:2] - world.truth.mean(axis=0)[:2])
         errors[name] = np.sqrt(np.mean(np.square(guesses)))
     assert errors["probed"] < 0.6 * errors["plain"]
@@ -627,7 +640,7 @@ def test_wrong_files_are_refused_in_one_sentence(trained, tmp_path):
     with pytest.raises(InputError, match="There is no classifier file"):
         load_classifier(tmp_path)
     with pytest.raises(InputError, match="classifier is a NoneType"):
-        load_classifier(None)
+        load_classifier(None)  # pyright: ignore[reportArgumentType]
     text = tmp_path / "text.safetensors"
     text.write_text("age,income\n39,<=50K\n")
     with pytest.raises(InputError, match="is not a safetensors file"):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from scipy.special import softmax
 
 from demix_jax.classifier.layers import ISAB, MAB, PMA, SAB, masked_mean_and_std
-from demix_jax.classifier.model import ContextInputs, ErrorNetwork, NetworkConfig, RuleEncoder, SetEncoder
+from demix_jax.classifier.model import Context, ContextInputs, ErrorNetwork, NetworkConfig, RuleEncoder, SetEncoder
 from demix_jax.classifier.schema import SIGNALS
 
 WIDTH, HEADS = 8, 2
@@ -162,9 +164,11 @@ def network_inputs():
         "mask": np.ones((6, 5), bool),
         "use_signals": rng.normal(size=(6, 2 * len(SIGNALS))).astype(np.float32),
         "use_context": ContextInputs(
-            *(rng.normal(size=(size, 2 * len(SIGNALS))).astype(np.float32) for size in (8, 4, 3)),
-            np.float32(1),
-            np.array([0.1, 0.7, -0.2, 0.0], np.float32),
+            rows=rng.normal(size=(8, 2 * len(SIGNALS))).astype(np.float32),
+            label_probes=rng.normal(size=(4, 2 * len(SIGNALS))).astype(np.float32),
+            feature_probes=rng.normal(size=(3, 2 * len(SIGNALS))).astype(np.float32),
+            has_probes=np.float32(1),
+            facts=np.array([0.1, 0.7, -0.2, 0.0], np.float32),
         ),
     }
 
@@ -174,7 +178,7 @@ def test_whole_network_equals_its_three_steps():
     *rows, inputs = network_inputs().values()
     params = started(network, *rows, inputs)
     embedding, logits = run(network, params, *rows, inputs)
-    assert embedding.shape == (6, 12) and logits.shape == (6, 3)
+    chex.assert_shape([embedding, logits], [(6, 12), (6, 3)])
     states = run(network, params, *rows, method=ErrorNetwork.row_states)
     context = run(network, params, inputs, method=ErrorNetwork.context)
     some = jax.tree.map(lambda of_rows: of_rows[2:4], states)
@@ -191,11 +195,11 @@ def test_units_that_are_silent_for_all_rows_leave_the_gradient_finite():
     params["params"]["context_layers_1"]["bias"] -= 1e3
 
     def total(params):
-        context = network.apply(params, inputs, method=ErrorNetwork.context)
+        context = cast(Context, network.apply(params, inputs, method=ErrorNetwork.context))
         return context.hidden.sum()
 
     gradient = jax.jit(jax.grad(total))(params)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
+    chex.assert_tree_all_finite(gradient)
 
 
 def test_spread_of_the_context_is_the_standard_deviation():

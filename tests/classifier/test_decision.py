@@ -88,7 +88,8 @@ def test_presence_is_told_by_what_is_promised_and_by_the_other_rows():
 def test_presence_is_the_mean_of_what_each_network_says():
     low, high = (np.repeat([p, 0.9], [90, 10])[:, None].repeat(3, axis=1) for p in (0.01, 0.2))
     told = [np.array([-2.0, 1.0, -1.0]) @ presence_inputs(p[:, 0]) for p in (low, high)]
-    for offset, doubted in ((-np.mean(told) - 1, True), (-np.mean(told) + 1, False)):
+    even = -float(np.mean(told))
+    for offset, doubted in ((even - 1, True), (even + 1, False)):
         bounds = Bounds(np.zeros(3), np.tile([-2.0 + offset, 1.0, -1.0], (3, 1)))
         for together in (low, high):  # which is what decides the threshold
             got = decide(together, [low, high], bounds)
