@@ -30,7 +30,9 @@ def gathered():
 
 def altered_by(gathered, seed):
     table, encoder, evidence = gathered
-    return alter_rows(inspect_table(table, "y"), encoder.transform, evidence, task="classification", seed=seed)
+    altered = alter_rows(inspect_table(table, "y"), encoder.transform, evidence, task="classification", seed=seed)
+    assert altered is not None
+    return altered
 
 
 def test_half_of_the_probes_have_a_wrong_label_and_half_a_wrong_cell(gathered):

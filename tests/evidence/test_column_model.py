@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,7 +93,7 @@ def test_a_cell_that_contradicts_its_label_has_negative_support(known):
 def test_equal_keys_give_equal_evidence_and_blocks_make_no_difference(known):
     codes, _, labels, folds, _, _ = known
     counts = []
-    options = {"num_epochs": 1}
+    options: dict[str, Any] = {"num_epochs": 1}
     whole, other = (cell_evidence(jax.random.key(k), codes, NUM_CODES, labels, folds, **options) for k in (1, 2))
     options |= {"block": 64, "on_block": counts.append}
     parts = cell_evidence(jax.random.key(1), codes, NUM_CODES, labels, folds, **options)
@@ -124,7 +126,7 @@ def test_leaving_one_out_equals_masking_it():
     for hidden in (np.zeros(3, bool), np.array([False, False, True])):
         common = jnp.array([4, 0, 2])
         found = model.apply(params, codes, jnp.asarray(hidden), allowed, common, method=ColumnModel.leave_one_out)
-        log_p, entropy, log_p_common = found
+        log_p, entropy, log_p_common = map(np.asarray, found)
         for q in range(3):
             masked = np.tile(hidden | (np.arange(3) == q), (6, 1))
             plain = np.asarray(model.apply(params, codes, masked, allowed, method=ColumnModel.log_probs))[:, q]
@@ -140,7 +142,7 @@ def test_codes_that_a_column_lacks_have_no_probability():
     codes = np.zeros((4, 2), np.int32)
     nothing = np.zeros((4, 2), bool)
     params = model.init(jax.random.key(0), codes, nothing, allowed, method=ColumnModel.log_probs)
-    p = np.exp(model.apply(params, codes, nothing, allowed, method=ColumnModel.log_probs))
+    p = np.exp(np.asarray(model.apply(params, codes, nothing, allowed, method=ColumnModel.log_probs)))
     np.testing.assert_allclose(p[:, 0, :2].sum(axis=1), 1, rtol=1e-5)
     assert p[:, 0, 2:].max() == 0 and p[:, 1, 5:].max() == 0
 

@@ -43,7 +43,9 @@ def test_a_rule_of_two_columns_is_found(kind, seed):
     rng, codes = drawn(seed)
     group = MADE[kind](codes)
     labels = noisy(rng, group)
-    rules, (cross, rule) = found(codes, labels)
+    rules, crossed = found(codes, labels)
+    assert crossed is not None
+    cross, rule = crossed
     in_group, on_side = rule.group[cross.codes(codes)], rule.side[labels]
     assert ((in_group == on_side) == (group == (labels == 1))).mean() > 0.9
     assert rule.minority == pytest.approx(np.mean(in_group != on_side))
@@ -66,7 +68,9 @@ def test_no_pair_of_groups_says_more():
     """Every pair of single codes, whose four cells are put together in every way, against mutual information."""
     rng, codes = drawn(5)
     labels = noisy(rng, MADE["both"](codes), 0.3)
-    _, (cross, rule) = found(codes, labels)
+    _, crossed = found(codes, labels)
+    assert crossed is not None
+    cross, rule = crossed
     got = mutual_info_score(rule.group[cross.codes(codes)], labels)
     for first, second in product(*ROLES):
         for a, b in product(range(NUM_CODES[first]), range(NUM_CODES[second])):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import rankdata
+from stand_ins import stand_in
 
 from demix_jax.classifier import schema
 from demix_jax.classifier.schema import CHANNELS
 from demix_jax.common.target import ClassTarget, RegressionTarget
+from demix_jax.data import Dataset
 from demix_jax.evidence import signals as s
 from demix_jax.evidence.column_model import CellEvidence
 from demix_jax.evidence.column_statistics import Usual
+from demix_jax.evidence.gather import RowEvidence
 from demix_jax.evidence.out_of_fold import OutOfFold
 from demix_jax.evidence.rules import ColumnRule
 
@@ -38,25 +41,26 @@ def checked(names, signals):
 
 
 def label_signals_of(y, labels, trees, trusted, network, gradient_norm, known, *, target=CLASSES):
-    evidence = SimpleNamespace(labels=labels, trees=trees, trusted=trusted)
-    return s.label_signals(SimpleNamespace(y=y, target=target), evidence, network, gradient_norm, known)
+    dataset = stand_in(Dataset, y=y, target=target)
+    evidence = stand_in(RowEvidence, labels=labels, trees=trees, trusted=trusted)
+    return s.label_signals(dataset, evidence, network, gradient_norm, known)
 
 
 def feature_signals_of(codes, cells, screened, robust_z, misspelt, known):
-    dataset = SimpleNamespace(codes=codes, robust_z=robust_z, misspelt=misspelt)
-    return s.feature_signals(dataset, SimpleNamespace(cells=cells, screened=screened), known)
+    dataset = stand_in(Dataset, codes=codes, robust_z=robust_z, misspelt=misspelt)
+    return s.feature_signals(dataset, stand_in(RowEvidence, cells=cells, screened=screened), known)
 
 
 def norms(labels, trees, network, **others):
     """Norms by the labels and predictions of all rows; of the rest only what is named."""
-    nothing = dict(
+    fields: dict[str, Any] = dict(
         surprise=None, usual=None, support=None, tree_scale=None, without_scale=[None, None], network_residuals=None
     )
-    means = {
+    fields |= {
         f"{name}_log_p": s.mean_by_label(s.log_floored(known.p_given), labels)
         for name, known in (("tree", trees), ("trusted", TRUSTED), ("network", network))
     }
-    return s.Norms(label_share=np.bincount(labels) / len(labels), **means, **nothing | others)
+    return s.Norms(label_share=np.bincount(labels) / len(labels), **fields | others)
 
 
 def test_names_are_unique_and_in_groups():
@@ -130,7 +134,7 @@ def test_feature_signals():
     known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (3, 3, 3), robust_z))
     misspelt = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 3.0, 1.5]])
     filled = np.array([[0.0, 0.0, 0.0], [0.0, 1.5, 0.0], [0.6, 0.3, 0.0]])
-    cells = CellEvidence(surprise, None, filled)
+    cells = CellEvidence(surprise, np.full_like(surprise, np.nan), filled)
     got = checked(schema.FEATURE_SIGNALS, feature_signals_of(codes, cells, surprise, robust_z, misspelt, known))
     np.testing.assert_allclose(got["surprise_1st"], [5, 3, 2.5])
     np.testing.assert_allclose(got["surprise_2nd"], [1, 0.5, -1])
@@ -164,18 +168,19 @@ def test_shortcut_signals():
     support = np.array([[0.5, -0.1], [-1.0, 0.3], [0.2, 0.1]])
     trees = OutOfFold(np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], np.float32), np.array([0.9, 0.6, 0.2], np.float32))
     without = OutOfFold(np.array([[0.6, 0.4]] * 3, np.float32), np.array([0.6, 0.4, 0.6], np.float32))
-    evidence = SimpleNamespace(
+    evidence = stand_in(
+        RowEvidence,
         rules=[first, second],
         order=np.array([0, 1]),
         rule_codes=lambda of_columns: of_columns,
         rule_support=lambda: support,
-        cells=SimpleNamespace(support=support),
+        cells=stand_in(CellEvidence, support=support),
         trees=trees,
         trusted=trees,
         without=[without, trees],
         sides=labels,
     )
-    dataset = SimpleNamespace(codes=codes, y=labels, target=CLASSES)
+    dataset = stand_in(Dataset, codes=codes, y=labels, target=CLASSES)
     known = norms(labels, trees, without, support=support.mean(axis=0))
     got = checked(schema.SHORTCUT_SIGNALS, s.shortcut_signals(dataset, evidence, known))
     # rows: in the group but off the side (broken); in and on; out and off
@@ -232,16 +237,16 @@ def test_vector_signals():
 def test_signals_of_a_row_do_not_depend_on_the_rows_beside_it():
     known = norms(Y, TREES, NETWORK)
     whole = label_signals_of(Y, Y, TREES, TRUSTED, NETWORK, np.ones(3), known)
-    first = (OutOfFold(*(field[:1] for field in predictions)) for predictions in (TREES, TRUSTED, NETWORK))
-    for name, values in label_signals_of(Y[:1], Y[:1], *first, np.ones(1), known).items():
+    trees, trusted, network = (OutOfFold(*(field[:1] for field in all_rows)) for all_rows in (TREES, TRUSTED, NETWORK))
+    for name, values in label_signals_of(Y[:1], Y[:1], trees, trusted, network, np.ones(1), known).items():
         np.testing.assert_array_equal(values, whole[name][:1])
     rng = np.random.default_rng(0)
     surprise, codes = rng.normal(size=(20, 3)), rng.integers(0, 4, (20, 3))
     known = norms(Y, TREES, NETWORK, surprise=np.sort(surprise, axis=0), usual=Usual.fit(codes, (4, 4, 4), surprise))
 
     def of_rows(rows):
-        cells = CellEvidence(*[surprise[rows]] * 3)
-        return feature_signals_of(codes[rows], cells, *[surprise[rows]] * 3, known)
+        some = surprise[rows]
+        return feature_signals_of(codes[rows], CellEvidence(some, some, some), some, some, some, known)
 
     whole = of_rows(slice(None))
     for name, values in of_rows(slice(5, 7)).items():

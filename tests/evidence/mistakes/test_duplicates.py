@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from demix_jax.data import TableEncoder
+from demix_jax.data import Dataset, TableEncoder
 from demix_jax.evidence.gather import gather_evidence, more_evidence
-from demix_jax.evidence.mistakes.model import MISTAKES
+from demix_jax.evidence.mistakes.model import MISTAKES, Mistakes
 
 NUM_ROWS, NUM_COPIES = 1_500, 90
 
@@ -43,6 +43,12 @@ def with_copies(frame: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, np.ndarr
     return result, rows, others
 
 
+def mistakes_of(dataset: Dataset) -> Mistakes:
+    mistakes = gather_evidence(dataset).mistakes
+    assert mistakes is not None
+    return mistakes
+
+
 @pytest.fixture(scope="module")
 def copied():
     frame, rows, others = with_copies(patients())
@@ -66,7 +72,7 @@ def test_copies_are_told_from_their_originals_and_from_other_rows(copied):
 
 def test_a_clean_table_has_none():
     dataset = TableEncoder.fit(patients(), "label").transform(patients())
-    mistakes = gather_evidence(dataset).mistakes
+    mistakes = mistakes_of(dataset)
     assert mistakes.probability[:, MISTAKES.index("copied")].max() == 0
     assert (mistakes.original == -1).all()
 
@@ -78,11 +84,11 @@ def test_rows_that_are_alike_by_nature_are_not_copies():
     again["admitted"] += pd.to_timedelta(rng.integers(1, 9, len(once)), "D")
     twice = pd.concat([once, again], ignore_index=True)
     dataset = TableEncoder.fit(twice, "label").transform(twice)
-    p = gather_evidence(dataset).mistakes.probability[:, MISTAKES.index("copied")]
+    p = mistakes_of(dataset).probability[:, MISTAKES.index("copied")]
     assert p[: len(once)].max() < 0.9
     exact = pd.concat([once, once], ignore_index=True)
     dataset = TableEncoder.fit(exact, "label").transform(exact)
-    p = gather_evidence(dataset).mistakes.probability[:, MISTAKES.index("copied")]
+    p = mistakes_of(dataset).probability[:, MISTAKES.index("copied")]
     assert p.max() == 0, "rows that repeat in full are no stale copies"
 
 
@@ -90,5 +96,6 @@ def test_rows_of_the_table_given_again_do_not_count_as_copies_of_themselves(copi
     _, _, _, dataset, evidence = copied
     some = np.sort(np.random.default_rng(3).permutation(NUM_ROWS)[:300])
     again = more_evidence(evidence, dataset.take(some), evidence.folds.fold[some]).mistakes
+    assert again is not None
     for own, of_more in zip(evidence.mistakes, again, strict=True):
         np.testing.assert_allclose(of_more, own[some], rtol=1e-4, atol=1e-5)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
+from stand_ins import stand_in
 
-from demix_jax.data import TableEncoder
+from demix_jax.data import Dataset, TableEncoder
 from demix_jax.data.decimals import stray_decimals, usual_decimals
 from demix_jax.diagnosis.explanation import cell_doubt
 from demix_jax.evidence.column_model import CellEvidence
-from demix_jax.evidence.gather import gather_evidence, more_evidence
+from demix_jax.evidence.gather import RowEvidence, gather_evidence, more_evidence
 from demix_jax.evidence.mistakes.frequencies import NumberFrequencies
 from demix_jax.evidence.mistakes.model import MISTAKES, Mistakes
 from demix_jax.evidence.mistakes.posterior import Likelihood
 from demix_jax.evidence.mistakes.scores import FACTORS
 
 NUM_ROWS, NUM_EACH = 1_500, 90
-MADE = MISTAKES[:4]  # copies have tests of their own
+MADE: tuple[str, ...] = MISTAKES[:4]  # copies have tests of their own
 
 
 def make_table(seed: int, num_rows: int = NUM_ROWS) -> pd.DataFrame:
@@ -58,6 +57,12 @@ def spoil(table: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, dict[str, np.nd
     stray = rows["stray decimals"]
     spoiled.loc[stray, "age"] += rng.normal(0, 2, len(stray))
     return spoiled, rows
+
+
+def mistakes_of(table: pd.DataFrame) -> Mistakes:
+    mistakes = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0).mistakes
+    assert mistakes is not None
+    return mistakes
 
 
 @pytest.fixture(scope="module")
@@ -102,22 +107,19 @@ def test_a_likely_mistake_is_named_with_the_cells_it_is_about(spoiled):
 
 
 def test_a_clean_table_has_none():
-    table = make_table(3)
-    evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
-    assert (evidence.mistakes.any > 0.1).mean() < 0.005
+    assert (mistakes_of(make_table(3)).any > 0.1).mean() < 0.005
 
 
 def test_exchanged_texts_are_told_and_named():
     table = make_table(4)
     rows = np.random.default_rng(0).permutation(NUM_ROWS)[:NUM_EACH]
     table.loc[rows, ["job", "town"]] = table.loc[rows, ["town", "job"]].to_numpy()
-    dataset = TableEncoder.fit(table, "y").transform(table)
-    evidence = gather_evidence(dataset, seed=0)
     made = np.isin(np.arange(NUM_ROWS), rows)
-    mistakes = evidence.mistakes
+    mistakes = mistakes_of(table)
     assert (mistakes.any[made] > 0.5).mean() > 0.95 and (mistakes.any[~made] > 0.2).mean() < 0.01
     assert (mistakes.names(mistakes.any)[made] == "exchanged").mean() > 0.95
-    pair = np.isin([column.name for column in dataset.columns], ["job", "town"])
+    columns = TableEncoder.fit(table, "y").transform(table).columns
+    pair = np.isin([column.name for column in columns], ["job", "town"])
     assert (mistakes.cells(mistakes.any, len(pair))[made] == pair).all(axis=1).mean() > 0.95
 
 
@@ -127,8 +129,7 @@ def test_texts_of_columns_that_share_them_are_not_taken_for_exchanged():
     rare = {"rarely": np.where(rng.random(NUM_ROWS) < 0.01, "yes", "no"), "mostly": np.full(NUM_ROWS, "yes")}
     table = make_table(6).assign(**answers, **rare)
     table.loc[:9, "mostly"] = "no"
-    evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
-    assert (evidence.mistakes.any > 0.2).mean() < 0.01
+    assert (mistakes_of(table).any > 0.2).mean() < 0.01
 
 
 def test_what_no_score_can_tell_is_not_told():
@@ -137,8 +138,7 @@ def test_what_no_score_can_tell_is_not_told():
     rows, before, made = rng.normal(size=900), rng.normal(size=500), rng.normal(0.5, 1, size=500)
     assert Likelihood.fit(rows, before, made, (0.35, 0.5)).probability.max() == 0
     table = pd.DataFrame(rng.normal(10, 1, (800, 4)).round(2), columns=list("abcd")).assign(y=rng.integers(0, 2, 800))
-    evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
-    assert (evidence.mistakes.any > 0.2).mean() < 0.01
+    assert (mistakes_of(table).any > 0.2).mean() < 0.01
 
 
 @pytest.mark.parametrize("num_categories", [1, 2])
@@ -148,8 +148,7 @@ def test_a_row_is_not_filled_since_its_only_category_is_the_commonest(num_catego
     for name in ("city", "sort")[:num_categories]:
         table[name] = rng.choice(["x", "y", "z"], len(table))
     table["y"] = np.where(table["a"] + (table["city"] == "x") + rng.logistic(size=len(table)) > 0, "yes", "no")
-    evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
-    assert (evidence.mistakes.any > 0.2).mean() < 0.01
+    assert (mistakes_of(table).any > 0.2).mean() < 0.01
 
 
 @pytest.mark.filterwarnings("error")
@@ -157,6 +156,7 @@ def test_further_rows_are_judged_like_the_tables_own(spoiled):
     _, _, dataset, evidence = spoiled
     some = np.arange(0, NUM_ROWS, 7)
     more = more_evidence(evidence, dataset.take(some), evidence.folds.fold[some]).mistakes
+    assert more is not None
     for own, again in zip(evidence.mistakes, more, strict=True):
         np.testing.assert_allclose(again, own[some], atol=1e-5)
     joined = evidence.take(some[:5]).joined(evidence.take(some[5:]))
@@ -165,8 +165,9 @@ def test_further_rows_are_judged_like_the_tables_own(spoiled):
 
 def test_equal_seeds_give_equal_mistakes_and_they_can_be_left_out(spoiled):
     _, _, dataset, evidence = spoiled
-    again = gather_evidence(dataset, seed=0)
-    np.testing.assert_array_equal(again.mistakes.probability, evidence.mistakes.probability)
+    again = gather_evidence(dataset, seed=0).mistakes
+    assert again is not None
+    np.testing.assert_array_equal(again.probability, evidence.mistakes.probability)
     without = gather_evidence(dataset, known_mistakes=False, seed=0)
     assert without.mistakes is None and more_evidence(without, dataset, without.folds.fold).mistakes is None
 
@@ -175,12 +176,11 @@ def test_equal_seeds_give_equal_mistakes_and_they_can_be_left_out(spoiled):
 def test_tables_of_few_rows_and_odd_columns(num_rows):
     table = make_table(5, num_rows).drop(columns=["age", "hours", "Gehalt in €", "level"])
     table.loc[::3, "town"] = None
-    evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
-    assert evidence.mistakes.probability[:, 1:].max() == 0, "no numbers, nothing to exchange, rescale or misread"
+    told = mistakes_of(table).probability
+    assert told[:, 1:].max() == 0, "no numbers, nothing to exchange, rescale or misread"
     table["x"] = np.where(np.arange(num_rows) % 4 == 0, np.nan, np.arange(num_rows) * 1e300)
     table["zero"] = np.where(np.arange(num_rows) % 2 == 0, 0.0, -1e-320)
-    evidence = gather_evidence(TableEncoder.fit(table, "y").transform(table), seed=0)
-    assert np.isfinite(evidence.mistakes.probability).all()
+    assert np.isfinite(mistakes_of(table).probability).all()
 
 
 def test_numbers_stored_as_categories_keep_their_values_and_codes():
@@ -189,10 +189,12 @@ def test_numbers_stored_as_categories_keep_their_values_and_codes():
     dataset = TableEncoder.fit(table, "y").transform(table)
     assert [column.kind for column in dataset.columns] == ["category", "category", "number"]
     np.testing.assert_array_equal(dataset.numbers[:, 0], table["flag"])
-    assert np.isnan(dataset.numbers[:, 1]).all() and dataset.codes_of_numbers[1] is None
-    for q in (0, 2):
-        np.testing.assert_array_equal(dataset.codes_of_numbers[q](dataset.numbers[:, q]), dataset.codes[:, q])
-    unknown = dataset.codes_of_numbers[0](np.array([5.0, np.nan]))
+    of_flags, of_texts, of_x = dataset.codes_of_numbers
+    assert of_flags is not None and of_texts is None and of_x is not None
+    assert np.isnan(dataset.numbers[:, 1]).all()
+    for q, codes_of in ((0, of_flags), (2, of_x)):
+        np.testing.assert_array_equal(codes_of(dataset.numbers[:, q]), dataset.codes[:, q])
+    unknown = of_flags(np.array([5.0, np.nan]))
     np.testing.assert_array_equal(unknown, [dataset.num_codes[0] - 2, dataset.num_codes[0] - 1])
     numbers = NumberFrequencies.fit(dataset)
     np.testing.assert_array_equal(numbers.columns, [0, 2])
@@ -220,8 +222,8 @@ def test_cells_that_seem_filled_bear_each_other_out_and_those_of_a_mistake_come_
     nothing = np.zeros((4, 4), np.float32)
     filled = np.array([[1.2, 0.0, 1.4, 0.3], [1.2, 1.1, 1.4, 0.3], [0.9, 0.9, 0.9, 0.9], [1.2, 0, 0, 0]], np.float32)
     surprise = np.array([[0.0, 3.0, 0, 0], [0, 0, 4.0, 0.5], [0, 0, 0, 0], [0, 0, 0, 5.0]], np.float32)
-    dataset = SimpleNamespace(robust_z=nothing, misspelt=nothing)
-    evidence = SimpleNamespace(cells=CellEvidence(surprise, nothing, filled), mistakes=None)
+    dataset = stand_in(Dataset, robust_z=nothing, misspelt=nothing)
+    evidence = stand_in(RowEvidence, cells=CellEvidence(surprise, nothing, filled), mistakes=None)
     certain = np.ones((4, 3))
     doubt = cell_doubt(evidence, dataset, certain)
     np.testing.assert_allclose(doubt[[0, 2, 3]], surprise[[0, 2, 3]])
@@ -230,7 +232,7 @@ def test_cells_that_seem_filled_bear_each_other_out_and_those_of_a_mistake_come_
     pair, column, stray = np.array([[0, 1]] * 4), np.array([1] * 4), np.eye(4, dtype=bool)[[1, 3, 1, 1]]
     factor, original = np.full(4, np.flatnonzero(FACTORS == 0.1)[0]), np.full(4, -1)
     told = Mistakes(p, p.max(axis=1), pair, column, factor, stray, original)
-    doubt = cell_doubt(SimpleNamespace(cells=evidence.cells, mistakes=told), dataset, certain)
+    doubt = cell_doubt(stand_in(RowEvidence, cells=evidence.cells, mistakes=told), dataset, certain)
     np.testing.assert_allclose(doubt[0], [2.2, 3.0, 2.4, 0.0])
     np.testing.assert_allclose(doubt[1], [2.2, 2.1, 4.0, 5.0])
     np.testing.assert_allclose(doubt[2], [3.0, 3.0, 0.0, 0.0])
