@@ -15,6 +15,8 @@ from demix_jax.repairs.flags import read_flags
 from demix_jax.repairs.pipeline import WEIGHT
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from demix_jax.diagnosis.result import Diagnosis
 
 MINORITY_WEIGHT = 2.0  # relative weight of pairs that break a shortcut
@@ -49,7 +51,7 @@ class RepairedPairs(NamedTuple):
 
 def repair(
     pairs: Pairs | str | os.PathLike,
-    diagnosis: Diagnosis | str | os.PathLike,
+    diagnosis: Diagnosis | pd.DataFrame | str | os.PathLike,
     *,
     label_errors: str = "swap",
     feature_errors: str = "drop",
@@ -62,7 +64,7 @@ def repair(
     Args:
       pairs: the diagnosed pairs, or their path; not modified. Existing sample weights (key sample_weight) are kept as
         factors.
-      diagnosis: Diagnosis, or the path of its diagnosis.csv or of the folder that it was saved to.
+      diagnosis: Diagnosis, a table with one 0/1 column per error type, or the path of diagnosis.csv or its folder.
       label_errors: "swap" the two answers, "drop" the pair, or "keep" it. Flagged pairs with p_label_error below 0.5
         are kept as they are.
       feature_errors: "drop" the pair; "trim" repeated sentences and an unfinished last sentence, and drop the pair if
