@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,6 +44,11 @@ def make_log(
     return log.reset_index(drop=True), users, items
 
 
+def named_rows(frame: pd.DataFrame) -> Iterable[Any]:
+    """Rows as named tuples; pandas' types do not tell that columns are attributes."""
+    return frame.itertuples()
+
+
 def write_yelp_dump(folder: Path) -> None:
     """The same log in the form of Yelp's academic dump."""
     log, users, items = make_log()
@@ -56,7 +63,7 @@ def write_yelp_dump(folder: Path) -> None:
             "text": "Nice place.",
             "date": str(pd.Timestamp("2017-01-01") + pd.Timedelta(row.timestamp, "s")),
         }
-        for n, row in enumerate(log.itertuples())
+        for n, row in enumerate(named_rows(log))
     ]
     business = [
         {
@@ -68,12 +75,12 @@ def write_yelp_dump(folder: Path) -> None:
             "review_count": 10 + row.item_id,
             "categories": f"{row.genre}, Food",
         }
-        for row in items.itertuples()
+        for row in named_rows(items)
     ]
     people = [
         {"user_id": f"u{row.user_id}", "review_count": row.age, "yelping_since": "2012-03-01 10:00:00", "fans": 1,
          "average_stars": 3.5}
-        for row in users.itertuples()
+        for row in named_rows(users)
     ]  # fmt: skip
     for name, lines in (("review", reviews), ("business", business), ("user", people)):
         text = "\n".join(json.dumps(line) for line in lines)

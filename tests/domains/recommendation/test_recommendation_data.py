@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from recommendation_logs import make_log, write_yelp_dump
+from recommendation_logs import make_log, named_rows, write_yelp_dump
 
 from demix_jax import InputError
 from demix_jax.domains.recommendation import load_recommendation, make_samples, read_recommendation_data
@@ -27,7 +27,7 @@ def test_what_a_sample_says_of_its_past_by_a_plain_loop(samples):
     genre = ITEMS.set_index(ITEMS["item_id"].astype(str))["genre"]
     price = ITEMS.set_index(ITEMS["item_id"].astype(str))["price"]
     log = LOG.assign(user=LOG["user_id"].astype(str), item=LOG["item_id"].astype(str))
-    number = {item: n for n, item in enumerate(pd.unique(log["item"]), start=1)}
+    number = {item: n for n, item in enumerate(log["item"].unique(), start=1)}
     for i in np.random.default_rng(0).choice(len(table), 60, replace=False):
         row = table.iloc[i]
         before = log[log["timestamp"] < row["timestamp"]]
@@ -50,10 +50,10 @@ def test_what_a_sample_says_of_its_past_by_a_plain_loop(samples):
 def test_nothing_of_a_sample_changes_with_what_came_later(samples):
     """The log cut off behind a moment gives the same rows up to it, but for the negatives drawn anew."""
     cut = LOG["timestamp"].quantile(0.6)
-    earlier = make_samples(read_recommendation_data(LOG[LOG["timestamp"] <= cut], users=USERS, items=ITEMS))
+    earlier = make_samples(read_recommendation_data(LOG.loc[LOG["timestamp"] <= cut], users=USERS, items=ITEMS))
     names = ["user", "item", "timestamp", "days_since_item_met", "history_length", "days_since_click",
              "history_share_of_genre"]  # fmt: skip
-    clicks = [s.table[(s.table["clicked"] == 1) & (s.table["timestamp"] <= cut)] for s in (samples, earlier)]
+    clicks = [s.table.loc[(s.table["clicked"] == 1) & (s.table["timestamp"] <= cut)] for s in (samples, earlier)]
     wanted = clicks[0][names[:-1]].reset_index(drop=True)
     pd.testing.assert_frame_equal(clicks[1][names[:-1]].reset_index(drop=True), wanted)
 
@@ -62,8 +62,8 @@ def test_negatives_were_in_the_log_by_then_and_are_never_met(samples):
     table = samples.table
     assert 0.45 < table["clicked"].mean() < 0.55
     met = set(zip(LOG["user_id"].astype(str), LOG["item_id"].astype(str), strict=True))
-    first = LOG.groupby(LOG["item_id"].astype(str))["timestamp"].min()
-    for row in table[table["clicked"] == 0].itertuples():
+    first = pd.Series(LOG.groupby(LOG["item_id"].astype(str))["timestamp"].min())
+    for row in named_rows(table.loc[table["clicked"] == 0]):
         assert (row.user, row.item) not in met
         assert first[row.item] < row.timestamp
 
@@ -79,9 +79,9 @@ def test_last_per_user_and_the_cap():
     data = read_recommendation_data(LOG, users=USERS, items=ITEMS)
     last = make_samples(data, last_per_user=1, negatives=0)
     assert last.part("test").table["user"].is_unique
-    newest = LOG.assign(user=LOG["user_id"].astype(str)).groupby("user")["timestamp"].max()
+    newest = pd.Series(LOG.groupby(LOG["user_id"].astype(str))["timestamp"].max())
     test = last.part("test").table
-    assert (test["timestamp"].to_numpy() == newest[test["user"]].to_numpy()).all()
+    assert test["timestamp"].tolist() == [newest[user] for user in test["user"]]
     few = make_samples(data, max_samples=60)
     assert len(few.part("train")) == 60 and any("drawn at random" in note for note in few.notes)
 
@@ -92,11 +92,12 @@ def test_interactions_of_one_moment_may_be_put_in_a_random_order():
     apart, mixed = (make_samples(data, random_ties=ties, max_samples=None) for ties in (False, True))
     assert any("random_ties=True" in note for note in apart.notes)
     lengths = mixed.table[mixed.table["clicked"] == 1].groupby("user")["history_length"]
-    assert (lengths.agg(sorted) == days.groupby(days["user_id"].astype(str)).size().map(lambda n: [*range(1, n)])).all()
-    number = {item: n for n, item in enumerate(pd.unique(data.log["item"]), start=1)}
+    clicks = days.groupby(days["user_id"].astype(str)).size()
+    assert np.all(lengths.agg(sorted) == clicks.map(lambda n: [*range(1, n)]))
+    number = {item: n for n, item in enumerate(data.log["item"].unique(), start=1)}
     met = data.log.groupby("user")[["item", "seconds"]].agg(list)
     later = []
-    for row, history in zip(mixed.table.itertuples(), mixed.history, strict=True):
+    for row, history in zip(named_rows(mixed.table), mixed.history, strict=True):
         items, times = met.loc[row.user]
         earlier = {number[item] for item, time in zip(items, times, strict=True) if time < row.timestamp}
         together = {number[item] for item, time in zip(items, times, strict=True) if time == row.timestamp}
@@ -111,8 +112,8 @@ def test_ratings_below_the_asked_one_are_no_clicks():
     samples = make_samples(read_recommendation_data(LOG, items=ITEMS, min_rating=4), negatives=0)
     rating = LOG.assign(user=LOG["user_id"].astype(str), item=LOG["item_id"].astype(str))
     joined = samples.table.merge(rating, on=["user", "item", "timestamp"])
-    assert (joined["clicked"] == (joined["rating"] >= 4)).all() and joined["clicked"].nunique() == 2
-    liked = set(map(tuple, rating[rating["rating"] >= 4][["user", "item"]].to_numpy()))
+    assert np.all(joined["clicked"] == (joined["rating"] >= 4)) and bool(joined["clicked"].nunique() == 2)
+    liked = set(map(tuple, rating.loc[rating["rating"] >= 4, ["user", "item"]].to_numpy()))
     numbers = {n: item for n, item in zip(samples.item, samples.table["item"], strict=True)}
     for user, history in zip(samples.table["user"], samples.history, strict=True):
         assert all((user, numbers[n]) in liked for n in history if n in numbers)
@@ -130,11 +131,11 @@ def test_no_comparison_with_a_history_of_which_nothing_is_known():
     samples = make_samples(read_recommendation_data(LOG, users=USERS, items=unpriced), max_history=1)
     last = dict(zip(samples.item, samples.table["item"].astype(int) % 2, strict=True))
     odd = np.array([last.get(number, 0) == 1 for number in samples.history[:, -1]])
-    assert odd.any() and samples.table["above_history_price"][odd].isna().all()
+    assert odd.any() and samples.table.loc[odd, "above_history_price"].isna().all()
 
 
 def test_dates_as_text_and_times_in_any_order():
-    dates = (pd.Timestamp("2020-01-01") + pd.to_timedelta(LOG["timestamp"], "s")).astype(str)
+    dates = (pd.Timestamp("2020-01-01") + pd.to_timedelta(LOG.loc[:, "timestamp"], "s")).astype(str)
     shuffled = LOG.assign(timestamp=dates).sample(frac=1, random_state=0)
     data = read_recommendation_data(shuffled, users=USERS, items=ITEMS)
     assert any("sorted" in note for note in data.notes)
@@ -198,7 +199,7 @@ def test_yelp_dump(tmp_path):
     assert data.category == "category" and set(data.items["category"]) == {"comedy", "drama", "horror", "war"}
     samples = make_samples(data)
     plain = make_samples(read_recommendation_data(LOG, users=USERS, items=ITEMS))
-    clicks = [s.table[s.table["clicked"] == 1] for s in (samples, plain)]
+    clicks = [s.table.loc[s.table["clicked"] == 1] for s in (samples, plain)]
     assert clicks[0]["item"].str[1:].tolist() == clicks[1]["item"].tolist()
     assert clicks[0]["history_length"].tolist() == clicks[1]["history_length"].tolist()
 
@@ -206,12 +207,12 @@ def test_yelp_dump(tmp_path):
 def write_movielens_1m(folder):
     """The log in the form of MovieLens-1M."""
     folder.mkdir()
-    lines = [f"{r.user_id + 1}::{r.item_id + 1}::{r.rating}::{r.timestamp}" for r in LOG.itertuples()]
+    lines = [f"{r.user_id + 1}::{r.item_id + 1}::{r.rating}::{r.timestamp}" for r in named_rows(LOG)]
     (folder / "ratings.dat").write_text("\n".join(lines), encoding="latin-1")
-    people = [f"{r.user_id + 1}::{r.gender}::{25 + r.user_id % 3}::{r.user_id % 21}::00000" for r in USERS.itertuples()]
+    people = [f"{r.user_id + 1}::{r.gender}::{25 + r.user_id % 3}::{r.user_id % 21}::00000" for r in named_rows(USERS)]
     (folder / "users.dat").write_text("\n".join(people), encoding="latin-1")
     movies = [
-        f"{r.item_id + 1}::Café {r.item_id} ({1990 + r.item_id % 20})::{r.genre}|Drama" for r in ITEMS.itertuples()
+        f"{r.item_id + 1}::Café {r.item_id} ({1990 + r.item_id % 20})::{r.genre}|Drama" for r in named_rows(ITEMS)
     ]
     (folder / "movies.dat").write_text("\n".join(movies), encoding="latin-1")
 
