@@ -232,7 +232,7 @@ def test_influence_is_the_cosine_of_the_adapters_gradients():
     matrix = dx.influence_matrix(model.loss, params, train, valid, normalize="cosine", select=ADAPTER)
     rows = []
     for n in range(6):
-        example = take(examples, n)
+        example = take(examples, np.asarray(n))
         gradient = jax.grad(lambda adapter, e=example: model.loss(params | {"adapter": adapter}, e))(params["adapter"])
         rows.append(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(gradient)]))
     rows = np.array(rows, np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from demix_jax.common.checks import InputError
@@ -196,5 +197,5 @@ def _folder(tmp_path):
 
 def test_pairs_can_be_taken_and_swapped():
     pairs = make_pairs([PAIR, PAIR.swapped()])
-    assert pairs.take([1]).pairs == (Pair((ASKED,), BAD, GOOD),)
+    assert pairs.take(np.array([1])).pairs == (Pair((ASKED,), BAD, GOOD),)
     assert pairs.records[0] == {"prompt": ASKED.content, "chosen": GOOD, "rejected": BAD}

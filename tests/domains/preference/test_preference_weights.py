@@ -40,7 +40,8 @@ def tokenizer_file(path):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     vocabulary = {text: n for n, text in enumerate(TEXTS)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(merge.split()) for merge in MERGES]))
+    merges = [(left, right) for left, right in map(str.split, MERGES)]
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(TEXTS[:3])

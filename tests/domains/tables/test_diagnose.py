@@ -38,7 +38,7 @@ def table(num_rows=ROWS, seed=0):
             "größe": size,
             "高さ": np.where(rng.random(num_rows) < 0.05, np.nan, height),
             "age": np.round(40 + 10 * height + 0.5 * rng.normal(size=num_rows)),
-            "kind": rng.choice(["a", "ß", None], num_rows, p=[0.5, 0.4, 0.1]),
+            "kind": rng.choice(np.array(["a", "ß", None], dtype=object), num_rows, p=[0.5, 0.4, 0.1]),
             "same": "x",
             "étiquette": np.where(size > 0, "oui", "non"),
         },
@@ -116,11 +116,10 @@ def test_where_a_table_may_be_clean_few_rows_are_flagged(diagnosis, spoiled, cla
     presence = classifier.presence.copy()
     presence[:, 0] = [-10, 0, 0]  # labels are taken for right
     got = run(spoiled[0], dataclasses.replace(classifier, presence=presence))
-    assert got.table["label_error"].sum() <= 0.05 * ROWS
-    assert set(got.table.index[got.table["label_error"] == 1]) <= set(
-        got.table.index[diagnosis.table["label_error"] == 1]
-    )
-    pd.testing.assert_frame_equal(got.table[list(ERROR_TYPES[1:])], diagnosis.table[list(ERROR_TYPES[1:])])
+    flagged, before = (found.table["label_error"].to_numpy() == 1 for found in (got, diagnosis))
+    assert flagged.sum() <= 0.05 * ROWS and not (flagged & ~before).any()
+    others = list(ERROR_TYPES[1:])
+    pd.testing.assert_frame_equal(got.table.loc[:, others], diagnosis.table.loc[:, others])
     assert got.summary.held_back == ("label_error",) and diagnosis.summary.held_back == ()
 
 
@@ -244,7 +243,7 @@ def test_the_smallest_and_most_awkward_table(classifier):
     frame = table(30)
     frame.iloc[7, frame.columns.get_loc("étiquette")] = "une fois"
     frame.index = [0] * 30
-    frame = frame[["größe", "étiquette"]].rename(columns={"größe": 5})
+    frame = frame[["größe", "étiquette"]].set_axis([5, "étiquette"], axis=1)
     got = run(frame, classifier)
     assert got.table.index.tolist() == [0] * 30 and np.isfinite(got.table.filter(like="p_").to_numpy()).all()
     assert np.isfinite(got.influence).all()

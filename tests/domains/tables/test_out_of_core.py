@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -129,7 +130,7 @@ def runs(tmp_path_factory, classifier):
     folder = tmp_path_factory.mktemp("runs")
     path = write(table(), folder / "t.csv")
     options = {"label": "label", "model": "mlp-small", "classifier": classifier}
-    found = {"memory": diagnose(path, **options)}
+    found: dict[str, Any] = {"memory": diagnose(path, **options)}
     for name, fit_rows, chunk_rows in (("all", 50_000, 800), ("some", 1_000, 800), ("some again", 1_000, 533)):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(module, "_CHUNK_ROWS", chunk_rows)
@@ -181,8 +182,8 @@ def test_the_summary_is_of_the_whole_table(runs):
     got = pd.read_csv(found["some"].path)
     summary = json.loads((found["some"].path.parent / "summary.json").read_text())
     assert summary["rows"] == len(got) == ROWS and 1_000 <= summary["fitted_rows"] <= 1_040
-    assert summary["counts"] == {name: int(got[name].sum()) for name in ERROR_TYPES}
-    assert summary["wrong_rows"] == int((got["label_error"] | got["feature_error"]).sum())
+    assert summary["counts"] == {name: int(np.sum(got[name])) for name in ERROR_TYPES}
+    assert summary["wrong_rows"] == int(np.sum(got["label_error"] | got["feature_error"]))
     assert summary["fingerprint"] == fingerprint(read_table(path))
     page = (found["some"].path.parent / "report.html").read_text()
     assert "1,600 rows" in page and "drawn at random" in page
