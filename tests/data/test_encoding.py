@@ -31,7 +31,7 @@ def messy_table(n=300, seed=0):
             "flag": rng.random(n) < 0.5,
             "maybe": pd.array(rng.choice(np.array([True, False, None]), n), dtype="boolean"),
             "cat": pd.Categorical(rng.choice(["x", "y", "z"], n)),
-            "string": pd.Series(rng.choice(["Köln", "北京", "?", None], n), dtype="string"),
+            "string": pd.Series(rng.choice(np.array(["Köln", "北京", "?", None], dtype=object), n), dtype="string"),
             "mixed": rng.choice(np.array([1, 2, "a", "b", None, 2.5], dtype=object), n),
             "wide": [f"town {i}" for i in rng.integers(0, 50, n)],
             "when": pd.date_range("2021-01-01", periods=n, freq="7h").strftime("%d/%m/%Y %H:%M"),
@@ -206,7 +206,7 @@ def test_numbers_agree_with_scikit_learn():
     """On a continuous variable the middle rank and scikit-learn's ranks differ by less than half a rank."""
     values = np.random.default_rng(0).gamma(2.0, size=5000)
     ours = QuantileNormal.fit(values)(values)
-    theirs = QuantileTransformer(n_quantiles=1000, output_distribution="normal", subsample=None).fit_transform(
+    theirs = QuantileTransformer(n_quantiles=1000, output_distribution="normal", subsample=len(values)).fit_transform(
         values[:, None]
     )[:, 0]
     inner = np.abs(theirs) < 2.5

@@ -107,8 +107,8 @@ def test_a_plan_without_some_rows_keeps_its_shape_and_its_proportions():
         assert not leave_out[after].any()
         for old, new in zip(before, after, strict=True):
             assert set(new) == set(old[~leave_out[old]])
-            shares = (np.bincount(strata[rows], minlength=3) / len(rows) for rows in (old[~leave_out[old]], new))
-            np.testing.assert_allclose(*shares, atol=0.02)
+            had, has = (np.bincount(strata[rows], minlength=3) / len(rows) for rows in (old[~leave_out[old]], new))
+            np.testing.assert_allclose(had, has, atol=0.02)
 
 
 def test_a_part_that_would_be_empty_stays():

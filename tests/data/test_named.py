@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -68,7 +69,7 @@ def test_sample_ships_with_its_attribution():
 @needs_data
 def test_sample_is_drawn_as_written():
     frame, label = load_named("adult")
-    drawn = frame.groupby(label).sample(frac=10_000 / len(frame), random_state=0)
+    drawn = pd.DataFrame(frame.groupby(label).sample(frac=10_000 / len(frame), random_state=0))
     pd.testing.assert_frame_equal(drawn.sort_index().reset_index(drop=True), adult_sample()[0])
 
 
@@ -87,7 +88,7 @@ def test_sample_is_drawn_as_written():
 def test_public_tables(name, shape, task):
     frame, label = load_named(name)
     check_table(frame, label)
-    assert frame.shape == shape and infer_task(frame[label]) == task
+    assert frame.shape == shape and infer_task(frame.loc[:, label]) == task
     if name == "air_quality":
         assert not (frame.select_dtypes("number") == -200).any(axis=None)
     assert not {"casual", "registered", "instant", "dteday", "ID"} & set(frame.columns)
@@ -152,7 +153,7 @@ def test_openml_serves_where_uci_does_not(nowhere, monkeypatch):
     """OpenML's bank table has columns V1 … V16 and Class, categories throughout, and 1 and 2 for no and yes."""
     rng = np.random.default_rng(0)
     rows = 45_211
-    columns = {f"V{i}": rng.integers(18, 90, rows) for i in range(1, 17)}
+    columns: dict[str, Any] = {f"V{i}": rng.integers(18, 90, rows) for i in range(1, 17)}
     columns["V2"] = pd.Categorical(rng.choice(["admin", "student"], rows))
     columns["V10"] = pd.Categorical(rng.choice(["3", "12"], rows))
     columns["Class"] = pd.Categorical(rng.choice(["1", "2"], rows))

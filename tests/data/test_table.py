@@ -48,7 +48,7 @@ class TestReading:
     def test_missing_values_and_literals(self, tmp_path):
         text = "a,b,c,d\n1,,?,None\n2,NA,unknown, x\n3,N/A,?,None\n"
         frame = read_table(write(tmp_path / "t.csv", text))
-        assert frame["b"].isna().all()
+        assert np.all(frame["b"].isna())
         assert frame["c"].tolist() == ["?", "unknown", "?"]
         assert frame["d"].tolist() == ["None", " x", "None"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def dirty():
     clean = world(900, seed=0)
     dirty = clean.copy()
     flip = {"yes": "no", "no": "yes"}
-    dirty.loc[:119, "y"] = clean["y"][:120].map(flip)
+    dirty.loc[:119, "y"] = clean["y"].iloc[:120].map(flip)
     dirty.loc[120:159, "b"] = clean["b"][120:160] + 40
     dirty.loc[160:199, "kind"] = np.where(clean["kind"][160:200] == "high", "low", "high")
     dirty.loc[200:239, "size"] = 100 + 20 * 9
@@ -122,7 +123,7 @@ def test_keep_changes_nothing(dirty):
     _, table, flags = dirty
     result = repair(table, flags, label="y", label_errors="keep", feature_errors="keep", spurious="keep")
     pd.testing.assert_frame_equal(result.table.drop(columns="sample_weight"), table)
-    assert (result.table["sample_weight"] == 1).all()
+    assert np.all(result.table["sample_weight"] == 1)
     assert len(result.changes.cells) == 0
 
 
@@ -130,12 +131,12 @@ def test_flags_that_mislead_leave_the_table_as_it_was():
     """All rows of true label no and b > 0 called label errors, the mislabelled rows called valuable."""
     clean = world(900, seed=3)
     table = clean.copy()
-    table.loc[:299, "y"] = clean["y"][:300].map({"yes": "no", "no": "yes"})
+    table.loc[:299, "y"] = clean["y"].iloc[:300].map({"yes": "no", "no": "yes"})
     fine = np.flatnonzero((clean["a"].abs() > 1).to_numpy() & (clean.index >= 300))
     result = repair(table, flags_of(900, label_error=fine, spurious_correlation=range(300)), label="y")
-    weight = result.table["sample_weight"]
+    weight, right = result.table["sample_weight"].to_numpy(), np.asarray(result.table["y"] == clean["y"])
     assert weight[:300].max() <= weight[300:].max() + 1e-9
-    assert (result.table["y"] == clean["y"])[fine].mean() > 0.98
+    assert right[fine].mean() > 0.98
     assert any(sentence.startswith("Left the weight") for sentence in result.changes.sentences)
 
 
@@ -182,7 +183,7 @@ def test_drop_keeps_the_index_of_what_stays(dirty):
 def test_given_weights_are_multiplied_or_refused(dirty):
     _, table, flags = dirty
     weighted = table.assign(sample_weight=np.where(table.index < 450, 1.0, 3.0))
-    keep = {"label_errors": "keep", "feature_errors": "keep", "spurious": "keep"}
+    keep: dict[str, Any] = {"label_errors": "keep", "feature_errors": "keep", "spurious": "keep"}
     result = repair(weighted, flags, label="y", **keep)
     assert list(result.table.columns) == [*table.columns, "sample_weight"]
     assert result.table["sample_weight"].unique().tolist() == [0.5, 1.5]
@@ -264,7 +265,7 @@ def test_true_flags_flip_even_labels_that_the_features_cannot_tell():
     """With noise in y a model of the features is often wrong; flags that are right make the flip certain."""
     table = world(2_000, seed=2)
     table["y"] = np.where(np.random.default_rng(2).random(2_000) < 0.3, "yes", table["y"])
-    flipped = table.assign(y=table["y"].where(table.index >= 400, table["y"].map({"yes": "no", "no": "yes"})))
+    flipped = table.assign(y=table["y"].where(table.index >= 400, table.loc[:, "y"].map({"yes": "no", "no": "yes"})))
     flags = read_flags(flipped, flags_of(2_000, label_error=range(400)))
     problem = make_problem(flipped, "y", flags, task="auto", seed=0)
     new = relabel(problem)
@@ -295,13 +296,13 @@ def test_new_targets_replace_wild_values_and_keep_plausible_ones():
 
 def test_regression_labels_are_repaired_as_whole_numbers():
     table = world(600, seed=6)
-    clean = np.round(1_000 + 100 * table["a"] + np.random.default_rng(6).normal(size=600)).astype(int)
+    clean = pd.Series(np.round(1_000 + 100 * table["a"] + np.random.default_rng(6).normal(size=600)).astype(int))
     table = table.assign(y=clean.where(clean.index >= 100, clean + 900))
     flags = read_flags(table, flags_of(600, label_error=range(100)))
     problem = make_problem(table, "y", flags, task="auto", seed=0)
     new = label_column(problem, relabel(problem).y)
     assert new.dtype == table["y"].dtype
-    assert np.abs(new - clean)[:100].median() < 30
+    assert np.median(np.abs(new - clean)[:100]) < 30
     assert (new == table["y"])[100:].all()
 
 
@@ -400,7 +401,7 @@ def test_with_cells_keeps_the_type(column, values):
     result = with_cells(column, np.array([0, 2]), values)
     assert result.dtype == column.dtype
     assert result.iloc[1] == column.iloc[1]
-    expected = {"int16": [32_767, 2]}.get(str(column.dtype), values)
+    expected = [32_767, 2] if str(column.dtype) == "int16" else values
     given = [float(v) if isinstance(e, float) else v for v, e in zip(result.iloc[[0, 2]], expected, strict=True)]
     assert given == expected
 
@@ -438,7 +439,7 @@ def test_the_less_certain_a_label_the_less_its_row_weighs(dirty):
     weight = repair(table, flags, label="y").table["sample_weight"]
     np.testing.assert_allclose(weight[1:5] / weight[5], [0.1, 0.5, 0.0, 1.0], atol=1e-9)
     for choice in ("drop", "keep"):
-        assert repair(table, flags, label="y", label_errors=choice).table["sample_weight"].nunique() == 1
+        assert len(np.unique(repair(table, flags, label="y", label_errors=choice).table["sample_weight"])) == 1
 
 
 def test_labels_more_likely_right_than_wrong_are_left(dirty):
@@ -449,7 +450,7 @@ def test_labels_more_likely_right_than_wrong_are_left(dirty):
     rows = read_flags(table, flags)
     assert np.flatnonzero(rows.label_error).tolist() == [0, 1, 4] and rows.doubtful == 7
     result = repair(table, flags, label="y")
-    assert result.table["y"][5:].equals(table["y"][5:]) and result.changes.counts["relabelled"] <= 3
+    assert result.table["y"].iloc[5:].equals(table["y"].iloc[5:]) and result.changes.counts["relabelled"] <= 3
     assert any("Left the label of 7 flagged rows" in sentence for sentence in result.changes.sentences)
 
 
@@ -550,7 +551,7 @@ def test_the_repair_says_which_mistakes_were_undone():
     if len(changed):  # the check on held-out rows may find that it does not help
         assert set(changed["action"]) == {"undo"} and repaired.changes.counts["undone_rows"] == 10
         assert "10 of the flagged rows" in " ".join(repaired.changes.sentences)
-        pd.testing.assert_series_equal(repaired.table["size"], table["size"].astype(float))
+        pd.testing.assert_series_equal(repaired.table.loc[:, "size"], table.loc[:, "size"].astype(float))
 
 
 def test_taking_rows_of_a_problem_keeps_their_mistakes():
