@@ -81,7 +81,10 @@ def write_out_of_core(out: Path) -> None:
 
 def write_movielens(out: Path) -> None:
     try:
-        from demix_jax.recommendation import load_recommendation, make_samples
+        from demix_jax.recommendation import (  # pyright: ignore[reportMissingImports]
+            load_recommendation,
+            make_samples,
+        )
     except ImportError:
         from demix_jax.domains.recommendation import load_recommendation, make_samples
 

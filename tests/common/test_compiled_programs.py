@@ -12,7 +12,7 @@ from demix_jax.common.compiled_programs import make_room
 def compiled():
     function = jax.jit(lambda x: x + 1)
     function(jnp.zeros(3))
-    assert function._cache_size() == 1
+    assert function._cache_size() == 1  # pyright: ignore[reportAttributeAccessIssue]
     return function
 
 

@@ -27,6 +27,6 @@ def test_errors_that_can_be_injected_without_changing_other_rows_are_probed():
 def test_records_are_frozen_and_hold_shares():
     for error_type in e.ALL_TYPES:
         with pytest.raises(dataclasses.FrozenInstanceError):
-            error_type.lenience = 0.5
+            error_type.lenience = 0.5  # pyright: ignore[reportAttributeAccessIssue]
         for share in (error_type.clean_share, error_type.lenience, error_type.present_from):
             assert 0 < share <= 1

@@ -58,7 +58,9 @@ class Page(HTMLParser):
         values = dict(attrs)
         assert not any(name.startswith("on") for name in values)
         self.links += [value for name, value in attrs if name in ("href", "src", "action") and value]
-        self.ids += [values["id"]] if "id" in values else []
+        if "id" in values:
+            assert values["id"]
+            self.ids.append(values["id"])
         if tag not in VOID:
             self.open.append(tag)
 
@@ -172,7 +174,8 @@ def test_profile_is_the_median_of_sorted_influences(diagnosis):
     assert got.same is not None and got.other is not None
     assert got.same[1, 0] == pytest.approx(np.median(lows)) and got.same[1, -1] == pytest.approx(np.median(highs))
     # wrong labels harm the samples that share them, right ones help
-    assert np.median(profiles["label_error"].same[1]) > 0 > np.median(profiles["none"].same[1])
+    wrong, right = profiles["label_error"].same, profiles["none"].same
+    assert wrong is not None and right is not None and np.median(wrong[1]) > 0 > np.median(right[1])
     assert profiles["none"].num_rows == 600 - 110
 
 
