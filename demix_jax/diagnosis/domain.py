@@ -89,7 +89,7 @@ class Domain(Protocol):
         """A task model per fold; `on_fold` is called with the number of folds done."""
         ...
 
-    def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int) -> AlteredRows | None:
+    def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int, steps: StepTimer) -> AlteredRows | None:
         """Samples with errors put in on purpose, for probes; None: the classifier does without.
 
         Args:

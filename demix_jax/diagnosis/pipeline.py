@@ -119,9 +119,7 @@ def gather(domain: Domain, rows: Rows, *, seed: int, steps: StepTimer) -> Gather
         steps=steps,
     )
     evidence = domain.refine(evidence, dataset, seed=seed, steps=steps)
-    with steps("put known errors in", 1) as advance:
-        altered = domain.altered(encoder.transform, evidence, seed=seed)
-        advance(1)
+    altered = domain.altered(encoder.transform, evidence, seed=seed, steps=steps)
     return GatheredRows(encoder, dataset, evidence, altered)
 
 

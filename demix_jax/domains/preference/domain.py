@@ -196,9 +196,9 @@ class PairDomain:
             on_fold=on_fold,
         )
 
-    def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int) -> AlteredRows | None:
+    def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int, steps: StepTimer) -> AlteredRows | None:
         """See `Domain`; no probes, since the decoder would have to read altered texts again."""
-        del encode, evidence, seed
+        del encode, evidence, seed, steps
 
     def presentation(self, models: FoldModels, evidence: RowEvidence) -> PairPresentation:
         """See `Domain`."""

@@ -147,9 +147,9 @@ class ClickDomain:
         on_fold(len(folds.train))
         return dataclasses.replace(models, select=self.select)
 
-    def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int) -> AlteredRows | None:
+    def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int, steps: StepTimer) -> AlteredRows | None:
         """See `Domain`; no probes, since an altered row would need an altered history."""
-        del encode, evidence, seed
+        del encode, evidence, seed, steps
 
     def presentation(self, models: FoldModels, evidence: RowEvidence) -> RowPresentation:
         """See `Domain`."""

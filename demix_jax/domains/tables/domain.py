@@ -160,9 +160,12 @@ class TableDomain:
         on_fold(len(folds.train))
         return models
 
-    def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int) -> AlteredRows | None:
+    def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int, steps: StepTimer) -> AlteredRows | None:
         """See `Domain`."""
-        return alter_rows(self.table, encode, evidence, task=self.task, every_kind=self.every_kind, seed=seed)
+        with steps("put known errors in", 1) as advance:
+            altered = alter_rows(self.table, encode, evidence, task=self.task, every_kind=self.every_kind, seed=seed)
+            advance(1)
+        return altered
 
     def presentation(self, models: FoldModels, evidence: RowEvidence) -> RowPresentation:
         """See `Domain`."""
