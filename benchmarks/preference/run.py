@@ -170,9 +170,8 @@ def datainf(network: PreferenceModel, frozen: Any, examples: Any, *, seed: int) 
     """
     count = len(examples["y"])
     order = np.random.default_rng(seed).permutation(count)
-    rows = order[count // 5 :], order[: count // 5]
-    key, options = jax.random.key(seed), AdapterTraining()
-    adapter, _ = train_adapters(key, network, frozen, examples, *rows, options=options)
+    rows = {"train_rows": order[count // 5 :], "valid_rows": order[: count // 5]}
+    adapter, _ = train_adapters(jax.random.key(seed), network, frozen, examples, **rows, options=AdapterTraining())
     gradients = [leaf.reshape(count, -1) for leaf in gradients_of(network, frozen, adapter, examples)]
     influence = np.zeros(count)
     for gradient in gradients:
@@ -268,8 +267,8 @@ def accuracy_after_repair(
             network,
             frozen,
             own,
-            order[cut:],
-            order[:cut],
+            train_rows=order[cut:],
+            valid_rows=order[:cut],
             options=AdapterTraining(),
             weights=weights,
         )
