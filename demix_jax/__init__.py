@@ -113,6 +113,10 @@ def __dir__() -> list[str]:
 class _Face(ModuleType):
     """The public face of a domain, `demix_jax.NAME`; the domain's code is loaded when an attribute is first used."""
 
+    @property
+    def __doc__(self) -> str | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.__getattr__("__doc__")
+
     def __getattr__(self, name: str) -> Any:
         if name == "__path__":  # it is no package: the modules behind it have their own place in demix_jax.domains
             raise AttributeError(name)
