@@ -170,8 +170,15 @@ def datainf(network: PreferenceModel, frozen: Any, examples: Any, *, seed: int) 
     """
     count = len(examples["y"])
     order = np.random.default_rng(seed).permutation(count)
-    rows = {"train_rows": order[count // 5 :], "valid_rows": order[: count // 5]}
-    adapter, _ = train_adapters(jax.random.key(seed), network, frozen, examples, **rows, options=AdapterTraining())
+    adapter, _ = train_adapters(
+        jax.random.key(seed),
+        network,
+        frozen,
+        examples,
+        train_rows=order[count // 5 :],
+        valid_rows=order[: count // 5],
+        options=AdapterTraining(),
+    )
     gradients = [leaf.reshape(count, -1) for leaf in gradients_of(network, frozen, adapter, examples)]
     influence = np.zeros(count)
     for gradient in gradients:
