@@ -36,6 +36,7 @@ from demix_jax.classifier import ErrorClassifier, table_facts
 from demix_jax.classifier.examples import View, World
 from demix_jax.classifier.schema import SIGNALS
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.target import ClassTarget
 from demix_jax.data import Dataset, TableEncoder
 from demix_jax.domains.recommendation import read_recommendation_data
 from demix_jax.evidence.out_of_fold import OutOfFold
@@ -331,7 +332,7 @@ def test_the_papers_recipe_learns_what_one_channel_says_and_is_kept(tmp_path):
     vectors = rng.normal(0, 0.3, (256, 16, 7)).astype(np.float16)
     vectors[..., 0] += 2 * truth[:, :1]
     signals = np.zeros((len(truth), len(SIGNALS)), np.float32)
-    facts = table_facts(len(truth), 2, 5, "classification")
+    facts = table_facts(len(truth), 5, ClassTarget((0, 1)))
     world = World((View(vectors, signals), View(vectors[:, ::-1], signals)), truth, facts, "adult")
     path = tmp_path / "recipe.safetensors"
     save_params(train_paper_recipe([world], steps=30, seed=0), path)

@@ -98,6 +98,7 @@ def test_a_class_that_a_fold_has_never_seen_gets_almost_no_probability():
     frame = table(90, by_size)
     frame.loc[0, "label"] = "once"
     dataset, folds, result = predicted(frame)
+    assert isinstance(dataset.target, ClassTarget)
     once = dataset.target.classes.index("once")
     assert result.p_given[0] < 1e-4 and np.isfinite(result.prediction).all()
     assert result.prediction.shape == (90, 3) and dataset.y[0] == once

@@ -11,13 +11,13 @@ from stand_ins import stand_in
 
 from demix_jax.classifier import schema
 from demix_jax.classifier.schema import CHANNELS
-from demix_jax.common.target import ClassTarget, RegressionTarget
+from demix_jax.common.target import ClassTarget, RegressionTarget, Target
 from demix_jax.data import Dataset
 from demix_jax.evidence import signals as s
 from demix_jax.evidence.column_model import CellEvidence
 from demix_jax.evidence.column_statistics import Usual
-from demix_jax.evidence.gather import RowEvidence
 from demix_jax.evidence.out_of_fold import OutOfFold
+from demix_jax.evidence.row_evidence import RowEvidence
 from demix_jax.evidence.rules import ColumnRule
 
 CLASSES = ClassTarget((0, 1, 2))
@@ -40,7 +40,7 @@ def checked(names, signals):
     return signals
 
 
-def label_signals_of(y, labels, trees, trusted, network, gradient_norm, known, *, target=CLASSES):
+def label_signals_of(y, labels, trees, trusted, network, gradient_norm, known, *, target: Target = CLASSES):
     dataset = stand_in(Dataset, y=y, target=target)
     evidence = stand_in(RowEvidence, labels=labels, trees=trees, trusted=trusted)
     return s.label_signals(dataset, evidence, network, gradient_norm, known)

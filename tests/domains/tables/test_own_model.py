@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import equinox as eqx
 import flax.linen as nn
@@ -27,13 +28,13 @@ class LinenModel:
 
     network = nn.Sequential([nn.Dense(8), nn.relu, nn.Dense(2)])
 
-    def init(self, key, example):
+    def init(self, key, example) -> Any:
         return self.network.init(key, example["x"])
 
-    def apply(self, params, x):
+    def apply(self, params, x) -> Any:
         return self.network.apply(params, x)
 
-    def loss(self, params, example):
+    def loss(self, params, example) -> Any:
         return optax.softmax_cross_entropy_with_integer_labels(self.apply(params, example["x"]), example["y"])
 
 

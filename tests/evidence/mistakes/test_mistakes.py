@@ -12,11 +12,12 @@ from demix_jax.data import Dataset, TableEncoder
 from demix_jax.data.decimals import stray_decimals, usual_decimals
 from demix_jax.diagnosis.explanation import cell_doubt
 from demix_jax.evidence.column_model import CellEvidence
-from demix_jax.evidence.gather import RowEvidence, gather_evidence, more_evidence
+from demix_jax.evidence.gather import gather_evidence, more_evidence
 from demix_jax.evidence.mistakes.frequencies import NumberFrequencies
 from demix_jax.evidence.mistakes.model import MISTAKES, Mistakes
 from demix_jax.evidence.mistakes.posterior import Likelihood
 from demix_jax.evidence.mistakes.scores import FACTORS
+from demix_jax.evidence.row_evidence import RowEvidence
 
 NUM_ROWS, NUM_EACH = 1_500, 90
 MADE: tuple[str, ...] = MISTAKES[:4]  # copies have tests of their own
