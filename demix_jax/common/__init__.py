@@ -1,1 +1,1 @@
-"""What every part of the package uses: checks, files, progress, wording."""
+"""Code that the whole package shares: checks, files, progress and wording."""

@@ -1,4 +1,4 @@
-"""Room for compiled programs: a process that works through many tables must not run out of memory or memory maps."""
+"""Drops compiled programs before a process with many tables runs out of memory or memory maps."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ logger = logging.getLogger("demix_jax")
 
 _MAPS = Path("/proc/self/maps")
 _MOST_MAPS = Path("/proc/sys/vm/max_map_count")
-_ENOUGH_MAPS = 20_000  # of a dozen tables; what is compiled into them takes some 2 GB
+_ENOUGH_MAPS = 20_000  # about a dozen tables; their compiled programs take some 2 GB
 
 
 def make_room(maps: Path = _MAPS, most_maps: Path = _MOST_MAPS) -> bool:
-    """Drop every program that JAX has compiled if they take much of the process's memory maps; whether it did.
+    """Drop all programs that JAX has compiled if the process uses many memory maps.
 
-    A table of another shape needs programs of its own: for a diagnosis on a CPU some 1,500 maps and 150 MB, mostly of
-    what the compiler keeps beside the code. Linux allows a process 65,530 maps unless told otherwise, and where no more
-    can be had, LLVM ends the process; where more are allowed, memory runs out first. So programs are dropped at 20,000
-    maps, or at three quarters of a smaller limit. What is still needed is compiled again when it is next called.
-    Systems without /proc are left alone.
+    Every new table shape needs its own programs: some 1,500 maps and 150 MB for a diagnosis on a CPU. Most of that is
+    compiler data kept beside the code. Linux allows a process 65,530 maps by default, and LLVM ends the process at the
+    limit. With a higher limit, memory runs out first. So programs are dropped at 20,000 maps, or at three quarters of a
+    smaller limit. Programs that are still needed are compiled again at their next call. Nothing happens on systems
+    without /proc.
 
     Args:
-      maps: a line per map of this process. most_maps: their greatest number.
+      maps: file with one line per memory map of this process. most_maps: file with the allowed number of maps.
+    Returns:
+      Whether programs were dropped.
     """
     try:
         limit = int(most_maps.read_text())
@@ -44,7 +46,7 @@ def make_room(maps: Path = _MAPS, most_maps: Path = _MOST_MAPS) -> bool:
 
 
 def _return_freed_memory() -> None:
-    """Have the C library give back what is free; glibc keeps what lies between pieces still in use."""
+    """Return free memory to the system; glibc keeps free blocks that lie between used ones."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written under another name beside their place, then moved there."""
+"""Atomic file writing: a file is written under a temporary name in its folder, then renamed."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ TABLE_SUFFIXES = (".csv", ".parquet")  # to write
 PARQUET_SUFFIXES = (".parquet", ".pq")  # to read
 PAIR_SUFFIXES = (".jsonl",)
 DIAGNOSIS_FILES = ("diagnosis.csv", "summary.json", "report.html")
-SAMPLES_FILE = "samples.csv"  # beside them, where the rows were made of an interaction log
+SAMPLES_FILE = "samples.csv"  # written beside them if the rows come from an interaction log
 
 
 def cache_dir() -> Path:
-    """The folder for what can be had again: downloads, compiled programs."""
+    """Folder for files that can be recreated: downloads and compiled programs."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "demix_jax"
 
 
 @contextlib.contextmanager
 def atomic_paths(*paths: str | os.PathLike) -> Iterator[list[Path]]:
-    """Temporary names to write to; they become `paths`, all of them, when the block ends well.
+    """Yield temporary paths to write to, and rename them all to `paths` if the block succeeds.
 
-    An exception in the block, Ctrl-C included, leaves existing files as they were, and no new ones. Missing
-    folders are made, and taken away again when the block fails. A link is followed: its target is replaced.
+    If the block raises, Ctrl-C included, existing files stay unchanged and no new ones appear. Missing folders are
+    created, and removed again if the block fails. A symbolic link is followed: its target is replaced.
 
     Args:
       paths: files to write.
     Yields:
-      One path per argument, in the same folder and with the same suffix.
+      List of one path per argument, in the same folder and with the same suffix.
     Raises:
-      InputError: a path is a folder or a special file, or its folder cannot be made.
+      InputError: a path is a folder or a special file, or its folder cannot be created.
     """
     targets = [Path(os.path.realpath(path)) for path in paths]
     for path, target in zip(paths, targets, strict=True):
@@ -78,17 +78,17 @@ def write_text(path: str | os.PathLike, text: str) -> None:
 
 
 def write_json(path: str | os.PathLike, content: Any) -> None:
-    """Write `content` to `path` as `json_text` gives it, atomically."""
+    """Write `content` to `path` as JSON, atomically; see `json_text`."""
     write_text(path, json_text(content))
 
 
 def json_text(content: Any) -> str:
-    """`content` as indented JSON, NumPy's values as plain ones; a number that is not finite becomes null."""
+    """Indented JSON of `content`; NumPy values become plain ones, and non-finite numbers become null."""
     return json.dumps(_jsonable(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = False) -> None:
-    """Write `frame` to `path` atomically, as CSV or Parquet after its suffix.
+    """Write `frame` to `path` atomically, as CSV or Parquet depending on the suffix.
 
     Raises:
       InputError: the suffix is neither .csv nor .parquet.
@@ -102,15 +102,15 @@ def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = F
 
 
 def suffix_to_write(path: Path) -> str:
-    """Of a table that is made of the one at `path`: .parquet if that is Parquet, .csv for any other."""
+    """Suffix of a table derived from the one at `path`: .parquet for Parquet, .csv for all others."""
     return ".parquet" if path.suffix.lower() in PARQUET_SUFFIXES else ".csv"
 
 
 def check_suffix(path: str | os.PathLike, allowed: tuple[str, ...] = TABLE_SUFFIXES) -> str:
-    """The suffix of `path` in small letters, one of those allowed.
+    """Lower-case suffix of `path`.
 
     Raises:
-      InputError: another suffix.
+      InputError: the suffix is not in `allowed`.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in allowed:
@@ -119,10 +119,10 @@ def check_suffix(path: str | os.PathLike, allowed: tuple[str, ...] = TABLE_SUFFI
 
 
 def check_writable(path: str | os.PathLike, *, folder: bool) -> None:
-    """Check, without making anything, that `path` can be written: a folder if `folder`, a file otherwise.
+    """Check, without creating anything, that `path` can be written: as a folder if `folder`, else as a file.
 
     Raises:
-      InputError: something of the other kind is there, or the nearest existing folder cannot be written to.
+      InputError: `path` is of the other kind or write-protected, or its nearest existing folder is not writable.
     """
     path = Path(path)
     if path.exists() and path.is_dir() != folder:
@@ -138,7 +138,7 @@ def check_writable(path: str | os.PathLike, *, folder: bool) -> None:
 
 
 def nearest_folder(path: Path) -> Path:
-    """`path`, or the nearest of the folders above it that exists."""
+    """`path` if it exists, else its nearest existing parent folder."""
     path = path.absolute()
     while not path.exists():
         path = path.parent
@@ -146,7 +146,7 @@ def nearest_folder(path: Path) -> Path:
 
 
 def same_file(first: str | os.PathLike, second: str | os.PathLike) -> bool:
-    """Whether two paths lead to one file, through links, relative names and differences of case alike."""
+    """Whether two paths name the same file, also through links, relative names or differences of case."""
     if os.path.realpath(first) == os.path.realpath(second):
         return True
     return os.path.exists(first) and os.path.exists(second) and os.path.samefile(first, second)
@@ -165,7 +165,7 @@ def _make_folder(folder: Path, made: list[Path]) -> None:
 
 
 def _settle(name: Path, *, like: Path) -> None:
-    """Put the content on the disk, with the permissions that a file written in place would have."""
+    """Flush a file to disk, with the permissions that a file written in place would have."""
     if like.exists():
         mode = like.stat().st_mode & 0o777
     else:
@@ -178,7 +178,7 @@ def _settle(name: Path, *, like: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk, where the system can."""
+    """Flush the entries of a folder to disk, if the system supports it."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -188,7 +188,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _jsonable(content: Any) -> Any:
-    """NumPy scalars and arrays, tuples and paths as plain JSON values."""
+    """Convert NumPy scalars and arrays, tuples and paths to plain JSON values."""
     if isinstance(content, dict):
         return {str(key): _jsonable(value) for key, value in content.items()}
     if isinstance(content, list | tuple | set):

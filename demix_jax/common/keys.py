@@ -6,9 +6,9 @@ import jax
 
 
 def training_key(seed: int) -> jax.Array:
-    """Typed key whose numbers come from XLA's own generator: code that draws by it compiles in half the time.
+    """Typed key of XLA's own random generator; code that draws from it compiles in half the time.
 
-    The same seed gives the same numbers on the same kind of device, which is less than threefry promises, and training
-    gives no more anyway: sums are taken in another order elsewhere.
+    The same seed gives the same numbers only on the same kind of device, whereas threefry gives them everywhere.
+    Training differs between devices anyway, because they sum in different orders.
     """
     return jax.random.key(seed, impl="unsafe_rbg")

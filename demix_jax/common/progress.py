@@ -1,4 +1,4 @@
-"""How far a long call has come: stages, their rate and the time left, on a terminal or in a log."""
+"""Progress of long calls: the interface of a progress display, and a timer of named steps."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 class ProgressLike(Protocol):
-    """What `diagnose` and its like report to."""
+    """Progress display of `diagnose` and similar calls."""
 
     def stage(self, name: str, total: int) -> None:
-        """A new stage of `total` rows or steps begins; the one before it is over."""
+        """Begin a stage of `total` rows or steps; this ends the previous stage."""
         ...
 
     def advance(self, n: int = 1) -> None:
-        """`n` more rows or steps of this stage are done."""
+        """Report that `n` more rows or steps of this stage are done."""
         ...
 
     def done(self) -> None:
-        """The last stage is over."""
+        """End the last stage."""
         ...
 
 
 class Silent:
-    """Reports to nobody."""
+    """Progress display that shows nothing."""
 
     def stage(self, name: str, total: int) -> None: ...
 
@@ -40,7 +40,7 @@ class Silent:
 
 @dataclasses.dataclass
 class StepTimer:
-    """Runs named steps, times them, and tells the progress display (None, or stage and advance)."""
+    """Times named steps and reports them to a progress display, which may be None."""
 
     progress: Any = None
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -54,10 +54,10 @@ class StepTimer:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
 
     def done(self) -> None:
-        """The last step is over."""
+        """End the last step."""
         if self.progress is not None:
             self.progress.done()
 
     def rounded(self) -> dict[str, float]:
-        """Seconds by step, to the millisecond."""
+        """Seconds per step, rounded to milliseconds."""
         return {name: round(seconds, 3) for name, seconds in self.seconds.items()}

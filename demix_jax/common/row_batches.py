@@ -1,4 +1,4 @@
-"""Work on a few rows at a time, so that what is made of them fits in a processor's cache."""
+"""Maps functions over batches of rows whose intermediate results fit in a processor's cache."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 import jax
 
-_FEWEST = 64  # rows at a time; from fewer on, starting costs more than the cache saves
+_FEWEST = 64  # rows per batch; below this, the overhead exceeds the gain from the cache
 
 
 def map_parts(function: Callable[[Any], jax.Array], arrays: Any, num_rows: int) -> jax.Array:
-    """`function` of pytree `arrays` with leading axis n, on a CPU part by part; use it under jit.
+    """Apply `function` to pytree `arrays` with leading axis n, in batches on a CPU; call it under jit.
 
     Args:
       function: maps a pytree with leading axis m to an array with leading axis m, row by row.
-      num_rows: at a time; fewer if n is not a multiple, all where no part of at least 64 rows divides n.
+      num_rows: a batch has gcd(n, num_rows) rows; below 64, all n rows are mapped at once.
     Returns:
-      The results one after the other, leading axis n.
+      Concatenated results with leading axis n.
     """
     total = len(jax.tree.leaves(arrays)[0])
     size = math.gcd(total, num_rows)

@@ -1,4 +1,4 @@
-"""What is predicted: classes, or a number; and everything that differs between the two."""
+"""Prediction targets: classes or numbers, and every operation that differs between the two."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class ResidualScale(NamedTuple):
-    """Typical size of the residuals of a regression target, by prediction, for B groups of equal size.
+    """Typical size of regression residuals by prediction, for B groups of equal size.
 
     edges: f64[B − 1], ascending predictions between the groups. scale: f64[B], of a Laplace distribution in each.
     """
@@ -21,7 +21,7 @@ class ResidualScale(NamedTuple):
 
     @classmethod
     def fit(cls, y: np.ndarray, predicted: np.ndarray, *, num_bins: int = 10) -> ResidualScale:
-        """Scales from targets and predictions f32[N]; a group has at least 30 rows or is the only one."""
+        """Fit scales to targets and predictions f32[N]; each group has at least 30 rows or is the only one."""
         residual = np.abs(y - predicted)
         parts = np.array_split(np.sort(predicted), max(1, min(num_bins, len(y) // 30)))
         edges = np.array([part[0] for part in parts[1:]])
@@ -43,7 +43,7 @@ class Target(Protocol):
 
     @property
     def task(self) -> str:
-        """What options and summaries call it: "classification" or "regression"."""
+        """Name in options and summaries: "classification" or "regression"."""
         ...
 
     @property
@@ -53,55 +53,58 @@ class Target(Protocol):
 
     @property
     def num_outputs(self) -> int:
-        """K."""
+        """Number of outputs K."""
         ...
 
     def predictions(self, outputs: np.ndarray | jax.Array) -> np.ndarray:
-        """Predictions f32[..., K] from the outputs of task models, of the same shape."""
+        """Predictions f32[..., K] from task model outputs of the same shape."""
         ...
 
     def residual_scale(self, y: np.ndarray, prediction: np.ndarray) -> ResidualScale | None:
-        """How far predictions are off; None for classes."""
+        """Typical size of the residuals; None for classes."""
         ...
 
     def probability_of_given(
         self, y: np.ndarray, prediction: np.ndarray, residuals: ResidualScale | None
     ) -> np.ndarray:
-        """f32[N]: probability of the given label; of a number, the tail probability of its residual."""
+        """f32[N], probability of the given label; for a number, the tail probability of its residual."""
         ...
 
     def margin(self, y: np.ndarray, prediction: np.ndarray, p_given: np.ndarray) -> np.ndarray:
-        """f[N] in [−1, 1]: probability of the given label, f32[N], minus the largest probability of another one."""
+        """f[N] in [−1, 1], probability f32[N] of the given label minus the largest probability of another label."""
         ...
 
     def entropy(self, prediction: np.ndarray) -> np.ndarray:
-        """f[N], entropy in nats of predicted class probabilities; 0 for a number."""
+        """f[N], entropy in nats of the predicted class probabilities; 0 for numbers."""
         ...
 
     def disagreement(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """f32[N]: total variation distance of two predictions; of numbers their absolute difference."""
+        """f32[N], total variation distance between two predictions; for numbers, their absolute difference."""
         ...
 
     def prediction_similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """f32[n, m] of predictions f32[n, K] and f32[m, K]: the probability that both draw the same class."""
+        """f32[n, m], probability that predictions f32[n, K] and f32[m, K] draw the same class.
+
+        For numbers: exp(−2 |difference|).
+        """
         ...
 
     def label_similarity(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """f[n, m] of labels [n] and [m]: 1 for equal ones, else 0; exp(−2 |difference|) for numbers."""
+        """f[n, m] for labels [n] and [m]: 1 if equal, else 0; for numbers, exp(−2 |difference|)."""
         ...
 
     def decode(self, y: Iterable) -> list:
-        """Original label values."""
+        """Original label values of class indices or standardised targets."""
         ...
 
     def decode_prediction(self, prediction: np.ndarray) -> list:
-        """The most probable label of each row as an original value; of a number, the predicted one."""
+        """Most probable label of each row as an original value; for numbers, the predicted value."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassTarget:
-    """One of K classes; see `Target`. classes: the label's values in index order."""
+    """A label with K classes; see `Target`. classes: label values in index order."""
 
     classes: tuple
     task: str = dataclasses.field(default="classification", init=False)
@@ -150,7 +153,12 @@ class ClassTarget:
         return (first[:, None] == second[None]).astype(np.float32)
 
     def decode(self, y: Iterable) -> list:
-        """See `Target`."""
+        """See `Target`.
+
+        Example:
+          >>> ClassTarget(("no", "yes")).decode([1, 0, 1])
+          ['yes', 'no', 'yes']
+        """
         return [self.classes[int(i)] for i in y]
 
     def decode_prediction(self, prediction: np.ndarray) -> list:
@@ -160,7 +168,7 @@ class ClassTarget:
 
 @dataclasses.dataclass(frozen=True)
 class RegressionTarget:
-    """A number; see `Target`.
+    """A numeric label; see `Target`.
 
     mean, scale: y * scale + mean is the original target. whole: whether all given targets are whole numbers.
     """
@@ -209,7 +217,12 @@ class RegressionTarget:
         return np.exp(-2 * np.abs(first[:, None] - second[None]))
 
     def decode(self, y: Iterable) -> list:
-        """See `Target`: whole numbers if the given targets are."""
+        """See `Target`; values are whole numbers if all given targets are.
+
+        Example:
+          >>> RegressionTarget(mean=10.0, scale=2.0, whole=True).decode([-1.0, 0.0, 2.5])
+          [8, 10, 15]
+        """
         values = np.asarray(y, dtype=np.float64) * self.scale + self.mean
         return [round(v) for v in values.tolist()] if self.whole else values.tolist()
 

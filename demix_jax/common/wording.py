@@ -1,4 +1,4 @@
-"""Numbers, shares, sizes and durations in words, and the terms of a kind of data."""
+"""Formats numbers, shares, sizes and durations as text, and holds the terms of a kind of data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 def in_words(num_bytes: float) -> str:
-    """`num_bytes` with a unit: "0.4 MiB", "16 GiB"."""
+    """Format a number of bytes with a unit: "0.4 MiB", "16 GiB"."""
     units = (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20))
     unit, size = next((one for one in units if num_bytes >= one[1]), units[-1])
     number = num_bytes / size
@@ -20,13 +20,13 @@ def in_words(num_bytes: float) -> str:
 
 
 class Words(NamedTuple):
-    """How a report speaks of what was diagnosed.
+    """Terms that a report uses for one kind of data.
 
-    noun: what one of it is called. compares_labels: whether equal labels make samples alike; pictures then tell them
-      apart from others.
-    names, meaning, plural, reading, advice: by error type: its name ("none": no finding); what it means; those found,
-      in the plural; how to read what is shown of them; what to do, for the terminal.
-    found_none: how the sentence begins that there are none of a type. unfolds: what opening one shows.
+    noun: name of one sample. compares_labels: whether samples with equal labels are alike; charts then separate them
+      from the others.
+    names, meaning, plural, reading, advice: texts by error type. In order: its name ("none": no finding), its meaning,
+      the plural of the findings, how to read them, and what to do (terminal).
+    found_none: start of the sentence that a type has no findings. unfolds: what an opened finding shows.
     """
 
     noun: str
@@ -41,12 +41,22 @@ class Words(NamedTuple):
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:
-    """ "1 row", "3,500 rows"."""
+    """Format a number with its noun.
+
+    Example:
+      >>> count(1, "row"), count(3500, "row"), count(2, "entry", "entries")
+      ('1 row', '3,500 rows', '2 entries')
+    """
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] with one decimal; only an exact 0 or 1 is called 0 % or 100 %."""
+    """Format a share in [0, 1] with one decimal; only an exact 0 or 1 becomes 0 % or 100 %.
+
+    Example:
+      >>> percent(0.1234), percent(0.0), percent(0.0004), percent(0.9996)
+      ('12.3 %', '0 %', 'under 0.1 %', 'over 99.9 %')
+    """
     if not math.isfinite(share):
         return "–"
     if share in (0.0, 1.0):
@@ -57,17 +67,22 @@ def percent(share: float) -> str:
 
 
 def chance(probability: float) -> str:
-    """A probability as `percent` says it, in whole percent where more would only pretend."""
+    """Format a probability in whole percent from 0.1 to 0.99, and like `percent` elsewhere."""
     return f"{100 * probability:.0f} %" if 0.1 <= probability <= 0.99 else percent(probability)
 
 
 def listed(parts: list[str], last: str = "and") -> str:
-    """ "a", "a and b", "a, b and c", or with another word before the last one."""
+    """Join words to a list: "a", "a and b", "a, b and c"; `last` is the word before the last one."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}" if parts else ""
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: "0.4 s", "12 s", "3 min 05 s", "2 h 10 min"."""
+    """Format seconds as a duration.
+
+    Example:
+      >>> [duration(seconds) for seconds in (0.42, 12, 185, 7_800)]
+      ['0.4 s', '12 s', '3 min 05 s', '2 h 10 min']
+    """
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -79,4 +94,4 @@ def duration(seconds: float) -> str:
 
 
 class Html(str):
-    """Text that is safe to put into a page as it stands."""
+    """HTML that is safe to insert into a page unchanged."""
