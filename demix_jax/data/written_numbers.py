@@ -64,6 +64,10 @@ def read_number(text: str) -> float:
     """Parse a number that may have a currency or percent sign, a decimal comma or separated thousands; else NaN.
 
     A comma before three digits separates thousands. A single point is a decimal point. 45 % is 45.
+
+    Example:
+      >>> [read_number(text) for text in ("1,234.50", "1.234,50", "$12", "45 %", "twelve")]
+      [1234.5, 1234.5, 12.0, 45.0, nan]
     """
     parts = _parts(text)
     return float("nan") if parts is None else parts.value
