@@ -1,4 +1,4 @@
-"""The networks of the paper's tabular tasks: multi-layer perceptrons and an FT-Transformer."""
+"""Networks for the paper's tabular tasks: multi-layer perceptrons and an FT-Transformer."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ class MLP(nn.Module):
 
 
 class Tokenizer(nn.Module):
-    """A dense layer per table column, all in one matrix product: row q of its left side is x outside of group q zeroed.
+    """One dense layer per table column, computed as one matrix product.
+
+    Row q of the left factor is x with all features outside group q set to zero.
 
     Attributes:
-      groups: [start, stop) of each column's features in x. width: of a token.
+      groups: [start, stop) of each column's features in x. width: token width.
     """
 
     groups: tuple[tuple[int, int], ...]
@@ -48,7 +50,7 @@ class Tokenizer(nn.Module):
         return jnp.where(own[lead], x[..., None, :], 0) @ kernel + bias[lead]
 
     def _initial_kernel(self, key: jax.Array, shape: tuple[int, int]) -> jax.Array:
-        """Truncated normal whose variance is one over the number of features in the group (LeCun et al. 1998)."""
+        """Truncated normal with variance 1 / (number of features in the group) (LeCun et al. 1998)."""
         scale = np.ones((shape[0], 1), np.float32)
         for start, stop in self.groups:
             scale[start:stop] = (stop - start) ** -0.5
@@ -59,9 +61,9 @@ class FTTransformer(nn.Module):
     """Feature-Tokenizer Transformer: one token per table column, then pre-norm attention blocks.
 
     Attributes:
-      groups: for each table column the [start, stop) of its encoded features in x.
+      groups: [start, stop) of each table column's encoded features in x.
       num_outputs: K logits, or 1 for regression.
-      width, num_heads, num_blocks: token width and depth; the paper uses 64, 2 and 2.
+      width, num_heads, num_blocks: token width, attention heads and blocks; the paper uses 64, 2 and 2.
 
     Source: Gorishniy et al. 2021, "Revisiting Deep Learning Models for Tabular Data".
     """

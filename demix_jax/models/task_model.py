@@ -1,4 +1,4 @@
-"""A task model: a network, its per-example loss, and what its outputs mean."""
+"""Task models: a network, its per-example loss, and the meaning of its outputs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ MODELS = ("mlp", "mlp-small", "ft-transformer")
 
 
 class TaskModelLike(Protocol):
-    """What any model must offer whose influence is asked for; `example` is one sample {"x": features, "y": label}.
+    """Interface of models whose influence is computed; `example` is one sample {"x": features, "y": label}.
 
-    An object of the user's own may wrap a Flax, Equinox, Haiku or plain JAX model. The functions must be pure, since
+    A user-defined object may wrap a Flax, Equinox, Haiku or plain JAX model. The functions must be pure, since
     they are traced by `jax.jit`, `jax.vmap` and `jax.grad`.
     """
 
@@ -33,7 +33,7 @@ class TaskModelLike(Protocol):
         ...
 
     def apply(self, params: PyTree, x: PyTree, /) -> Any:
-        """Outputs of one sample's features: logits f[K] of K classes, or f[1], a standardised target."""
+        """Outputs for one sample's features: logits f[K] of K classes, or a standardised target f[1]."""
         ...
 
     def loss(self, params: PyTree, example: PyTree, /) -> Any:
@@ -43,7 +43,7 @@ class TaskModelLike(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class TaskModel:
-    """A network for one task; hashable, so that its methods can be compiled once and reused.
+    """A network for one task; hashable, so that its methods are compiled once and reused.
 
     Attributes:
       network: Flax module from features, f32[..., D] of a table, to f32[..., K] logits (regression: f32[..., 1]).
@@ -55,7 +55,7 @@ class TaskModel:
     task: str
 
     def init(self, key: jax.Array, example: PyTree) -> PyTree:
-        """Fresh parameters for samples like `example`, {"x": features, …}, of which only the shapes matter."""
+        """Fresh parameters for samples like `example` = {"x": features, …}; only the shapes matter."""
         return self.network.init(key, example["x"])
 
     def apply(self, params: PyTree, x: PyTree) -> jax.Array:
@@ -76,14 +76,14 @@ class TaskModel:
 
 
 def check_task_model(model: Any, example: PyTree | None = None, *, num_outputs: int = 1) -> None:
-    """Refuse an object that is no task model, by its shapes alone.
+    """Check that an object is a task model, by shapes alone.
 
     Args:
       model: see `TaskModelLike`.
-      example: one sample, to try the functions on; None: only whether they are there.
-      num_outputs: K classes, or 1.
+      example: one sample to trace the functions on; None: only check that they exist.
+      num_outputs: K classes, or 1 for regression.
     Raises:
-      InputError: a function is missing or fails, or outputs or loss have another shape.
+      InputError: a function is missing or fails, `model` has no hash, or outputs or loss have another shape.
     """
     name = type(model).__name__
     absent = [part for part in ("init", "apply", "loss") if not callable(getattr(model, part, None))]
@@ -128,7 +128,7 @@ def _shape_of(tree: PyTree) -> str:
 
 
 class EncodedTable(Protocol):
-    """What a task model must know of an encoded table; `demix_jax.data.Dataset` is one.
+    """The facts about an encoded table that a task model needs; `demix_jax.data.Dataset` provides them.
 
     task: "classification" or "regression". num_classes: K, or 1. groups: [start, stop) of each column's features.
     """
@@ -144,7 +144,7 @@ class EncodedTable(Protocol):
 
 
 def make_task_model(name: str, table: EncodedTable) -> TaskModel:
-    """Task model by name for an encoded table.
+    """Create a task model by name for an encoded table.
 
     Args:
       name: "mlp" (256-128-64), "mlp-small" (64-32) or "ft-transformer" (width 64, 2 heads, 2 blocks).
@@ -161,12 +161,12 @@ def make_task_model(name: str, table: EncodedTable) -> TaskModel:
 
 
 def check_model_name(name: str, names: Collection[str] = MODELS) -> None:
-    """InputError unless `name` is one of `names`."""
+    """Raise InputError unless `name` is one of `names`."""
     if name not in names:
         raise InputError(f"model {name!r} is not known; choose one of {', '.join(names)}.")
 
 
 @functools.lru_cache(maxsize=64)
 def shared_task_model(network: nn.Module, task: str) -> TaskModel:
-    """One object for equal models: methods of different objects are different functions to JAX's caches."""
+    """Return the same object for equal models, so that JAX's caches recognise its methods."""
     return TaskModel(network=network, task=task)

@@ -1,10 +1,11 @@
-"""Training a task model on several folds at once, with early stopping, in one compiled loop."""
+"""Trains a task model on several folds at once, with early stopping, in one compiled loop."""
 
 from __future__ import annotations
 
 import functools
 from typing import Any, NamedTuple, Protocol
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,10 +18,10 @@ _VALID_AT_ONCE = 4_096
 
 
 class Criterion(Protocol):
-    """What training stops by, of m validation samples: the lower, the better. A function, compared by identity."""
+    """Early-stopping criterion on m validation samples, lower is better; a function, compared by identity."""
 
     def __call__(self, outputs: jax.Array, losses: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
-        """f32[] from outputs f32[m, K], losses, labels and weights [m]."""
+        """f32[] from outputs f32[m, K] and from losses, labels and weights [m]."""
         ...
 
 
@@ -31,7 +32,7 @@ def mean_loss(outputs: jax.Array, losses: jax.Array, y: jax.Array, weights: jax.
 
 
 def ranking_error(outputs: jax.Array, losses: jax.Array, y: jax.Array, weights: jax.Array) -> jax.Array:
-    """1 − AUC of class 1 against class 0: the chance that the network ranks a sample of each the wrong way round."""
+    """1 − AUC of class 1 against class 0: the probability that a sample of each is ranked in the wrong order."""
     del losses
     margin = outputs[:, 1] - outputs[:, 0]
     order = jnp.argsort(margin)
@@ -44,9 +45,9 @@ def ranking_error(outputs: jax.Array, losses: jax.Array, y: jax.Array, weights: 
 
 
 class TrainedModel(NamedTuple):
-    """Parameters after the best epoch, and how training went; leading axis F when folds are trained.
+    """Parameters after the best epoch, and the course of training; leading axis F if folds are trained.
 
-    params: pytree. valid_loss: f32[], their mean loss over the validation samples. epochs: i32[], passes made.
+    params: pytree. valid_loss: f32[], their mean loss on the validation samples. epochs: i32[], epochs run.
     """
 
     params: PyTree
@@ -83,31 +84,34 @@ def train_task_model(
     """Train one model per fold with AdamW, all folds in one vectorised loop.
 
     Args:
-      key: one typed key, split over folds; or F of them: folds with equal ones start and go through rows alike, if the
-        keys' numbers do not depend on `vmap` (those of `training_key` do).
-      samples: {"x": features, "y": labels} with leading axis N, shared by all folds; features are a pytree (of a table
+      key: one typed key, split over folds, or F keys. Folds with equal keys share initial parameters and row order if
+        the keys' numbers do not depend on `vmap` (those of `training_key` do).
+      samples: {"x": features, "y": labels} with leading axis N, shared by all folds; features are a pytree (for a table
         f32[N, D]).
-      train_index, valid_index: i32[F, n] and i32[F, m], samples that each fold trains on and stops by.
-      weights: f32[N] sample weights, or None for equal ones; they weigh training and validation losses.
-      stop_by: what is to be low on the validation samples: `mean_loss`, or `ranking_error` for two classes.
-      max_epochs, patience: passes over the training rows, and how many of them may pass without a better epoch.
-      batch_size: lowered for folds with fewer training rows.
+      train_index, valid_index: i32[F, n] and i32[F, m], samples for training and for early stopping of each fold.
+      weights: f32[N] weights of training and validation losses, or None for equal weights.
+      stop_by: criterion to minimise on the validation samples: `mean_loss`, or `ranking_error` for two classes.
+      max_epochs, patience: maximum number of epochs, and number of epochs without improvement before training stops.
+      batch_size: at most an eighth of a fold's training rows is used.
     Returns:
       TrainedModel with a leading axis F.
     """
     num_folds, num_train = train_index.shape
     if weights is None:
         weights = jnp.ones(len(samples["y"]), dtype=jnp.float32)
+    chex.assert_tree_shape_prefix((samples, weights), (len(samples["y"]),))
+    chex.assert_shape(valid_index, (num_folds, None))
     batch_size = max(1, min(batch_size, num_train // 8))
     options = _Options(stop_by, batch_size, learning_rate, weight_decay)
     keys = key if key.ndim else jax.random.split(key, num_folds)
+    chex.assert_shape(keys, (num_folds,))
     until = _Until(np.int32(max_epochs), np.int32(patience))
     program = _Program(model, options)
     return _train_folds(program, until, keys, _Data(samples, weights), _Index(train_index, valid_index))
 
 
 class _Options(NamedTuple):
-    """What a program is compiled for."""
+    """Training options that are compiled into a program."""
 
     stop_by: Criterion
     batch_size: int
@@ -116,7 +120,7 @@ class _Options(NamedTuple):
 
 
 class _Program(NamedTuple):
-    """What a program is compiled for: the model, and how it is trained."""
+    """Everything that is compiled into a program: the model and its training options."""
 
     model: TaskModelLike
     options: _Options
@@ -129,19 +133,19 @@ class _Data(NamedTuple):
     weights: jax.Array
 
     def take(self, index: jax.Array) -> _Data:
-        """The samples at these positions."""
+        """The samples at positions `index`."""
         return jax.tree.map(lambda leaf: leaf[index], self)
 
 
 class _Index(NamedTuple):
-    """train, valid: i32[n] and i32[m], positions of samples; with a leading axis F for folds."""
+    """train, valid: i32[n] and i32[m], sample positions; with a leading axis F for folds."""
 
     train: jax.Array
     valid: jax.Array
 
 
 class _Until(NamedTuple):
-    """How long to train; no part of the program."""
+    """Limits of the length of training; not compiled into the program."""
 
     max_epochs: np.int32
     patience: np.int32
@@ -151,7 +155,7 @@ class _Until(NamedTuple):
 def _train_folds(program: _Program, until: _Until, keys: jax.Array, data: _Data, index: _Index) -> TrainedModel:
     example = jax.tree.map(lambda leaf: leaf[0], data.samples)
     start = jax.vmap(functools.partial(_start, program.model, _optimizer(program.options), example))(keys)
-    # All of the state has the axis of folds from the start: else tracing looks step by step for what gets it.
+    # The whole state has the fold axis from the start; otherwise tracing searches step by step for what needs it.
     return jax.vmap(functools.partial(_train_fold, program, until), in_axes=(0, None, 0))(start, data, index)
 
 
@@ -202,6 +206,7 @@ def _train_fold(program: _Program, until: _Until, start: _Progress, data: _Data,
         )
         outputs, losses = jax.lax.map(functools.partial(judge, params), index.valid, batch_size=_VALID_AT_ONCE)
         y, weights = data.samples["y"][index.valid], data.weights[index.valid]
+        chex.assert_shape([losses, y, weights], (len(index.valid),))
         loss, value = mean_loss(outputs, losses, y, weights), options.stop_by(outputs, losses, y, weights)
         better = value < state.best
         return _Progress(
