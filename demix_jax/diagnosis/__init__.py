@@ -1,1 +1,1 @@
-"""One diagnosis for every kind of data."""
+"""Diagnosis of any kind of data."""

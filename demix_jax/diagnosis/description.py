@@ -1,4 +1,4 @@
-"""Describe every row of a table: influence vectors and signals, each from models that never saw the row."""
+"""Describes every row of a table by influence vectors and signals from models that never saw the row."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import chex
 import numpy as np
 
-from demix_jax.classifier.schema import CHANNELS, VECTOR_SIGNALS
+from demix_jax.classifier.schema import CHANNELS, SIGNALS, VECTOR_SIGNALS
 from demix_jax.common.progress import StepTimer
 from demix_jax.common.target import Target
 from demix_jax.data.folds import Folds, fold_blocks
@@ -32,17 +33,18 @@ if TYPE_CHECKING:
     from demix_jax.data import Dataset
 
 MAX_VALIDATION = 256  # validation samples in the influence matrix, per fold
-SET_SIZE = 128  # of these, how many the error classifier looks at
-_BLOCK = 8_192  # training rows whose channels are built at once
+SET_SIZE = 128  # how many of these the error classifier sees
+_BLOCK = 8_192  # training rows whose channels are computed at once
 
 
 class Description(NamedTuple):
-    """What is known of N training rows; S validation samples a vector, C channels, M columns, F signals.
+    """Description of N training rows; M validation samples per fold, S of them per vector, C channels, F signals.
 
-    vectors: f16[N, S, C]. signals: f32[N, F]. influence: f32[N, M], −cosine of gradients.
+    vectors: f16[N, S, C]. signals: f32[N, F].
+    influence: f32[N, M], −cosine of gradients; negative: raising the row's weight lowers that sample's loss.
     validation_rows: i32[folds, M], rows of the encoded table. network: the task model's out-of-fold
-    predictions. valid_loss: f32[folds]. evidence: the rest, cut to the N training rows.
-    norms: what the signals are measured against.
+    predictions. valid_loss: f32[folds]. evidence: all other evidence about the N training rows.
+    norms: reference values of the signals.
     """
 
     vectors: np.ndarray
@@ -66,16 +68,16 @@ def describe(
     validation_rows: np.ndarray | None = None,
     norms: Norms | None = None,
 ) -> Description:
-    """Influence vectors and signals of the training rows.
+    """Compute influence vectors and signals of the training rows.
 
     Args:
       dataset, num_train: as given to `gather_evidence`, whose result is `evidence`.
       models: task models, trained on the folds of `evidence`.
-      seed: of the choice of validation samples. steps: times and shows the work.
-      validation_rows: i32[folds, M], rows of `dataset` that each fold is set against; None: drawn from the folds'.
-      norms: what signals are measured against; None: the training rows.
+      seed: seed of the choice of validation samples. steps: times and reports the work.
+      validation_rows: i32[folds, M], validation samples of each fold as rows of `dataset`; None: drawn from the folds.
+      norms: reference values of the signals; None: computed from the training rows.
     Returns:
-      Description of the N training rows. Row i comes from models and validation samples without it.
+      Description of the N training rows. The models and validation samples of row i exclude row i.
     """
     steps = steps or StepTimer()
     num_train = num_train or len(dataset.y)
@@ -101,6 +103,9 @@ def describe(
         | shortcut_signals(dataset, evidence, norms)
         | summaries
     )
+    chex.assert_shape(influence, (num_train, validation_rows.shape[1]))
+    chex.assert_shape(vectors, (num_train, None, len(CHANNELS)))
+    chex.assert_shape(signals, (num_train, len(SIGNALS)))
     return Description(
         vectors=vectors,
         signals=signals,
@@ -116,12 +121,12 @@ def describe(
 def describe_more(
     rows: Dataset, evidence: RowEvidence, dataset: Dataset, models: NetworkFolds, known: Description, *, of: RowEvidence
 ) -> Description:
-    """Describe n further rows of a table as rows of it, by models that never saw them.
+    """Describe n further rows as if they were rows of a table, by models that never saw them.
 
     Args:
-      rows: the n rows, encoded by the encoder of the table. evidence: of them, from `more_evidence`.
+      rows: the n rows, encoded by the table's encoder. evidence: about them, from `more_evidence`.
       dataset, of, models: the table's rows, the evidence about them, and the task models trained on them.
-      known: their description, whose validation samples and norms the n rows are set against.
+      known: the description of the table's rows; its validation samples and norms are used for the n rows, too.
     """
     valid = np.unique(known.validation_rows)
     both = rows.joined(dataset.take(valid))
@@ -136,7 +141,7 @@ def describe_more(
 
 
 def _side(dataset: Dataset, evidence: RowEvidence) -> Side:
-    """What the channels need to know of all rows; the rule is that of the likeliest shortcut."""
+    """Inputs of the channels for all rows; the rule is the likeliest shortcut."""
     likeliest, trees = int(evidence.order[0]), evidence.trees
     codes = evidence.rule_codes(dataset.codes)
     rule = rule_evidence(evidence.rules[likeliest], codes[:, likeliest], evidence.sides)
@@ -151,7 +156,7 @@ def _side(dataset: Dataset, evidence: RowEvidence) -> Side:
 
 
 def _norms(dataset: Dataset, evidence: RowEvidence, network: np.ndarray) -> Norms:
-    """Norms by all rows of `dataset`, whose network predictions f32[N, K] are `network`."""
+    """Norms computed from all rows of `dataset`; `network` holds their network predictions f32[N, K]."""
     target = dataset.target
 
     def target_scale(predictions: OutOfFold) -> TargetScale | None:
@@ -174,7 +179,7 @@ def _norms(dataset: Dataset, evidence: RowEvidence, network: np.ndarray) -> Norm
 
 
 def _network_predictions(models: FoldModels, dataset: Dataset, folds: Folds) -> np.ndarray:
-    """f32[N, K]: class probabilities, or predicted targets."""
+    """f32[N, K], out-of-fold class probabilities or predicted targets."""
     outputs = np.zeros((len(dataset.y), dataset.num_classes), np.float32)
     for f, rows, padded in fold_blocks(folds.fold, len(folds.train), _BLOCK):
         outputs[rows] = models.outputs(f, padded)[: len(rows)]
@@ -190,7 +195,7 @@ def _influence(
     target: Target,
     on_block: Callable[[int], None],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Influence, gradient norms, vectors and their summaries of the rows in `fold`, block by block."""
+    """Compute influence, gradient norms, vectors and vector summaries of the rows in `fold`, block by block."""
     num_rows, num_valid = len(fold), validation_rows.shape[1]
     set_size = min(SET_SIZE, num_valid)
     influence = np.empty((num_rows, num_valid), np.float32)
@@ -199,6 +204,8 @@ def _influence(
     summaries = {name: np.empty(num_rows, np.float32) for name in VECTOR_SIGNALS}
     for f, rows, padded in fold_blocks(fold, len(validation_rows), _BLOCK):
         matrix, lengths = models.influence(f, padded, validation_rows[f])
+        chex.assert_shape(matrix, (len(padded), num_valid))
+        chex.assert_shape(lengths, (len(padded),))
         influence[rows], norm[rows] = matrix[: len(rows)], lengths[: len(rows)]
         wide = influence_vectors(influence[rows], side.take(rows), side.take(validation_rows[f]), target=target)
         vectors[rows] = wide[:, :set_size]

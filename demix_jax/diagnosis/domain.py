@@ -1,4 +1,4 @@
-"""What a kind of data must offer to be diagnosed: the interface `Domain`."""
+"""`Domain`, the interface that a kind of data implements to be diagnosed."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ Encode = Callable[["pd.DataFrame"], "Dataset"]
 
 @dataclasses.dataclass(frozen=True)
 class Rows:
-    """Samples as rows of evidence, one for each; N samples.
+    """N samples as rows of evidence, one row per sample.
 
     Attributes:
-      table: N rows with the label, inspected. task: "classification" or "regression".
+      table: the N rows with their label, inspected. task: "classification" or "regression".
       fingerprint: SHA-256 of the samples as the user gave them.
       model: name of the task model.
-      valid: trusted rows with the same columns; None to cross-fit the N rows.
-      named: the N rows with columns that name a sample and are no features; None where there are none.
-      identifiers: those columns.
-      roles: names of the columns that describe the one and the other party of a sample, such as user and item; the
-        likeliest shortcut is then sought among these, one by one and one of each role together. None: no such roles.
-      width_multiple: encoded features are padded with zeros to a multiple of it, so that tables of like width share
+      valid: trusted rows with the same columns; None: cross-fit the N rows.
+      named: the N rows with additional identifier columns, which are not features; None if there are none.
+      identifiers: names of the identifier columns.
+      roles: names of the columns that describe either party of a sample, such as user and item. Shortcuts are then
+        sought in each of these columns and in pairs with one column per role. None: no such roles.
+      width_multiple: encoded features are zero-padded to a multiple of this, so that tables of similar width share
         compiled programs.
-      notes: sentences that a person should read. source: path of the file, None if there is none.
-      task_name: what the summary calls the task; None for the name of the encoded one.
-      settings: what else the summary is to hold.
+      notes: sentences for the user. source: path of the file, None if there is none.
+      task_name: name of the task in the summary; None: the name of the encoded task.
+      settings: further entries of the summary.
     """
 
     table: Table
@@ -60,12 +60,12 @@ class Rows:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The N rows as they are shown."""
+        """The N rows for display."""
         return self.table.frame if self.named is None else self.named
 
 
 class Domain(Protocol):
-    """Samples of one kind as a diagnosis sees them: rows of evidence, and task models whose influence is compared.
+    """Samples of one kind for a diagnosis: rows of evidence, and task models that give their influence.
 
     known_mistakes: whether people entered the cells, so that known mistakes are looked for.
     """
@@ -78,25 +78,25 @@ class Domain(Protocol):
         ...
 
     def check(self, dataset: Dataset) -> None:
-        """InputError where the task model does not suit the encoded rows; called before any work is done."""
+        """Raise InputError if the task model does not suit the encoded rows; called before any work is done."""
         ...
 
     def refine(self, evidence: RowEvidence, dataset: Dataset, *, seed: int, steps: StepTimer) -> RowEvidence:
-        """`evidence` with what only this kind of data can tell, such as the features of a user's other samples."""
+        """Add evidence that only this kind of data offers, such as the features of a user's other samples."""
         ...
 
     def task_models(self, dataset: Dataset, folds: Folds, *, seed: int, on_fold: Callable[[int], None]) -> FoldModels:
-        """A task model per fold; `on_fold` is called with the number of folds done."""
+        """Train one task model per fold; `on_fold` is called with the number of folds done."""
         ...
 
     def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int, steps: StepTimer) -> AlteredRows | None:
-        """Samples with errors put in on purpose, for probes; None: the classifier does without.
+        """Samples with injected errors for probes; None: the classifier works without probes.
 
         Args:
-          encode: turns rows into the kind of dataset that `evidence` is of.
+          encode: encodes rows like the dataset that `evidence` describes. steps: times and reports the work.
         """
         ...
 
     def presentation(self, models: FoldModels, evidence: RowEvidence) -> Presentation:
-        """How a diagnosis by these task models is shown; it must not hold on to the models."""
+        """Presentation of a diagnosis by these task models; it must not keep a reference to the models."""
         ...

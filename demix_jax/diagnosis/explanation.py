@@ -1,4 +1,4 @@
-"""Why rows are flagged: expected labels, surprising cells and shortcuts, in the words of the table."""
+"""Explains flagged rows by expected labels, surprising cells and shortcuts, in the words of the table."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from demix_jax.evidence.rules import ColumnRule, rule_evidence
 if TYPE_CHECKING:
     from demix_jax.data import Dataset, TableEncoder
 
-_MIN_RULE_STRENGTH = 0.005  # weaker rules explain nothing a person would call a shortcut
+_MIN_RULE_STRENGTH = 0.005  # nobody would call a weaker rule a shortcut
 _UNEXPECTED = 1.0  # nats; the commonest value had a probability of less than a quarter
 _FILLED_CELLS = 3
 
@@ -29,7 +29,7 @@ _FILLED_CELLS = 3
 def explain(
     encoder: TableEncoder, dataset: Dataset, description: Description, flags: np.ndarray, probability: np.ndarray
 ) -> Evidence:
-    """What explains the diagnosis of the N described rows, the first ones of `dataset`.
+    """Explain the diagnosis of the N described rows, the first rows of `dataset`.
 
     Args:
       flags, probability: bool[N, 3] and f32[N, 3] in the order of ERROR_TYPES.
@@ -64,16 +64,16 @@ def explain(
 
 
 def named_mistakes(evidence: RowEvidence, flagged: np.ndarray, p_wrong: np.ndarray) -> np.ndarray | None:
-    """object[N]: the known mistake behind each flagged feature error, "" elsewhere; None where none was looked for.
+    """object[N], the known mistake behind each flagged feature error, "" elsewhere; None if none was looked for.
 
     Args:
-      flagged, p_wrong: bool[N] and f32[N], of feature errors.
+      flagged, p_wrong: bool[N] and f32[N], flags and probabilities of feature errors.
     """
     return None if evidence.mistakes is None else np.where(flagged, evidence.mistakes.names(p_wrong), "")
 
 
 def _shortcut(encoder: TableEncoder, dataset: Dataset, known: RowEvidence, number: int, codes: np.ndarray) -> Shortcut:
-    """The rule of this number in words, for every row; codes: i32[N], what it tells apart."""
+    """Describe rule `number` in words for every row; codes: i32[N], the rule's code of each row."""
     rule, columns, cross = known.rules[number], known.columns_of(number), known.cross_of(number)
     told = rule_evidence(rule, codes, known.sides)
     if cross is None:
@@ -93,7 +93,7 @@ def _shortcut(encoder: TableEncoder, dataset: Dataset, known: RowEvidence, numbe
 
 
 def _crossed_names(encoder: TableEncoder, codes: np.ndarray, cross: Cross, group: np.ndarray) -> tuple[str, str]:
-    """A rule's group bool[4] of two columns, and the rest, in words: "sex = Male and age ≤ 28", "not (…)"."""
+    """Name a two-column rule's group bool[4] and its complement: "sex = Male and age ≤ 28", "not (…)"."""
     names = []
     for q, inside in ((cross.first, cross.first_group), (cross.second, cross.second_group)):
         counts = np.bincount(codes[:, q], minlength=len(inside))
@@ -105,7 +105,7 @@ def _crossed_names(encoder: TableEncoder, codes: np.ndarray, cross: Cross, group
 
 
 def _side_names(dataset: Dataset, rule: ColumnRule, labels: np.ndarray) -> tuple[str, str]:
-    """The label's two sides in words: "yes" and "no", "a or b" and "another", "> 133" and "≤ 133"."""
+    """Name the label's two sides: "yes" and "no", "a or b" and "another", "> 133" and "≤ 133"."""
     target = dataset.target
     if target.ordered:
         bins = np.flatnonzero(rule.side) if rule.side[-1] else np.flatnonzero(~rule.side)
@@ -121,7 +121,7 @@ def _side_names(dataset: Dataset, rule: ColumnRule, labels: np.ndarray) -> tuple
 
 
 def noisy_group(encoder: TableEncoder, dataset: Dataset, evidence: RowEvidence) -> NoisyGroupSummary | None:
-    """The group of rows of `dataset` whose labels are often wrong, in words; None if none was found."""
+    """Describe the group of rows of `dataset` whose labels are often wrong; None if none was found."""
     noisy = evidence.models.noisy
     if noisy is None:
         return None
@@ -131,7 +131,7 @@ def noisy_group(encoder: TableEncoder, dataset: Dataset, evidence: RowEvidence) 
 
 
 def noisy_group_note(noisy: NoisyGroupSummary) -> str:
-    """What `noisy_group` found, as a sentence."""
+    """The result of `noisy_group` as a sentence."""
     return (
         f"About {chance(noisy.rate)} of the labels seem wrong where {noisy.group} ({chance(noisy.share)} of "
         "the rows), far more than elsewhere; see where the labels of this group come from."
@@ -144,13 +144,13 @@ def expected_labels(encoder: TableEncoder, evidence: RowEvidence) -> np.ndarray:
 
 
 def cell_doubt(evidence: RowEvidence, dataset: Dataset, probability: np.ndarray) -> np.ndarray:
-    """f32[N, Q]: how doubtful each cell of N rows is, in nats: how much it stands out, or whether a mistake hit it.
+    """f32[N, Q], doubt about each cell of N rows in nats, raised for cells that a likely mistake affects.
 
-    Of one cell that holds what is commonest nobody would think so; three of a row that do, where little speaks for it,
-    bear each other out. The cells that a likely mistake is about come before all others.
+    A single cell that unexpectedly holds the commonest value is not suspicious; three such cells in one row are. Cells
+    that a likely mistake affects rank before all others.
 
     Args:
-      evidence, dataset, probability: of the rows; f32[N, 3] in the order of ERROR_TYPES.
+      evidence, dataset: of the N rows. probability: f32[N, 3] in the order of ERROR_TYPES.
     """
     cells, mistakes, p_wrong = evidence.cells, evidence.mistakes, probability[:, ERROR_TYPES.index("feature_error")]
     doubt = standing_out(cells.surprise, dataset.robust_z, dataset.misspelt)

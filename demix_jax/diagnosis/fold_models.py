@@ -1,4 +1,4 @@
-"""Task models of all folds: what each predicts, and which influence, for rows that it never saw."""
+"""Task models of all folds: their predictions and influence for rows that they never saw."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from demix_jax.gradients.per_example import PyTree
 from demix_jax.influence.matrix import cosine_influence
 from demix_jax.models import TaskModelLike, train_task_model
 
-_SAMPLES_AT_ONCE = 1_024  # a network over histories keeps hundreds of numbers for each of a sample's clicks
+_SAMPLES_AT_ONCE = 1_024  # a network over histories stores hundreds of numbers per click of a sample
 
 
 class FoldModels(Protocol):
-    """One task model per fold. Rows i[n] are numbers of samples; padding them to few lengths reuses compiled code."""
+    """One task model per fold.
+
+    `rows` i[n] are sample numbers; callers pad them to a few lengths, which reuses compiled code.
+    """
 
     @property
     def valid_loss(self) -> np.ndarray:
-        """f32[F], mean loss of each on its validation samples, those it stopped by."""
+        """f32[F], mean loss of each model on its early-stopping samples."""
         ...
 
     def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
@@ -31,15 +34,18 @@ class FoldModels(Protocol):
         ...
 
     def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """−cosine of the gradients of `rows` and `valid_rows` f32[n, S], and the lengths of the former f32[n]."""
+        """Influence of `rows` on `valid_rows` f32[n, S], and the gradient norms of `rows` f32[n].
+
+        Influence is −cosine of the gradients; negative: raising the row's weight lowers that sample's loss.
+        """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkFolds:
-    """The fold models of any task model, made by `train_fold_models`.
+    """Fold models of any task model, made by `train_fold_models`.
 
-    params: leading axis F. x: pytree of N samples' features. y: [N]. select: as in `influence_matrix`.
+    params: pytree with leading axis F. x: pytree of N samples' features. y: [N]. select: see `influence_matrix`.
     """
 
     model: TaskModelLike
@@ -68,7 +74,7 @@ class NetworkFolds:
 def train_fold_models(
     key: jax.Array, model: TaskModelLike, x: PyTree, y: np.ndarray, folds: Folds, **options: Any
 ) -> NetworkFolds:
-    """Train one network per fold on that fold's training rows; `options` as for `train_task_model`."""
+    """Train one network per fold on that fold's training rows; `options` go to `train_task_model`."""
     arrays = jax.tree.map(jnp.asarray, ({"x": x, "y": y}, folds.train, folds.valid))
     trained = train_task_model(key, model, *arrays, **options)
     return NetworkFolds(model=model, params=trained.params, x=x, y=y, valid_loss=np.asarray(trained.valid_loss))
@@ -76,5 +82,5 @@ def train_fold_models(
 
 @functools.partial(jax.jit, static_argnums=0)
 def task_outputs(model: TaskModelLike, params: PyTree, x: PyTree) -> jax.Array:
-    """What the model says of n samples, f32[n, K], some at a time."""
+    """Outputs f32[n, K] of the model for n samples, computed in batches."""
     return jax.lax.map(lambda one: model.apply(params, one), x, batch_size=_SAMPLES_AT_ONCE)

@@ -1,4 +1,4 @@
-"""One diagnosis for every kind of data: encode, gather evidence, fit, describe, probe, judge, explain."""
+"""Diagnoses any kind of data: encode, gather evidence, fit, describe, probe, judge, explain."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def diagnose_samples(
 ) -> Diagnosis:
     """Find the label errors, feature errors and spurious correlations of samples of any kind.
 
-    Every sample is described by models, and set against validation samples, that it was no part of.
+    The models and validation samples that describe a sample never include it.
 
     Args:
-      domain: the samples, and what only their kind of data knows.
+      domain: the samples, and the methods specific to their kind of data.
       classifier: "default", a weights file, or a loaded classifier.
-      seed: of all randomness; the same seed gives the same diagnosis.
-      progress: None, a display with stage(name, total), advance(n) and done(), or a timer with steps already taken.
+      seed: seed of all randomness; equal seeds give equal diagnoses.
+      progress: None, a display with stage(name, total), advance(n) and done(), or a timer that already holds steps.
     Returns:
       Diagnosis.
     Raises:
@@ -67,10 +67,10 @@ def diagnose_samples(
 
 @dataclasses.dataclass(frozen=True)
 class GatheredRows:
-    """Encoded samples and all that is known of them before any task model is trained; N training rows.
+    """Encoded samples and all evidence gathered before any task model is trained; N training rows.
 
-    dataset: the N rows, followed by validation rows where there are some. evidence: of all rows of `dataset`.
-    altered: rows with errors put in on purpose; None where the classifier does without.
+    dataset: the N rows, followed by validation rows if there are any. evidence: about all rows of `dataset`.
+    altered: rows with injected errors; None if the classifier works without probes.
     """
 
     encoder: TableEncoder
@@ -81,10 +81,10 @@ class GatheredRows:
 
 @dataclasses.dataclass(frozen=True)
 class FittedTable:
-    """N described samples, and what describes further ones of the same kind.
+    """N described samples, and the models that describe further samples of the same kind.
 
-    gathered: see `GatheredRows`. models: task models. description: of the N rows. probes: errors put into some of
-    these; None if there are none.
+    gathered: see `GatheredRows`. models: task models. description: of the N rows. probes: rows with injected errors;
+    None if there are none.
     """
 
     gathered: GatheredRows
@@ -94,7 +94,7 @@ class FittedTable:
 
 
 def fit_samples(domain: Domain, rows: Rows, *, seed: int, steps: StepTimer) -> FittedTable:
-    """Gather evidence, train task models, describe the rows and probes."""
+    """Gather evidence, train task models, and describe the rows and probes."""
     gathered = gather(domain, rows, seed=seed, steps=steps)
     return describe_by_task_models(domain, rows, gathered, seed=seed, steps=steps)
 
@@ -124,7 +124,7 @@ def gather(domain: Domain, rows: Rows, *, seed: int, steps: StepTimer) -> Gather
 
 
 def _numbers_of_roles(rows: Rows, dataset: Dataset) -> tuple[list[int], list[int]] | None:
-    """Positions among the encoded columns of those in `Rows.roles`."""
+    """Positions of the columns in `Rows.roles` among the encoded columns."""
     if rows.roles is None:
         return None
     of_each = [[q for q, column in enumerate(dataset.columns) if column.name in names] for names in rows.roles]
@@ -134,7 +134,7 @@ def _numbers_of_roles(rows: Rows, dataset: Dataset) -> tuple[list[int], list[int
 def describe_by_task_models(
     domain: Domain, rows: Rows, gathered: GatheredRows, *, seed: int, steps: StepTimer
 ) -> FittedTable:
-    """Train the domain's task models on gathered rows and describe rows and probes by them; `seed` is of the models."""
+    """Train the domain's task models on gathered rows with `seed`, and describe rows and probes by them."""
     dataset, evidence = gathered.dataset, gathered.evidence
     with steps("train task models", len(evidence.folds.train)) as advance:
         models = domain.task_models(dataset, evidence.folds, seed=seed, on_fold=advance)
@@ -149,7 +149,7 @@ def describe_by_task_models(
 
 
 def judge(classifier: ErrorClassifier, fitted: FittedTable, steps: StepTimer) -> Verdict:
-    """What the classifier says of the N described rows."""
+    """Classify the N described rows."""
     dataset, description = fitted.gathered.dataset, fitted.description
     num_rows = len(description.signals)
     with steps("classify rows", num_rows) as advance:
@@ -163,7 +163,7 @@ def judge(classifier: ErrorClassifier, fitted: FittedTable, steps: StepTimer) ->
 def conclude(
     domain: Domain, rows: Rows, fitted: FittedTable, verdict: Verdict, *, seed: int, steps: StepTimer
 ) -> Diagnosis:
-    """Flag judged rows and explain what was found; the end of every diagnosis."""
+    """Flag judged rows and explain the findings: the last step of every diagnosis."""
     encoder, dataset, description = fitted.gathered.encoder, fitted.gathered.dataset, fitted.description
     num_rows = len(rows)
     flags = verdict.probability >= verdict.threshold
@@ -216,11 +216,11 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed as a package"  # a source tree on the path
+        return "not installed as a package"  # run from a source tree
 
 
 def _validation_metric(dataset: Dataset, description: Description) -> dict[str, float]:
-    """How well the task model predicts rows that it never saw, as they are labelled."""
+    """Quality of the task model's out-of-fold predictions of the given labels."""
     from sklearn.metrics import balanced_accuracy_score, r2_score, roc_auc_score
 
     prediction = description.network.prediction

@@ -1,4 +1,4 @@
-"""Probes: rows of a table with errors put into them on purpose, which show what an error looks like in this table."""
+"""Probes: rows of a table with injected errors, which show what an error looks like in this table."""
 
 from __future__ import annotations
 
@@ -21,23 +21,24 @@ if TYPE_CHECKING:
 
     from demix_jax.data import Dataset, Table
 
-# Networks learn from tables whose probes have some kinds of feature errors only: what these tell of other kinds.
+# Some training tables have probes of only these kinds of feature errors, so that networks learn what such probes tell
+# about other kinds.
 SOME_KINDS = (
     "outlier", "scale", "shift", "noise", "sign", "swap_category", "permute", "constant", "missing", "typo",
     "swap_columns",
 )  # fmt: skip
 _NUM_PER_TYPE = 256
-_MAX_RATE = 0.45  # of the rows that errors are put into
-_MAX_ROWS = 4_096  # that errors are put into
+_MAX_RATE = 0.45  # share of the rows that errors are injected into
+_MAX_ROWS = 4_096  # number of rows that errors are injected into
 _CELL_SHARES = (0.02, 0.6)
 _CELL_SHARE_OF_SOME_KINDS = 0.3
 
 
 class AlteredRows(NamedTuple):
-    """P altered rows: a label error in about half of them, a feature error in the others.
+    """P altered rows: about half have a label error, the others a feature error.
 
-    dataset: the P rows, encoded. evidence: of them, by models that never saw the unaltered row. truth: bool[P, 3], in
-    the order of ERROR_TYPES.
+    dataset: the P rows, encoded. evidence: about them, by models that never saw the unaltered row. truth: bool[P, 3]
+    in the order of ERROR_TYPES.
     """
 
     dataset: Dataset
@@ -54,17 +55,18 @@ def alter_rows(
     every_kind: bool = True,
     seed: int,
 ) -> AlteredRows | None:
-    """Put errors into rows of a table that seem right as they are, and gather the evidence about them.
+    """Inject errors into rows of a table that look correct, and gather evidence about the altered rows.
 
-    No model is trained on a probe: they cost as much as a few hundred more rows do.
+    No model is trained on a probe, so probes cost as much as a few hundred more rows.
 
     Args:
-      table: N rows. encode: what turned them into the dataset that the evidence is of.
+      table: N rows. encode: encodes rows like the dataset that `evidence` describes.
       evidence: from `gather_evidence`. task: "classification" or "regression".
-      every_kind: feature errors are of FEATURE_KINDS, in one cell of a row or many; else of SOME_KINDS, mostly in many.
-      seed: of the choice of rows and errors.
+      every_kind: draw feature errors from FEATURE_KINDS, in one or many cells of a row; else from SOME_KINDS, mostly in
+        many.
+      seed: seed of the choice of rows and errors.
     Returns:
-      AlteredRows with errors of both types; None where none can be put in, as into rows that all have one label.
+      AlteredRows with errors of both types; None if none can be injected, for example if all rows share one label.
     """
     clear = np.flatnonzero(evidence.models.clear[: len(table)])
     clear = np.sort(np.random.default_rng([seed, 3]).permutation(clear)[:_MAX_ROWS])
@@ -99,10 +101,10 @@ def alter_rows(
 def describe_probes(
     altered: AlteredRows, dataset: Dataset, evidence: RowEvidence, models: NetworkFolds, description: Description
 ) -> Probes:
-    """What the error classifier sees of altered rows.
+    """Compute the error classifier's inputs for altered rows.
 
     Args:
-      dataset, evidence, models, description: of the table, see `demix_jax.diagnosis.description.describe`.
+      dataset, evidence, models, description: of the whole table, see `demix_jax.diagnosis.description.describe`.
     """
     of_rows = describe_more(altered.dataset, altered.evidence, dataset, models, description, of=evidence)
     return Probes(of_rows.vectors, of_rows.signals, altered.truth)

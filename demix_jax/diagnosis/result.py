@@ -1,4 +1,4 @@
-"""What a diagnosis found, why, and how it is shown."""
+"""Results of a diagnosis: findings, explanations and presentation."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Shortcut:
-    """A rule "group ⇔ side of the label" made by one column, or by two, and what it says of each of N rows.
+    """A rule "group ⇔ side of the label" on one or two columns, and its prediction for each of N rows.
 
-    column: name. second: name of the other column, where two make the rule.
+    column: name. second: name of the second column of a two-column rule.
     strength: share of the label side's entropy that the rule explains, 0 to 1.
     values: object[N], the row's side of the rule in words ("sex = Male", "age ≤ 28").
-    expected: object[N], the label that most such rows have. p_expected: f32[N], the share of them that have it.
+    expected: object[N], the label of most rows on that side. p_expected: f32[N], the share of them with that label.
     """
 
     column: str
@@ -42,17 +42,17 @@ class Shortcut:
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
-    """What a diagnosis is explained with; N rows, Q columns.
+    """Evidence that explains a diagnosis; N rows, Q columns.
 
     expected_label: object[N], out-of-fold prediction in original label values.
     p_given_label: f32[N], out-of-fold probability of the given label (regression: tail probability of the residual).
-    cell_surprise: f32[N, Q], nats above what is usual in the cell's place, see `cell_doubt`.
+    cell_surprise: f32[N, Q], nats above the usual surprise of the cell, see `cell_doubt`.
     columns: the Q columns.
     shortcuts: likeliest first; may be empty.
     shortcut_broken: i32[N], index of the rule that the row breaks most, −1 if none.
     suspects: for each row flagged for a feature error, the names of the columns that stand out, most suspect first.
-    mistakes: object[N], the known mistake behind a feature error, see `Diagnosis`; None where they are not looked for.
-    original: i32[N], the row that this one may be a copy of, −1 if none; None where copies are not looked for.
+    mistakes: object[N], the known mistake behind a feature error, see `Diagnosis`; None if none was looked for.
+    original: i32[N], the row that this row may be a copy of, −1 if none; None if copies were not looked for.
     """
 
     expected_label: np.ndarray
@@ -68,7 +68,7 @@ class Evidence:
 
 @dataclasses.dataclass(frozen=True)
 class UsedClassifier:
-    """The error classifier behind a diagnosis: its name, the SHA-256 of its weights, and its training tables."""
+    """The error classifier of a diagnosis: its name, the SHA-256 of its weights, and its training tables."""
 
     name: str
     sha256: str
@@ -79,8 +79,7 @@ class UsedClassifier:
 class NoisyGroupSummary:
     """A group of rows whose labels are often wrong.
 
-    group: in words ("job = clerk or cook"). share: of all rows that are in it. rate: share of its labels that seem
-    wrong.
+    group: in words ("job = clerk or cook"). share: its share of all rows. rate: share of its labels that seem wrong.
     """
 
     group: str
@@ -90,26 +89,27 @@ class NoisyGroupSummary:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """Counts, settings and versions of a diagnosis; `as_dict` is what summary.json holds.
+    """Counts, settings and versions of a diagnosis; summary.json holds `as_dict`.
 
     Attributes:
-      rows: of the whole table, also where only a sample of it was explained. wrong_rows: with a wrong label or feature.
-      counts, rates, mean_probability: flagged rows by error type: how many, as a share, and their mean probability
-        (None where there is none).
-      valid_rows: of the validation table; 0 where the training rows were cross-fitted.
+      rows: number of rows of the whole table, even if only a sample was explained. wrong_rows: number of rows with a
+        wrong label or feature.
+      counts, rates, mean_probability: number, share and mean probability of the flagged rows by error type (the mean is
+        None without flagged rows).
+      valid_rows: number of rows of the validation table; 0 if the training rows were cross-fitted.
       label: name of the label column. task: "classification", "regression" or "preference".
       fingerprint: SHA-256 of the diagnosed data.
-      thresholds: probability from which on a row is flagged, by error type.
-      held_back: error types of which few rows were flagged, since the data may have no such error.
-      validation: how well the task model predicts held-out rows, by metric.
-      columns: name to kind.
-      seconds: by step. versions: of Python and packages.
+      thresholds: minimum probability of a flagged row, by error type.
+      held_back: error types with few flagged rows because the data may have no such error.
+      validation: quality of the task model's predictions of held-out rows, by metric.
+      columns: column name -> kind.
+      seconds: duration by step. versions: of Python and packages.
       model: task model. seed: as given. train: path of the diagnosed file, None if there is none.
-      notes: sentences that a person should read.
+      notes: sentences for the user.
       noisy_group: rows whose labels are often wrong, None if no such group was found.
-      identifiers: columns that name a row and are no features.
-      drawn_from, fitted_rows: of a table larger than memory: all its rows, and those that models were fitted on.
-      settings: what else was set, by name.
+      identifiers: columns that identify a row and are not features.
+      drawn_from, fitted_rows: for a table larger than memory, number of all rows and of rows used to fit models.
+      settings: other settings by name.
     """
 
     rows: int
@@ -139,7 +139,7 @@ class Summary:
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The summary as JSON takes it; what does not apply to this kind of data is left out."""
+        """The summary as a dict for JSON, without entries that do not apply to this kind of data."""
         content = dataclasses.asdict(self)
         settings = content.pop("settings")
         absent = [name for name in ("identifiers", "drawn_from", "fitted_rows") if not content[name]]
@@ -147,10 +147,10 @@ class Summary:
 
 
 class Presentation(Protocol):
-    """How the diagnosis of one kind of data is shown.
+    """Presentation of a diagnosis of one kind of data.
 
-    words: the terms for these samples. row_column: name of a first column of diagnosis.csv that numbers the rows from
-    0; None for no such column.
+    words: terms for these samples. row_column: name of a first column of diagnosis.csv that numbers the rows from 0;
+    None for no such column.
     """
 
     @property
@@ -160,38 +160,38 @@ class Presentation(Protocol):
     def row_column(self) -> str | None: ...
 
     def table(self, diagnosis: Diagnosis) -> pd.DataFrame:
-        """`Diagnosis.table` in the terms of these samples."""
+        """`Diagnosis.table` in the terms of this kind of data."""
         ...
 
     def show(self, diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool = True) -> Html:
-        """One finding as an unfolding block, for report and notebook."""
+        """One finding as a collapsible block for report and notebook."""
         ...
 
     def page(self, diagnosis: Diagnosis, folder: Path) -> Html:
-        """The report, one self-contained page; `folder` is where diagnosis.csv lies."""
+        """The report as one self-contained page; `folder` holds diagnosis.csv."""
         ...
 
     def repair_command(self, diagnosis: Diagnosis, folder: Path) -> str:
-        """The command that repairs what was diagnosed."""
+        """The command that repairs the diagnosed data."""
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Diagnosis:
-    """Which samples are wrong, in which way, and why; N samples, M validation samples a fold.
+    """Which samples are wrong, in which way, and why; N samples, M validation samples per fold.
 
     Attributes:
       flags: bool[N, 3] and probability: f32[N, 3], in the order of ERROR_TYPES.
       influence: f32[N, M], −cosine of the gradients of row i and validation sample j; negative: raising the row's
         weight lowers that sample's loss.
-      signals: f32[N, F], what the error classifier saw of a row beside its vector;
+      signals: f32[N, F], the error classifier's inputs other than the influence vectors;
         `demix_jax.classifier.schema.SIGNALS` names them.
-      validation_rows: i32[folds, M], row numbers in `valid`. fold: i32[N], which of them a row is set against.
-      evidence: what the report explains the diagnosis with.
-      train, valid: the tables (of pairs, their measures); `valid` is `train` when it was cross-fitted.
-      label: name of the label column. target: what the label is.
+      validation_rows: i32[folds, M], row numbers in `valid`. fold: i32[N], each sample's row of `validation_rows`.
+      evidence: the evidence that explains the diagnosis.
+      train, valid: the tables (for pairs, their measures); `valid` is `train` if it was cross-fitted.
+      label: name of the label column. target: classes or numbers.
       summary: counts, rates, settings, versions, seconds per step.
-      presentation: how it is shown.
+      presentation: terms, table and report for this kind of data.
     """
 
     flags: np.ndarray
@@ -210,34 +210,37 @@ class Diagnosis:
 
     @functools.cached_property
     def table(self) -> pd.DataFrame:
-        """One row per row of `train`, same index.
+        """Findings with one row per row of `train` and the same index.
 
-        For tables: label_error, feature_error, spurious_correlation (0 or 1); p_label_error, p_feature_error,
-        p_spurious_correlation (probabilities); suggested_label (out-of-fold prediction for a label error, else
-        missing); suspect_columns (what stands out in a feature error, joined by ";"); mistake (behind a feature error:
-        "filled" with what is commonest, the first two suspect columns "exchanged", the first one "times 1000", 0.1, -1
-        and the like, or with "stray decimals"; else ""). Interaction logs add user, item and timestamp in front.
-        Preference pairs have margin, suggestion, damaged, suspect_measures and note in place of the last three.
+        Columns for tables:
+          label_error, feature_error, spurious_correlation: 0 or 1.
+          p_label_error, p_feature_error, p_spurious_correlation: probabilities.
+          suggested_label: out-of-fold prediction for a label error, else missing.
+          suspect_columns: columns that stand out in a feature error, joined by ";".
+          mistake: likely cause of a feature error, else "". "filled": with the commonest values. "exchanged": the first
+            two suspect columns. "times 1000", 0.1, -1 and the like, or "stray decimals": the first suspect column.
+        Interaction logs add user, item and timestamp in front. Preference pairs replace the last three columns by
+        margin, suggestion, damaged, suspect_measures and note.
         """
         return self.presentation.table(self)
 
     @property
     def most_in_doubt(self) -> float:
-        """Share of the rows that is flagged at most for an error type in `Summary.held_back`."""
+        """Maximum share of rows flagged for an error type in `Summary.held_back`."""
         return MOST_IN_DOUBT
 
     def flagged(self, error_type: str) -> np.ndarray:
-        """bool[N]: the samples that were found to have the error."""
+        """bool[N], samples flagged for `error_type`."""
         return self.flags[:, ERROR_TYPES.index(error_type)]
 
     def to_html(self, path: str | os.PathLike) -> None:
-        """Write the report: one file that opens without a network."""
+        """Write the report as one file that opens without a network."""
         from demix_jax.common.files import write_text
 
         write_text(path, self.presentation.page(self, Path(path).parent))
 
     def save(self, directory: str | os.PathLike) -> None:
-        """Write diagnosis.csv, summary.json and report.html to a folder: all of them or none."""
+        """Write diagnosis.csv, summary.json and report.html to a folder, either all or none."""
         from demix_jax.common.files import DIAGNOSIS_FILES, atomic_paths, json_text
 
         folder, numbers = Path(directory), self.presentation.row_column

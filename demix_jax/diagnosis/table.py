@@ -1,10 +1,11 @@
-"""The table of a diagnosis: flags, probabilities, and what to look at."""
+"""The table of a diagnosis: flags, probabilities and suspect columns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import chex
 import numpy as np
 
 from demix_jax.common.error_types import ERROR_TYPES
@@ -16,9 +17,14 @@ SUSPECT_NATS = 2.0  # a cell this much less probable than usual stands out
 
 
 def suspect_columns(flagged: np.ndarray, cell_surprise: np.ndarray, names: Sequence[str]) -> dict[int, tuple[str, ...]]:
-    """For each row of `flagged` bool[N], the columns that stand out by `cell_surprise` f32[N, Q], the strongest first.
+    """Find the columns that stand out in each flagged row, most surprising first.
 
-    At least the most surprising column is named, however little it stands out.
+    The most surprising column is always included.
+
+    Args:
+      flagged: bool[N]. cell_surprise: f32[N, Q], nats above the usual. names: of the Q columns.
+    Returns:
+      Row number -> column names.
     """
     found = {}
     for row in np.flatnonzero(flagged).tolist():
@@ -29,7 +35,7 @@ def suspect_columns(flagged: np.ndarray, cell_surprise: np.ndarray, names: Seque
 
 
 def flags_table(index: pd.Index, flags: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
-    """The columns that the table of every kind of data has, of flags bool[N, 3] and probabilities f32[N, 3]."""
+    """Columns shared by all kinds of data, from flags bool[N, 3] and probabilities f32[N, 3]."""
     import pandas as pd
 
     columns: dict[str, Any] = {name: flags[:, t].astype(np.int64) for t, name in enumerate(ERROR_TYPES)}
@@ -46,7 +52,7 @@ def row_table(
     suspects: Mapping[int, tuple[str, ...]],
     mistakes: np.ndarray | None,
 ) -> pd.DataFrame:
-    """`Diagnosis.table` of table rows; see `Evidence` for the arguments."""
+    """`Diagnosis.table` of table rows; see `Diagnosis` and `Evidence` for the arguments."""
     table = flags_table(index, flags, probability)
     suggested = expected_label.copy()
     suggested[~flags[:, ERROR_TYPES.index("label_error")]] = None
@@ -58,7 +64,7 @@ def row_table(
 
 
 class FlagCounts(NamedTuple):
-    """rows: how many. wrong_rows: those with a wrong label or feature. The others by error type, see `Summary`."""
+    """rows: number of rows. wrong_rows: rows with a wrong label or feature. Others: by error type, see `Summary`."""
 
     rows: int
     wrong_rows: int
@@ -68,7 +74,7 @@ class FlagCounts(NamedTuple):
 
 
 class Tally:
-    """Counts flagged rows, a few at a time."""
+    """Counts flagged rows batch by batch."""
 
     def __init__(self) -> None:
         self._num_rows, self._wrong = 0, 0
@@ -76,6 +82,7 @@ class Tally:
 
     def add(self, flags: np.ndarray, probability: np.ndarray) -> None:
         """Count flags bool[n, 3] and probabilities f32[n, 3]."""
+        chex.assert_shape([flags, probability], (len(flags), len(ERROR_TYPES)))
         wrong = [ERROR_TYPES.index(name) for name in ("label_error", "feature_error")]
         self._num_rows += len(flags)
         self._wrong += int(flags[:, wrong].any(axis=1).sum())
@@ -83,7 +90,7 @@ class Tally:
         self._probability += (flags * probability).sum(axis=0, dtype=np.float64)
 
     def counted(self) -> FlagCounts:
-        """What was counted so far."""
+        """Counts of all rows added so far."""
         counts = dict(zip(ERROR_TYPES, self._flagged.tolist(), strict=True))
         sums = zip(self._probability, self._flagged, strict=True)
         return FlagCounts(

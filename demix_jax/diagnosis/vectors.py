@@ -1,18 +1,19 @@
-"""Influence vectors: several channels that describe a training sample by every validation sample."""
+"""Influence vectors: several channels that compare a training sample with every validation sample."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import numpy as np
 
 from demix_jax.common.target import Target
 
 
 class Side(NamedTuple):
-    """What the channels need to know of n samples, training or validation alike.
+    """Inputs of the channels for n training or validation samples.
 
-    x: f32[n, D]. y: class index or standardised target [n]. prediction: f32[n, K] out of fold.
+    x: f32[n, D]. y: class index or standardised target [n]. prediction: f32[n, K], out of fold.
     p_given: f32[n]. in_group: bool[n] and rule_ratio: f64[n], see `RuleEvidence`.
     """
 
@@ -32,14 +33,18 @@ def influence_vectors(influence: np.ndarray, train: Side, valid: Side, *, target
     """Stack the channels of n training samples against S validation samples.
 
     Args:
-      influence: f32[n, S], cosine-normalised influence.
-      train, valid: the n and S samples.
-      target: what the label is.
+      influence: f32[n, S], cosine-normalised; negative: raising the row's weight lowers that sample's loss.
+      train, valid: the n training and S validation samples.
+      target: kind of the label.
     Returns:
       f32[n, S, C] in the order of CHANNELS.
-    Source: influence, feature and label similarity as in DeMix (Deng et al. 2026); the rest is this package's.
+    Source: influence, feature and label similarity follow DeMix (Deng et al. 2026); the others are this package's.
     """
     shape = influence.shape
+    chex.assert_shape([train.y, train.p_given, train.in_group, train.rule_ratio], shape[:1])
+    chex.assert_shape([valid.y, valid.p_given, valid.in_group, valid.rule_ratio], shape[1:])
+    chex.assert_shape([train.x, train.prediction], (shape[0], None))
+    chex.assert_shape([valid.x, valid.prediction], (shape[1], None))
     channels = (
         influence,
         feature_similarity(train.x, valid.x),
@@ -53,7 +58,7 @@ def influence_vectors(influence: np.ndarray, train: Side, valid: Side, *, target
 
 
 def feature_similarity(train_x: np.ndarray, valid_x: np.ndarray) -> np.ndarray:
-    """Cosines f32[n, S] of encoded features f32[n, D] and f32[S, D]."""
+    """Cosine similarity f32[n, S] of encoded features f32[n, D] and f32[S, D]."""
     return _unit(train_x) @ _unit(valid_x).T
 
 
