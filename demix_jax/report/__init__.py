@@ -1,4 +1,4 @@
-"""The report that a person reads: one HTML file made of a Diagnosis."""
+"""Report on a Diagnosis as one HTML file, and its summary on the terminal."""
 
 from demix_jax.report.parts import headline
 

@@ -1,4 +1,4 @@
-"""The report's pictures: influence profiles, probability histograms and the heat map of suspect cells."""
+"""Charts of the report: influence profiles, probability histograms and a heat map of suspect cells."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ _POINTS = np.linspace(0.0, 1.0, 41)
 
 
 class Profile(NamedTuple):
-    """Sorted influence of a group of rows: 10 %, 50 % and 90 % over the rows, f[3, 41], or None without rows."""
+    """Sorted influence of a group of rows: 10 %, 50 % and 90 % quantiles over the rows, f[3, 41].
+
+    same, other: on validation samples with the row's label and with another label; None if no row has any.
+    num_rows: size of the group.
+    """
 
     same: np.ndarray | None
     other: np.ndarray | None
@@ -32,10 +36,10 @@ class Profile(NamedTuple):
 
 
 def influence_profiles(diagnosis: Diagnosis) -> dict[str, Profile]:
-    """For each error type and for "none": how rows act on validation samples, sorted from helped to harmed.
+    """Influence on validation samples, sorted from most helped to most harmed, by error type and for "none".
 
-    Where labels are classes that can be compared, the validation samples that share the row's label are kept apart from
-    the others; elsewhere all count as the same.
+    If labels are comparable classes, validation samples with the row's label are separated from the others. Otherwise
+    all count as having the row's label.
     """
     flags = {name: diagnosis.flagged(name) for name in ERROR_TYPES}
     groups = {name: np.flatnonzero(flag) for name, flag in flags.items()}
@@ -67,11 +71,11 @@ def _compares_labels(diagnosis: Diagnosis) -> bool:
 
 
 def _band(influence: np.ndarray, usable: np.ndarray) -> np.ndarray | None:
-    """Each row's sorted values at 41 even places, then quantiles over the rows; rows without values left out."""
+    """Quantiles over rows of their sorted values at 41 evenly spaced ranks; rows without values are skipped."""
     keep = usable.any(axis=1)
     if not keep.any():
         return None
-    ordered = np.sort(np.where(usable, influence, np.inf)[keep], axis=1)  # unusable ones go to the end
+    ordered = np.sort(np.where(usable, influence, np.inf)[keep], axis=1)  # unusable values sort last
     last = usable[keep].sum(axis=1) - 1
     place = _POINTS[None, :] * last[:, None]
     low = np.floor(place).astype(int)
@@ -81,7 +85,7 @@ def _band(influence: np.ndarray, usable: np.ndarray) -> np.ndarray | None:
 
 
 def profile_figure(diagnosis: Diagnosis) -> Html:
-    """Small multiples of `influence_profiles`, one panel per type and one for rows without a finding."""
+    """Small multiples of `influence_profiles`: one panel per error type and one for rows without a finding."""
     profiles = influence_profiles(diagnosis)
     bands = [band for p in profiles.values() for band in (p.same, p.other) if band is not None]
     limit = _round_up(max((float(np.abs(band).max()) for band in bands), default=1.0) or 1.0)
@@ -135,7 +139,7 @@ def _profile_panel(name: str, profile: Profile, *, usual: Profile, limit: float,
 
 
 def probability_figure(diagnosis: Diagnosis) -> Html:
-    """Histograms of the three probabilities on a logarithmic count axis, with the thresholds."""
+    """Histograms of the three probabilities with a logarithmic count axis and thresholds."""
     panels, noun = [_histogram_panel(diagnosis, name) for name in ERROR_TYPES], diagnosis.presentation.words.noun
     caption = element(
         "figcaption",
@@ -166,7 +170,7 @@ def _histogram_panel(diagnosis: Diagnosis, name: str) -> Html:
 
 
 def suspect_figure(diagnosis: Diagnosis) -> Html | None:
-    """Heat map of the most certain feature errors: which cells stand out, column by column; None without any."""
+    """Heat map of suspect cells in the most certain feature errors, one line per column; None without any."""
     num_flagged = int(diagnosis.flagged("feature_error").sum())
     columns, noun = diagnosis.evidence.columns, diagnosis.presentation.words.noun
     if not num_flagged or not columns:
@@ -216,6 +220,6 @@ def _level(nats: float) -> int:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 5 times a power of ten."""
+    """Round up to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** np.floor(np.log10(value))
     return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9)))

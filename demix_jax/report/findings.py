@@ -1,4 +1,4 @@
-"""What is known of single rows: which are most certain, why, and which validation samples bear it out."""
+"""Facts about single findings: the most certain rows, suspect columns and influenced validation samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_SUSPECTS = 4
 
 
 class Witness(NamedTuple):
-    """A validation sample: its row number, its label, and the training row's influence on it."""
+    """A validation sample: row number, label, and the training row's influence on it."""
 
     row: int
     label: object
@@ -26,7 +26,7 @@ class Witness(NamedTuple):
 
 
 def column(frame: pd.DataFrame, name: object) -> pd.Series:
-    """The column called `name`; in the frame its name need not be a string."""
+    """The column whose name as a string is `name`."""
     return frame.iloc[:, [str(key) for key in frame.columns].index(str(name))]
 
 
@@ -36,16 +36,16 @@ def row_number(diagnosis: Diagnosis, row: int) -> int:
 
 
 def most_certain(diagnosis: Diagnosis, error_type: str, limit: int = 10) -> np.ndarray:
-    """Positions of at most `limit` flagged rows of one type, the most probable first."""
+    """Positions of at most `limit` rows flagged for one error type, most probable first."""
     rows = np.flatnonzero(diagnosis.flagged(error_type))
     probability = diagnosis.probability[rows, ERROR_TYPES.index(error_type)]
     return rows[np.argsort(-probability, kind="stable")][:limit]
 
 
 def suspects(diagnosis: Diagnosis, row: int) -> dict[str, float]:
-    """The row's suspect columns and by how many nats each stands out, the strongest first.
+    """Suspect columns of the row with their surprise in nats above the usual, most surprising first.
 
-    Those that the diagnosis names; where it names none, those more than one nat above the usual.
+    These are the columns that the diagnosis names, or else at most four that are more than one nat above the usual.
     """
     evidence = diagnosis.evidence
     values = np.nan_to_num(evidence.cell_surprise[row].astype(float))
@@ -57,12 +57,12 @@ def suspects(diagnosis: Diagnosis, row: int) -> dict[str, float]:
 
 
 def times_suspect(diagnosis: Diagnosis) -> Counter[str]:
-    """In how many rows with feature errors each column is suspect."""
+    """Number of rows with feature errors in which each column is suspect."""
     return Counter(name for names in diagnosis.evidence.suspects.values() for name in names)
 
 
 def witnesses(diagnosis: Diagnosis, row: int, limit: int = 3) -> tuple[list[Witness], list[Witness]]:
-    """The validation samples that the row helps most (influence < 0) and harms most (influence > 0)."""
+    """Validation samples that the row helps most (influence < 0) and harms most (influence > 0)."""
     influence = np.asarray(diagnosis.influence[row], dtype=float)
     places = np.asarray(diagnosis.validation_rows)[diagnosis.fold[row]]
     labels = column(diagnosis.valid, diagnosis.label)

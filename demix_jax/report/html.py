@@ -1,4 +1,4 @@
-"""HTML built from elements, where text is escaped unless it is HTML already."""
+"""Builds HTML from elements; text is escaped unless it is HTML already."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Child = "Html | str | int | float | None | Iterable[Child]"
 
 
 def escape(text: object) -> Html:
-    """`text` as HTML that shows it literally; control characters, which HTML forbids, become U+FFFD."""
+    """HTML that shows `text` literally; control characters, which HTML forbids, become U+FFFD."""
     if isinstance(text, Html):
         return text
     plain = "".join(c if c >= " " or c in "\t\n\r" else "�" for c in str(text))
-    # A lone surrogate, as a damaged file may hold, cannot be written as UTF-8.
+    # A damaged file may contain a lone surrogate, which cannot be encoded as UTF-8.
     return Html(html.escape(plain.encode("utf-8", "replace").decode("utf-8"), quote=True))
 
 
 def element(tag: str, *children: object, **attributes: object) -> Html:
-    """One element, e.g. ``element("td", value, class_="number", colspan=2)``.
+    """One HTML or SVG element, e.g. ``element("td", value, class_="number", colspan=2)``.
 
     Args:
-      tag: name, SVG's included.
-      children: Html as it is, other text escaped, iterables flattened, None left out.
-      attributes: values escaped; ``class_`` stands for class, ``aria_label`` for aria-label; None and False are
-        left out, True gives the bare name.
+      tag: name of the element.
+      children: Html is kept, other text is escaped, iterables are flattened, None is skipped.
+      attributes: values are escaped; ``class_`` stands for class, ``aria_label`` for aria-label; None and False are
+        skipped, True gives the bare name.
     """
     written = "".join(_attribute(name, value) for name, value in attributes.items())
     if tag in VOID and not children:
@@ -37,12 +37,12 @@ def element(tag: str, *children: object, **attributes: object) -> Html:
 
 
 def unbroken(text: str) -> Html:
-    """Text within which no line ends, as between a number and its percent sign."""
+    """Text without line breaks inside, such as a number with its percent sign."""
     return element("span", text, class_="unbroken")
 
 
 def join(children: Iterable[object]) -> Html:
-    """Children one after the other, as `element` takes them."""
+    """Concatenate children, which may be of the same kinds as in `element`."""
     return Html("".join(_flat(children)))
 
 

@@ -1,4 +1,4 @@
-"""What the reports on all kinds of data share: the page, and the blocks that it is made of."""
+"""The page and its blocks, shared by the reports on all kinds of data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUM_OPEN = 2
 
 
 def page(title: str, sections: Iterable[object]) -> Html:
-    """The whole file, with the style inside."""
+    """The complete HTML file, style sheet included."""
     style = resources.files("demix_jax.report").joinpath("style.css").read_text(encoding="utf-8")
     head = element(
         "head",
@@ -36,7 +36,7 @@ def page(title: str, sections: Iterable[object]) -> Html:
 
 
 def headline(diagnosis: Diagnosis) -> tuple[str, str]:
-    """What was found in one sentence, and what to know beside it."""
+    """One sentence about wrong samples, and one about broken shortcuts."""
     noun, summary = diagnosis.presentation.words.noun, diagnosis.summary
     total, wrong, broken = summary.rows, summary.wrong_rows, summary.counts["spurious_correlation"]
     first = f"{wrong:,} of {count(total, noun)} ({percent(wrong / total)}) {'looks' if wrong == 1 else 'look'} wrong"
@@ -50,7 +50,7 @@ def headline(diagnosis: Diagnosis) -> tuple[str, str]:
 
 
 def held_back(diagnosis: Diagnosis) -> list[str]:
-    """For which types few were flagged, since there may be none at all, as a sentence; none if for no type."""
+    """A sentence that names the error types in `Summary.held_back`; an empty list if there are none."""
     words = diagnosis.presentation.words
     types = [words.plural[name] for name in diagnosis.summary.held_back]
     if not types:
@@ -62,7 +62,7 @@ def held_back(diagnosis: Diagnosis) -> list[str]:
 
 
 def opening(diagnosis: Diagnosis, *, eyebrow: str, facts: Iterable[tuple[str, str]]) -> Html:
-    """The page's head: what was found, a card for each type, facts as (name, value), and notes."""
+    """Page header: headline, one card per error type, facts as (name, value), and notes."""
     first, second = headline(diagnosis)
     said = [element("li", note) for note in (*held_back(diagnosis), *diagnosis.summary.notes)]
     return element(
@@ -100,7 +100,7 @@ def _card(diagnosis: Diagnosis, name: str) -> Html:
 
 
 def type_section(diagnosis: Diagnosis, name: str) -> Html:
-    """The most certain findings of one type."""
+    """Section with the most certain findings of one error type."""
     words, show = diagnosis.presentation.words, diagnosis.presentation.show
     rows = most_certain(diagnosis, name, NUM_SHOWN)
     num_flagged = int(diagnosis.flagged(name).sum())
@@ -120,7 +120,7 @@ def type_section(diagnosis: Diagnosis, name: str) -> Html:
 
 
 def finding(title: str, probability: float, why: Html, body: Iterable[Html | None], *, is_open: bool) -> Html:
-    """One unfolding block: title, probability and reason; unfolded, `body`."""
+    """Collapsible block with title, probability and reason; it opens to `body`."""
     summary = element(
         "summary",
         element("span", title, class_="row-number"),
@@ -131,7 +131,7 @@ def finding(title: str, probability: float, why: Html, body: Iterable[Html | Non
 
 
 def other_types(diagnosis: Diagnosis, row: int, name: str) -> str:
-    """What else the row is flagged for, beside the type `name`; empty if nothing."""
+    """Error types other than `name` that the row is flagged for, in words; empty if none."""
     names = diagnosis.presentation.words.names
     return listed([names[t].lower() for t in ERROR_TYPES if t != name and diagnosis.flagged(t)[row]])
 
@@ -139,10 +139,11 @@ def other_types(diagnosis: Diagnosis, row: int, name: str) -> str:
 def witness_tables(
     diagnosis: Diagnosis, row: int, titles: tuple[str, str], head: tuple[str, str], told: Callable[[Witness], object]
 ) -> Html | None:
-    """The validation samples that a row helps and harms most, side by side; None if there are neither.
+    """Two tables of the validation samples that a row helps and harms most; None if there are none.
 
     Args:
-      titles: of the helped and of the harmed. head: above their numbers, and above what is `told` of each.
+      titles: captions for the helped and the harmed samples. head: headings of the row number and of `told`.
+      told: description of one validation sample.
     """
     helped, harmed = witnesses(diagnosis, row)
     if not helped and not harmed:
@@ -164,7 +165,7 @@ def witness_tables(
 
 
 def pictures(diagnosis: Diagnosis, said: str, more: object = None) -> Html:
-    """Influence profiles and probabilities, after what is `said` of influence; then what there is more."""
+    """Section with `said` as its introduction, influence profiles, probability histograms and `more`."""
     return element(
         "section",
         element("h2", "What sets them apart"),
@@ -179,7 +180,7 @@ def pictures(diagnosis: Diagnosis, said: str, more: object = None) -> Html:
 
 
 def settings(pairs: Iterable[tuple[str, object]]) -> Html:
-    """What was used, as (name, value); empty values are left out."""
+    """Section with settings as (name, value); empty values are skipped."""
     rows = [
         element("tr", element("th", name, scope="row"), element("td", str(value)))
         for name, value in pairs

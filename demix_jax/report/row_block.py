@@ -1,4 +1,4 @@
-"""One row of a table as an unfolding block: why it was flagged, its values and its witnesses."""
+"""A table row as a collapsible block: reason, values and most influenced validation samples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_CELLS = 24
 
 
 def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -> Html:
-    """The row as a block: number, probability and reason; unfolded, its values and its witnesses."""
+    """Collapsible block with number, probability and reason; it opens to values and validation samples."""
     also = parts.other_types(diagnosis, row, error_type)
     index, number = diagnosis.train.index[row], row_number(diagnosis, row)
     body = [
@@ -34,7 +34,7 @@ def finding(diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool) -
 
 
 def row_name(diagnosis: Diagnosis, row: int) -> str:
-    """ "Row 17", or with what names it in the table: "Row 17: user 259, item 176"."""
+    """Name of the row: "Row 17", or with its identifiers "Row 17: user 259, item 176"."""
     names = [n for n in diagnosis.summary.identifiers if n != "timestamp"]
     named = ", ".join(f"{name} {cell(column(diagnosis.train, name).iloc[row], 24)}" for name in names)
     number = row_number(diagnosis, row)
@@ -42,7 +42,7 @@ def row_name(diagnosis: Diagnosis, row: int) -> str:
 
 
 def _marked(diagnosis: Diagnosis, row: int, error_type: str) -> dict[str, str]:
-    """The columns to mark, each with the words that say why."""
+    """Columns to highlight, each with a short reason."""
     if error_type == "label_error":
         return {str(diagnosis.label): "label"}
     if error_type == "feature_error":
@@ -59,7 +59,7 @@ def _cells(diagnosis: Diagnosis, row: int, error_type: str) -> Html:
     marked = _marked(diagnosis, row, error_type)
     label = str(diagnosis.label)
     names = [label, *(str(name) for name in diagnosis.train.columns if str(name) != label)]
-    if len(names) > MAX_CELLS:  # the marked ones first, then the others in their order
+    if len(names) > MAX_CELLS:  # marked columns first, then the others in table order
         names = [n for n in names if n in marked] + [n for n in names if n not in marked]
     boxes = []
     for name in names[:MAX_CELLS]:

@@ -1,4 +1,4 @@
-"""The report on table rows: what was found, row by row why, pictures, how to go on, and what was used."""
+"""The report on table rows: findings with reasons, charts, next steps and settings."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ KINDS = {"constant": "constant, not used", "identifier": "identifier, not used"}
 
 @dataclasses.dataclass(frozen=True)
 class RowPresentation:
-    """How a diagnosis of table rows is shown, see `Presentation`.
+    """Presentation of a diagnosis of table rows; see `Presentation`.
 
-    identifiers: columns that name a row; they come first in `Diagnosis.table`.
+    identifiers: columns that identify a row; they come first in `Diagnosis.table`.
     """
 
     identifiers: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Why a row was flagged, in one or two sentences."""
+"""Explains in one or two sentences why a row was flagged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_REASONS = 2
 
 
 def reason(diagnosis: Diagnosis, row: int, error_type: str) -> Html:
-    """One or two sentences that say why the row was flagged, as HTML."""
+    """HTML of one or two sentences on why the row was flagged."""
     say = {
         "label_error": _why_label,
         "feature_error": _why_features,
@@ -44,7 +44,7 @@ def _why_label(diagnosis: Diagnosis, row: int) -> Html:
 
 
 def _mistake(diagnosis: Diagnosis, row: int, names: list[str]) -> Html:
-    """A sentence about the mistake that the row's suspect columns, most suspect first, seem to come of; or nothing."""
+    """Sentence on the likely mistake behind suspect columns `names`, most suspect first; empty if unknown."""
     mistake = "" if diagnosis.evidence.mistakes is None else str(diagnosis.evidence.mistakes[row])
     if mistake == "exchanged" and len(names) > 1:
         return join([_strong(names[0]), " and ", _strong(names[1]), " seem exchanged. "])
@@ -83,7 +83,7 @@ def _why_spurious(diagnosis: Diagnosis, row: int) -> Html:
     labels = column(diagnosis.train, diagnosis.label)
     where, expected = condition(shortcut, row), shortcut.expected[row]
     share = unbroken(chance(float(shortcut.p_expected[row])))
-    # The expected label may be several classes or a side of a number, which has no base rate of its own here.
+    # The expected label may be several classes or a range of numbers; those have no base rate here.
     overall = float((labels.astype(str) == str(expected)).mean())
     base = [" (of all rows, ", unbroken(chance(overall)), ")"] if overall else None
     lead = ["Of the rows with ", element("strong", where), ", ", share, " have the label ", _strong(expected), base]
@@ -91,7 +91,7 @@ def _why_spurious(diagnosis: Diagnosis, row: int) -> Html:
 
 
 def condition(shortcut: Shortcut, row: int) -> str:
-    """What the row has in the shortcut's column: "sex = Male", or "age ≤ 28" where the value is a bin; or in both."""
+    """The row's value in the shortcut's column or columns: "sex = Male", or "age ≤ 28" for a bin."""
     value = shortcut.values[row]
     if shortcut.second is not None or (isinstance(value, str) and value.startswith(f"{shortcut.column} ")):
         return cell(value, 100)

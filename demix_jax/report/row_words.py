@@ -1,4 +1,4 @@
-"""How a diagnosis of table rows is put into words."""
+"""Terms of the report on table rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small plot area in inline SVG, which follows the page's colours and width."""
+"""A small plot in inline SVG that follows the page's colours and width."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from demix_jax.report.html import element
 
 @dataclass
 class Panel:
-    """One plot: x runs over [0, 1], y over [low, high]; what is drawn collects in `drawing`.
+    """One plot with x in [0, 1] and y in [low, high]; `drawing` collects the drawn elements.
 
     Args:
-      kind: an error type or "none"; gives the colour.
-      title: said above the plot.
-      low, high: ends of the y axis; values beyond are drawn at the end.
-      width: of the viewBox; a smaller one makes the text larger.
+      kind: error type or "none"; sets the colour.
+      title: heading above the plot.
+      low, high: ends of the y axis; values beyond are clipped.
+      width: width of the viewBox; a smaller one makes the text larger.
     """
 
     kind: str
@@ -37,13 +37,13 @@ class Panel:
         return 12 + (self.height - 36) * (self.high - value) / (self.high - self.low)
 
     def rung(self, value: float, text: str) -> None:
-        """A grid line at `value` with its name."""
+        """Draw a grid line at `value` with a tick label."""
         y = f"{self.y(value):.1f}"
         self.drawing.append(element("line", x1=self.x(0.0), x2=self.x(1.0), y1=y, y2=y, class_="grid"))
         self.drawing.append(element("text", text, x=36, y=f"{self.y(value) + 4:.1f}", class_="end"))
 
     def under(self, share: float, text: str) -> None:
-        """A word below the axis; at its ends it stays inside the picture."""
+        """Write a word below the axis; at either end it stays inside the picture."""
         anchor = {0.0: None, 1.0: "end"}.get(share, "middle")
         self.drawing.append(element("text", text, x=self.x(share), y=self.height - 6, class_=anchor))
 
@@ -56,7 +56,7 @@ class Panel:
         self.drawing.append(element("path", d=f"M{_points(x, y)}Z", class_=f"band {class_}"))
 
     def bar(self, left: float, right: float, value: float, class_: str, said: str) -> None:
-        """A bar that shows at least as a sliver."""
+        """Draw a bar at least two units high, so that it stays visible; `said` is its tooltip."""
         top = min(float(self.y(value)), float(self.y(self.low)) - 2.0)
         self.drawing.append(
             element(
@@ -75,7 +75,7 @@ class Panel:
         self.drawing.append(element("line", x1=x, x2=x, y1=self.y(self.high), y2=self.y(self.low), class_=class_))
 
     def html(self, said: str) -> Html:
-        """The panel with its heading; `said` is read out in place of the picture."""
+        """The panel with its heading; screen readers read `said` instead of the picture."""
         picture = element(
             "svg",
             element("title", f"{self.title}: {said}"),

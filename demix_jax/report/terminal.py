@@ -1,4 +1,4 @@
-"""What a person reads on the terminal after a command; plain text where there is no terminal."""
+"""Terminal output of commands; plain text if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 def make_console() -> Console:
-    """Standard output, wide enough for tables when it goes to a file."""
+    """Console on standard output, wide enough for tables if the output goes to a file."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=120)
 
 
 def say(*lines: str) -> None:
-    """Print lines as they are: no markup, no wrapping."""
+    """Print lines unchanged, without markup or wrapping."""
     console = make_console()
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
 
 
 def print_diagnosis(diagnosis: Diagnosis, out: Path) -> None:
-    """What was found, what to do, where the files are and how to go on; `out` is the folder that it was saved to."""
+    """Print findings, advice, files and the next command; `out` is the folder of the saved diagnosis."""
     print_types(diagnosis)
     say(
         *(f"Note: {note}" for note in diagnosis.summary.notes),
@@ -43,7 +43,7 @@ def print_diagnosis(diagnosis: Diagnosis, out: Path) -> None:
 
 
 def print_types(diagnosis: Diagnosis) -> None:
-    """What was found, in two sentences and as a table of the error types, and what is in doubt."""
+    """Print the headline, a table of the error types, and notes on doubtful types."""
     words, summary = diagnosis.presentation.words, diagnosis.summary
     first, second = headline(diagnosis)
     say(f"{first}.", second, "")

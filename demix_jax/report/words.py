@@ -1,4 +1,4 @@
-"""Numbers, cell values and findings as a person says them."""
+"""Formats numbers, cell values and surprise as text."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import pandas as pd
 
 
 def signed(value: float) -> str:
-    """Three decimals with a true minus sign, as influences are printed."""
+    """Format an influence with its sign (a true minus) and three decimals."""
     return f"{'−' if value < 0 else '+'}{abs(value):.3f}"
 
 
 def cell(value: Any, limit: int = 60) -> str:
-    """A cell's value on one line: numbers shortened, long text cut, missing values named."""
+    """Format a cell's value on one line: numbers shortened, text cut to `limit`, missing values as "missing".
+
+    Example:
+      >>> cell(2.0), cell(1 / 3), cell(None), cell("a long description", limit=7)
+      ('2', '0.333333', 'missing', 'a long…')
+    """
     if value is None or (not isinstance(value, str | list | dict) and pd.api.types.is_scalar(value) and pd.isna(value)):
         return "missing"
     if isinstance(value, pd.Timestamp):
@@ -27,7 +32,7 @@ def cell(value: Any, limit: int = 60) -> str:
 
 
 def plain_number(value: Any) -> str:
-    """A number as it stands in the table, without separators, so that it can be searched for there."""
+    """Format a number without separators, as in the table, so that a search finds it there."""
     if isinstance(value, numbers.Integral):
         return str(int(value))
     value = float(value)
@@ -35,7 +40,14 @@ def plain_number(value: Any) -> str:
 
 
 def unusual(nats: float) -> str:
-    """A surprise in nats above the usual as "about 30 times less likely than usual"."""
+    """Describe a surprise in nats above the usual as a factor.
+
+    Example:
+      >>> unusual(3.4)
+      'about 30 times less likely than usual'
+      >>> unusual(0.1)
+      'hardly less likely than usual'
+    """
     if nats < math.log(1.5):
         return "hardly less likely than usual"
     if nats > math.log(10_000):
