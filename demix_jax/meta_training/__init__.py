@@ -1,4 +1,4 @@
-"""Worlds with known errors, from real tables and from random ones, to train the error classifier on."""
+"""Worlds with known errors, made from real and synthetic tables, to train the error classifier on."""
 
 from demix_jax.meta_training.planned import PlannedWorld, load_synthetic
 from demix_jax.meta_training.synthetic import LABEL, synthetic_panel, synthetic_plain, synthetic_table

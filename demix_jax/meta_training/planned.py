@@ -1,4 +1,4 @@
-"""Worlds that are still to be made: of which table, and by which seed."""
+"""Plans of worlds: table, seed and variety of errors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 class PlannedWorld(NamedTuple):
-    """A world to be made.
+    """Plan of a world.
 
-    table: its name. load: gives (frame, label). seed: of the world. variety: of its errors.
+    table: name of the table. load: returns (frame, label). seed: seed of the world. variety: kinds of its errors.
     """
 
     table: str
@@ -25,10 +25,10 @@ class PlannedWorld(NamedTuple):
 
     @property
     def file_name(self) -> str:
-        """Of the world in a folder of many."""
+        """Name of the world's file in a folder of worlds."""
         return f"{self.table.replace(' ', '-')}-{self.seed}.npz"
 
 
 def load_synthetic(draw: Callable[[int, int], pd.DataFrame], seed: int, num_rows: int) -> tuple[pd.DataFrame, str]:
-    """(frame, label) of a table that `draw` makes of a seed and a number of rows, as `synthetic_table` does."""
+    """(frame, label) of the table that `draw(seed, num_rows)` returns; `synthetic_table` is such a function."""
     return draw(seed, num_rows), LABEL

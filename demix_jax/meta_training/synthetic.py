@@ -1,4 +1,4 @@
-"""Random tables, of causal models, of columns by themselves and of repeated measures: to learn error patterns from."""
+"""Random training tables: from causal models, from independent columns and from repeated measurements."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ LABEL = "label"
 
 
 def synthetic_table(seed: int, num_rows: int) -> pd.DataFrame:
-    """A table drawn from a random causal model of its columns, with column `LABEL` to predict.
+    """Draw a table from a random causal model of its columns, with column `LABEL` to predict.
 
-    Columns are numbers (normal, heavy-tailed, counts, zero-inflated), categories (two to a dozen values) or
-    have missing cells; the label is a class (two to six, often unbalanced) or a number, caused by some
-    of the columns through a random smooth function, with noise.
+    Columns are numbers (normal, heavy-tailed, counts, zero-inflated) or categories (two to a dozen values), some with
+    missing cells. The label is a class (two to six, often unbalanced) or a number. It is a random smooth function of
+    some columns, with noise.
 
     Args:
-      seed: decides everything about the table; equal seeds give equal tables.
+      seed: determines the whole table; equal seeds give equal tables.
       num_rows: N.
     """
     import pandas as pd
@@ -45,15 +45,15 @@ def synthetic_table(seed: int, num_rows: int) -> pd.DataFrame:
 
 
 def synthetic_plain(seed: int, num_rows: int) -> pd.DataFrame:
-    """A table of columns that have little or nothing to do with each other, with column `LABEL` to predict.
+    """Draw a table of nearly or fully independent columns, with column `LABEL` to predict.
 
-    One to a dozen numbers and up to four categories, alike in all rows but for chance; a few of them tell the label,
-    which is a class or a number, hardly at all or nearly for certain. Nothing is wrong in such a table, though no row
-    bears out another.
+    There are one to a dozen numbers and up to four categories, identically distributed over rows. A few of them predict
+    the label, a class or a number, hardly at all or almost perfectly. Such a table has no errors, although no row
+    supports another.
 
     Args:
-      seed: decides everything about the table; equal seeds give equal tables.
-      num_rows: N, at most; there may be as few as 300.
+      seed: determines the whole table; equal seeds give equal tables.
+      num_rows: maximum of N, which may be as small as 300.
     """
     import pandas as pd
 
@@ -77,15 +77,15 @@ def synthetic_plain(seed: int, num_rows: int) -> pd.DataFrame:
 
 
 def synthetic_panel(seed: int, num_rows: int) -> pd.DataFrame:
-    """A table whose rows were measured several times, drawn at random, with column `LABEL` to predict.
+    """Draw a table whose rows were measured several times, with column `LABEL` to predict.
 
-    One to three quantities, as amounts, counts or codes of a state, each at three to seven times, and what may be paid
-    of an amount; beside them columns as in `synthetic_table`. Most rows change slowly, but by nature some jump, fall to
-    nothing or are far larger than others, and the label is a matter of chance for a part of the rows: so clean tables
-    look that a diagnosis must leave alone.
+    One to three quantities (amounts, counts or state codes) are measured at three to seven times; payments may
+    accompany an amount. Further columns are as in `synthetic_table`. Most rows change slowly, but some jump, fall to
+    zero or are far larger than others. The label of some rows is random. Clean tables look like this, and a diagnosis
+    must not flag them.
 
     Args:
-      seed: decides everything about the table; equal seeds give equal tables.
+      seed: determines the whole table; equal seeds give equal tables.
       num_rows: N.
     """
     import pandas as pd
@@ -117,12 +117,12 @@ def synthetic_panel(seed: int, num_rows: int) -> pd.DataFrame:
 
 
 def _at_times(name: str, values: Iterable[np.ndarray]) -> dict[str, np.ndarray]:
-    """A quantity's columns, one for each time."""
+    """Columns of a quantity, one per time."""
     return {f"{name}_{t}": column for t, column in enumerate(values)}
 
 
 def _levels_over_time(rng: np.random.Generator, latent: np.ndarray, length: int) -> np.ndarray:
-    """f[N, length], standardised: slow changes, and jumps that are more frequent in some rows than in others."""
+    """f[N, length], standardised: slow changes with jumps, which are more frequent in some rows than in others."""
     num_rows = len(latent)
     usual = _random_function(rng, latent[:, :2]) + rng.uniform(0.3, 1.5) * _noise(rng, num_rows)
     step, back = rng.uniform(0.02, 0.4), rng.uniform(0.0, 0.4)
@@ -136,7 +136,7 @@ def _levels_over_time(rng: np.random.Generator, latent: np.ndarray, length: int)
 
 
 def _amounts(rng: np.random.Generator, levels: np.ndarray) -> np.ndarray:
-    """Sums of money for f[N, T]: skewed, with many of nothing, and some below."""
+    """Sums of money for levels f[N, T]: skewed, with many zeros and some negative values."""
     amounts = np.exp(rng.uniform(0.5, 1.6) * levels) * 10 ** rng.uniform(1, 4)
     nothing = levels < np.quantile(levels, rng.uniform(0.0, 0.4))
     below = rng.random(levels.shape) < rng.choice([0.0, 0.02])
@@ -144,14 +144,14 @@ def _amounts(rng: np.random.Generator, levels: np.ndarray) -> np.ndarray:
 
 
 def _part_of(rng: np.random.Generator, amount: np.ndarray) -> np.ndarray:
-    """What is paid of f[N]: a small part, all, nothing or, of few rows, many times as much as usual."""
+    """Payments for amounts f[N]: a small part, all, nothing or, in a few rows, many times the usual."""
     part = np.where(rng.random(len(amount)) < rng.uniform(0.1, 0.4), 1.0, rng.beta(1, 8, len(amount)))
     part = np.where(rng.random(len(amount)) < rng.uniform(0.05, 0.3), 0.0, part)
     return np.round(np.maximum(amount, 0) * part * np.exp(0.3 * rng.standard_t(2.5, len(amount)).clip(-20, 12)))
 
 
 def _label_by_chance(rng: np.random.Generator, causes: np.ndarray, num_decisive: int) -> np.ndarray:
-    """Label of f[N, A], mostly by the last `num_decisive` columns; no class is certain, nor is a number."""
+    """Noisy label caused by f[N, A], mostly by the last `num_decisive` columns."""
     score = _random_function(rng, causes) + rng.uniform(0.5, 2.0) * _random_function(rng, causes[:, -num_decisive:])
     score /= score.std() + 1e-9
     kind = rng.random()
@@ -167,7 +167,7 @@ def _label_by_chance(rng: np.random.Generator, causes: np.ndarray, num_decisive:
 
 
 def _latent_variables(rng: np.random.Generator, num_rows: int, num_columns: int) -> np.ndarray:
-    """f[N, Q] standardised variables; each has up to four earlier ones as causes."""
+    """f[N, Q], standardised variables; up to four earlier variables cause each one."""
     noise_level = rng.uniform(0.2, 1.2)
     density = rng.uniform(0.3, 1.0)
     latent = np.empty((num_rows, num_columns))
@@ -194,7 +194,7 @@ def _noise(rng: np.random.Generator, num_rows: int) -> np.ndarray:
 
 
 def _random_function(rng: np.random.Generator, causes: np.ndarray) -> np.ndarray:
-    """Standardised sum of a linear part and a small random network of `causes` f[N, A] -> f[N]."""
+    """f[N], standardised sum of a linear function and a small random network of `causes` f[N, A]."""
     linear = causes @ rng.normal(size=causes.shape[1])
     width = int(rng.integers(2, 9))
     hidden = np.tanh(causes @ rng.normal(0, 1.2, (causes.shape[1], width)) + rng.normal(size=width))
@@ -205,14 +205,14 @@ def _random_function(rng: np.random.Generator, causes: np.ndarray) -> np.ndarray
 
 
 def _ordered_classes(rng: np.random.Generator, score: np.ndarray) -> np.ndarray:
-    """Two classes of a score, of which one is often rare, or three to five."""
+    """Cut a score into two classes, one of them often rare, or into three to five classes."""
     if rng.random() < 0.7:
         return np.where(score > np.quantile(score, rng.uniform(0.4, 0.93)), "yes", "no")
     return _class_names(np.searchsorted(_edges(rng, score, int(rng.integers(2, 5))), score))
 
 
 def _edges(rng: np.random.Generator, score: np.ndarray, count: int) -> np.ndarray:
-    """f64[count], ascending: where a score is cut into ordered classes."""
+    """f64[count], ascending cut points of a score between ordered classes."""
     return np.quantile(score, np.sort(rng.uniform(0.1, 0.9, count)))
 
 

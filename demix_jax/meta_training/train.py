@@ -1,4 +1,4 @@
-"""Train an error classifier from tables: inject errors, describe the rows, learn to name them."""
+"""Trains an error classifier on tables: injects errors, describes the rows, and learns to classify them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WORLDS_PER_SYNTHETIC_TABLE = 2
-_SYNTHETIC = (synthetic_table, synthetic_plain, synthetic_panel)  # in turn
-# Of a table's worlds, over and over.
+_SYNTHETIC = (synthetic_table, synthetic_plain, synthetic_panel)  # used in rotation
+# Varieties of a table's worlds, used in rotation.
 _VARIETIES = (
     USUAL,
     Variety(every_kind=True, every_probe=True),
@@ -55,23 +55,23 @@ def train_classifier(
     worlds_dir: str | Path | None = None,
     progress: Any = None,
 ) -> ErrorClassifier:
-    """Train an error classifier on tables that are taken to be clean, and on synthetic ones.
+    """Train an error classifier on tables that are assumed to be clean, and on synthetic tables.
 
     Args:
       tables: name -> (frame, label column).
-      worlds_per_table: corrupted versions of each table, each with errors of its own rates and kinds; every other one
-        has feature errors of all kinds, a shortcut of two columns or both; of one in seven hardly anything tells the
-        labels.
-      num_synthetic: tables drawn at random besides, in turn from causal models, of columns that have little to do with
-        each other, and of rows that were measured several times.
-      num_rows: rows drawn from a table for a world, at most.
-      seed: of everything.
-      interventions, options, config: how the classifier is trained; None for the defaults.
-      worlds_dir: folder that keeps the worlds, and each network once it is trained, so that an interrupted call goes
-        on where it stopped; None keeps them in memory.
+      worlds_per_table: number of corrupted versions of each table, each with its own rates and kinds of errors. About
+        every other one has feature errors of all kinds, a two-column shortcut or both. In one of seven, hardly anything
+        predicts the labels.
+      num_synthetic: number of additional random tables, in rotation from causal models, from nearly independent columns
+        and from repeated measurements.
+      num_rows: maximum number of rows drawn from a table for a world.
+      seed: seed of all randomness.
+      interventions, options, config: settings of the training; None for the defaults.
+      worlds_dir: folder for worlds and trained networks, from which an interrupted call resumes; None keeps them in
+        memory.
       progress: None, or a display with stage(name, total) and advance(n).
     Raises:
-      InputError: fewer than two tables, real and synthetic together, or one that cannot be used.
+      InputError: fewer than two tables, real and synthetic together, or an unusable table.
     """
     from demix_jax.data import check_table
 
@@ -122,7 +122,7 @@ def _plans(
 
 
 def _worlds_of_table(entropy: list[int], count: int) -> Iterator[tuple[int, Variety]]:
-    """Seed and variety of each."""
+    """Seed and variety of each world."""
     return zip(world_seeds(entropy, count), itertools.cycle(_VARIETIES), strict=False)
 
 

@@ -1,4 +1,4 @@
-"""Worlds: a table, errors injected into it at random rates and of random kinds, and what its rows look like."""
+"""Worlds: tables with injected errors of random rates and kinds, and the descriptions of their rows."""
 
 from __future__ import annotations
 
@@ -33,21 +33,20 @@ from demix_jax.domains.tables.domain import TableDomain
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS_KEPT = 1_024  # rows of a world that the classifier may be trained on
-_WIDTH = 16  # encoded features are padded to a multiple of it: compiled code is reused from world to world
+ROWS_KEPT = 1_024  # maximum number of rows of a world for training the classifier
+_WIDTH = 16  # encoded features are padded to a multiple of this, so that worlds share compiled programs
 
 
 class Variety(NamedTuple):
-    """Of what kinds the errors of a world and of its probes are.
+    """Kinds of errors in a world and in its probes.
 
-    every_kind: feature errors are drawn from all FEATURE_KINDS, mostly one kind alone, as where one thing went wrong;
-      else half of the worlds have the kinds of the DeMix paper, and the others some of SOME_KINDS.
-    two_columns: two columns together mark off the shortcut's group; else one does.
-    every_probe: probes have feature errors of all FEATURE_KINDS, as in a diagnosis; else of SOME_KINDS only, so that
-      networks learn not to take what no probe has for right.
+    every_kind: draw feature errors from all FEATURE_KINDS, mostly a single kind, as if one thing went wrong. Otherwise
+      half of the worlds have the kinds of the DeMix paper, and the others some of SOME_KINDS.
+    two_columns: two columns together define the shortcut's group; else one does.
+    every_probe: probes have feature errors of all FEATURE_KINDS, as in a diagnosis. Otherwise they have only
+      SOME_KINDS, so that networks learn not to take every row unlike the probes for a correct one.
     often_clean: three worlds in five have no errors; else one in five.
-    chance_labels: hardly anything tells the labels, as most of the table's were exchanged beforehand; none is wrong by
-      that.
+    chance_labels: hardly anything predicts the labels, because most were permuted beforehand; this makes none wrong.
     """
 
     every_kind: bool = False
@@ -61,9 +60,9 @@ USUAL = Variety()
 
 
 def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> ErrorOptions:
-    """Options of `inject_errors` drawn from the range of errors that the classifier should know.
+    """Draw options of `inject_errors` from the range of errors that the classifier should know.
 
-    Some worlds are clean, see `Variety`; others miss some error type; the rest spread over rates, kinds and shortcuts.
+    Some worlds are clean, see `Variety`; others lack an error type; the rest vary in rates, kinds and shortcuts.
     """
     label_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
     feature_errors = rng.uniform(0.02, 0.35) if rng.random() < 0.85 else 0.0
@@ -74,7 +73,7 @@ def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> Erro
         kinds = [str(kind) for kind in rng.permutation(FEATURE_KINDS)[: int(rng.choice((1, 1, 1, 2, 5)))]]
     else:
         kinds = [str(kind) for kind in rng.permutation(SOME_KINDS)[: int(rng.integers(1, 5))]]
-    # the order of the draws decides the world of a seed
+    # the order of the draws determines the world of a seed
     label_kind = str(rng.choice(LABEL_KINDS if rng.random() < 0.4 else ("uniform", "near")))
     feature_kinds = tuple(kinds if variety.every_kind or rng.random() >= 0.5 else DEFAULT_FEATURE_KINDS)
     shortcut_kind = "one-sided" if rng.random() < 0.2 else "two-sided"
@@ -91,7 +90,7 @@ def random_injection(rng: np.random.Generator, variety: Variety = USUAL) -> Erro
 def inject_at_random(
     table: pd.DataFrame, label: str, *, seed: int, variety: Variety = USUAL, num_tries: int = 4
 ) -> Injected:
-    """Inject random errors; where the table allows no shortcut of the drawn share, there is none."""
+    """Inject random errors, without a shortcut if the table allows none of the drawn share."""
     rng = np.random.default_rng(seed)
     labels, features, spurious = random_injection(rng, variety)
     for attempt in range(num_tries + 1):
@@ -112,7 +111,7 @@ def inject_at_random(
 
 
 def _random_columns(rng: np.random.Generator, table: pd.DataFrame, label: str) -> tuple[str, ...] | None:
-    """Where feature errors fall: in three worlds of ten on one to three columns only, as a broken sensor has it."""
+    """Columns with feature errors: one to three in three of ten worlds, like a broken sensor; else None for all."""
     if rng.random() >= 0.3:
         return None
     names = usable_columns(table, label)
@@ -122,13 +121,13 @@ def _random_columns(rng: np.random.Generator, table: pd.DataFrame, label: str) -
 def make_world(
     table: pd.DataFrame, label: str, *, name: str, seed: int, variety: Variety = USUAL, num_rows: int = 4_000
 ) -> World:
-    """Inject random errors into a random part of a table and describe it by two task models.
+    """Inject random errors into a random part of a table and describe the rows by two task models.
 
     Args:
-      table: clean rows. label: its label column. name: what the table is called.
-      seed: decides the part of the rows, the errors and the task models.
-      variety: of errors.
-      num_rows: rows drawn before injection, at most.
+      table: clean rows. label: name of the label column. name: name of the table.
+      seed: determines the drawn rows, the errors and the task models.
+      variety: kinds of errors.
+      num_rows: maximum number of rows drawn before injection.
     Returns:
       World with two views and at most ROWS_KEPT rows.
     """
@@ -166,7 +165,7 @@ def make_world(
 
 
 def _with_chance_labels(rng: np.random.Generator, table: pd.DataFrame, label: str) -> pd.DataFrame:
-    """The table with the labels of four fifths of its rows, or more, exchanged among these."""
+    """Permute the labels of at least four fifths of the rows among these rows."""
     hit = np.flatnonzero(rng.random(len(table)) < rng.uniform(0.8, 1.0))
     order = np.arange(len(table))
     order[hit] = rng.permutation(hit)
@@ -174,25 +173,25 @@ def _with_chance_labels(rng: np.random.Generator, table: pd.DataFrame, label: st
 
 
 def _round_number_of_rows(rng: np.random.Generator, num_rows: int) -> np.ndarray:
-    """Rows to keep, a multiple of 1024 of them where possible: compiled code is reused from world to world."""
+    """Rows to keep, if possible a multiple of 1024 of them, so that worlds share compiled programs."""
     rounded = max(size for size in (1, 256, 512, *range(1_024, num_rows + 1, 1_024)) if size <= num_rows)
     return np.sort(rng.permutation(num_rows)[: rounded if rounded > 1 else num_rows])
 
 
 def _two_models(rng: np.random.Generator) -> list[tuple[str, int]]:
-    """Two task models that differ in architecture or length of training, as (name, max_epochs)."""
+    """Draw two task models of different architecture or training length, as (name, max_epochs)."""
     second = "ft-transformer" if rng.random() < 0.08 else "mlp-small"
     pair = [("mlp", 40), (second, int(rng.integers(4, 30)))]
     return pair if rng.random() < 0.5 else pair[::-1]
 
 
 def world_seeds(entropy: list[int], count: int) -> list[int]:
-    """Seeds of a table's worlds; the first ones do not depend on how many there are."""
+    """Seeds of a table's worlds; a larger `count` keeps the first seeds."""
     return [int(child.generate_state(1)[0]) for child in np.random.SeedSequence(entropy).spawn(count)]
 
 
 def save_world(world: World, path: str | Path) -> None:
-    """Write a world as one .npz file, whole or not at all."""
+    """Write a world to one .npz file, atomically."""
     from demix_jax.common.files import atomic_paths
 
     arrays: dict[str, Any] = {"truth": world.truth, "facts": world.facts, "table": np.array(world.table)}
@@ -207,7 +206,7 @@ def save_world(world: World, path: str | Path) -> None:
 
 
 def load_world(path: str | Path) -> World:
-    """Read what `save_world` wrote."""
+    """Read a world that `save_world` wrote."""
     with np.load(path) as arrays:
         num_views = sum(name.startswith("vectors") for name in arrays)
         views = []
