@@ -298,6 +298,6 @@ def test_trusted_pairs_and_dpo(pairs):
         max_answer=80,
         training=AdapterTraining(max_epochs=1),
     )
-    assert len(found.table) == NUM and found.valid is trusted
+    assert len(found.table) == NUM and found.presentation.valid is trusted
     assert found.validation_rows.max() < 16 and len(found.valid) == 16
     assert found.summary.settings["objective"] == "DPO" and bool(found.table["margin"].abs().max() > 0)
