@@ -18,6 +18,7 @@ from demix_jax.domains.preference import AdapterTraining, Message, Pair, make_pa
 from demix_jax.domains.preference import files as preference_read
 from demix_jax.domains.preference.inject import DAMAGES, SHORTCUTS
 from demix_jax.domains.preference.measures import common_words, damage, form, likelihood
+from demix_jax.domains.preference.page import PairPresentation
 from demix_jax.domains.preference.pairs import join_pairs
 from demix_jax.domains.preference.repaired_pairs import swap_record, trim, with_answers
 from demix_jax.domains.preference.sides import draw_order
@@ -298,6 +299,7 @@ def test_trusted_pairs_and_dpo(pairs):
         max_answer=80,
         training=AdapterTraining(max_epochs=1),
     )
-    assert len(found.table) == NUM and found.presentation.valid is trusted
+    assert isinstance(found.presentation, PairPresentation) and found.presentation.valid is trusted
+    assert len(found.table) == NUM
     assert found.validation_rows.max() < 16 and len(found.valid) == 16
     assert found.summary.settings["objective"] == "DPO" and bool(found.table["margin"].abs().max() > 0)
