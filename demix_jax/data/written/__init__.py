@@ -1,0 +1,1 @@
+"""What written texts mean: numbers, dates, missing markers; and values written in the form of their column."""
