@@ -10,7 +10,18 @@ from typing import Annotated, Literal
 
 import typer
 
-Train = Annotated[Path, typer.Argument(help="Table, as .csv or .parquet.", metavar="TRAIN", show_default=False)]
+from demix_jax.common.checks import InputError
+from demix_jax.common.read_options import KINDS
+
+Train = Annotated[
+    Path,
+    typer.Argument(
+        help="Table: CSV or other delimited text, Parquet, Feather, JSON, JSON lines, Excel or ODS, compressed or not; or a "
+        "folder or quoted pattern of such files.",
+        metavar="TRAIN",
+        show_default=False,
+    ),
+]
 Label = Annotated[str, typer.Option(help="Name of the column to predict.", show_default=False)]
 DiagnosisFolder = Annotated[
     Path, typer.Option(help="Folder for diagnosis.csv, summary.json and report.html.", show_default=False)
@@ -26,3 +37,46 @@ Spurious = Annotated[
     typer.Option(help="What happens to those that break a shortcut; they are never dropped."),
 ]
 Seed = Annotated[int, typer.Option(min=0, metavar="<int>", help="Random seed; the same seed gives the same result.")]
+Kinds = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--kind",
+        metavar="COLUMN=KIND",
+        help=f"What a column holds, if it is not recognised: {', '.join(KINDS)}. May be repeated.",
+    ),
+]
+Ignore = Annotated[
+    list[str] | None, typer.Option(metavar="COLUMN", help="Column that is not to be used. May be repeated.")
+]
+Identifier = Annotated[
+    str | None, typer.Option("--id", metavar="COLUMN", help="Column that names the rows; it leads in diagnosis.csv.")
+]
+Groups = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column whose equal values mark rows that belong together, such as a person."),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Column of times; each block in time is judged by models of earlier blocks."),
+]
+Missing = Annotated[
+    list[str] | None, typer.Option(metavar="TEXT", help='Text that means missing, such as "n/k". May be repeated.')
+]
+Encoding = Annotated[str | None, typer.Option(help="Encoding of a text file, such as cp1252; recognised by default.")]
+Sheet = Annotated[str | None, typer.Option(help="Sheet of a workbook; by default the first one with content.")]
+
+
+def given_kinds(words: list[str] | None) -> dict[str, str]:
+    """Column -> kind, from COLUMN=KIND as typed; a column's name may contain the sign.
+
+    Raises:
+      InputError: a word lacks the sign, or a column is named twice.
+    """
+    kinds: dict[str, str] = {}
+    for word in words or ():
+        name, sign, kind = word.rpartition("=")
+        if not sign or not name:
+            raise InputError(f"--kind is {word!r}; expected COLUMN=KIND, such as zip=category.")
+        if kinds.setdefault(name, kind) != kind:
+            raise InputError(f"--kind gives {name!r} two kinds, {kinds[name]} and {kind}; keep one of them.")
+    return kinds

@@ -7,7 +7,22 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from demix_jax.cli.arguments import Classifier, DiagnosisFolder, Label, Seed, Train
+from demix_jax.cli.arguments import (
+    Classifier,
+    DiagnosisFolder,
+    Encoding,
+    Groups,
+    Identifier,
+    Ignore,
+    Kinds,
+    Label,
+    Missing,
+    Seed,
+    Sheet,
+    Time,
+    Train,
+    given_kinds,
+)
 from demix_jax.cli.checks import check_classifier, check_diagnosis_folder
 from demix_jax.cli.compiling import check_platform
 
@@ -29,6 +44,14 @@ def diagnose(
         Literal["mlp", "mlp-small", "ft-transformer"], typer.Option(help="Task model whose influence is computed.")
     ] = "mlp",
     classifier: Classifier = "default",
+    kind: Kinds = None,
+    ignore: Ignore = None,
+    identifier: Identifier = None,
+    groups: Groups = None,
+    time: Time = None,
+    missing: Missing = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
     out_of_core: Annotated[
         bool | None,
         typer.Option(
@@ -50,7 +73,7 @@ def diagnose(
     check_classifier(classifier)
 
     from demix_jax.cli.display import ProgressDisplay
-    from demix_jax.data.table import num_cells
+    from demix_jax.data.table_checks import num_cells
     from demix_jax.report.terminal import print_diagnosis
 
     options: dict[str, Any] = {
@@ -60,8 +83,19 @@ def diagnose(
         "model": model,
         "classifier": classifier,
         "seed": seed,
+        "kinds": given_kinds(kind),
+        "ignore": ignore,
+        "id": identifier,
+        "groups": groups,
+        "time": time,
+        "missing": missing,
+        "encoding": encoding,
+        "sheet": sheet,
     }
-    large = num_cells(train) >= _MANY_CELLS if out_of_core is None else out_of_core
+    if out_of_core is None:
+        large = open_source(train, encoding=encoding, sheet=sheet).estimated_cells() >= _MANY_CELLS
+    else:
+        large = out_of_core
     with ProgressDisplay() as progress:
         if large:
             from demix_jax.domains.tables.out_of_core import diagnose_out_of_core

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import numpy as np
 import typer
 
-from demix_jax.cli.arguments import Label, Seed, Train
+from demix_jax.cli.arguments import Encoding, Label, Seed, Sheet, Train
 from demix_jax.cli.checks import check_outputs
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import atomic_paths, check_writable, suffix_to_write, write_table
+from demix_jax.common.read_options import ReadOptions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +29,8 @@ def inject(
     shortcut: Annotated[
         str | None, typer.Option(help='Shortcut, as in "sex=Male -> >50K". Without it, one is found in TRAIN.')
     ] = None,
+    encoding: Encoding = None,
+    sheet: Sheet = None,
     seed: Seed = 0,
 ) -> None:
     """Write a copy of a table with known errors.
@@ -38,23 +42,40 @@ def inject(
     check_outputs(corrupted, truth, inputs={"TRAIN": train})
 
     from demix_jax.corruption import SpuriousCorrelation, inject_errors
-    from demix_jax.data import read_table
+    from demix_jax.data.edited_table import EditedTable, changed_rows
+    from demix_jax.data.read import read_inspected
 
-    table = read_table(train)
+    table = read_inspected(train, label, ReadOptions.of(encoding=encoding, sheet=sheet))
     injected = inject_errors(
-        table,
+        table.frame,
         label=label,
         label_errors=label_errors,
         feature_errors=feature_errors,
         spurious=SpuriousCorrelation(spurious, shortcut=shortcut),
         seed=seed,
     )
+    rows = injected.truth["source_row"].to_numpy()
+    after = _in_place(table.frame, injected.table, rows)
+    dropped = ~np.isin(np.arange(len(table)), rows)
+    edited = EditedTable.of(table, after, changed_rows(table.frame, after), dropped=dropped)
     with atomic_paths(corrupted, truth) as (first, second):
-        write_table(first, injected.table)
+        edited.save(first)
         write_table(second, injected.truth)
     kept = f"{len(injected.table):,} of {len(table):,} rows kept."
     text = None if injected.shortcut is None else injected.shortcut.text
     say_injected(kept, injected.truth, corrupted, truth, noun="rows", shortcut=text)
+
+
+def _in_place(frame: pd.DataFrame, part: pd.DataFrame, rows: np.ndarray) -> pd.DataFrame:
+    """`frame` with the values of `part` in `rows` i[n]."""
+    import pandas as pd
+
+    columns = {}
+    for key in frame.columns:
+        column = frame[key].astype(part[key].dtype) if frame[key].notna().all() else frame[key].copy()
+        column.iloc[rows] = part[key].to_numpy()
+        columns[key] = column
+    return pd.DataFrame(columns, index=frame.index)
 
 
 def say_injected(kept: str, truth: pd.DataFrame, *written: Path, noun: str, shortcut: str | None) -> None:

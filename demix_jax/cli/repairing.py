@@ -10,7 +10,7 @@ import typer
 from demix_jax.cli.arguments import DiagnosisFile, Label, Seed, Spurious, Train
 from demix_jax.cli.checks import check_outputs, diagnosis_file
 from demix_jax.cli.compiling import check_platform
-from demix_jax.common.files import TABLE_SUFFIXES, check_suffix, write_table
+from demix_jax.common.files import check_table_suffix
 
 
 def repair(
@@ -18,7 +18,9 @@ def repair(
     *,
     label: Label,
     diagnosis: DiagnosisFile,
-    out: Annotated[Path, typer.Option(help="File to write, .csv or .parquet.", show_default=False)],
+    out: Annotated[
+        Path, typer.Option(help="File to write: with the suffix of TRAIN, .csv or .parquet.", show_default=False)
+    ],
     label_errors: Annotated[
         Literal["relabel", "drop", "keep"], typer.Option(help="What happens to rows with a wrong label.")
     ] = "relabel",
@@ -30,9 +32,10 @@ def repair(
 ) -> None:
     """Write a repaired copy of a table.
 
-    The copy has one more column, sample_weight. TRAIN stays as it is.
+    The copy has one more column, sample_weight. In the format of TRAIN, every cell that was not repaired stays as it is
+    written. TRAIN itself is not touched.
     """
-    check_suffix(out, TABLE_SUFFIXES)
+    check_table_suffix(out, like=train)
     check_outputs(out, inputs={"TRAIN": train, "the diagnosis": diagnosis_file(diagnosis)})
     check_platform()
 
@@ -48,5 +51,5 @@ def repair(
         spurious=spurious,
         seed=seed,
     )
-    write_table(out, repaired.table)
+    repaired.save(out)
     say(*repaired.changes.sentences, f"Written: {out}")

@@ -70,7 +70,7 @@ def inject_errors(
       InputError: a rate, kind, rule or column that cannot be used.
     Source: the order of the steps is that of the DeMix paper.
     """
-    from demix_jax.data.table import dense
+    from demix_jax.data.table_checks import dense
 
     _check_table(table, label)
     table = dense(table)

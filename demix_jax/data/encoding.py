@@ -19,7 +19,7 @@ from demix_jax.common.target import ClassTarget, RegressionTarget, Target
 from demix_jax.data.columns import CodesOfNumbers, ColumnEncoder, fit_encoder
 from demix_jax.data.inspected_table import Table, as_inspected, refuse_duplicate_names, resolve_label
 from demix_jax.data.kinds import Column, as_numbers, column_of
-from demix_jax.data.table import refuse_missing_label, settle_task, target_moments
+from demix_jax.data.table_checks import refuse_missing_label, settle_task, target_moments
 
 
 @dataclass(frozen=True)

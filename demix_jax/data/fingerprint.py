@@ -1,4 +1,8 @@
-"""Fingerprints of tables, by which a saved diagnosis recognises the table it was computed from."""
+"""Fingerprints of rows and tables, by which a saved diagnosis finds the rows that it is about.
+
+A fingerprint depends on what the cells say, not on how they are stored: 36 and 36.0 are one number, an empty cell and a
+missing value are alike. It thus survives a round trip through CSV, Parquet or pandas.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,38 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from demix_jax.data.kinds import MISSING_TEXT
+
 if TYPE_CHECKING:
     import pandas as pd
 
+_MISSING = np.uint64(0x9E3779B97F4A7C15)
+_SALT_OF_NUMBERS, _SALT_OF_TEXTS = np.uint64(0x51), np.uint64(0x7E)
+_BOOLS = {"true": 1.0, "false": 0.0}
 
-def fingerprint(frame: pd.DataFrame) -> str:
-    """SHA-256 of the column names, whether each column is text or numbers, and the values in row order.
 
-    The index does not count. Numbers are rounded to single precision. The fingerprint thus survives a round trip
-    through CSV, and other number widths in Parquet. Digits stored as text count as numbers.
+def row_fingerprints(frame: pd.DataFrame) -> np.ndarray:
+    """u64[N]: a fingerprint per row. Neither the order of the columns, nor the index, nor other rows count.
 
     Args:
-      frame: table of N rows.
-    Returns:
-      64 hexadecimal digits.
+      frame: N rows, as written or as stored.
     """
-    digest = TableFingerprint(text_columns(frame))
-    digest.update(frame)
+    total = np.zeros(len(frame), np.uint64)
+    for place, name in enumerate(frame.columns):
+        salt = _hashes([str(name)])[0]
+        total += _mixed(_cell_hashes(frame.iloc[:, place]) ^ salt)
+    return total
+
+
+def fingerprint(frame: pd.DataFrame) -> str:
+    """SHA-256 of the column names and the values in row order, as 64 hexadecimal digits; the index does not count."""
+    return table_fingerprint(list(frame.columns), row_fingerprints(frame))
+
+
+def table_fingerprint(names: list[Any], of_rows: np.ndarray) -> str:
+    """`fingerprint` of a table with these columns and `row_fingerprints` u64[N]."""
+    digest = TableFingerprint(names)
+    digest.update(of_rows)
     return digest.hexdigest()
 
 
@@ -31,72 +50,107 @@ class TableFingerprint:
     """The `fingerprint` of a table that is read in parts.
 
     Args:
-      text: positions of the columns that hold text: those in `text_columns` of any part.
+      names: of its columns.
     """
 
-    def __init__(self, text: frozenset[int]):
-        self._text = text
-        self._num_rows = 0
-        self._names: list[str] = []
-        self._columns: list[Any] = []
+    def __init__(self, names: list[Any]):
+        text = "\0".join(sorted(str(name) for name in names))
+        self._digest = hashlib.sha256(text.encode("utf-8", "replace"))
 
-    def update(self, frame: pd.DataFrame) -> None:
-        """Add the next rows."""
-        if not self._columns:
-            self._names = [str(name) for name in frame.columns]
-            self._columns = [hashlib.sha256() for _ in self._names]
-        self._num_rows += len(frame)
-        for q, digest in enumerate(self._columns):
-            column = frame.iloc[:, q]
-            digest.update(_text_content(column) if q in self._text else _number_content(column))
+    def update(self, of_rows: np.ndarray) -> None:
+        """Add the next n rows, by their `row_fingerprints` u64[n]."""
+        self._digest.update(of_rows.astype("<u8").tobytes())
 
     def hexdigest(self) -> str:
         """64 hexadecimal digits."""
-        digest = hashlib.sha256(f"{self._num_rows} rows".encode())
-        for q, (name, column) in enumerate(zip(self._names, self._columns, strict=True)):
-            digest.update(f"\0{name}\0{'text' if q in self._text else 'number'}\0".encode() + column.digest())
-        return digest.hexdigest()
+        return self._digest.hexdigest()
 
 
-def text_columns(frame: pd.DataFrame) -> frozenset[int]:
-    """Positions of the columns that hold anything other than numbers and digits."""
-    return frozenset(q for q in range(frame.shape[1]) if _is_text(frame.iloc[:, q]))
-
-
-def _is_text(column: pd.Series) -> bool:
-    return not _is_numeric(column) and _numbers(column).isna().to_numpy().sum() > column.isna().to_numpy().sum()
-
-
-def _is_numeric(column: pd.Series) -> bool:
+def _cell_hashes(column: pd.Series) -> np.ndarray:
+    """u64[N]: a hash of what each cell says."""
     import pandas as pd
 
-    is_real = not pd.api.types.is_bool_dtype(column) and column.dtype.kind != "c"
-    return pd.api.types.is_numeric_dtype(column) and is_real
+    dtype = column.dtype
+    if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
+        return _number_hashes(_as_doubles(column))
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        column = _iso_texts(column)
+    codes, distinct = _factorized(column)
+    hashes = _text_hashes([str(value) for value in distinct])
+    return np.append(hashes, _MISSING)[codes]
 
 
-def _numbers(column: pd.Series) -> pd.Series:
-    """f64[N]: a column's text parsed as numbers; NaN where it is none."""
+def _factorized(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
     import pandas as pd
 
-    present = pd.Series(_text(column), dtype=object).where(~column.isna().to_numpy())
-    return pd.Series(pd.to_numeric(present, errors="coerce"))
+    try:
+        codes, distinct = pd.factorize(column)
+    except TypeError:  # lists and arrays cannot be hashed
+        codes, distinct = pd.factorize(column.map(_list_text, na_action=None))
+    return np.asarray(codes), distinct.tolist()
 
 
-def _text(column: pd.Series) -> np.ndarray:
-    return np.where(column.isna().to_numpy(), "", column.astype(str).to_numpy(dtype=object))
+def _list_text(value: Any) -> str | None:
+    if value is None:
+        return None
+    return str(value.tolist() if isinstance(value, np.ndarray) else value)
 
 
-def _text_content(column: pd.Series) -> bytes:
+def _as_doubles(column: pd.Series) -> np.ndarray:
+    """f64[N]; a number in single precision becomes the number that is written alike."""
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if str(column.dtype).lower() in ("float32", "float16"):
+        distinct, place = np.unique(values, return_inverse=True)
+        short = distinct.astype(str(column.dtype).lower())
+        return np.array([float(str(value)) for value in short])[place]
+    return values
+
+
+def _iso_texts(column: pd.Series) -> pd.Series:
+    """Instants as ISO 8601 without zone; without a time of day where that is midnight."""
+    import pandas as pd
+
+    stamps = pd.DatetimeIndex(column)
+    stamps = stamps if stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None)
+    codes, distinct = pd.factorize(stamps)
+    texts = [value.isoformat(sep=" ").removesuffix(" 00:00:00") for value in distinct]
+    return pd.Series(np.append(np.array(texts, object), None)[codes])
+
+
+def _text_hashes(texts: list[str]) -> np.ndarray:
+    """u64[n]: hashes of texts; a text that is a plain number counts as this number."""
+    import pandas as pd
+
+    stripped = [text.strip().removesuffix(" 00:00:00") for text in texts]  # as `_iso_texts` writes midnight
+    result = _hashes(stripped)
+    numbers = np.array(pd.to_numeric(pd.Series(stripped, dtype=object), errors="coerce"), dtype=np.float64)
+    lowered = [text.lower() if len(text) <= 5 else "" for text in stripped]
+    for place, text in enumerate(lowered):
+        if text in _BOOLS:
+            numbers[place] = _BOOLS[text]
+    result = np.where(np.isnan(numbers), result, _number_hashes(numbers))
+    missing = [text in MISSING_TEXT and not stripped[place][5:] for place, text in enumerate(lowered)]
+    return np.where(missing, _MISSING, result)
+
+
+def _number_hashes(values: np.ndarray) -> np.ndarray:
+    bits = (values + 0.0).view(np.uint64)  # −0 becomes 0
+    return np.where(np.isnan(values), _MISSING, _mixed(bits ^ _SALT_OF_NUMBERS))
+
+
+def _hashes(texts: list[str]) -> np.ndarray:
     from pandas.util import hash_array
 
-    hashes = hash_array(_text(column).astype(object), categorize=True)  # pyright: ignore[reportCallIssue]
-    return np.ascontiguousarray(hashes).tobytes()
+    if not texts:
+        return np.zeros(0, np.uint64)
+    clean = [text.encode("utf-8", "replace").decode() for text in texts]
+    hash_texts: Any = hash_array  # pandas types it as any object
+    return _mixed(hash_texts(np.array(clean, dtype=object), categorize=False) ^ _SALT_OF_TEXTS)
 
 
-def _number_content(column: pd.Series) -> bytes:
-    numbers = column if _is_numeric(column) else _numbers(column)
-    with np.errstate(over="ignore"):
-        values = numbers.to_numpy(dtype=np.float64, na_value=np.nan).astype(np.float32)
-    values = values + np.float32(0.0)  # −0 becomes 0, since some tools write both alike
-    values[np.isnan(values)] = np.nan  # one bit pattern for every missing number
-    return values.tobytes()
+def _mixed(bits: np.ndarray) -> np.ndarray:
+    """u64[n]: bits spread over the whole word. Source: Steele et al. 2014, SplitMix64."""
+    bits = bits + np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))

@@ -20,7 +20,7 @@ import pandas as pd
 from demix_jax.common.checks import InputError
 from demix_jax.common.files import cache_dir, write_table
 from demix_jax.data.kinds import column_of, text_numbers
-from demix_jax.data.table import read_table
+from demix_jax.data.table_checks import read_table
 
 
 @dataclass(frozen=True)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.fingerprint import text_columns
-from demix_jax.data.inspected_table import resolve_label
-from demix_jax.data.kinds import column_of, nature
-from demix_jax.data.table import (
+from demix_jax.common.checks import InputError
+from demix_jax.common.read_options import ReadOptions
+from demix_jax.data.inspected_table import Table, inspect_table, refuse_duplicate_names, resolve_label
+from demix_jax.data.kinds import MISSING_TEXT, column_of, levels, nature
+from demix_jax.data.read import written_frame
+from demix_jax.data.sources.source import Source
+from demix_jax.data.table_checks import (
     MAX_CLASSES,
     check_label,
     count_infinite,
-    is_empty,
-    is_parquet,
     refuse_empty,
     refuse_infinite,
     refuse_nested,
-    table_chunks,
 )
 
 _ROWS_PER_CLASS = 20  # the sample has at least this many rows of each class, if the table has
@@ -32,22 +32,38 @@ class Survey(NamedTuple):
     """What was found in a table of N rows.
 
     num_rows: N. task: "classification" or "regression".
-    sample: rows drawn at random, at most the requested number, and a few more of rare classes. They are in the order of
-      the file; the index holds their row numbers, counted from 0.
-    as_text: columns that are strings in some part of a CSV file and must be read as strings everywhere.
-    text: positions of the columns that hold text, for `TableFingerprint`.
+    sample: inspected rows drawn at random, at most the requested number, and a few more of rare classes. They are in the
+      order of the file; the index of its frames holds their row numbers, counted from 0.
     """
 
     num_rows: int
     task: str
-    sample: pd.DataFrame
-    as_text: frozenset[str]
-    text: frozenset[int]
+    sample: Table
+
+
+def written_chunks(source: Source, num_rows: int) -> Iterator[pd.DataFrame]:
+    """The rows of a source as written, about `num_rows` at a time; row numbers continue from chunk to chunk.
+
+    Raises:
+      InputError: the source cannot be read, has two columns of one name, or no row.
+    """
+    start = 0
+    for batch in source.batches(num_rows):
+        chunk = written_frame(batch)
+        if start == 0:
+            refuse_duplicate_names(chunk, str(source.path))
+        chunk.index = pd.RangeIndex(start, start + len(chunk))
+        start += len(chunk)
+        if len(chunk):
+            yield chunk
+    if start == 0:
+        raise InputError(f"{source.path} has a header but no rows; expected at least one row of data.")
 
 
 def survey_table(
-    path: Path,
+    source: Source,
     label: object,
+    options: ReadOptions,
     *,
     task: str,
     sample_rows: int,
@@ -57,28 +73,20 @@ def survey_table(
 ) -> Survey:
     """Read a whole table, `chunk_rows` rows at a time, and check it as `check_table` does.
 
-    A CSV file is read twice if one of its columns is numbers in one part and text in another.
+    Kinds are decided by the sample; only the label is inspected in every row.
 
     Args:
-      path: of the table. label: name of the label column. task: as for `check_table`.
-      sample_rows: number of rows to draw. seed: of the draw.
+      source: the table. label: name of the label column. options: what the user says of the table.
+      task: as for `check_table`. sample_rows: number of rows to draw. seed: of the draw.
       on_rows: called after each chunk with its number of rows.
     Raises:
       InputError: the file cannot be read, or the table cannot be diagnosed.
     """
-
-    def read(as_text: frozenset[str], on_rows: Callable[[int], None]) -> _Reading:
-        reading = _Reading(label, sample_rows, seed)
-        for chunk in table_chunks(path, chunk_rows, as_text=as_text):
-            reading.take(chunk)
-            on_rows(len(chunk))
-        return reading
-
-    reading = read(frozenset(), on_rows)
-    as_text = frozenset() if is_parquet(path) else reading.mixed()
-    if as_text:
-        reading = read(as_text, lambda rows: None)
-    return reading.survey(task, as_text)
+    reading = _Reading(label, sample_rows, seed)
+    for chunk in written_chunks(source, chunk_rows):
+        reading.take(chunk)
+        on_rows(len(chunk))
+    return reading.survey(options, task, source)
 
 
 class _Reading:
@@ -86,10 +94,8 @@ class _Reading:
 
     def __init__(self, label: object, sample_rows: int, seed: int):
         self._label, self._sample_rows, self._rng = label, sample_rows, np.random.default_rng([seed, 3])
-        self._natures: dict[str, set[str]] = {}
         self._infinite: Counter[str] = Counter()
         self._filled: set[str] = set()
-        self._text: frozenset[int] = frozenset()
         self._targets: list[pd.Series] = []
         self._seen: Counter[object] = Counter()
         self._drawn: list[pd.DataFrame] = []
@@ -102,12 +108,9 @@ class _Reading:
         refuse_nested(column_of(chunk, key))
         for name in chunk.columns:
             column = column_of(chunk, name)
-            if not is_empty(column):
+            if str(name) not in self._filled and _has_value(column):
                 self._filled.add(str(name))
-                stored = "bool" if pd.api.types.is_bool_dtype(column.dtype) else nature(column)
-                self._natures.setdefault(str(name), set()).add(stored)
-                self._infinite[str(name)] += count_infinite(column)
-        self._text |= text_columns(chunk)
+            self._infinite[str(name)] += count_infinite(column)
         self._targets.append(column_of(chunk, key))
         self._draw(chunk)
         self._keep_rare(chunk, key)
@@ -133,21 +136,32 @@ class _Reading:
         self._rare.append(chunk.iloc[np.flatnonzero(place + before < _ROWS_PER_CLASS)])
         self._seen.update(column_of(chunk, key).value_counts().to_dict())
 
-    def mixed(self) -> frozenset[str]:
-        """Columns that are text in some chunks and numbers or bools in others."""
-        return frozenset(name for name, found in self._natures.items() if len(found) > 1)
-
-    def survey(self, task: str, as_text: frozenset[str]) -> Survey:
+    def survey(self, options: ReadOptions, task: str, source: Source) -> Survey:
         """The survey of all chunks; makes the complaints of `check_table`."""
         target = pd.concat(self._targets, ignore_index=True)
-        task = check_label(target, task)
         names = [str(name) for name in self._drawn[0].columns]
+        whole = inspect_table(target.to_frame(), self._label, ReadOptions(missing=options.missing))
+        task = check_label(whole.target, task)
         refuse_empty([name for name in names if name not in self._filled])
         refuse_infinite({name: self._infinite[name] for name in names})
         parts = [*self._drawn, *(self._rare if task == "classification" else [])]
         sample = pd.concat([part for part in parts if len(part)])
         sample = sample.iloc[np.unique(sample.index, return_index=True)[1]]
-        return Survey(num_rows=len(target), task=task, sample=sample, as_text=as_text, text=self._text)
+        sample = sample.loc[:, [_has_value(column_of(sample, name)) for name in sample.columns]]
+        return Survey(num_rows=len(target), task=task, sample=self._inspected(sample, whole, options, source))
+
+    def _inspected(self, sample: pd.DataFrame, whole: Table, options: ReadOptions, source: Source) -> Table:
+        """The inspected sample, with the findings of the whole label column."""
+        table = inspect_table(sample, self._label, options, source=source)
+        table = dataclasses.replace(table, target_column=whole.target_column, spellings=whole.spellings)
+        return table.with_frame(table.parse(sample))
+
+
+def _has_value(column: pd.Series) -> bool:
+    """Whether any row has a value; texts that always mean missing are none."""
+    if column.isna().all():
+        return False
+    return nature(column) != "level" or bool(levels(column, MISSING_TEXT)[1])
 
 
 def _subsets(parts: list[pd.DataFrame], kept: np.ndarray) -> list[pd.DataFrame]:

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from demix_jax.common.progress import StepTimer
 from demix_jax.data.folds import Folds
 from demix_jax.diagnosis.fold_models import FoldModels
@@ -27,9 +29,9 @@ class Rows:
 
     Attributes:
       table: the N rows with their label, inspected. task: "classification" or "regression".
-      fingerprint: SHA-256 of the samples as the user gave them.
+      fingerprint: SHA-256 of the samples as the user gave them. row_fingerprints: u64[N], see `row_fingerprints`.
       model: name of the task model.
-      valid: trusted rows with the same columns; None: cross-fit the N rows.
+      valid: trusted rows with the same columns, parsed; None: cross-fit the N rows.
       named: the N rows with additional identifier columns, which are not features; None if there are none.
       identifiers: names of the identifier columns.
       roles: names of the columns that describe either party of a sample, such as user and item. Shortcuts are then
@@ -44,6 +46,7 @@ class Rows:
     table: Table
     task: str
     fingerprint: str
+    row_fingerprints: np.ndarray
     model: str
     valid: pd.DataFrame | None = None
     named: pd.DataFrame | None = None
@@ -60,8 +63,8 @@ class Rows:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """The N rows for display."""
-        return self.table.frame if self.named is None else self.named
+        """The N rows for display, as they were given."""
+        return self.table.written if self.named is None else self.named
 
 
 class Domain(Protocol):

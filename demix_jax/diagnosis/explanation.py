@@ -27,12 +27,19 @@ _FILLED_CELLS = 3
 
 
 def explain(
-    encoder: TableEncoder, dataset: Dataset, description: Description, flags: np.ndarray, probability: np.ndarray
+    encoder: TableEncoder,
+    dataset: Dataset,
+    description: Description,
+    flags: np.ndarray,
+    probability: np.ndarray,
+    *,
+    respelt: np.ndarray,
 ) -> Evidence:
     """Explain the diagnosis of the N described rows, the first rows of `dataset`.
 
     Args:
       flags, probability: bool[N, 3] and f32[N, 3] in the order of ERROR_TYPES.
+      respelt: bool[N], rows with a rarer spelling of their label, whose commonest spelling is expected.
     """
     known = description.evidence
     num_rows = len(known.labels)
@@ -51,7 +58,7 @@ def explain(
         broken = np.full(num_rows, -1, np.int32)
     doubt = cell_doubt(known, dataset.take(slice(num_rows)), probability)
     return Evidence(
-        expected_label=expected_labels(encoder, known),
+        expected_label=respelled_labels(encoder, dataset.y[:num_rows], expected_labels(encoder, known), respelt),
         p_given_label=known.trees.p_given,
         cell_surprise=doubt,
         columns=dataset.columns,
@@ -60,6 +67,7 @@ def explain(
         suspects=suspect_columns(flags[:, wrong], doubt, [column.name for column in dataset.columns]),
         mistakes=named_mistakes(known, flags[:, wrong], probability[:, wrong]),
         original=None if known.mistakes is None else known.mistakes.original,
+        respelt=respelt,
     )
 
 
@@ -141,6 +149,13 @@ def noisy_group_note(noisy: NoisyGroupSummary) -> str:
 def expected_labels(encoder: TableEncoder, evidence: RowEvidence) -> np.ndarray:
     """object[N], out-of-fold predictions in original label values."""
     return np.array(encoder.target.decode_prediction(evidence.trees.prediction), dtype=object)
+
+
+def respelled_labels(encoder: TableEncoder, y: np.ndarray, expected: np.ndarray, respelt: np.ndarray) -> np.ndarray:
+    """`expected` object[N], with the commonest spelling of the given class y [N] in the rows `respelt` bool[N]."""
+    expected = expected.copy()
+    expected[respelt] = encoder.target.decode(y[respelt])
+    return expected
 
 
 def cell_doubt(evidence: RowEvidence, dataset: Dataset, probability: np.ndarray) -> np.ndarray:

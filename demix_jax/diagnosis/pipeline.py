@@ -166,28 +166,48 @@ def conclude(
     """Flag judged rows and explain the findings: the last step of every diagnosis."""
     encoder, dataset, description = fitted.gathered.encoder, fitted.gathered.dataset, fitted.description
     num_rows = len(rows)
-    flags = verdict.probability >= verdict.threshold
+    flags, probability = with_respelt(verdict, verdict.probability, rows.table.respelt())
     return Diagnosis(
         flags=flags,
-        probability=verdict.probability,
+        probability=probability,
         influence=description.influence,
         signals=description.signals,
         validation_rows=description.validation_rows - (0 if rows.valid is None else num_rows),
         fold=description.evidence.folds.fold,
-        evidence=explain(encoder, dataset, description, flags, verdict.probability),
+        evidence=explain(encoder, dataset, description, flags, probability, respelt=rows.table.respelt()),
         train=rows.frame,
         valid=rows.frame if rows.valid is None else rows.valid,
         label=encoder.label,
         target=dataset.target,
-        summary=_summary(rows, fitted, verdict, seed=seed, steps=steps),
+        row_fingerprints=rows.row_fingerprints,
+        summary=_summary(rows, fitted, verdict, tally=_tallied(flags, probability), seed=seed, steps=steps),
         presentation=domain.presentation(fitted.models, fitted.gathered.evidence),
     )
 
 
-def _summary(rows: Rows, fitted: FittedTable, verdict: Verdict, *, seed: int, steps: StepTimer) -> Summary:
+def with_respelt(verdict: Verdict, probability: np.ndarray, respelt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Flags bool[n, 3] and probabilities f32[n, 3] of n rows; a rarer spelling of a class is surely a label error.
+
+    Args:
+      verdict: has the thresholds. probability: f32[n, 3], by the classifier.
+      respelt: bool[n], rows whose label is spelled otherwise than most of its class.
+    """
+    probability, wrong_label = probability.copy(), ERROR_TYPES.index("label_error")
+    probability[respelt, wrong_label] = 1.0
+    return probability >= verdict.threshold, probability
+
+
+def _tallied(flags: np.ndarray, probability: np.ndarray) -> Tally:
+    tally = Tally()
+    tally.add(flags, probability)
+    return tally
+
+
+def _summary(
+    rows: Rows, fitted: FittedTable, verdict: Verdict, *, tally: Tally, seed: int, steps: StepTimer
+) -> Summary:
     encoder, dataset, description = fitted.gathered.encoder, fitted.gathered.dataset, fitted.description
-    classifier, tally = verdict.table.classifier, Tally()
-    tally.add(verdict.probability >= verdict.threshold, verdict.probability)
+    classifier = verdict.table.classifier
     noisy = noisy_group(encoder, dataset.take(slice(len(rows))), description.evidence)
     return Summary(
         **tally.counted()._asdict(),

@@ -13,6 +13,7 @@ import numpy as np
 
 from demix_jax.classifier.decision import MOST_IN_DOUBT
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.row_names import ROW
 from demix_jax.common.target import Target
 from demix_jax.common.wording import Html, Words
 
@@ -53,6 +54,7 @@ class Evidence:
     suspects: for each row flagged for a feature error, the names of the columns that stand out, most suspect first.
     mistakes: object[N], the known mistake behind a feature error, see `Diagnosis`; None if none was looked for.
     original: i32[N], the row that this row may be a copy of, −1 if none; None if copies were not looked for.
+    respelt: bool[N], rows whose label is a rarer spelling of its class; None if none is.
     """
 
     expected_label: np.ndarray
@@ -64,6 +66,7 @@ class Evidence:
     suspects: Mapping[int, tuple[str, ...]]
     mistakes: np.ndarray | None = None
     original: np.ndarray | None = None
+    respelt: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,15 +152,11 @@ class Summary:
 class Presentation(Protocol):
     """Presentation of a diagnosis of one kind of data.
 
-    words: terms for these samples. row_column: name of a first column of diagnosis.csv that numbers the rows from 0;
-    None for no such column.
+    words: terms for these samples.
     """
 
     @property
     def words(self) -> Words: ...
-
-    @property
-    def row_column(self) -> str | None: ...
 
     def table(self, diagnosis: Diagnosis) -> pd.DataFrame:
         """`Diagnosis.table` in the terms of this kind of data."""
@@ -190,6 +189,7 @@ class Diagnosis:
       evidence: the evidence that explains the diagnosis.
       train, valid: the tables (for pairs, their measures); `valid` is `train` if it was cross-fitted.
       label: name of the label column. target: classes or numbers.
+      row_fingerprints: u64[N], by which a repair finds the samples again, see `row_fingerprints`.
       summary: counts, rates, settings, versions, seconds per step.
       presentation: terms, table and report for this kind of data.
     """
@@ -205,6 +205,7 @@ class Diagnosis:
     valid: pd.DataFrame
     label: str
     target: Target
+    row_fingerprints: np.ndarray
     summary: Summary
     presentation: Presentation
 
@@ -216,10 +217,12 @@ class Diagnosis:
           label_error, feature_error, spurious_correlation: 0 or 1.
           p_label_error, p_feature_error, p_spurious_correlation: probabilities.
           suggested_label: out-of-fold prediction for a label error, else missing.
-          suspect_columns: columns that stand out in a feature error, joined by ";".
+          suspect_columns: names of the columns that stand out in a feature error, as a JSON list.
           mistake: likely cause of a feature error, else "". "filled": with the commonest values. "exchanged": the first
             two suspect columns. "times 1000", 0.1, -1 and the like, or "stray decimals": the first suspect column.
-        Interaction logs add user, item and timestamp in front. Preference pairs replace the last three columns by
+          row_fingerprint: of the diagnosed cells, by which a repair finds the row again.
+        Columns that name the rows come first, see `ReadOptions.id`. Interaction logs have user, item and timestamp in
+        front. Preference pairs replace the last three columns by
         margin, suggestion, damaged, suspect_measures and note.
         """
         return self.presentation.table(self)
@@ -240,11 +243,13 @@ class Diagnosis:
         write_text(path, self.presentation.page(self, Path(path).parent))
 
     def save(self, directory: str | os.PathLike) -> None:
-        """Write diagnosis.csv, summary.json and report.html to a folder, either all or none."""
+        """Write diagnosis.csv, summary.json and report.html to a folder, either all or none.
+
+        The first column of diagnosis.csv, row, numbers the samples from 0."""
         from demix_jax.common.files import DIAGNOSIS_FILES, atomic_paths, json_text
 
-        folder, numbers = Path(directory), self.presentation.row_column
+        folder = Path(directory)
         with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table, summary, report):
-            self.table.to_csv(table, index=numbers is not None, index_label=numbers)
+            self.table.reset_index(drop=True).to_csv(table, index_label=ROW)
             summary.write_text(json_text(self.summary.as_dict()), encoding="utf-8")
             report.write_text(self.presentation.page(self, folder), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,6 +10,7 @@ import chex
 import numpy as np
 
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.row_names import ROW_FINGERPRINT, fingerprint_texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,11 @@ def suspect_columns(flagged: np.ndarray, cell_surprise: np.ndarray, names: Seque
     return found
 
 
+def with_fingerprints(table: pd.DataFrame, fingerprints: np.ndarray) -> pd.DataFrame:
+    """A table of N rows with their fingerprints u64[N] as last column."""
+    return table.assign(**{ROW_FINGERPRINT: fingerprint_texts(fingerprints)})
+
+
 def flags_table(index: pd.Index, flags: np.ndarray, probability: np.ndarray) -> pd.DataFrame:
     """Columns shared by all kinds of data, from flags bool[N, 3] and probabilities f32[N, 3]."""
     import pandas as pd
@@ -57,7 +64,7 @@ def row_table(
     suggested = expected_label.copy()
     suggested[~flags[:, ERROR_TYPES.index("label_error")]] = None
     table["suggested_label"] = suggested
-    table["suspect_columns"] = [";".join(suspects.get(row, ())) for row in range(len(index))]
+    table["suspect_columns"] = [json.dumps(suspects.get(row, ()), ensure_ascii=False) for row in range(len(index))]
     if mistakes is not None:
         table["mistake"] = mistakes
     return table

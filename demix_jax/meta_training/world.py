@@ -132,7 +132,7 @@ def make_world(
       World with two views and at most ROWS_KEPT rows.
     """
     from demix_jax.data import inspect_table
-    from demix_jax.data.table import settle_task
+    from demix_jax.data.table_checks import settle_task
 
     rng = np.random.default_rng([seed, 2])
     part = table.iloc[rng.permutation(len(table))[:num_rows]].reset_index(drop=True)

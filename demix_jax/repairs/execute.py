@@ -8,25 +8,31 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError
+from demix_jax.data.edited_table import changed_rows
+from demix_jax.data.kinds import column_of
 from demix_jax.repairs.choose import RepairPlan
+from demix_jax.repairs.match_rows import WEIGHT
 from demix_jax.repairs.operations import RepairProblem, impute_features, label_column, minority_weight, relabel
 from demix_jax.repairs.undo_mistakes import undo_mistakes
 
-WEIGHT = "sample_weight"
 _COUNTED = ("relabelled", "undone_rows", "imputed_rows", "imputed_cells", "dropped", "reweighted")
 
 
-class Changes(NamedTuple):
-    """What a repair did.
+class Executed(NamedTuple):
+    """What a repair plan came to, for N rows.
 
+    frame: parsed rows with repaired cells. weight: f64[N], mean 1 over the rows that stay. dropped: bool[N].
+    cells: one line per change: row (its position), column (its key), action ("undo", "impute", "relabel", "drop" or
+      "reweight"), before, after (parsed).
     counts: numbers of rows that were relabelled, undone, imputed, dropped and reweighted, and of cells imputed.
-    cells: one line per change: row (its index label), column, action ("undo", "impute", "relabel", "drop" or
-      "reweight"), before, after.
     sentences: the same in words, with what was left unchanged and why.
     """
 
-    counts: dict[str, int]
+    frame: pd.DataFrame
+    weight: np.ndarray
+    dropped: np.ndarray
     cells: pd.DataFrame
+    counts: dict[str, int]
     sentences: list[str]
 
 
@@ -44,7 +50,7 @@ class _State(NamedTuple):
 
 
 class _Step(NamedTuple):
-    """Outcome of a step: the new state, and what `Changes` says of the step."""
+    """Outcome of a step: the new state, and what `Executed` says of the step."""
 
     state: _State
     counts: dict[str, int]
@@ -52,16 +58,15 @@ class _Step(NamedTuple):
     sentences: list[str]
 
 
-def execute_plan(problem: RepairProblem, plan: RepairPlan, base: np.ndarray) -> tuple[pd.DataFrame, Changes]:
-    """The repaired table, with a column sample_weight of mean 1, and what was changed.
+def execute_plan(problem: RepairProblem, plan: RepairPlan, base: np.ndarray) -> Executed:
+    """Carry out a plan.
 
     Args:
       problem: N rows. plan: for them. base: f64[N], weights that the table came with.
     Raises:
       InputError: no row would be left.
     """
-    frame = problem.table.frame
-    state = _State(problem, frame, base.copy(), np.zeros(len(frame), bool))
+    state = _State(problem, problem.table.frame, base.copy(), np.zeros(len(base), bool))
     counts, cells, sentences = dict.fromkeys(_COUNTED, 0), [], []
     for take_step in (_repair_features, _repair_labels, _reweight_minority, _log_dropped):
         step = take_step(state, plan)
@@ -71,13 +76,14 @@ def execute_plan(problem: RepairProblem, plan: RepairPlan, base: np.ndarray) -> 
         sentences += step.sentences
     if state.dropped.all() or not state.weight[~state.dropped].sum() > 0:
         raise InputError("The repair would leave no row; choose keep, relabel or impute instead of drop.")
-    table = state.frame.loc[:, :].copy()
-    table[WEIGHT] = state.weight
-    table = table[~state.dropped]
-    table[WEIGHT] = table[WEIGHT] / table[WEIGHT].mean()
-    log = pd.concat(cells, ignore_index=True) if cells else _lines(frame.index[:0], "", "", [], [])
-    sentences = [*sentences, *plan.sentences] or ["Nothing was flagged, so nothing was changed."]
-    return table, Changes(counts, log, sentences)
+    return Executed(
+        frame=state.frame,
+        weight=state.weight / state.weight[~state.dropped].mean(),
+        dropped=state.dropped,
+        cells=pd.concat(cells, ignore_index=True) if cells else _lines(np.zeros(0, np.int64), "", "", [], []),
+        counts=counts,
+        sentences=[*sentences, *plan.sentences] or ["Nothing was flagged, so nothing was changed."],
+    )
 
 
 def _repair_features(state: _State, plan: RepairPlan) -> _Step:
@@ -109,14 +115,16 @@ def _repair_features(state: _State, plan: RepairPlan) -> _Step:
 
 
 def _repair_labels(state: _State, plan: RepairPlan) -> _Step:
-    """Relabel or drop rows with label errors."""
+    """Relabel or drop rows with label errors; unite the spellings of a class."""
     problem = state.problem
+    united = _united_labels(state)
     num_flagged = int(problem.label_error.sum())
     if plan.label_errors == "drop":
         sentence = f"Dropped {num_flagged:,} rows flagged for label errors."
-        return _Step(state._replace(dropped=state.dropped | problem.label_error), {}, [], [sentence])
+        dropped = state._replace(dropped=state.dropped | problem.label_error)
+        return united._replace(state=dropped, sentences=[sentence, *united.sentences])
     if plan.label_errors != "relabel":
-        return _Step(state, {}, [], [])
+        return united
     new = relabel(problem)
     frame = state.frame.copy(deep=False)
     frame[problem.table.label] = label_column(problem, new.y)
@@ -127,13 +135,23 @@ def _repair_labels(state: _State, plan: RepairPlan) -> _Step:
         + (f"; {kept:,} kept their label, which is the more probable one" if kept else "")
         + ". The less certain a label, the less its row weighs."
     )
-    sentences = [sentence, new.note] if new.note else [sentence]
     return _Step(
         state._replace(frame=frame, weight=state.weight * new.weight),
-        {"relabelled": len(changes)},
-        [changes],
-        sentences,
+        {"relabelled": len(changes) + united.counts.get("relabelled", 0)},
+        [changes, *united.cells],
+        [sentence, *([new.note] if new.note else []), *united.sentences],
     )
+
+
+def _united_labels(state: _State) -> _Step:
+    """Write the commonest spelling of the class into rows with a rarer one; the parsed label stays the same."""
+    rows = np.flatnonzero(state.problem.respelt)
+    if not len(rows):
+        return _Step(state, {}, [], [])
+    labels = state.problem.table.target.iloc[rows]
+    cells = _lines(rows, state.problem.table.label, "relabel", labels, labels)
+    sentence = f"Gave {len(rows):,} rows the commonest spelling of their label."
+    return _Step(state, {"relabelled": len(rows)}, [cells], [sentence])
 
 
 def _reweight_minority(state: _State, plan: RepairPlan) -> _Step:
@@ -143,7 +161,7 @@ def _reweight_minority(state: _State, plan: RepairPlan) -> _Step:
     if not raised.any():
         return _Step(state, {}, [], [])
     weight = state.weight * gain
-    cells = _lines(state.frame.index[raised], WEIGHT, "reweight", state.weight[raised], weight[raised])
+    cells = _lines(np.flatnonzero(raised), WEIGHT, "reweight", state.weight[raised], weight[raised])
     sentence = (
         f"Raised the weight of {raised.sum():,} minority rows, by their probability up to {plan.factor:g}-fold: "
         "they break a shortcut, and models that see more of them lean on it less."
@@ -156,29 +174,24 @@ def _log_dropped(state: _State, plan: RepairPlan) -> _Step:
     num_dropped = int(state.dropped.sum())
     if not num_dropped:
         return _Step(state, {}, [], [])
-    cells = _lines(state.frame.index[state.dropped], "", "drop", [""] * num_dropped, [""] * num_dropped)
+    cells = _lines(np.flatnonzero(state.dropped), "", "drop", [""] * num_dropped, [""] * num_dropped)
     return _Step(state, {"dropped": num_dropped}, [cells], [])
 
 
 def _differences(before: pd.DataFrame, after: pd.DataFrame, action: str) -> pd.DataFrame:
     """One line per cell that differs between two tables of equal shape and index."""
-    parts = []
-    for name in before.columns:
-        if before[name].equals(after[name]):
-            continue
-        old, new = before[name].astype(object), after[name].astype(object)
-        same = (old == new) | (old.isna() & new.isna())
-        rows = np.flatnonzero(~same.to_numpy(bool))
-        if len(rows):
-            parts.append(_lines(before.index[rows], name, action, old.iloc[rows], new.iloc[rows]))
-    return pd.concat(parts, ignore_index=True) if parts else _lines(before.index[:0], "", action, [], [])
+    parts = [
+        _lines(rows, key, action, column_of(before, key).iloc[rows], column_of(after, key).iloc[rows])
+        for key, rows in changed_rows(before, after).items()
+    ]
+    return pd.concat(parts, ignore_index=True) if parts else _lines(np.zeros(0, np.int64), "", action, [], [])
 
 
-def _lines(rows: pd.Index, column: Any, action: str, before: Any, after: Any) -> pd.DataFrame:
-    """Lines of `Changes.cells` for one column and action; `rows`, `before` and `after` have one entry per line."""
+def _lines(rows: np.ndarray, column: Any, action: str, before: Any, after: Any) -> pd.DataFrame:
+    """Lines of `Executed.cells` for one column and action; `rows`, `before` and `after` have one entry per line."""
     return pd.DataFrame(
         {
-            "row": np.asarray(rows, dtype=object),
+            "row": rows,
             "column": pd.Series([column] * len(rows), dtype=object),
             "action": pd.Series([action] * len(rows), dtype=object),
             "before": pd.Series(list(before), dtype=object),

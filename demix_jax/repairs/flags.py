@@ -11,9 +11,10 @@ import pandas as pd
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.data.fingerprint import fingerprint
+from demix_jax.common.files import DIAGNOSIS_FILES
 from demix_jax.data.kinds import as_numbers, column_of
-from demix_jax.data.table import read_table
+from demix_jax.data.table_checks import read_table
+from demix_jax.repairs.match_rows import match_rows
 from demix_jax.repairs.undo_mistakes import Mistaken, told_mistakes
 
 _LIKELY = 0.5  # probability from which a flagged label is more likely wrong than right
@@ -32,6 +33,7 @@ class Flags(NamedTuple):
       frequent among them, and changing these makes the shortcut stronger.
     identifiers: columns that name the row and are not features.
     mistakes: known mistakes of rows with feature errors, by row number.
+    sentences: what of table and diagnosis does not match.
     """
 
     label_error: np.ndarray
@@ -43,6 +45,7 @@ class Flags(NamedTuple):
     doubtful: int
     identifiers: tuple[str, ...]
     mistakes: dict[int, Mistaken]
+    sentences: list[str]
 
     def doubts(self, label: str, rows: str) -> str:
         """A sentence about the doubtful rows; `label` and `rows` are the words for a label and for rows."""
@@ -57,36 +60,23 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any, label: Any = None) -> Flags:
 
     Args:
       frame: the diagnosed table, N rows.
-      diagnosis: a Diagnosis; or a table with one 0/1 column per error type and optionally p_label_error and
-        p_spurious_correlation; or the path of such a table, or of the folder that holds diagnosis.csv.
+      diagnosis: as `saved_diagnosis` takes it; a table has one 0/1 column per error type and optionally p_label_error,
+        p_spurious_correlation, row and row_fingerprint.
       label: the label column, which must be the diagnosed one; None where there is none.
     Raises:
-      InputError: no such file, or absent columns, or values other than 0 and 1; or the diagnosis has another number of
-        rows, another index, another fingerprint or another label.
+      InputError: no such file, or absent columns, or values other than 0 and 1; or the diagnosis is of another table or
+        another label, see `match_rows`.
     """
-    if isinstance(diagnosis, str | Path):
-        path = Path(diagnosis)
-        path = path / "diagnosis.csv" if path.is_dir() else path
-        flags = _read(path)
-        summary = _read_summary(path.with_name("summary.json"))
-        _check_fingerprint(frame, summary, str(path))
-    elif isinstance(diagnosis, pd.DataFrame):
-        flags, summary = diagnosis, {}
-    elif isinstance(getattr(diagnosis, "table", None), pd.DataFrame):
-        flags, summary = diagnosis.table, diagnosis.summary.as_dict()
-        _check_fingerprint(frame, summary, "The diagnosis")
-    else:
-        raise InputError(
-            f"diagnosis must be a Diagnosis, a DataFrame or a path, got {type(diagnosis).__name__}; "
-            "pass what diagnose returned or the diagnosis.csv that it saved."
-        )
-    _check_rows(frame, flags)
+    flags, summary, what = saved_diagnosis(diagnosis)
+    matched = match_rows(frame, flags, summary, what)
     diagnosed = summary.get("label")
     if None not in (label, diagnosed) and str(label) != str(diagnosed):
         raise InputError(
             f"The diagnosis is of the label '{diagnosed}', but label is '{label}'; pass the label that was diagnosed."
         )
-    flagged = {name: _as_bool(flags, name) for name in ERROR_TYPES}
+    known = matched.line >= 0
+    flags = flags.reset_index(drop=True).reindex(np.where(known, matched.line, -1))  # rows without a line become empty
+    flagged = {name: _as_bool(flags, name, known) for name in ERROR_TYPES}
     p_wrong, p_minority = (_probability(flags, name) for name in ("p_label_error", "p_spurious_correlation"))
     doubtful = flagged["label_error"] & (p_wrong < _LIKELY)
     return Flags(
@@ -99,6 +89,37 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any, label: Any = None) -> Flags:
         doubtful=int(doubtful.sum()),
         identifiers=tuple(summary.get("identifiers") or ()),
         mistakes=told_mistakes(flags, flagged["feature_error"]),
+        sentences=matched.sentences,
+    )
+
+
+class SavedDiagnosis(NamedTuple):
+    """lines: the table of a diagnosis. summary: {} if it has none. what: its name in messages."""
+
+    lines: pd.DataFrame
+    summary: dict[str, Any]
+    what: str
+
+
+def saved_diagnosis(diagnosis: Any) -> SavedDiagnosis:
+    """A diagnosis as a repair takes it: a Diagnosis, its table, or the path of diagnosis.csv or of its folder.
+
+    Raises:
+      InputError: it is none of these, or cannot be read.
+    """
+    if isinstance(diagnosis, SavedDiagnosis):
+        return diagnosis
+    if isinstance(diagnosis, str | Path):
+        path = Path(diagnosis)
+        path = path / DIAGNOSIS_FILES[0] if path.is_dir() else path
+        return SavedDiagnosis(_read(path), _read_summary(path.with_name(DIAGNOSIS_FILES[1])), str(path))
+    if isinstance(diagnosis, pd.DataFrame):
+        return SavedDiagnosis(diagnosis, {}, "The diagnosis")
+    if isinstance(getattr(diagnosis, "table", None), pd.DataFrame):
+        return SavedDiagnosis(diagnosis.table, diagnosis.summary.as_dict(), "The diagnosis")
+    raise InputError(
+        f"diagnosis must be a Diagnosis, a DataFrame or a path, got {type(diagnosis).__name__}; "
+        "pass what diagnose returned or the diagnosis.csv that it saved."
     )
 
 
@@ -121,45 +142,24 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
+    """The summary beside a diagnosis; {} if there is none, in which case only fingerprints of rows are left to check."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # a diagnosis without its summary is still usable
+    except FileNotFoundError:
         return {}
-    return saved if isinstance(saved, dict) else {}
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); restore it, remove it, or diagnose the table again.") from error
+    if not isinstance(saved, dict):
+        raise InputError(f"{path} holds no summary of a diagnosis; restore it, remove it, or diagnose the table again.")
+    return saved
 
 
-def _check_fingerprint(frame: pd.DataFrame, summary: dict[str, Any], what: str) -> None:
-    expected = summary.get("fingerprint")
-    if expected is not None and expected != fingerprint(frame):
-        raise InputError(
-            f"{what} belongs to another table: the fingerprints differ. "
-            "Pass the table that was diagnosed, unchanged, or diagnose this one."
-        )
-
-
-def _check_rows(frame: pd.DataFrame, flags: pd.DataFrame) -> None:
-    if len(flags) != len(frame):
-        raise InputError(
-            f"The diagnosis has {len(flags)} rows but the table has {len(frame)}; pass the table that was diagnosed."
-        )
-    counted = [_counts_rows(f.index, len(f)) for f in (frame, flags)]
-    if not any(counted) and not frame.index.equals(flags.index):
-        raise InputError(
-            "The diagnosis and the table have different indexes; pass the table that was diagnosed, "
-            "or reset the index of both."
-        )
-
-
-def _counts_rows(index: pd.Index, num_rows: int) -> bool:
-    return bool(np.array_equal(index.to_numpy(), np.arange(num_rows)))
-
-
-def _as_bool(flags: pd.DataFrame, name: str) -> np.ndarray:
-    """bool[N]: column `name`, which must hold 0 or 1 in every row."""
+def _as_bool(flags: pd.DataFrame, name: str, known: np.ndarray) -> np.ndarray:
+    """bool[N]: column `name`, which must hold 0 or 1 in every row that is `known` bool[N]; False elsewhere."""
     if name not in flags.columns:
         raise InputError(f"The diagnosis has no column {name}; expected 0/1 columns {', '.join(ERROR_TYPES)}.")
     given: Any = pd.to_numeric(flags[name], errors="coerce")
-    values = given.to_numpy(dtype=np.float64, na_value=np.nan)
+    values = np.where(known, given.to_numpy(dtype=np.float64, na_value=np.nan), 0.0)
     if not np.isin(values, (0.0, 1.0)).all():
         bad = flags[name].iloc[int(np.argmin(np.isin(values, (0.0, 1.0))))]
         raise InputError(f"Column {name} of the diagnosis must hold 0 or 1 in every row, found {bad!r}.")

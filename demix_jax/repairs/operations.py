@@ -16,7 +16,7 @@ from demix_jax.repairs.impute import find_wrong_cells
 from demix_jax.repairs.relabel import MIN_CLASS_ROWS, new_classes, new_targets
 from demix_jax.repairs.trees import TreeTable, tree_table
 from demix_jax.repairs.undo_mistakes import Mistaken, in_old_unit, known_cells, undo_mistakes
-from demix_jax.repairs.write_cells import with_cells
+from demix_jax.data.write_cells import with_cells
 
 MIN_CLEAN_ROWS = 30
 
@@ -27,6 +27,7 @@ class RepairProblem(NamedTuple):
     table: inspected, without a weight column. encoder, data: fitted on `table`, and its rows as arrays.
     trees: the table as trees read it.
     label_error, feature_error, minority: bool[N], flagged rows.
+    respelt: bool[N], rows whose label is right but spelled otherwise than most of its class.
     certainty: f64[N] in [0, 1], of the given label, see `certainty_of`.
     p_minority: f64[N], probability that a row is of the minority.
     mistakes: likely mistakes, by row number. seed: of everything random.
@@ -39,6 +40,7 @@ class RepairProblem(NamedTuple):
     label_error: np.ndarray
     feature_error: np.ndarray
     minority: np.ndarray
+    respelt: np.ndarray
     certainty: np.ndarray
     p_minority: np.ndarray
     mistakes: dict[int, Mistaken]
@@ -53,6 +55,7 @@ class RepairProblem(NamedTuple):
             label_error=self.label_error[rows],
             feature_error=self.feature_error[rows],
             minority=self.minority[rows],
+            respelt=self.respelt[rows],
             certainty=self.certainty[rows],
             p_minority=self.p_minority[rows],
             mistakes={at: self.mistakes[row] for at, row in enumerate(rows.tolist()) if row in self.mistakes},
@@ -74,7 +77,7 @@ class Relabelled(NamedTuple):
 def impute_features(problem: RepairProblem) -> RepairProblem:
     """Undo known mistakes and replace the wrong cells of rows with feature errors."""
     frame, undone, changed = undo_mistakes(problem.table.frame, problem.mistakes)
-    trees = tree_table(problem.table.with_frame(frame, changed)) if changed else problem.trees
+    trees = tree_table(problem.table.with_frame(frame)) if changed else problem.trees
     known = known_cells(problem.mistakes, frame, trees.names)
     wrong = find_wrong_cells(frame, trees, problem.feature_error & ~undone, known=known, seed=problem.seed)
     if not wrong and not changed:
@@ -83,7 +86,7 @@ def impute_features(problem: RepairProblem) -> RepairProblem:
     for cells in wrong:
         values = in_old_unit(frame, cells, problem.mistakes)
         frame[cells.column] = with_cells(frame[cells.column], cells.row, values)
-    table = problem.table.with_frame(frame, changed | {cells.column for cells in wrong})
+    table = problem.table.with_frame(frame)
     return problem._replace(table=table, data=problem.encoder.transform(frame), trees=tree_table(table))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
+import os
 from typing import Any, NamedTuple
 
 import chex
@@ -10,16 +11,22 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError, check_choices, check_seed
+from demix_jax.data.edited_table import EditedTable
 from demix_jax.data.encoding import TableEncoder
-from demix_jax.data.inspected_table import inspect_table, refuse_duplicate_names
-from demix_jax.data.table import as_table, check_table
+from demix_jax.data.inspected_table import Table, inspect_table
+from demix_jax.data.kinds import column_of
+from demix_jax.common.read_options import ReadOptions
+from demix_jax.data.read import read_written
+from demix_jax.data.table_checks import check_table
 from demix_jax.repairs.choose import Options, choose_plan
-from demix_jax.repairs.execute import WEIGHT, Changes, execute_plan
-from demix_jax.repairs.flags import Flags, read_flags
+from demix_jax.repairs.execute import Executed, execute_plan
+from demix_jax.repairs.flags import Flags, read_flags, saved_diagnosis
+from demix_jax.repairs.match_rows import WEIGHT
 from demix_jax.repairs.operations import RepairProblem
 from demix_jax.repairs.relabel import certainty_of
 from demix_jax.repairs.trees import tree_table
 
+_OF_CELLS = ("undo", "impute", "relabel")
 _CHOICES = {
     "label_errors": ("relabel", "drop", "keep"),
     "feature_errors": ("impute", "drop", "keep"),
@@ -27,19 +34,43 @@ _CHOICES = {
 }
 
 
+class Changes(NamedTuple):
+    """What a repair did.
+
+    counts: numbers of rows that were relabelled, undone, imputed, dropped and reweighted, and of cells imputed.
+    cells: one line per change: row (its index label; for a file its number, from 0), column, action ("undo", "impute",
+      "relabel", "drop" or "reweight"), before, after (as written).
+    sentences: the same in words, with what was left unchanged and why.
+    """
+
+    counts: dict[str, int]
+    cells: pd.DataFrame
+    sentences: list[str]
+
+
 class Repaired(NamedTuple):
     """A repaired table.
 
-    table: the repaired rows, with their columns in the old order and then sample_weight (mean 1).
-    changes: what was done.
+    table: the repaired rows, with their columns in the old order and then sample_weight (mean 1); of the type that was
+      given, or a DataFrame of parsed values if a path was given.
+    changes: what was done. edited: the table as it is written, with these changes.
     """
 
-    table: pd.DataFrame
+    table: Any
     changes: Changes
+    edited: EditedTable
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write the repaired table; in the format of the given file, every cell that was not changed stays as it is.
+
+        Raises:
+          InputError: the format of `path` is neither that of the given file nor .csv nor .parquet.
+        """
+        self.edited.save(path)
 
 
 def repair(
-    train: pd.DataFrame | str | Path,
+    train: Any,
     diagnosis: Any,
     *,
     label: str,
@@ -60,10 +91,12 @@ def repair(
     Task models judge each step on held-out rows. A step is left out if the table does better without it.
 
     Args:
-      train: table of N rows, or its path; not modified. A column sample_weight is no feature: it holds weights that the
+      train: table of N rows in any form that `demix_jax.diagnose` takes, or its path; not modified. A column sample_weight is no feature: it holds weights that the
         repair multiplies.
       diagnosis: Diagnosis, or a table (or its path) with the 0/1 columns label_error, feature_error and
-        spurious_correlation, one row per row of `train`. It may have two columns of probabilities. Labels with
+        spurious_correlation. With the columns row and row_fingerprint, as `Diagnosis.save` writes them, both tables may
+        have been sorted, filtered or given more columns since; else it has one line per row of `train`, in its order.
+        It may have two columns of probabilities. Labels with
         p_label_error below one half are left; the higher p_spurious_correlation, the more weight a row gains. Where a
         probability is missing, the flag decides.
       label: label column.
@@ -78,51 +111,67 @@ def repair(
     """
     options = Options(label_errors, feature_errors, spurious)
     _check_options(options, seed)
-    frame = _read(train)
-    flags = read_flags(frame, diagnosis, label)
-    given_weight, weight_note = _take_weights(frame)
-    apart = [name for name in (*flags.identifiers, WEIGHT) if name in frame.columns]
-    features = frame.drop(columns=apart) if apart else frame
-    base = np.ones(len(frame)) if given_weight is None else given_weight
+    saved = saved_diagnosis(diagnosis)
+    known = ReadOptions.of(**(saved.summary.get("options") or {}))
+    given = read_written(train, known)
+    flags = read_flags(given.frame, saved, label)
+    given_weight, weight_note = _take_weights(given.frame)
+    apart = tuple(name for name in (*flags.identifiers, WEIGHT) if name in given.frame.columns)
+    known = dataclasses.replace(known, ignore=tuple(dict.fromkeys((*known.ignore, *apart))))
+    table = inspect_table(given.frame, label, known, source=given.source)
     task = flags.task if task == "auto" else task
-    problem = make_problem(features, label, flags, task=task, seed=seed)
-    plan = choose_plan(problem, options, base)
-    repaired, changes = execute_plan(problem, plan, base)
-    for place, name in enumerate(name for name in flags.identifiers if name in frame.columns):
-        repaired.insert(place, name, frame[name])
-    sentences = [*changes.sentences, *([weight_note] if weight_note else [])]
+    problem = make_problem(table, flags, unite=label_errors != "keep", task=task, seed=seed)
+    base = np.ones(len(table)) if given_weight is None else given_weight
+    made = execute_plan(problem, choose_plan(problem, options, base), base)
+    sentences = [*flags.sentences, *made.sentences, *([weight_note] if weight_note else [])]
     if flags.doubtful and label_errors != "keep":
         sentences.append(flags.doubts("label", "rows"))
-    return Repaired(repaired, changes._replace(sentences=sentences))
+    edited = _edited(table, made)
+    changes = Changes(made.counts, _as_written(made.cells, edited), sentences)
+    return Repaired(edited.parsed() if given.source else given.like(edited.frame()), changes, edited)
 
 
-def make_problem(
-    frame: pd.DataFrame,
-    label: str,
-    flags: Flags,
-    *,
-    task: str,
-    seed: int,
-) -> RepairProblem:
-    """Check, inspect and encode the N rows that `flags` are about.
+def _edited(table: Table, made: Executed) -> EditedTable:
+    """The changes of a repair in the form of each column."""
+    changed = made.cells[made.cells["action"].isin(_OF_CELLS)]
+    rows = {key: np.unique(lines["row"]) for key, lines in changed.groupby("column", sort=False)}
+    return EditedTable.of(table, made.frame, rows, dropped=made.dropped, added={WEIGHT: made.weight})
+
+
+def _as_written(cells: pd.DataFrame, edited: EditedTable) -> pd.DataFrame:
+    """`Changes.cells`: the lines of `Executed.cells` with index labels and values as they are written."""
+    log, written = cells.copy(), edited.table.written
+    for key, lines in cells[cells["action"].isin(_OF_CELLS)].groupby("column", sort=False):
+        rows, new = lines["row"].to_numpy(np.int64), edited.edits.cells[str(key)]
+        before = column_of(written, key).iloc[rows].tolist()
+        after = [new.values[place] for place in np.searchsorted(new.rows, rows)]
+        log.loc[lines.index, "before"] = pd.Series(before, index=lines.index, dtype=object)
+        log.loc[lines.index, "after"] = pd.Series(after, index=lines.index, dtype=object)
+    log["row"] = written.index.to_numpy(dtype=object)[cells["row"].to_numpy(np.int64)]
+    return log
+
+
+def make_problem(table: Table, flags: Flags, *, unite: bool = True, task: str, seed: int) -> RepairProblem:
+    """Check and encode the N rows that `flags` are about; `unite`: whether spellings of a class are united.
 
     Raises:
       InputError: the table cannot be repaired, see `check_table`.
     """
-    chex.assert_shape([flags.label_error, flags.feature_error, flags.minority], (len(frame),))
-    table = inspect_table(frame, label)
+    chex.assert_shape([flags.label_error, flags.feature_error, flags.minority], (len(table),))
     check_table(table, task=task)
     encoder = TableEncoder.fit(table, task=task)
-    data = encoder.transform(frame)
+    data = encoder.transform(table.frame)
+    respelt = table.respelt() & flags.label_error
     certainty = certainty_of(1 - flags.p_wrong, 2 if data.target.ordered else data.num_classes)
     return RepairProblem(
         table=table,
         encoder=encoder,
         data=data,
         trees=tree_table(table),
-        label_error=flags.label_error,
+        label_error=flags.label_error & ~respelt,
         feature_error=flags.feature_error,
         minority=flags.minority,
+        respelt=respelt & unite,
         certainty=certainty,
         p_minority=flags.p_minority,
         mistakes=flags.mistakes,
@@ -133,12 +182,6 @@ def make_problem(
 def _check_options(options: Options, seed: int) -> None:
     check_choices(options._asdict(), _CHOICES)
     check_seed(seed)
-
-
-def _read(train: pd.DataFrame | str | Path) -> pd.DataFrame:
-    frame = as_table(train)
-    refuse_duplicate_names(frame, "The table")
-    return frame
 
 
 def _take_weights(frame: pd.DataFrame) -> tuple[np.ndarray | None, str]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from demix_jax.common.checks import InputError
 from demix_jax.data.decimals import decimals_of, stray_decimals, usual_decimals
 from demix_jax.data.kinds import as_numbers, nature
 from demix_jax.repairs.impute import WrongCells
-from demix_jax.repairs.write_cells import with_cells
+from demix_jax.data.write_cells import with_cells
 
 
 class Mistaken(NamedTuple):
@@ -26,11 +28,31 @@ def told_mistakes(flags: pd.DataFrame, rows: np.ndarray) -> dict[int, Mistaken]:
     if not {"mistake", "suspect_columns"}.issubset(flags.columns):
         return {}
     mistakes, suspects = flags["mistake"].to_numpy(dtype=object), flags["suspect_columns"].to_numpy(dtype=object)
-    return {
-        int(row): Mistaken(mistakes[row], suspects[row].split(";"))
-        for row in np.flatnonzero(rows)
-        if isinstance(mistakes[row], str) and mistakes[row] and isinstance(suspects[row], str)
-    }
+    told = {}
+    for row in np.flatnonzero(rows).tolist():
+        if isinstance(mistakes[row], str) and mistakes[row] and isinstance(suspects[row], str) and suspects[row]:
+            names = _names(suspects[row])
+            if names:
+                told[row] = Mistaken(mistakes[row], names)
+    return told
+
+
+def _names(suspects: str) -> list[str]:
+    """Column names of a JSON list.
+
+    Raises:
+      InputError: the text is no such list.
+    """
+    try:
+        names = json.loads(suspects)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f"The diagnosis has {suspects!r} in suspect_columns; expected a JSON list of column names such as "
+            '["age", "hours"].'
+        )
+    return names
 
 
 class Undone(NamedTuple):

@@ -11,7 +11,7 @@ from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import suffix_to_write
 from demix_jax.common.wording import Html, Words, count, duration, listed, percent
 from demix_jax.diagnosis.result import Diagnosis, Summary
-from demix_jax.diagnosis.table import row_table
+from demix_jax.diagnosis.table import row_table, with_fingerprints
 from demix_jax.report.charts import suspect_figure
 from demix_jax.report.findings import column, times_suspect
 from demix_jax.report.html import element
@@ -43,11 +43,6 @@ class RowPresentation:
         """See `Presentation`."""
         return ROWS
 
-    @property
-    def row_column(self) -> str | None:
-        """See `Presentation`."""
-        return None
-
     def table(self, diagnosis: Diagnosis) -> pd.DataFrame:
         """See `Presentation`."""
         evidence = diagnosis.evidence
@@ -60,8 +55,8 @@ class RowPresentation:
             mistakes=evidence.mistakes,
         )
         for place, name in enumerate(self.identifiers):
-            table.insert(place, name, diagnosis.train[name])
-        return table
+            table.insert(place, name, column(diagnosis.train, name))
+        return with_fingerprints(table, diagnosis.row_fingerprints)
 
     def show(self, diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool = True) -> Html:
         """See `Presentation`."""

@@ -32,6 +32,8 @@ def _strong(text: object) -> Html:
 def _why_label(diagnosis: Diagnosis, row: int) -> Html:
     given = column(diagnosis.train, diagnosis.label).iloc[row]
     expected = diagnosis.evidence.expected_label[row]
+    if diagnosis.evidence.respelt is not None and diagnosis.evidence.respelt[row]:
+        return join(["Labelled ", _strong(given), ", which most rows of this class spell ", _strong(expected), "."])
     p = unbroken(chance(float(diagnosis.evidence.p_given_label[row])))
     if diagnosis.target.ordered:
         lead = ["The label is ", _strong(given), ", about ", _strong(f"{float(expected):.4g}"), " is expected"]

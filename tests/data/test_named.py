@@ -15,7 +15,7 @@ import pytest
 from demix_jax.common.checks import InputError
 from demix_jax.data import named
 from demix_jax.data.named import NAMES, adult_sample, load_named
-from demix_jax.data.table import check_table, infer_task
+from demix_jax.data.table_checks import check_table, infer_task
 
 DATA = os.environ.get("DEMIX_DATA_DIR")
 needs_data = pytest.mark.skipif(not DATA, reason="DEMIX_DATA_DIR names no folder with the public tables")

@@ -10,7 +10,7 @@ import pytest
 
 from demix_jax.data.kinds import as_numbers, infer_column
 from demix_jax.data.written_numbers import number_style, read_number
-from demix_jax.repairs.write_cells import with_cells
+from demix_jax.data.write_cells import with_cells
 
 RNG = np.random.default_rng(0)
 AMOUNTS = RNG.uniform(-5_000, 5_000_000, 300).round(2)

@@ -26,7 +26,7 @@ from demix_jax.repairs.pipeline import make_problem
 from demix_jax.repairs.relabel import chance_of_error, new_targets
 from demix_jax.repairs.trees import tree_table
 from demix_jax.repairs.undo_mistakes import in_old_unit, known_cells, told_mistakes, undo_mistakes
-from demix_jax.repairs.write_cells import with_cells
+from demix_jax.data.write_cells import with_cells
 
 
 def world(num_rows: int, seed: int) -> pd.DataFrame:

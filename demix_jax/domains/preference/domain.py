@@ -13,7 +13,7 @@ import numpy as np
 from demix_jax.classifier import ErrorClassifier, load_classifier
 from demix_jax.common.checks import InputError, check_seed
 from demix_jax.common.progress import ProgressLike, StepTimer
-from demix_jax.data.fingerprint import fingerprint
+from demix_jax.data.fingerprint import row_fingerprints, table_fingerprint
 from demix_jax.data.folds import Folds
 from demix_jax.diagnosis.domain import Encode, Rows
 from demix_jax.diagnosis.fold_models import FoldModels
@@ -154,10 +154,13 @@ class PairDomain:
             everything = self.pairs if self.valid is None else join_pairs(self.pairs, self.valid)
             frame = measured_table(everything, self.decoder.tokens, self.encoded, self.reading, self.order)
             advance(1)
+        texts = text_table(self.pairs)
+        fingerprints = row_fingerprints(texts)
         return Rows(
             table=inspect_table(frame.iloc[:count], LABEL),
             task="classification",
-            fingerprint=fingerprint(text_table(self.pairs)),
+            fingerprint=table_fingerprint(list(texts.columns), fingerprints),
+            row_fingerprints=fingerprints,
             model=self.decoder.name,
             valid=None if self.valid is None else frame.iloc[count:].reset_index(drop=True),
             notes=tuple(_count_notes(self.notes())),

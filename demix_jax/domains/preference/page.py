@@ -12,7 +12,7 @@ import numpy as np
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import Html, Words, count, duration
 from demix_jax.diagnosis.result import Diagnosis, Summary
-from demix_jax.diagnosis.table import flags_table
+from demix_jax.diagnosis.table import flags_table, with_fingerprints
 from demix_jax.domains.preference.pairs import Pairs
 from demix_jax.domains.preference.sides import Order
 from demix_jax.domains.preference.words import NAMES, PAIRS, in_pair_words, reason
@@ -57,13 +57,9 @@ class PairPresentation:
         """See `Presentation`."""
         return PAIRS
 
-    @property
-    def row_column(self) -> str | None:
-        """See `Presentation`."""
-        return "row"
-
     def table(self, diagnosis: Diagnosis) -> pd.DataFrame:
-        """Table with one row per pair: flags, probabilities, margin, suggestion, damaged, suspect_measures, note.
+        """Table with one row per pair: flags, probabilities, margin, suggestion, damaged, suspect_measures, note,
+        row_fingerprint.
 
         suggestion: "swap" for a label error, else "". damaged: "chosen", "rejected" or both, joined by ";".
         suspect_measures: measures that stand out in a feature error, joined by ";". margin, note: see the attributes.
@@ -75,7 +71,7 @@ class PairPresentation:
         table["damaged"] = [";".join(self._damaged_sides(columns, row)) for row, columns in enumerate(suspects)]
         table["suspect_measures"] = [in_pair_words(columns, self.order, row) for row, columns in enumerate(suspects)]
         table["note"] = list(self.notes)
-        return table
+        return with_fingerprints(table, diagnosis.row_fingerprints)
 
     def show(self, diagnosis: Diagnosis, row: int, error_type: str, *, is_open: bool = True) -> Html:
         """See `Presentation`."""

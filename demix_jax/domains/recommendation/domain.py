@@ -100,15 +100,17 @@ class ClickDomain:
 
     def rows(self, steps: StepTimer) -> Rows:
         """See `Domain`."""
-        from demix_jax.data import table_notes
-        from demix_jax.data.fingerprint import fingerprint
+        from demix_jax.data.notes import table_notes
+        from demix_jax.data.fingerprint import row_fingerprints, table_fingerprint
 
         del steps
         samples = self.samples
+        fingerprints = row_fingerprints(samples.table)
         return Rows(
             table=self.table,
             task="classification",
-            fingerprint=fingerprint(samples.table),
+            fingerprint=table_fingerprint(list(samples.table.columns), fingerprints),
+            row_fingerprints=fingerprints,
             model=self.model,
             named=samples.table,
             identifiers=IDENTIFIERS,

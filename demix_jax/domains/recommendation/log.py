@@ -10,7 +10,7 @@ import pandas as pd
 
 from demix_jax.common.checks import InputError
 from demix_jax.data.kinds import as_dates, column_of, date_format, infer_column, levels, nature, raw_numbers
-from demix_jax.data.table import as_table, refuse_duplicate_names
+from demix_jax.data.table_checks import as_table, refuse_duplicate_names
 
 Table = pd.DataFrame | str | os.PathLike
 

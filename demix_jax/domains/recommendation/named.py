@@ -22,7 +22,7 @@ from demix_jax.common.checks import InputError
 from demix_jax.common.files import cache_dir
 from demix_jax.data.kinds import column_of
 from demix_jax.data.named import data_dir
-from demix_jax.data.table import read_table
+from demix_jax.data.table_checks import read_table
 from demix_jax.domains.recommendation.log import RecommendationData, read_recommendation_data
 
 _MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/{name}.zip"

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from demix_jax.classifier import ErrorClassifier, load_classifier
 from demix_jax.common.checks import InputError, check_seed
 from demix_jax.common.keys import training_key
 from demix_jax.common.progress import ProgressLike, StepTimer
+from demix_jax.common.read_options import ReadOptions
 from demix_jax.data.folds import Folds
 from demix_jax.diagnosis.domain import Encode, Rows
 from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds, train_fold_models
 from demix_jax.diagnosis.pipeline import diagnose_samples
 from demix_jax.diagnosis.probes import AlteredRows, alter_rows
 from demix_jax.diagnosis.result import Diagnosis
+from demix_jax.evidence.gather import choose_num_folds
 from demix_jax.evidence.row_evidence import RowEvidence
 from demix_jax.models import TaskModelLike, check_model_name, check_task_model, make_task_model
 from demix_jax.report.row_page import RowPresentation
@@ -30,22 +32,31 @@ _MIN_VALID_ROWS = 10
 
 
 def diagnose(
-    train: pd.DataFrame | str | os.PathLike,
+    train: Any,
     *,
     label: str,
-    valid: pd.DataFrame | str | os.PathLike | None = None,
+    valid: Any = None,
     task: str = "auto",
     model: str | TaskModelLike = "mlp",
     classifier: str | os.PathLike | ErrorClassifier = "default",
+    kinds: Mapping[str, str] | None = None,
+    ignore: Sequence[str] | None = None,
+    id: str | None = None,
+    groups: str | None = None,
+    time: str | None = None,
+    missing: Sequence[str] | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
     seed: int = 0,
     progress: ProgressLike | None = None,
 ) -> Diagnosis:
     """Find the label errors, feature errors and spurious correlations of a table.
 
-    Every row is described out of fold: its models and validation samples exclude it.
+    Every row is described out of fold: its models and validation samples exclude it, and copies of it.
 
     Args:
-      train: table of N ≥ 30 rows, or the path of a CSV or Parquet file.
+      train: table of N ≥ 30 rows: a pandas or polars DataFrame, a pyarrow Table, a Hugging Face Dataset, a dict of arrays,
+        a NumPy array; or the path of a CSV, Parquet, Feather, JSON, JSON lines, Excel or ODS file, or of a folder.
       label: name of the label column.
       valid: at least 10 trusted rows with the same columns; None: each fold is compared with rows of the other folds.
       task: "classification", "regression", or "auto" to decide by the label.
@@ -53,6 +64,13 @@ def diagnose(
         and loss(params, example), see `demix_jax.models.TaskModelLike`. An example is {"x": f32[D], "y": class index or
         standardised target}.
       classifier: "default", a weights file, or a loaded classifier.
+      kinds: column -> "number", "category", "text", "date", "identifier" or "vector", where it is not recognised.
+      ignore: columns that are not used.
+      id: a column that names the rows; it comes first in `Diagnosis.table`.
+      groups: a column whose equal values mark rows that belong together (visits of a person); they share a fold.
+      time: a column of times; each block in time is judged by models of the blocks before it.
+      missing: further texts that mean missing.
+      encoding, sheet: of a text file, of a workbook; None: recognised, and the first sheet with content.
       seed: of all randomness; the same seed gives the same diagnosis.
       progress: None, or a display with stage(name, total), advance(n) and done().
     Returns:
@@ -61,7 +79,17 @@ def diagnose(
       InputError: the table, a name, a file or the model cannot be used; the message tells why and what to do.
     """
     classifier = check_options(model, classifier, seed)
-    domain = TableDomain.of(train, label, valid=valid, task=task, model=model)
+    options = ReadOptions.of(
+        kinds=kinds,
+        ignore=ignore,
+        id=id,
+        groups=groups,
+        time=time,
+        missing=missing,
+        encoding=encoding,
+        sheet=sheet,
+    )
+    domain = TableDomain.of(train, label, valid=valid, task=task, model=model, options=options)
     return diagnose_samples(domain, classifier=classifier, seed=seed, progress=progress)
 
 
@@ -82,9 +110,9 @@ class TableDomain:
     """The rows of a table, see `Domain`.
 
     Attributes:
-      table: N rows, inspected.
+      table: N rows, inspected; its options tell groups and times.
       task: "classification" or "regression".
-      valid: trusted rows, or None.
+      valid: trusted rows, parsed as `table`, or None.
       model: task model, by name or as an object.
       source: path of the file, or None.
       known_mistakes: whether to look for known mistakes.
@@ -106,41 +134,50 @@ class TableDomain:
     @classmethod
     def of(
         cls,
-        train: pd.DataFrame | str | os.PathLike,
+        train: Any,
         label: str,
         *,
-        valid: pd.DataFrame | str | os.PathLike | None = None,
+        valid: Any = None,
         task: str = "auto",
         model: str | TaskModelLike = "mlp",
+        options: ReadOptions | None = None,
     ) -> TableDomain:
         """Read and check tables or paths; arguments as in `diagnose`."""
-        from demix_jax.data import as_table, check_table, inspect_table
-        from demix_jax.data.table import settle_task
+        from demix_jax.data.read import read_inspected
+        from demix_jax.data.table_checks import check_table, settle_task
 
         source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
-        table = inspect_table(as_table(train), label)
+        table = read_inspected(train, label, options)
         check_table(table, task=task)
-        trusted = None if valid is None else as_table(valid)
-        if trusted is not None:
-            check_valid(table.frame, trusted)
+        trusted = None if valid is None else read_valid(valid, table)
         settled = settle_task(table.target, task)
         return cls(table=table, task=settled, valid=trusted, model=model, source=source)
 
     def rows(self, steps: StepTimer) -> Rows:
         """See `Domain`."""
-        from demix_jax.data import table_notes
-        from demix_jax.data.fingerprint import fingerprint
+        from demix_jax.data.belonging_rows import belonging_rows
+        from demix_jax.data.fingerprint import row_fingerprints, table_fingerprint
+        from demix_jax.data.notes import table_notes
 
-        del steps
+        table, options = self.table, self.table.options
+        with steps("read the rows", 1) as advance:
+            fingerprints = row_fingerprints(table.written)
+            belonging = belonging_rows(table, num_folds=choose_num_folds(len(table)))
+            notes = (*table.notes, *table_notes(table, task=self.task), *belonging.notes)
+            advance(1)
         return Rows(
-            table=self.table,
+            table=table,
             task=self.task,
-            fingerprint=fingerprint(self.table.frame),
+            fingerprint=table_fingerprint(list(table.written.columns), fingerprints),
+            row_fingerprints=fingerprints,
             model=self.model if isinstance(self.model, str) else type(self.model).__name__,
             valid=self.valid,
             width_multiple=self.width_multiple,
-            notes=tuple(table_notes(self.table, task=self.task)),
+            groups=belonging.groups,
+            times=belonging.times,
+            notes=notes,
             source=self.source,
+            settings={"options": options.as_dict()} if options.as_dict() else {},
         )
 
     def check(self, dataset: Dataset) -> None:
@@ -170,28 +207,38 @@ class TableDomain:
     def presentation(self, models: FoldModels, evidence: RowEvidence) -> RowPresentation:
         """See `Domain`."""
         del models, evidence
-        return RowPresentation()
+        name = self.table.options.id
+        return RowPresentation(identifiers=() if name is None else (name,))
 
 
-def check_valid(train: pd.DataFrame, valid: pd.DataFrame) -> None:
-    """InputError if a validation table lacks columns, has too few rows or has infinite values."""
+def read_valid(valid: Any, table: Table) -> pd.DataFrame:
+    """Trusted rows, parsed as the training table was.
+
+    Raises:
+      InputError: they lack columns, have infinite values, or are too few.
+    """
     from demix_jax.data.kinds import column_of
-    from demix_jax.data.table import count_infinite
+    from demix_jax.data.read import read_written
+    from demix_jax.data.table_checks import count_infinite
 
-    missing = [str(name) for name in train.columns if name not in valid.columns]
+    written = read_written(valid, table.options, "The validation table").frame
+    given = {str(name) for name in written.columns}
+    missing = [str(name) for name in table.frame.columns if str(name) not in given]
     if missing:
         raise InputError(
             f"The validation table lacks the column(s) {', '.join(missing[:8])} of the training table; give a table "
             "with the same columns."
         )
-    if len(valid) < _MIN_VALID_ROWS:
+    if len(written) < _MIN_VALID_ROWS:
         raise InputError(
-            f"The validation table has {len(valid)} rows; give at least {_MIN_VALID_ROWS}, or leave it out to "
+            f"The validation table has {len(written)} rows; give at least {_MIN_VALID_ROWS}, or leave it out to "
             "cross-fit the training table."
         )
-    infinite = [str(name) for name in train.columns if count_infinite(column_of(valid, name))]
+    parsed = table.parse(written)
+    infinite = [str(name) for name in parsed.columns if count_infinite(column_of(parsed, name))]
     if infinite:
         raise InputError(
             f"The validation table has infinite values in {', '.join(infinite[:8])}; replace them by numbers or leave "
             "them empty."
         )
+    return parsed

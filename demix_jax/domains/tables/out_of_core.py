@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,18 +15,23 @@ from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import DIAGNOSIS_FILES, atomic_paths, check_writable, json_text
 from demix_jax.common.progress import ProgressLike, StepTimer
+from demix_jax.common.read_options import ReadOptions
+from demix_jax.common.row_names import ROW
+from demix_jax.data.fingerprint import TableFingerprint, row_fingerprints
 from demix_jax.diagnosis.description import describe_more
-from demix_jax.diagnosis.explanation import cell_doubt, expected_labels, named_mistakes
+from demix_jax.diagnosis.explanation import cell_doubt, expected_labels, named_mistakes, respelled_labels
 from demix_jax.diagnosis.fold_models import NetworkFolds
-from demix_jax.diagnosis.pipeline import FittedTable, conclude, fit_samples, judge
+from demix_jax.diagnosis.pipeline import FittedTable, conclude, fit_samples, judge, with_respelt
 from demix_jax.diagnosis.result import Diagnosis
-from demix_jax.diagnosis.table import Tally, row_table, suspect_columns
-from demix_jax.domains.tables.domain import TableDomain, check_options, check_valid
+from demix_jax.diagnosis.table import Tally, row_table, suspect_columns, with_fingerprints
+from demix_jax.domains.tables.domain import TableDomain, check_options, read_valid
 from demix_jax.evidence.gather import more_evidence
 from demix_jax.models import TaskModelLike
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from demix_jax.data import Table
 
 _CHUNK_ROWS = 16_384
 _MIN_FIT_ROWS = 1_000
@@ -49,10 +55,18 @@ def diagnose_out_of_core(
     *,
     label: str,
     out: str | os.PathLike,
-    valid: pd.DataFrame | str | os.PathLike | None = None,
+    valid: Any = None,
     task: str = "auto",
     model: str | TaskModelLike = "mlp",
     classifier: str | os.PathLike | ErrorClassifier = "default",
+    kinds: Mapping[str, str] | None = None,
+    ignore: Sequence[str] | None = None,
+    id: str | None = None,
+    groups: str | None = None,
+    time: str | None = None,
+    missing: Sequence[str] | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
     seed: int = 0,
     fit_rows: int = 50_000,
     progress: ProgressLike | None = None,
@@ -64,8 +78,10 @@ def diagnose_out_of_core(
     probabilities of a row depend neither on the rows read with it nor on how many are read at once.
 
     Args:
-      train: path of a CSV or Parquet file with N ≥ 30 rows.
-      label, valid, task, model, classifier, seed, progress: as in `diagnose`.
+      train: path of a file or folder with N ≥ 30 rows, as in `diagnose`.
+      label, valid, task, model, classifier, kinds, ignore, id, groups, missing, encoding, sheet, seed, progress: as in
+        `diagnose`. Kinds are recognised by the sample.
+      time: must be None; rows that are judged in the order of time have to fit into memory.
       out: folder for diagnosis.csv, summary.json and report.html; either all of them are written or none.
       fit_rows: number of rows to fit on, at least 1,000, or all rows of a smaller table; memory grows with it.
     Returns:
@@ -73,50 +89,58 @@ def diagnose_out_of_core(
     Raises:
       InputError: as in `diagnose`, or `fit_rows` is too small.
     """
-    from demix_jax.data import as_table, check_table, inspect_table
-    from demix_jax.data.fingerprint import TableFingerprint
-    from demix_jax.data.survey import survey_table
-    from demix_jax.data.table import num_cells, table_chunks
+    from demix_jax.data.sources.open import open_source
+    from demix_jax.data.survey import survey_table, written_chunks
+    from demix_jax.data.table_checks import check_table
 
     classifier = check_options(model, classifier, seed)
     if fit_rows < _MIN_FIT_ROWS:
         raise InputError(f"fit_rows is {fit_rows}; give at least {_MIN_FIT_ROWS:,} rows to fit the models on.")
-    path, folder = Path(train).expanduser(), Path(out)
-    num_cells(path)  # raises early if the file cannot be read
+    if time is not None:
+        raise InputError("Rows are judged in the order of time only in memory; give --in-memory, or leave time out.")
+    options = ReadOptions.of(
+        kinds=kinds, ignore=ignore, id=id, groups=groups, missing=missing, encoding=encoding, sheet=sheet
+    )
+    source, folder = open_source(train, encoding=encoding, sheet=sheet), Path(out)
     check_writable(folder, folder=True)
-    valid = None if valid is None else as_table(valid)
     steps = StepTimer(progress)
     with steps("read the table", 0) as advance:
         survey = survey_table(
-            path, label, task=task, sample_rows=fit_rows, chunk_rows=_CHUNK_ROWS, seed=seed, on_rows=advance
+            source,
+            label,
+            options,
+            task=task,
+            sample_rows=fit_rows,
+            chunk_rows=_CHUNK_ROWS,
+            seed=seed,
+            on_rows=advance,
         )
-    sample, num_rows = survey.sample, survey.num_rows
-    table = inspect_table(sample.loc[:, sample.notna().any()], label)
-    sample = table.frame
+    table, num_rows = survey.sample, survey.num_rows
     check_table(table, task=survey.task)
-    if valid is not None:
-        check_valid(sample, valid)
-    domain = TableDomain(table=table, task=survey.task, valid=valid, model=model, source=os.fspath(train))
+    trusted = None if valid is None else read_valid(valid, table)
+    domain = TableDomain(table=table, task=survey.task, valid=trusted, model=model, source=os.fspath(train))
     rows = domain.rows(steps)
     fitted = fit_samples(domain, rows, seed=seed, steps=steps)
     verdict = judge(classifier, fitted, steps)
     sample_diagnosis = conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
-    judge_rows, tally = _RowJudge(fitted, verdict, sample.index.to_numpy()), Tally()
-    digest = TableFingerprint(survey.text)
+    judge_rows, tally = _RowJudge(table, fitted, verdict), Tally()
+    digest = TableFingerprint(list(table.written.columns))
     with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table_path, summary_path, report_path):
         chunk_rows = -(-num_rows // -(-num_rows // _CHUNK_ROWS))  # chunks of similar size share compiled programs
         with table_path.open("w", encoding="utf-8", newline="") as file, steps("judge all rows", num_rows) as advance:
-            for chunk in table_chunks(path, chunk_rows, as_text=survey.as_text):
-                digest.update(chunk)
-                judge_rows(chunk, tally).to_csv(file, index=False, header=file.tell() == 0)
+            for chunk in written_chunks(source, chunk_rows):
+                fingerprints = row_fingerprints(chunk)
+                digest.update(fingerprints)
+                judged = with_fingerprints(judge_rows(chunk, tally), fingerprints)
+                judged.to_csv(file, index_label=ROW, header=file.tell() == 0)
                 advance(len(chunk))
         steps.done()
-        shown = f"The report shows rows among {len(sample):,} drawn at random, on which the models were fitted; "
+        shown = f"The report shows rows among {len(table):,} drawn at random, on which the models were fitted; "
         summary = dataclasses.replace(
             sample_diagnosis.summary,
             **tally.counted()._asdict(),
             drawn_from=num_rows,
-            fitted_rows=len(sample),
+            fitted_rows=len(table),
             fingerprint=digest.hexdigest(),
             seconds=steps.rounded(),
             notes=(f"{shown}{DIAGNOSIS_FILES[0]} has all {num_rows:,}.", *sample_diagnosis.summary.notes),
@@ -132,35 +156,43 @@ class _RowJudge:
     """Judges any rows of a table with the models that were fitted on a sample of its rows.
 
     Args:
+      sample: the inspected sample; the index holds its row numbers in the table, ascending.
       fitted, verdict: models and verdict of the sample.
-      numbers: i64[R], row numbers of the sample in the table, ascending.
     """
 
-    def __init__(self, fitted: FittedTable, verdict: Verdict, numbers: np.ndarray):
-        self._fitted, self._verdict, self._numbers = fitted, verdict, numbers
+    def __init__(self, sample: Table, fitted: FittedTable, verdict: Verdict):
+        self._sample, self._fitted, self._verdict = sample, fitted, verdict
+        self._numbers = sample.frame.index.to_numpy()
 
     def __call__(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
-        """`Diagnosis.table` of rows, whose index is their row number in the table; adds them to `tally`."""
+        """`Diagnosis.table` of rows as written, whose index is their row number in the table; adds them to `tally`."""
         gathered = self._fitted.gathered
-        rows = gathered.encoder.transform(chunk)
+        rows = gathered.encoder.transform(self._sample.parse(chunk))
+        respelt = self._sample.respelt(chunk)
         evidence = more_evidence(gathered.evidence, rows, self._folds(chunk.index.to_numpy()))
         models, of_sample = self._fitted.models, self._fitted.description
         assert isinstance(models, NetworkFolds)
         description = describe_more(rows, evidence, gathered.dataset, models, of_sample, of=gathered.evidence)
         evidence = description.evidence
         probability = self._verdict.of_more(description.vectors, description.signals, evidence.mistaken)
-        flags = probability >= self._verdict.threshold
+        flags, probability = with_respelt(self._verdict, probability, respelt)
         tally.add(flags, probability)
         feature_error = ERROR_TYPES.index("feature_error")
         doubt, names = cell_doubt(evidence, rows, probability), [column.name for column in rows.columns]
-        return row_table(
+        table = row_table(
             chunk.index,
             flags,
             probability,
-            expected_label=expected_labels(gathered.encoder, evidence),
+            expected_label=respelled_labels(
+                gathered.encoder, rows.y, expected_labels(gathered.encoder, evidence), respelt
+            ),
             suspects=suspect_columns(flags[:, feature_error], doubt, names),
             mistakes=named_mistakes(evidence, flags[:, feature_error], probability[:, feature_error]),
         )
+        name = self._sample.options.id
+        if name is not None:
+            table.insert(0, name, chunk[name])
+        return table
 
     def _folds(self, numbers: np.ndarray) -> np.ndarray:
         """i32[n]: fold whose models describe each row; rows of the sample keep their own fold."""

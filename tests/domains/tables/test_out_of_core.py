@@ -17,7 +17,7 @@ from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.data import read_table
 from demix_jax.data.fingerprint import fingerprint
 from demix_jax.data.survey import survey_table
-from demix_jax.data.table import num_cells, table_chunks
+from demix_jax.data.table_checks import num_cells, table_chunks
 from demix_jax.domains.tables.domain import diagnose
 from demix_jax.domains.tables.out_of_core import diagnose_out_of_core
 
