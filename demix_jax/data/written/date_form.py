@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from demix_jax.data.written.date_shapes import DateShape, date_shape
-from demix_jax.data.written.shapes import shapes_of
+from demix_jax.data.written.shapes import shapes_of, texts_at
 
 POSIX_PIVOT = 68  # two-digit years up to 68 are 20xx, as strptime reads them
 _ORDERS = {  # what the numbers of a date such as 01-02-03 are
@@ -18,7 +19,7 @@ _ORDERS = {  # what the numbers of a date such as 01-02-03 are
 }  # fmt: skip
 _YEARS = (1678, 2261)  # years that nanoseconds can hold
 _DAY, _SECOND = 86_400 * 10**9, 10**9
-_EXAMPLE = pd.Timestamp("2019-12-31 13:45")
+_EXAMPLE = np.datetime64("2019-12-31T13:45", "ns")
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,7 @@ class DateForm:
         for text, rows in shapes_of(texts):
             shape = date_shape(text)
             if shape is not None:
-                chosen = [texts[row] for row in rows.tolist()]
-                values[rows] = shape_dates(chosen, shape, order=self.order, pivot=self.pivot)
+                values[rows] = shape_dates(texts_at(texts, rows), shape, order=self.order, pivot=self.pivot)
         return values
 
     def write(self, value: np.datetime64 | pd.Timestamp) -> str:
@@ -65,7 +65,7 @@ class DateForm:
           >>> DateForm("{d1}. {b} {Y4}", months=("Januar", "Februar")).write(pd.Timestamp("2019-02-03"))
           '3. Februar 2019'
         """
-        stamp = pd.Timestamp(value) + pd.Timedelta(minutes=self.offset)
+        stamp = cast(pd.Timestamp, pd.Timestamp(value) + pd.Timedelta(minutes=self.offset))
         return re.sub(r"\{(\w)(\d*)\}", lambda place: self._part(stamp, place[1], int(place[2] or 0)), self.pattern)
 
     @property
@@ -83,7 +83,7 @@ class DateForm:
         if name in "bapZ":
             return {
                 "b": lambda: self.months[stamp.month - 1],
-                "a": lambda: self.weekdays[stamp.dayofweek],
+                "a": lambda: self.weekdays[stamp.weekday()],
                 "p": lambda: self.halves[stamp.hour >= 12],
                 "Z": lambda: self.zone,
             }[name]()
@@ -93,7 +93,7 @@ class DateForm:
         number = {
             "Y": iso[0] if "{W" in self.pattern else stamp.year,
             "y": stamp.year % 100, "m": stamp.month, "d": stamp.day, "Q": stamp.quarter, "W": iso[1], "u": iso[2],
-            "j": stamp.dayofyear, "H": stamp.hour, "I": (stamp.hour - 1) % 12 + 1, "M": stamp.minute,
+            "j": stamp.day_of_year, "H": stamp.hour, "I": (stamp.hour - 1) % 12 + 1, "M": stamp.minute,
             "S": stamp.second,
         }[name]  # fmt: skip
         return f"{number:0{width}d}"

@@ -20,8 +20,8 @@ _SEPARATORS = frozenset("-/., '_")
 _FILLERS = frozenset("de del of den the st nd rd th er le el il º ª 年 月 日".split())
 _ZONES = frozenset("z utc gmt".split())
 
-# Kinds of the tokens of a date -> its parts: a digit is the length of a number, b a month's name. 1 and 2: day and month
-# in the order of the column. E, F, G: 8, 12 or 14 digits.
+# Kinds of the tokens of a date -> its parts. Kinds: a digit is the length of a number, b the name of a month; E, F, G
+# are 8, 12, 14 digits. Parts: 1 and 2 are day and month in the order of the column.
 _WITH_NAMES = {
     "2b4": "dbY", "1b4": "dbY", "2b2": "dby", "1b2": "dby", "b24": "bdY", "b14": "bdY", "b22": "bdy", "b12": "bdy",
     "4b2": "Ybd", "4b1": "Ybd", "b4": "bY", "b2": "by", "4b": "Yb", "4Q1": "Y-Q", "Q14": "-QY", "1Q4": "Q-Y",

@@ -15,7 +15,7 @@ from demix_jax.common.wording import count
 from demix_jax.data.written.date_form import POSIX_PIVOT, DateForm, part_names, shape_dates, shape_numbers
 from demix_jax.data.written.date_names import months_like, weekdays_like
 from demix_jax.data.written.date_shapes import DateShape, date_shape
-from demix_jax.data.written.shapes import shapes_of
+from demix_jax.data.written.shapes import Shape, shapes_of, texts_at
 
 _COMPACT_YEARS = (np.datetime64("1900"), np.datetime64("2101"))  # of dates in digits alone
 _FAR_YEARS, _FAR_SHARE = 10, 0.05  # so many dates so many years ahead were meant in the last century
@@ -35,7 +35,7 @@ class DateFinding:
     notes: tuple[str, ...]
 
 
-class _Group(NamedTuple):
+class DateGroup(NamedTuple):
     """Texts of one shape, their positions i64[m] and numbers of cells i64[m]."""
 
     shape: DateShape
@@ -44,19 +44,22 @@ class _Group(NamedTuple):
     counts: np.ndarray
 
 
-def find_date_form(texts: Sequence[str], counts: np.ndarray) -> DateFinding | None:
+def find_date_form(
+    texts: Sequence[str], counts: np.ndarray, shapes: Sequence[Shape] | None = None
+) -> DateFinding | None:
     """How most dates of a column are written, and the dates; the column may have several forms.
 
     Args:
       texts: n distinct stripped texts, without those that mean missing. counts: i64[n], cells with each text.
+      shapes: of the texts, if known.
     Returns:
       None if no text is a date.
     """
     groups = []
-    for text, rows in shapes_of(texts):
+    for text, rows in shapes_of(texts) if shapes is None else shapes:
         shape = date_shape(text)
         if shape is not None:
-            group = _Group(shape, [texts[row] for row in rows.tolist()], rows, counts[rows])
+            group = DateGroup(shape, texts_at(texts, rows), rows, counts[rows])
             if not shape.is_compact or _plausible(group):
                 groups.append(group)
     order, notes = _order(groups)
@@ -72,13 +75,13 @@ def find_date_form(texts: Sequence[str], counts: np.ndarray) -> DateFinding | No
     return DateFinding(values, form, (*notes, *century_notes))
 
 
-def _plausible(group: _Group) -> bool:
+def _plausible(group: DateGroup) -> bool:
     """Whether all texts in digits alone are dates of our time: 20190403."""
     values = shape_dates(group.texts, group.shape, order="dmy", pivot=POSIX_PIVOT)
     return bool(np.all((values >= _COMPACT_YEARS[0]) & (values < _COMPACT_YEARS[1])))
 
 
-def _order(groups: list[_Group]) -> tuple[str, Iterable[str]]:
+def _order(groups: list[DateGroup]) -> tuple[str, Iterable[str]]:
     """The order of day, month and year in which fewest dates are impossible, and notes on it."""
     groups = [group for group in groups if group.shape.is_ambiguous]
     total, impossible = 0, dict.fromkeys(("dmy", "mdy", "ymd"), 0)
@@ -98,10 +101,12 @@ def _order(groups: list[_Group]) -> tuple[str, Iterable[str]]:
         name = {"dmy": "Day", "mdy": "Month", "ymd": "Year"}[order]
         return order, (f"{name} first: {others:,} of {count(total, 'date')} would be impossible otherwise.",)
     example = min(text for group in seen for text in group.texts)
-    return order, (f"Nothing decides whether day or month is first in dates such as {example!r}; the day is read first.",)
+    return order, (
+        f"Nothing decides whether day or month is first in dates such as {example!r}; the day is read first.",
+    )
 
 
-def _pivot(groups: list[_Group], order: str) -> tuple[int, Iterable[str]]:
+def _pivot(groups: list[DateGroup], order: str) -> tuple[int, Iterable[str]]:
     """The last two-digit year of this century, and a note if it is not that of strptime."""
     this_year = datetime.date.today().year
     total = far = 0
@@ -113,12 +118,12 @@ def _pivot(groups: list[_Group], order: str) -> tuple[int, Iterable[str]]:
     if not total or far < _FAR_SHARE * total:
         return POSIX_PIVOT, ()
     return this_year % 100, (
-        f"Two-digit years after {this_year % 100:02d} are read as 19xx: {far:,} of {count(total, 'date')} would lie more "
-        f"than {_FAR_YEARS} years ahead otherwise.",
+        f"Two-digit years after {this_year % 100:02d} are read as 19xx: {far:,} of {count(total, 'date')} would lie "
+        f"more than {_FAR_YEARS} years ahead otherwise.",
     )
 
 
-def _form(groups: list[_Group], *, order: str, pivot: int) -> DateForm:
+def _form(groups: list[DateGroup], *, order: str, pivot: int) -> DateForm:
     """The form of most dates."""
     weights = _weighed((_pattern(group.shape, order), group) for group in groups)
     pattern = _heaviest(weights)
@@ -149,7 +154,7 @@ def _pattern(shape: DateShape, order: str) -> str:
     return re.sub(r"\{(\w)\}", lambda place: f"{{{names.get(place[1], place[1])}}}", shape.pattern)
 
 
-def _with_widths(pattern: str, groups: list[_Group], order: str) -> str:
+def _with_widths(pattern: str, groups: list[DateGroup], order: str) -> str:
     """The pattern with the fewest digits of each part: "{d1}.{m1}.{Y4}"."""
     widths: dict[str, int] = {}
     for group in groups:
@@ -169,7 +174,7 @@ def _minutes(zone: str) -> int:
     return minutes if match[1] == "+" else -minutes
 
 
-def _weighed(named: Iterable[tuple[str, _Group]]) -> Counter[str]:
+def _weighed(named: Iterable[tuple[str, DateGroup]]) -> Counter[str]:
     """Number of cells by name."""
     weights: Counter[str] = Counter()
     for name, group in named:

@@ -17,7 +17,7 @@ from demix_jax.data.written.number_shapes import (
     digits_with,
     number_shape,
 )
-from demix_jax.data.written.shapes import shapes_of
+from demix_jax.data.written.shapes import shapes_of, texts_at
 from demix_jax.data.written.units import NO_MULTIPLIER, Multiplier
 
 _MINUS_AS_ASCII = str.maketrans("−", "-")
@@ -65,10 +65,10 @@ class NumberForm:
         for text, rows in shapes_of(texts):
             shape = number_shape(text, letters=self.letters)
             if shape is not None and shape.unit in ("", self.unit):
-                for zero, some in split_by_zero(texts, rows, shape.start):
+                for zero, some, chosen in split_by_zero(texts, rows, shape.start):
                     digits = digits_in(shape.core, self.mark, zero=zero)
                     if digits is not None:
-                        values[some] = shape_values([texts[row] for row in some.tolist()], shape, digits)
+                        values[some] = shape_values(chosen, shape, digits)
         return values
 
     def write(self, value: float) -> str:
@@ -138,16 +138,19 @@ def digits_in(core: str, mark: str, *, zero: bool) -> Digits | None:
     return digits_with(core, mark, zero=zero) or digits_otherwise(core, zero=zero)
 
 
-def split_by_zero(texts: Sequence[str], rows: np.ndarray, start: int) -> list[tuple[bool, np.ndarray]]:
-    """The positions i64[m] of texts of one shape, divided by whether the character at `start` is 0."""
-    zero = np.array([texts[row][start] == "0" for row in rows.tolist()], dtype=bool)
-    return [(flag, rows[zero == flag]) for flag in (False, True) if (zero == flag).any()]
+def split_by_zero(texts: Sequence[str], rows: np.ndarray, start: int) -> list[tuple[bool, np.ndarray, list[str]]]:
+    """Texts of one shape, divided by whether the character at `start` is 0: flag, positions i64[m] and m texts."""
+    chosen = texts_at(texts, rows)
+    zero = np.array([text[start] == "0" for text in chosen], dtype=bool)
+    if zero.all() or not zero.any():
+        return [(bool(zero[0]), rows, chosen)]
+    return [(flag, rows[zero == flag], texts_at(chosen, np.flatnonzero(zero == flag))) for flag in (False, True)]
 
 
 def shape_values(texts: Sequence[str], shape: NumberShape, digits: Digits) -> np.ndarray:
     """f64[m]: the numbers of m texts of one shape; NaN where too large for a number."""
     start, stop = shape.start, shape.stop
-    if digits.mark == "." and not digits.group or set(shape.core) == {"9"}:
+    if (digits.mark == "." and not digits.group) or set(shape.core) == {"9"}:
         if shape.exponent and "−" in shape.exponent:
             values = [float(text[start:stop].translate(_MINUS_AS_ASCII)) for text in texts]
         else:

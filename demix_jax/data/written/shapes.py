@@ -46,3 +46,9 @@ def shapes_of(texts: Sequence[str]) -> list[Shape]:
     if len(kept) > _MOST_SHAPES:
         kept = sorted(kept, key=lambda place: (-sizes[place], names[place]))[:_MOST_SHAPES]
     return [Shape(names[place], order[ends[place] - sizes[place] : ends[place]]) for place in kept]
+
+
+def texts_at(texts: Sequence[str], rows: np.ndarray) -> list[str]:
+    """The texts at the positions i64[m]."""
+    places: list[int] = rows.tolist()
+    return [texts[place] for place in places]
