@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.types as types
 
 from demix_jax.common.checks import InputError
@@ -50,7 +49,17 @@ def edited_table(
         top, *below = paths[name]
         columns[top] = _with_cells(columns[top], below, new, name)
     made = pa.Table.from_arrays([*columns.values(), *added.values()], schema=schema)
-    return made if edits.dropped is None else made.filter(pa.array(~np.asarray(edits.dropped)))
+    return made if edits.dropped is None else _kept(made, ~np.asarray(edits.dropped))
+
+
+def _kept(table: pa.Table, keep: np.ndarray) -> pa.Table:
+    """The rows of a table that are kept, bool[N]."""
+    try:
+        return table.filter(pa.array(keep))
+    except pa.ArrowNotImplementedError:  # views of texts can be sliced but not filtered
+        bounds = np.flatnonzero(np.diff(np.concatenate([[False], keep, [False]]).astype(np.int8))).reshape(-1, 2)
+        parts = [table.slice(start, stop - start) for start, stop in bounds.tolist()]
+        return pa.concat_tables(parts).combine_chunks() if parts else table.slice(0, 0)
 
 
 def _with_cells(column: pa.ChunkedArray, below: list[str], new: NewCells, name: str) -> pa.ChunkedArray:
@@ -79,23 +88,33 @@ def _replaced(array: Any, below: list[str], changed: np.ndarray, values: Sequenc
     new = values_of_type(values, array.type, name)
     places = np.arange(len(array))
     places[changed] = len(array) + np.arange(len(new))
-    return pa.concat_arrays([array, new]).take(pa.array(places))
+    try:
+        return pa.concat_arrays([array, new]).take(pa.array(places))
+    except pa.ArrowNotImplementedError:  # views of texts have no look-up
+        cells = array.to_pylist()
+        for place, value in zip(np.flatnonzero(changed).tolist(), new.to_pylist(), strict=True):
+            cells[place] = value
+        return pa.array(cells, array.type)
 
 
 def _replaced_levels(array: pa.DictionaryArray, changed: np.ndarray, values: Sequence[Any], name: str) -> pa.Array:
     """A dictionary array with new values; values that it lacks come last in its dictionary."""
-    kind, levels = array.type, array.dictionary
-    new = values_of_type(values, kind.value_type, name)
-    unknown = pc.unique(new).drop_null().filter(pc.invert(pc.is_in(pc.unique(new).drop_null(), levels)))
-    levels = pa.concat_arrays([levels, unknown]) if len(unknown) else levels
-    codes = array.indices.cast(pa.int64()).to_numpy(zero_copy_only=False).astype(object)
-    codes[np.asarray(array.is_null())] = None
-    codes[changed] = pc.index_in(new, levels).to_pylist()
+    kind, levels = array.type, array.dictionary.to_pylist()
+    new = values_of_type(values, kind.value_type, name).to_pylist()
+    place = {level: code for code, level in enumerate(levels)}  # a dictionary has each value once
+    for value in new:
+        if value is not None:
+            place.setdefault(value, len(place))
+    codes = array.indices.to_pylist()
+    for row, value in zip(np.flatnonzero(changed).tolist(), new, strict=True):
+        codes[row] = None if value is None else place[value]
     try:
-        indices = pa.array(codes, kind.index_type, from_pandas=True)
-    except (pa.ArrowInvalid, OverflowError) as error:
+        indices = pa.array(codes, kind.index_type)
+    except (pa.ArrowException, OverflowError) as error:
         raise InputError(f"The column {name!r} has no room for another category; store it as text.") from error
-    return pa.DictionaryArray.from_arrays(indices, levels, ordered=kind.ordered)
+    unknown = list(place)[len(levels) :]
+    dictionary = pa.concat_arrays([array.dictionary, pa.array(unknown, kind.value_type)])
+    return pa.DictionaryArray.from_arrays(indices, dictionary, ordered=kind.ordered)
 
 
 def values_of_type(values: Sequence[Any], kind: pa.DataType, name: str) -> pa.Array:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import mmap
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ _KIND = "Arrow file"
 _ADVICE = "write it again"
 _FILE_MAGIC, _OLD_MAGIC = b"ARROW1", b"FEA1"
 _CODECS = {b"\x04\x22\x4d\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd"}  # by the first bytes of a compressed buffer
+_COMPRESSED = re.compile(rb"\x00\x00\x00(\x04\x22\x4d\x18|\x28\xb5\x2f\xfd)")
+_SEARCHED_BYTES = 1 << 23
 
 
 class ArrowFileSource:
@@ -32,12 +36,7 @@ class ArrowFileSource:
           InputError: the file is missing or damaged, or two columns have one name.
         """
         self.path = path
-        with reading(path, _KIND, _ADVICE), path.open("rb") as file:
-            magic = file.read(len(_FILE_MAGIC))
-        if magic.startswith(_OLD_MAGIC):
-            raise InputError(f"{printable(path)} is a Feather file of version 1; write it again as version 2.")
-        self._is_stream = magic != _FILE_MAGIC
-        self._table = self._read()
+        self._table, self._is_stream = read_arrow(path)
         self._paths = flat_paths(self._table.schema, printable(path))
 
     @property
@@ -63,22 +62,28 @@ class ArrowFileSource:
         longest = max((len(batch) for batch in self._table.to_batches()), default=1)
         options = pa.ipc.IpcWriteOptions(compression=self._codec())
         new: Any = pa.ipc.new_stream if self._is_stream else pa.ipc.new_file
-        with new(out, made.schema, options=options) as writer:
+        with out.open("wb") as file, new(file, made.schema, options=options) as writer:
             writer.write_table(made, max_chunksize=max(1, longest))
 
-    def _read(self) -> pa.Table:
-        opened: Any = pa.ipc.open_stream if self._is_stream else pa.ipc.open_file
-        with reading(self.path, _KIND, _ADVICE):
-            return opened(pa.memory_map(str(self.path))).read_all()
-
     def _codec(self) -> str | None:
-        """The compression of the first buffers, which the reader does not tell."""
-        with reading(self.path, _KIND, _ADVICE):
-            content = pa.memory_map(str(self.path)).read_buffer()
-            if not self._is_stream:
-                content = content.slice(8)  # magic and padding; messages follow as in a stream
-            for message in pa.ipc.MessageReader.open_stream(pa.BufferReader(content)):
-                if message.body is not None and message.body.size:
-                    start = message.body.slice(0, min(message.body.size, 1 << 16)).to_pybytes()
-                    return next((name for magic, name in _CODECS.items() if magic in start), None)
-        return None
+        """The compression of the first buffers, which the reader does not tell: their size comes before these bytes."""
+        with reading(self.path, _KIND, _ADVICE), self.path.open("rb") as file:
+            found = _COMPRESSED.search(file.read(_SEARCHED_BYTES))
+        return _CODECS[found.group(1)] if found else None
+
+
+def read_arrow(path: Path) -> tuple[pa.Table, bool]:
+    """The table of an Arrow IPC file or stream, mapped into memory, and whether it is a stream.
+
+    Raises:
+      InputError: the file is missing or damaged, or of an old format.
+    """
+    with reading(path, _KIND, _ADVICE), path.open("rb") as file:
+        magic = file.read(len(_FILE_MAGIC))
+    if magic.startswith(_OLD_MAGIC):
+        raise InputError(f"{printable(path)} is a Feather file of version 1; write it again as version 2.")
+    is_stream = magic != _FILE_MAGIC
+    opened: Any = pa.ipc.open_stream if is_stream else pa.ipc.open_file
+    with reading(path, _KIND, _ADVICE), path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return opened(pa.py_buffer(mapped)).read_all(), is_stream

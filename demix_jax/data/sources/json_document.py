@@ -235,7 +235,9 @@ def _rows(rows: list[list[Any]], where: str) -> _Layout:
     cells = rows[header:]
     for number, row in enumerate(cells, start=int(header)):
         if len(row) != len(names):
-            raise InputError(f"{where} has {len(row)} values in row {number:,} but {len(names)} in the first; align them.")
+            raise InputError(
+                f"{where} has {len(row)} values in row {number:,} but {len(names)} in the first; align them."
+            )
 
     def put_together(kept: list[dict], added: list[str]) -> Any:
         columns = [*names, *added]

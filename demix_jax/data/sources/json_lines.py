@@ -109,7 +109,7 @@ class JsonLinesSource:
                 f"{where} is not JSON ({error.msg} at character {error.pos + 1:,}); correct or delete this line."
             ) from error
         if not isinstance(record, dict):
-            raise InputError(f"{where} is no record; expected an object such as {{\"age\": 36}}.")
+            raise InputError(f'{where} is no record; expected an object such as {{"age": 36}}.')
         if after_space(text, end) != len(text):
             raise InputError(f"{where} has more than one record; write each record on its own line.")
         return _Line(text, number, record, (start, end))

@@ -33,8 +33,8 @@ class JsonColumns:
             _count_forms(record, forms)
             if len(forms) > _MOST_COLUMNS:
                 raise InputError(
-                    f"{where} has more than {_MOST_COLUMNS:,} different keys; its keys seem to be data, so give records "
-                    "that share their keys."
+                    f"{where} has more than {_MOST_COLUMNS:,} different keys, which seem to be data; give records that "
+                    "share their keys."
                 )
         self.paths = _named(forms, where)
         self.forms = {name: forms[path] for name, path in self.paths.items()}
@@ -50,9 +50,7 @@ class JsonColumns:
     def batch(self, records: list[dict[str, Any]]) -> pa.Table:
         """The cells of some records."""
         flat = [dict(leaves(record)) for record in records]
-        columns = {
-            name: cells([row.get(path) for row in flat], self.types[name]) for name, path in self.paths.items()
-        }
+        columns = {name: cells([row.get(path) for row in flat], self.types[name]) for name, path in self.paths.items()}
         return pa.table(columns)
 
     def usual_form(self, name: str) -> str:

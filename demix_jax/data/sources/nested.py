@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as types
@@ -67,17 +68,23 @@ def flat_notes(schema: pa.Schema) -> tuple[str, ...]:
     for field in schema:
         leaves = [".".join(path) for path in _leaves(field, ())]
         if types.is_struct(_storage(field.type)):
-            notes.append(f"The records in {field.name!r} are read as columns, one per field: {_listed(leaves)}.")
+            notes.append(f"The records in {field.name!r} are read as columns, one per field: {few_of(leaves)}.")
     paths = (path for field in schema for path in _leaves(field, ()))
     as_json = [".".join(path) for path in paths if _becomes_json(_type_at(schema, path))]
     if as_json:
-        notes.append(f"Lists of records and maps are read as JSON text: {_listed(as_json)}.")
+        notes.append(f"Lists of records and maps are read as JSON text: {few_of(as_json)}.")
     return tuple(notes)
 
 
 def json_text(value: Any) -> str:
     """JSON of a nested value; a map is an object, and what JSON lacks is written as text."""
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def few_of(names: list[str]) -> str:
+    """The first names, and the number of the others."""
+    shown = ", ".join(names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"
 
 
 def is_number_list(kind: pa.DataType) -> bool:
@@ -187,7 +194,8 @@ def _is_text_dictionary(kind: pa.DataType) -> bool:
 def _plain(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
     kind = column.type
     if types.is_dictionary(kind):
-        return _plain(column.cast(kind.value_type), place)
+        parts = [_levels(chunk.dictionary).take(chunk.indices) for chunk in cast(Any, column.chunks)]
+        return _plain(pa.chunked_array(parts, type=_levels(pa.array([], kind.value_type)).type), place)
     if types.is_run_end_encoded(kind):
         return _plain(pa.chunked_array([pc.run_end_decode(c) for c in column.chunks], kind.value_type), place)
     if _becomes_json(kind):
@@ -199,6 +207,11 @@ def _plain(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
     if types.is_null(kind):
         return column.cast(pa.large_string())
     return column
+
+
+def _levels(values: pa.Array) -> pa.Array:
+    """Values of a dictionary in a type that supports look-ups."""
+    return values.cast(pa.large_string()) if types.is_string_view(values.type) else values
 
 
 def _as_json(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -256,18 +269,21 @@ def _cast_numbers(values: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _joined(lists: Any) -> pa.LargeListArray:
     """Lists, and lists of lists as deep as they go, as one list per row."""
-    lists = lists.cast(pa.large_list(lists.type.value_type))
-    lists = pa.concat_arrays([lists])
+    lists = _as_large_lists(lists)
     offsets, values, missing = lists.offsets, lists.values, lists.is_null()
     while isinstance(values, pa.ExtensionArray) or _is_list(values.type):
         if isinstance(values, pa.ExtensionArray):
             values = values.storage
             continue
-        inner = values.cast(pa.large_list(values.type.value_type))
+        inner = _as_large_lists(values)
         offsets, values = inner.offsets.take(offsets), inner.values
     return pa.LargeListArray.from_arrays(pa.concat_arrays([offsets]), values, mask=missing)
 
 
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN} more"
+def _as_large_lists(lists: Any) -> Any:
+    """Lists of any layout as large_list; views are put in order, which a cast does not do in every version of Arrow."""
+    if not (types.is_list_view(lists.type) or types.is_large_list_view(lists.type)):
+        return lists.cast(pa.large_list(lists.type.value_type))
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
+    return pa.LargeListArray.from_arrays(offsets, lists.flatten(), mask=lists.is_null())

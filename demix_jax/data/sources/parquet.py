@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class ParquetSource:
           InputError: the file is missing or damaged, or two columns have one name.
         """
         self.path = path
-        with reading(path, _KIND, _ADVICE), pq.ParquetFile(path, pre_buffer=False) as file:
+        with reading(path, _KIND, _ADVICE), _opened(path) as file:
             self._metadata = file.metadata
             self._schema = file.schema_arrow
         self._paths = flat_paths(self._schema, printable(path))
@@ -48,7 +49,7 @@ class ParquetSource:
         return self._metadata.num_rows * len(self._paths)
 
     def batches(self, num_rows: int) -> Iterator[pa.Table]:
-        with reading(self.path, _KIND, _ADVICE), pq.ParquetFile(self.path, pre_buffer=False) as file:
+        with reading(self.path, _KIND, _ADVICE), _opened(self.path) as file:
             start = 0
             for batch in file.iter_batches(num_rows):
                 table = pa.Table.from_batches([batch])
@@ -56,10 +57,10 @@ class ParquetSource:
                 start += len(table)
 
     def write_edited(self, out: Path, edits: Edits) -> None:
-        with reading(self.path, _KIND, _ADVICE), pq.ParquetFile(self.path, pre_buffer=False) as file:
+        with reading(self.path, _KIND, _ADVICE), _opened(self.path) as file:
             added = added_arrays(edits, self._schema, printable(self.path))
             schema = edited_schema(self._schema, added)
-            with pq.ParquetWriter(out, schema, **self._options(list(added))) as writer:
+            with out.open("wb") as stream, pq.ParquetWriter(stream, schema, **self._options(list(added))) as writer:
                 start = 0
                 for group in range(file.num_row_groups):
                     table = file.read_row_group(group)
@@ -85,6 +86,13 @@ class ParquetSource:
             "use_dictionary": [*(c.path_in_schema for c in chunks if c.has_dictionary_page), *added] or False,
             "use_deprecated_int96_timestamps": any(chunk.physical_type == "INT96" for chunk in chunks),
         }
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The file, opened by Python: Arrow cannot open names that are not UTF-8."""
+    with path.open("rb") as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
+        yield file
 
 
 def _codec(name: str) -> str:

@@ -8,19 +8,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from pathlib import Path
 from typing import Any
 
 from demix_jax.common.checks import InputError
+from demix_jax.data.sources.arrow_file import read_arrow
+from demix_jax.data.sources.boundary import printable, reading
+from demix_jax.data.sources.formats import format_by_name
+from demix_jax.data.sources.json_records import read_json
 from demix_jax.domains.preference.pairs import Message, Pair, Pairs
 
 _SCHEMAS = (
     "expected `chosen` and `rejected`, as conversations (lists of role and content), as Human/Assistant dialogues, or "
     "as texts beside a `prompt`"
 )
+_SUFFIXES = (".jsonl", ".json", ".parquet", ".arrow")
 _ROLES = {"human": "user", "prompter": "user", "gpt": "assistant", "bot": "assistant"}
 _TURN = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 
@@ -29,7 +33,7 @@ def read_pairs(path: str | os.PathLike, *, split: str | None = None) -> Pairs:
     """Read pairs from a file or a folder.
 
     Args:
-      path: a .jsonl, .json (a list of records) or .parquet file; or the folder of a Hugging Face dataset with .arrow
+      path: a .jsonl, .json (a list of records), .parquet or .arrow file, JSON also compressed; or the folder of a Hugging Face dataset with .arrow
         or .parquet files, made by `save_to_disk` or downloaded from the hub.
       split: the split to read; needed for a folder with several splits.
     Raises:
@@ -37,10 +41,12 @@ def read_pairs(path: str | os.PathLike, *, split: str | None = None) -> Pairs:
     """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"There is no {path}; give a .jsonl, .json or .parquet file or the folder of a dataset.")
+        raise InputError(
+            f"There is no {printable(path)}; give a .jsonl, .json or .parquet file or the folder of a dataset."
+        )
     records = _read_folder(path, split) if path.is_dir() else _read_file(path)
     if not records:
-        raise InputError(f"{path} holds no pairs.")
+        raise InputError(f"{printable(path)} holds no pairs.")
     pairs = tuple(pair_from_record(record, f"Row {row} of {path.name}") for row, record in enumerate(records))
     return Pairs(pairs, tuple(records), str(path))
 
@@ -135,53 +141,29 @@ def _text(turns: list[Message]) -> str:
 
 
 def _read_file(path: Path) -> list[dict]:
-    readers = {".jsonl": _read_lines, ".json": _read_json, ".parquet": _read_parquet, ".arrow": _read_arrow}
-    suffix = path.suffix.lower()
-    if suffix not in readers:
-        raise InputError(f"cannot tell the format of {path}; end its name in {', '.join(readers)}.")
-    try:
-        return readers[suffix](path)
-    except (UnicodeDecodeError, ValueError, OSError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read as {suffix} ({error}).") from error
-
-
-def _read_lines(path: Path) -> list[dict]:
-    records = []
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                try:
-                    records.append(json.loads(line))
-                except ValueError as error:
-                    raise InputError(f"Line {number} of {path} is not JSON ({error}).") from error
-    return records
+    readers = {"JSON": _read_json, "Parquet": _read_parquet, "Arrow": lambda path: read_arrow(path)[0].to_pylist()}
+    kind = format_by_name(path)
+    if kind not in readers:
+        raise InputError(f"cannot tell the format of {printable(path)}; end its name in {', '.join(_SUFFIXES)}.")
+    return readers[kind](path)
 
 
 def _read_json(path: Path) -> list[dict]:
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = read_json(path)
     if isinstance(content, dict):
         content = next((value for value in content.values() if isinstance(value, list)), None)
     if not isinstance(content, list):
-        raise InputError(f"{path} must hold a list of records; write one record a line and end its name in .jsonl.")
+        raise InputError(
+            f"{printable(path)} must hold a list of records; write one record a line and end its name in .jsonl."
+        )
     return content
 
 
 def _read_parquet(path: Path) -> list[dict]:
     import pyarrow.parquet as pq
 
-    return pq.read_table(path).to_pylist()
-
-
-def _read_arrow(path: Path) -> list[dict]:
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as source:  # `datasets` writes Arrow streams, other writers Arrow files
-        try:
-            return pa.ipc.open_stream(source).read_all().to_pylist()
-        except pa.ArrowInvalid:
-            return pa.ipc.open_file(source).read_all().to_pylist()
+    with reading(path, "Parquet file"), path.open("rb") as file:
+        return pq.ParquetFile(file).read().to_pylist()
 
 
 def _read_folder(folder: Path, split: str | None) -> list[dict]:

@@ -22,7 +22,9 @@ from demix_jax.common.checks import InputError
 from demix_jax.common.files import cache_dir
 from demix_jax.data.kinds import column_of
 from demix_jax.data.named import data_dir
-from demix_jax.data.table_checks import read_table
+from demix_jax.data.read import read_table
+from demix_jax.data.sources.boundary import reading
+from demix_jax.data.sources.compression import open_decompressed
 from demix_jax.domains.recommendation.log import RecommendationData, read_recommendation_data
 
 _MOVIELENS_URL = "https://files.grouplens.org/datasets/movielens/{name}.zip"
@@ -197,7 +199,8 @@ def _delimited(path: Path, separator: str, names: Sequence[str]) -> pd.DataFrame
     """Read a MovieLens file, which has no header and is encoded in Latin-1."""
     if not path.is_file():
         raise InputError(f"{path} does not exist; name the folder of all files of the release.")
-    lines = path.read_text(encoding="latin-1").splitlines()
+    with reading(path, advice="fetch it again"):
+        lines = path.read_text(encoding="latin-1").splitlines()
     frame = pd.DataFrame([line.split(separator) for line in lines if line], columns=pd.Index(names))
     numbers = ("user_id", "movie_id", "rating", "timestamp", "age", *_GENRES_100K)
     return frame.assign(**{name: pd.to_numeric(frame[name]) for name in frame.columns if name in numbers})
@@ -212,12 +215,10 @@ def _frequent(names: pd.Series, limit: int = 40) -> pd.Series:
 def _json_lines(path: Path, fields: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a file with one JSON object per line in chunks, keeping only `fields`."""
     parts = []
-    try:
-        reader: Any = pd.read_json(path, lines=True, chunksize=100_000, dtype=cast(Any, False))
+    with open_decompressed(path) as file, reading(path, "file of one JSON object per line", "fetch it again"):
+        reader: Any = pd.read_json(file, lines=True, chunksize=100_000, dtype=cast(Any, False))
         for part in reader:
             parts.append(part if fields is None else part.filter(list(fields)))
-    except ValueError as error:
-        raise InputError(f"{path} is not a file of one JSON object per line ({error}); fetch it again.") from error
     if not parts:
         raise InputError(f"{path} is empty; fetch it again.")
     return pd.concat(parts, ignore_index=True)

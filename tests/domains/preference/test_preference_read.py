@@ -178,7 +178,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
     cases = {
         "absent.jsonl": "There is no",
         "broken.jsonl": "Line 1 of",
-        "broken.parquet": "cannot be read",
+        "broken.parquet": "damaged Parquet file",
         "empty.jsonl": "holds no pairs",
         ".": "holds no .arrow or .parquet",
     }

@@ -1,0 +1,98 @@
+"""The format of a file, by its content and by its name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from demix_jax.common.checks import InputError
+from demix_jax.data.sources.boundary import printable, reading
+from demix_jax.data.sources.compression import compression_by_suffix, compression_of, is_workbook, open_decompressed
+from demix_jax.data.sources.json_values import value_at
+
+SUFFIXES = {
+    "delimited text": (".csv", ".tsv", ".tab", ".psv", ".txt", ".dat", ".data"),
+    "Parquet": (".parquet", ".pq"),
+    "Arrow": (".arrow", ".arrows", ".feather", ".ipc"),
+    "JSON": (".json", ".jsonl", ".ndjson", ".jsonlines"),
+    "workbook": (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
+}
+TEXTS = ("delimited text", "JSON")
+
+_HEAD_BYTES = 1 << 16
+_STARTS = {
+    b"PAR1": "Parquet",
+    b"ARROW1": "Arrow",
+    b"FEA1": "Arrow",
+    b"\xff\xff\xff\xff": "Arrow",  # a stream
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "workbook",  # .xls
+}
+_RECORDS = re.compile(r"\s*\[\s*\{\s*[\"}]")
+
+
+def format_of(path: Path) -> str:
+    """The format to read a file as: a key of `SUFFIXES`. What its first bytes show counts more than its name.
+
+    Raises:
+      InputError: the file cannot be opened or is empty, or neither name nor content tell the format.
+    """
+    found, named = _format_by_content(path), format_by_name(path)
+    if found is not None:
+        return found
+    if named is None:
+        raise InputError(
+            f"{printable(path)} has the suffix {printable(path.suffix) or '(none)'}; expected a table as .csv, .tsv, "
+            ".txt, .json, .jsonl (also .gz, .zip), .parquet, .feather, .xlsx or .ods. Save it in one of these formats."
+        )
+    return "delimited text" if named not in TEXTS and _may_be_text(path) else named
+
+
+def format_by_name(path: Path) -> str | None:
+    """The format that the end of a name stands for, before the suffix of a compression; None if it is unknown."""
+    if compression_by_suffix(path) is not None:
+        path = path.with_suffix("")
+    return next((name for name, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
+
+
+def with_article(kind: str) -> str:
+    """A format within a sentence.
+
+    Example:
+      >>> with_article("Arrow"), with_article("delimited text")
+      ('an Arrow table', 'delimited text')
+    """
+    names = {"delimited text": "delimited text", "Arrow": "an Arrow table", "workbook": "a workbook"}
+    return names.get(kind, f"a {kind} table")
+
+
+def _format_by_content(path: Path) -> str | None:
+    """The format that the first bytes show; None if they may be delimited text, or are of nothing known."""
+    if compression_of(path) is None and is_workbook(path):
+        return "workbook"
+    with open_decompressed(path) as file, reading(path):
+        head = file.read(_HEAD_BYTES)
+    if not head.strip():
+        raise InputError(f"{printable(path)} is empty; expected a header line and rows.")
+    found = next((name for magic, name in _STARTS.items() if head.startswith(magic)), None)
+    return "JSON" if found is None and _is_json(head) else found
+
+
+def _may_be_text(path: Path) -> bool:
+    """Whether a file has lines, and no control characters."""
+    with open_decompressed(path) as file, reading(path):
+        head = file.read(4096)
+    return b"\n" in head and not re.search(rb"[\x00-\x08\x0e-\x1f]", head)
+
+
+def _is_json(head: bytes) -> bool:
+    """Whether a text begins with a record, or with a list of records."""
+    text = head.decode(json.detect_encoding(head), errors="ignore").lstrip("\ufeff \t\r\n")
+    if _RECORDS.match(text):
+        return True
+    if not text.startswith("{"):
+        return False
+    try:
+        return isinstance(value_at(text, 0)[0], dict)
+    except (json.JSONDecodeError, RecursionError):
+        return len(head) == _HEAD_BYTES and text[1:].lstrip().startswith('"')
