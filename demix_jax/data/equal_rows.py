@@ -1,0 +1,115 @@
+"""Finds rows that are copies of each other, and tells them from rows that are equal by chance.
+
+Rows are compared in all used columns, without identifiers and the label. In a table of a few categories many rows are
+equal without being copies, and must not be kept together: whole combinations of values would be hidden from the models
+that judge them. So a set of equal rows counts as copies only where equality by chance is unlikely:
+
+* It has at most a twentieth of the rows (or five rows).
+* The number of rows that are expected to have its values is below 0.05. This is the number of rows with its value in
+  the most varied column, times the share of its value in each further column. Columns may depend on each other: the
+  share is the largest of the overall one and those among different rows with the same value in one of the columns
+  before it. The set itself does not count for these, since copies make every column seem to follow from any other.
+  The 12 most varied columns decide; further ones would only make the expected number smaller.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from demix_jax.common.wording import count
+from demix_jax.data.inspected_table import Table
+from demix_jax.data.row_hashes import cell_hashes, row_hashes
+
+_EXPECTED = 0.05  # rows; sets of equal rows of which fewer are expected are copies
+_MAX_SHARE, _MIN_LARGEST = 0.05, 5  # a set of more than this share of the rows, and more rows, is no set of copies
+_NUM_COLUMNS = 12
+
+
+class EqualRows(NamedTuple):
+    """Copies among N rows.
+
+    groups: i64[N]; rows have the same number if they are copies of each other.
+    copied: bool[N], rows with a copy that has the same label. relabelled: bool[N], with a copy that has another label.
+    """
+
+    groups: np.ndarray
+    copied: np.ndarray
+    relabelled: np.ndarray
+
+    @property
+    def any(self) -> bool:
+        """Whether there are copies."""
+        return bool(self.copied.any() or self.relabelled.any())
+
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user about copies; none if there are none."""
+        notes = []
+        if self.copied.any():
+            different = count(len(np.unique(self.groups[self.copied])), "different row")
+            notes.append(
+                f"{count(int(self.copied.sum()), 'row')} are equal to another row in every column that is used "
+                f"({different}); copies are kept in one fold."
+            )
+        if self.relabelled.any():
+            notes.append(f"{count(int(self.relabelled.sum()), 'row')} are equal to another row except for their label.")
+        return tuple(notes)
+
+
+def used_columns(table: Table) -> list[pd.Series]:
+    """The columns by which rows are compared: all features that are used."""
+    return [values for _, column, values in table.features() if column.used]
+
+
+def equal_rows(table: Table) -> EqualRows:
+    """Find the copies among the N rows of a table; see the module for what counts as a copy."""
+    columns, label = used_columns(table), cell_hashes(table.target)
+    alone = np.arange(len(table))
+    if not columns:
+        return EqualRows(alone, np.zeros(len(table), bool), np.zeros(len(table), bool))
+    _, first, which, sizes = np.unique(row_hashes(columns), return_index=True, return_inverse=True, return_counts=True)
+    sets = np.flatnonzero((sizes > 1) & (sizes <= max(_MAX_SHARE * len(table), _MIN_LARGEST)))
+    if len(sets):
+        sets = sets[_expected_rows(_varied(columns), first, sets) < _EXPECTED]
+    is_copy = np.isin(which, sets)
+    groups = np.where(is_copy, which, len(sizes) + alone)
+    with_label = np.unique(row_hashes([pd.Series(groups), pd.Series(label)]), return_inverse=True, return_counts=True)
+    alike = with_label[2][with_label[1]]  # rows with the same values and label
+    return EqualRows(groups, is_copy & (alike > 1), is_copy & (alike < sizes[which]))
+
+
+def _varied(columns: list[pd.Series]) -> np.ndarray:
+    """i64[N, K]: numbers of the values in the columns of highest entropy, in this order."""
+    entropies, codes = [], []
+    for column in columns:
+        _, of_column, counts = np.unique(cell_hashes(column), return_inverse=True, return_counts=True)
+        share = counts / len(column)
+        entropies.append(-np.sum(share * np.log(share)))
+        codes.append(of_column.astype(np.int32))
+    order = np.argsort(-np.array(entropies), kind="stable")[:_NUM_COLUMNS]
+    return np.stack([codes[q] for q in order], axis=1).astype(np.int64)
+
+
+def _expected_rows(codes: np.ndarray, first: np.ndarray, sets: np.ndarray) -> np.ndarray:
+    """f64[S]: how many rows are expected to have the values of each set.
+
+    Args:
+      codes: i64[N, K], see `_varied`. first: i64[U], one of each of the different rows.
+      sets: i64[S], positions in `first`.
+    """
+    num_rows, num_columns = codes.shape
+    different = codes[first]
+    expected = np.bincount(codes[:, 0])[different[sets, 0]].astype(float)
+    for q in range(1, num_columns):
+        overall = np.bincount(codes[:, q])[different[sets, q]] / num_rows
+        share = overall
+        for p in range(q):
+            both = different[:, p] * (codes[:, q].max() + 1) + different[:, q]
+            _, of_both, counts = np.unique(both, return_inverse=True, return_counts=True)
+            others = np.bincount(different[:, p])[different[sets, p]] - 1
+            agreeing = counts[of_both[sets]] - 1
+            share = np.maximum(share, (agreeing + overall) / (others + 1))
+        expected *= share
+    return expected
