@@ -10,6 +10,9 @@ that judge them. So a set of equal rows counts as copies only where equality by 
   share is the largest of the overall one and those among different rows with the same value in one of the columns
   before it. The set itself does not count for these, since copies make every column seem to follow from any other.
   The 12 most varied columns decide; further ones would only make the expected number smaller.
+* Instead of the expected number, one long text or vector is enough that no different row has.
+* Labels are alike: where most of the rows in such sets have another label than some row of their set, the sets are
+  units that were observed repeatedly (again except for those with a long text or vector).
 """
 
 from __future__ import annotations
@@ -26,6 +29,8 @@ from demix_jax.data.row_hashes import cell_hashes, row_hashes
 _EXPECTED = 0.05  # rows; sets of equal rows of which fewer are expected are copies
 _MAX_SHARE, _MIN_LARGEST = 0.05, 5  # a set of more than this share of the rows, and more rows, is no set of copies
 _NUM_COLUMNS = 12
+_LONG_TEXT, _LONG_VECTOR = 40, 8  # characters, numbers; two such cells are not equal by chance
+_MOST = 0.5
 
 
 class EqualRows(NamedTuple):
@@ -65,29 +70,60 @@ def used_columns(table: Table) -> list[pd.Series]:
 
 def equal_rows(table: Table) -> EqualRows:
     """Find the copies among the N rows of a table; see the module for what counts as a copy."""
-    columns, label = used_columns(table), cell_hashes(table.target)
-    alone = np.arange(len(table))
+    columns = used_columns(table)
+    num_rows = len(table)
     if not columns:
-        return EqualRows(alone, np.zeros(len(table), bool), np.zeros(len(table), bool))
-    _, first, which, sizes = np.unique(row_hashes(columns), return_index=True, return_inverse=True, return_counts=True)
-    sets = np.flatnonzero((sizes > 1) & (sizes <= max(_MAX_SHARE * len(table), _MIN_LARGEST)))
+        return EqualRows(np.arange(num_rows), np.zeros(num_rows, bool), np.zeros(num_rows, bool))
+    which, first, sizes = _numbered(row_hashes(columns))
+    alike_label, _, alike = _numbered(row_hashes([pd.Series(which), table.target]))
+    same, other = alike[alike_label] > 1, alike[alike_label] < sizes[which]
+    sets = np.flatnonzero((sizes > 1) & (sizes <= max(_MAX_SHARE * num_rows, _MIN_LARGEST)))
     if len(sets):
-        sets = sets[_expected_rows(_varied(columns), first, sets) < _EXPECTED]
+        unmistakable = _unmistakable(columns, first, sets)
+        unlikely = sets[~unmistakable & (_expected_rows(_varied(columns), first, sets) < _EXPECTED)]
+        in_unlikely = np.isin(which, unlikely)
+        if in_unlikely.any() and other[in_unlikely].mean() > _MOST:
+            unlikely = unlikely[:0]
+        sets = np.concatenate([sets[unmistakable], unlikely])
     is_copy = np.isin(which, sets)
-    groups = np.where(is_copy, which, len(sizes) + alone)
-    with_label = np.unique(row_hashes([pd.Series(groups), pd.Series(label)]), return_inverse=True, return_counts=True)
-    alike = with_label[2][with_label[1]]  # rows with the same values and label
-    return EqualRows(groups, is_copy & (alike > 1), is_copy & (alike < sizes[which]))
+    groups = np.where(is_copy, which, len(sizes) + np.arange(num_rows))
+    return EqualRows(groups, is_copy & same, is_copy & other)
+
+
+def _numbered(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The number i64[N] of each distinct hash, in order of appearance, its first row, and how many rows have it."""
+    numbers, distinct = pd.factorize(hashes)
+    first = np.full(len(distinct), len(hashes))
+    np.minimum.at(first, numbers, np.arange(len(hashes)))
+    return numbers.astype(np.int64), first, np.bincount(numbers)
+
+
+def _unmistakable(columns: list[pd.Series], first: np.ndarray, sets: np.ndarray) -> np.ndarray:
+    """bool[S]: sets of rows with a long text or vector that no different row has; arguments as `_expected_rows`."""
+    found = np.zeros(len(sets), bool)
+    for column in columns:
+        if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
+            long = np.array([_is_long(value) for value in column.iloc[first[sets]]])
+            if long.any():
+                numbers, _, counts = _numbered(cell_hashes(column.iloc[first]))
+                found |= long & (counts[numbers[sets]] == 1)
+    return found
+
+
+def _is_long(value: object) -> bool:
+    if isinstance(value, np.ndarray):
+        return value.size >= _LONG_VECTOR
+    return isinstance(value, str) and len(value) >= _LONG_TEXT
 
 
 def _varied(columns: list[pd.Series]) -> np.ndarray:
     """i64[N, K]: numbers of the values in the columns of highest entropy, in this order."""
     entropies, codes = [], []
     for column in columns:
-        _, of_column, counts = np.unique(cell_hashes(column), return_inverse=True, return_counts=True)
-        share = counts / len(column)
+        numbers, distinct = pd.factorize(cell_hashes(column))
+        share = np.bincount(numbers, minlength=len(distinct)) / len(column)
         entropies.append(-np.sum(share * np.log(share)))
-        codes.append(of_column.astype(np.int32))
+        codes.append(numbers.astype(np.int32))
     order = np.argsort(-np.array(entropies), kind="stable")[:_NUM_COLUMNS]
     return np.stack([codes[q] for q in order], axis=1).astype(np.int64)
 
@@ -101,15 +137,15 @@ def _expected_rows(codes: np.ndarray, first: np.ndarray, sets: np.ndarray) -> np
     """
     num_rows, num_columns = codes.shape
     different = codes[first]
+    others = [np.bincount(different[:, p])[different[sets, p]] - 1 for p in range(num_columns)]
     expected = np.bincount(codes[:, 0])[different[sets, 0]].astype(float)
     for q in range(1, num_columns):
         overall = np.bincount(codes[:, q])[different[sets, q]] / num_rows
         share = overall
         for p in range(q):
             both = different[:, p] * (codes[:, q].max() + 1) + different[:, q]
-            _, of_both, counts = np.unique(both, return_inverse=True, return_counts=True)
-            others = np.bincount(different[:, p])[different[sets, p]] - 1
-            agreeing = counts[of_both[sets]] - 1
-            share = np.maximum(share, (agreeing + overall) / (others + 1))
+            numbers, _ = pd.factorize(both)
+            agreeing = np.bincount(numbers)[numbers[sets]] - 1
+            share = np.maximum(share, (agreeing + overall) / (others[p] + 1))
         expected *= share
     return expected

@@ -44,10 +44,13 @@ def row_hashes(columns: Iterable[pd.Series]) -> np.ndarray:
 
 def _text_hashes(column: pd.Series) -> np.ndarray:
     """u64[N]: hashes of the texts of all cells but the missing ones; each distinct text is hashed once."""
-    plain = column.astype(object)
-    if any(isinstance(value, list | dict | set | np.ndarray) for value in plain):
-        plain = plain.map(_hashable, na_action=None)
-    codes, distinct = pd.factorize(plain)
+    if pd.api.types.is_object_dtype(column.dtype):
+        try:
+            codes, distinct = pd.factorize(column)
+        except TypeError:  # arrays and lists
+            codes, distinct = pd.factorize(column.map(_hashable))
+    else:
+        codes, distinct = pd.factorize(column)
     texts = np.array([*(str(value).strip() for value in distinct), ""], dtype=object)
     hashes = pd.util.hash_array(texts, categorize=False)  # pyright: ignore[reportArgumentType]
     return hashes[codes]
