@@ -80,7 +80,7 @@ def equal_rows(table: Table) -> EqualRows:
     sets = np.flatnonzero((sizes > 1) & (sizes <= max(_MAX_SHARE * num_rows, _MIN_LARGEST)))
     if len(sets):
         unmistakable = _unmistakable(columns, first, sets)
-        unlikely = sets[~unmistakable & (_expected_rows(_varied(columns), first, sets) < _EXPECTED)]
+        unlikely = sets[~unmistakable & _unlikely(columns, first, sets)]
         in_unlikely = np.isin(which, unlikely)
         if in_unlikely.any() and other[in_unlikely].mean() > _MOST:
             unlikely = unlikely[:0]
@@ -88,6 +88,21 @@ def equal_rows(table: Table) -> EqualRows:
     is_copy = np.isin(which, sets)
     groups = np.where(is_copy, which, len(sizes) + np.arange(num_rows))
     return EqualRows(groups, is_copy & same, is_copy & other)
+
+
+def unusual_rows(table: Table) -> np.ndarray:
+    """bool[N]: rows so unusual that a further row equal to one of them would be a copy, not a chance."""
+    columns = used_columns(table)
+    if not columns:
+        return np.zeros(len(table), bool)
+    which, first, _ = _numbered(row_hashes(columns))
+    each = np.arange(len(first))
+    return (_unmistakable(columns, first, each) | _unlikely(columns, first, each))[which]
+
+
+def _unlikely(columns: list[pd.Series], first: np.ndarray, sets: np.ndarray) -> np.ndarray:
+    """bool[S]: sets of equal rows that are not expected by chance; arguments as `_expected_rows`."""
+    return _expected_rows(_varied(columns), first, sets) < _EXPECTED
 
 
 def _numbered(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -65,9 +65,9 @@ def make_folds(
       rng: source of randomness.
       strata: int[N], class index or target bin; every part has them in the same proportions, as far as groups allow.
       num_folds: F; with fewer groups than that, there are as many folds as groups.
-      groups: i64[N]; rows of one group lie in one fold, and are all training or all validation rows of another one. Only
-        a group larger than half of the validation rows is split into training and validation rows. None: no row belongs
-        to another.
+      groups: i64[N]; rows of one group lie in one fold, and for every other fold they are either all training or all
+        validation rows. Only a group larger than half of the validation rows is split between these two. None: no row
+        belongs to another.
       valid_share: share of the rows outside a fold that become validation rows.
       max_train, max_valid: upper limits per fold, which bound the cost on large tables.
     Raises:

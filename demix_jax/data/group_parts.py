@@ -7,9 +7,7 @@ import math
 import numpy as np
 
 
-def parts_of_groups(
-    rng: np.random.Generator, strata: np.ndarray, groups: np.ndarray, shares: np.ndarray
-) -> np.ndarray:
+def parts_of_groups(rng: np.random.Generator, strata: np.ndarray, groups: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Deal whole groups out to B parts, the largest groups first.
 
     A group goes to the part that has room for it and fewest rows of the same strata so far. So parts have nearly the

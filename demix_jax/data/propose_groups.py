@@ -77,7 +77,7 @@ def _may_be_key(column: Column, values: pd.Series) -> bool:
 
 
 def _is_key_name(name: str) -> bool:
-    """Whether a name is that of a being, or of one with a word for key behind it: "Patient", "customerId", "case_no"."""
+    """Whether a name ends in that of a being, or such a one with a word for key: "Patient", "customerId", "case_no"."""
     words = [word.lower() for word in _WORD.findall(name) if not word.isdigit()]
     if words and words[-1] in _KEYS:
         words = words[:-1] or ["person"]  # a column "id" whose values repeat

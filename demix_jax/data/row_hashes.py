@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from pandas.util import hash_array
 
 _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))  # of the finaliser of splitmix64
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -52,8 +53,7 @@ def _text_hashes(column: pd.Series) -> np.ndarray:
     else:
         codes, distinct = pd.factorize(column)
     texts = np.array([*(str(value).strip() for value in distinct), ""], dtype=object)
-    hashes = pd.util.hash_array(texts, categorize=False)  # pyright: ignore[reportArgumentType]
-    return hashes[codes]
+    return hash_array(texts, categorize=False)[codes]  # pyright: ignore[reportCallIssue]
 
 
 def _hashable(value: object) -> object:

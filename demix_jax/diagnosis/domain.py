@@ -16,6 +16,7 @@ from demix_jax.diagnosis.result import Presentation
 from demix_jax.evidence.row_evidence import RowEvidence
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from demix_jax.data import Dataset, Table
@@ -38,6 +39,10 @@ class Rows:
         sought in each of these columns and in pairs with one column per role. None: no such roles.
       width_multiple: encoded features are zero-padded to a multiple of this, so that tables of similar width share
         compiled programs.
+      groups: i64[N], rows that belong together, such as copies or rows of one person, have the same number: no model
+        that judges a row is trained on its group. None: no row belongs to another.
+      times: f64[N], the time of each row, NaN where missing: a row is judged by models of earlier rows. None: time
+        plays no part.
       notes: sentences for the user. source: path of the file, None if there is none.
       task_name: name of the task in the summary; None: the name of the encoded task.
       settings: further entries of the summary.
@@ -53,6 +58,8 @@ class Rows:
     identifiers: tuple[str, ...] = ()
     roles: tuple[tuple[str, ...], tuple[str, ...]] | None = None
     width_multiple: int = 1
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
     notes: tuple[str, ...] = ()
     source: str | None = None
     task_name: str | None = None

@@ -113,6 +113,8 @@ def gather(domain: Domain, rows: Rows, *, seed: int, steps: StepTimer) -> Gather
     evidence = gather_evidence(
         dataset,
         num_train=len(rows),
+        groups=rows.groups,
+        times=rows.times,
         roles=_numbers_of_roles(rows, dataset),
         known_mistakes=domain.known_mistakes,
         seed=seed,

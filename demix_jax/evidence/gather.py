@@ -12,6 +12,7 @@ from demix_jax.common.keys import training_key
 from demix_jax.common.progress import StepTimer
 from demix_jax.data.bins import NUM_SPECIAL
 from demix_jax.data.folds import Folds, make_folds, strata_of
+from demix_jax.data.time_folds import time_folds
 from demix_jax.evidence.column_model import (
     ColumnModels,
     cell_surprise,
@@ -46,6 +47,8 @@ def gather_evidence(
     dataset: Dataset,
     *,
     num_train: int | None = None,
+    groups: np.ndarray | None = None,
+    times: np.ndarray | None = None,
     roles: tuple[Sequence[int], Sequence[int]] | None = None,
     known_mistakes: bool = True,
     seed: int = 0,
@@ -60,15 +63,18 @@ def gather_evidence(
     Args:
       dataset: N training rows, followed by validation rows if `num_train` is given.
       num_train: N; None if every row is a training row and validation samples come from the other folds.
+      groups: i64[N], see `make_folds`. times: f64[N], then folds are blocks in time, see `time_folds`.
       roles: numbers of the columns of two roles, such as users and items. The likeliest shortcut is then a rule of
         these columns, or of one column of each role together, if there is any. None: columns have no roles, and a group
         of rows with wrong labels is searched for.
       known_mistakes: whether to look for known mistakes, as in a table of records that people entered.
       seed: of folds and learners. steps: times and shows the work.
+    Raises:
+      InputError: groups or times leave too few rows to train the models of a fold.
     """
     num_rows = len(dataset)
     steps = steps or StepTimer()
-    table = _encoded_table(dataset, num_train or num_rows, seed)
+    table = _encoded_table(dataset, num_train or num_rows, seed, groups=groups, times=times)
     with steps("cross-fit trees", num_rows) as advance:
         trees = _fit_trees(table, find_group=roles is None, on_fold=advance)
     with steps("model the columns", len(table.folds.train)) as advance:
@@ -156,27 +162,45 @@ def more_evidence(evidence: RowEvidence, dataset: Dataset, fold: np.ndarray) -> 
 
 
 class _Table(NamedTuple):
-    """An encoded table with its labels i32[N] as classes or bins, its cross-fitting plan, and the seed of learners."""
+    """An encoded table with its labels i32[N] as classes or bins, its cross-fitting plan, and the seed of learners.
+
+    groups: as in `gather_evidence`.
+    """
 
     dataset: Dataset
     labels: np.ndarray
     folds: Folds
     num_train: int
     seed: int
+    groups: np.ndarray | None
 
 
-def _encoded_table(dataset: Dataset, num_train: int, seed: int) -> _Table:
+def _encoded_table(
+    dataset: Dataset, num_train: int, seed: int, *, groups: np.ndarray | None, times: np.ndarray | None
+) -> _Table:
     labels = strata_of(dataset.y, dataset.target)
-    folds = _plan_folds(np.random.default_rng(seed), labels, num_train)
-    return _Table(dataset=dataset, labels=labels, folds=folds, num_train=num_train, seed=seed)
+    folds = _plan_folds(np.random.default_rng(seed), labels, num_train, groups=groups, times=times)
+    return _Table(dataset=dataset, labels=labels, folds=folds, num_train=num_train, seed=seed, groups=groups)
 
 
-def _plan_folds(rng: np.random.Generator, labels: np.ndarray, num_train: int) -> Folds:
+def _plan_folds(
+    rng: np.random.Generator,
+    labels: np.ndarray,
+    num_train: int,
+    *,
+    groups: np.ndarray | None,
+    times: np.ndarray | None,
+) -> Folds:
     """Cross-fitting folds; every fold is judged on a separate validation table, and none is trained on it."""
     num_rows = len(labels)
+    options = {"num_folds": choose_num_folds(num_train), "groups": groups}
+    options |= {} if num_train == num_rows else {"valid_share": 0.01}
+    if times is None:
+        folds = make_folds(rng, labels[:num_train], **options)
+    else:
+        folds = time_folds(rng, labels[:num_train], times, **options)
     if num_train == num_rows:
-        return make_folds(rng, labels, num_folds=choose_num_folds(num_rows))
-    folds = make_folds(rng, labels[:num_train], num_folds=choose_num_folds(num_train), valid_share=0.01)
+        return folds
     extra = rng.integers(0, len(folds.train), num_rows - num_train).astype(np.int32)
     valid = rng.permutation(np.arange(num_train, num_rows, dtype=np.int32))[:_MAX_JUDGED]
     return Folds(
@@ -205,7 +229,7 @@ def _fit_trees(table: _Table, *, find_group: bool, on_fold: Callable[[int], None
     models, predictions = fit_trees(dataset, folds, seed=seed, on_fold=on_fold)
     noisy = None
     if find_group:  # a shortcut of two roles together would look like such a group
-        noisy = find_noisy_group(dataset, folds, predictions, num_train=table.num_train, seed=seed)
+        noisy = find_noisy_group(dataset, folds, predictions, num_train=table.num_train, groups=table.groups, seed=seed)
     if noisy is not None:
         predictions = noisy.judged_from_outside(predictions, dataset, folds.fold)
     doubtful = suspects(dataset.y, table.labels, predictions, dataset.target)

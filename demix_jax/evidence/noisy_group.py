@@ -59,7 +59,7 @@ class NoisyGroup(NamedTuple):
 
 
 def find_noisy_group(
-    dataset: Dataset, folds: Folds, trees: OutOfFold, *, num_train: int, seed: int
+    dataset: Dataset, folds: Folds, trees: OutOfFold, *, num_train: int, groups: np.ndarray | None = None, seed: int
 ) -> NoisyGroup | None:
     """Finds the group of rows, if any, whose labels seem to have been changed at random.
 
@@ -74,6 +74,7 @@ def find_noisy_group(
     Args:
       dataset: encoded rows, the first `num_train` of them training rows. folds: of all rows.
       trees: out-of-fold predictions from all columns. seed: of the learners.
+      groups: i64[num_train], training rows of a group are predicted together; None: no row belongs to another.
     Returns:
       NoisyGroup, or None: no group was found, the task is regression, or columns and classes are too many.
     """
@@ -82,7 +83,9 @@ def find_noisy_group(
     chosen = np.linspace(0, num_train - 1, min(num_train, _MAX_ROWS)).astype(int)
     part = dataset.take(chosen)
     is_train = np.arange(len(dataset.y)) < num_train
-    for column, codes in _candidates(part.codes, part.num_codes, _excess(part, seed)):
+    for column, codes in _candidates(
+        part.codes, part.num_codes, _excess(part, None if groups is None else groups[chosen], seed)
+    ):
         inside = codes[dataset.codes[:, column]]
         fitted, outside = fit_trees(dataset, folds, seed=seed, drop_columns=(column,), leave_out=inside)
         within, beyond = inside & is_train, ~inside & is_train
@@ -101,11 +104,14 @@ def find_noisy_group(
     return None
 
 
-def _excess(dataset: Dataset, seed: int) -> np.ndarray:
-    """f64[N]: held-out loss of a model without interactions, minus the loss that it expects (its entropy), in nats."""
+def _excess(dataset: Dataset, groups: np.ndarray | None, seed: int) -> np.ndarray:
+    """f64[N]: held-out loss of a model without interactions, minus the loss that it expects (its entropy), in nats.
+
+    Rows of one group i64[N] are held out together.
+    """
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import KFold
+    from sklearn.model_selection import GroupKFold, KFold
 
     num_rows, num_columns = dataset.codes.shape
     starts = np.concatenate([[0], np.cumsum(dataset.num_codes)])
@@ -114,7 +120,10 @@ def _excess(dataset: Dataset, seed: int) -> np.ndarray:
     p = np.full((num_rows, dataset.num_classes), LEAST_P)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of solvers that nearly converged
-        for train, rest in KFold(_NUM_FOLDS, shuffle=True, random_state=seed).split(one_hot):
+        folds = KFold(_NUM_FOLDS, shuffle=True, random_state=seed)
+        if groups is not None:
+            folds = GroupKFold(min(_NUM_FOLDS, len(np.unique(groups))), shuffle=True, random_state=seed)
+        for train, rest in folds.split(one_hot, groups=groups):
             if len(np.unique(dataset.y[train])) > 1:
                 model = LogisticRegression(C=0.3, max_iter=60).fit(one_hot[train], dataset.y[train])
                 p[np.ix_(rest, model.classes_)] = model.predict_proba(one_hot[rest])

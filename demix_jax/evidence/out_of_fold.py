@@ -10,7 +10,7 @@ import numpy as np
 
 from demix_jax.common.target import ResidualScale, Target
 from demix_jax.common.threads import threads_for
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds import Folds, distinct
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
@@ -101,7 +101,8 @@ def fit_trees(
     features, categorical = features[:, keep], categorical[keep]
     prediction, learners = np.zeros((len(features), dataset.num_classes), np.float32), []
     with threads_for(features.size):
-        for f, train in enumerate(folds.train):
+        for f, repeated in enumerate(folds.train):
+            train = distinct(repeated)
             if leave_out is not None:
                 train = train[~leave_out[train]]
             train = train[np.linspace(0, len(train) - 1, min(len(train), max_train)).astype(int)]

@@ -162,7 +162,9 @@ class TableDomain:
         table, options = self.table, self.table.options
         with steps("read the rows", 1) as advance:
             fingerprints = row_fingerprints(table.written)
-            belonging = belonging_rows(table, num_folds=choose_num_folds(len(table)))
+            belonging = belonging_rows(
+                table, group_column=options.groups, time_column=options.time, num_folds=choose_num_folds(len(table))
+            )
             notes = (*table.notes, *table_notes(table, task=self.task), *belonging.notes)
             advance(1)
         return Rows(

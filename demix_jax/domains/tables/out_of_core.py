@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from demix_jax.data import Table
+    from demix_jax.data.fold_finder import FoldFinder
 
 _CHUNK_ROWS = 16_384
 _MIN_FIT_ROWS = 1_000
@@ -79,9 +80,8 @@ def diagnose_out_of_core(
 
     Args:
       train: path of a file or folder with N ≥ 30 rows, as in `diagnose`.
-      label, valid, task, model, classifier, kinds, ignore, id, groups, missing, encoding, sheet, seed, progress: as in
-        `diagnose`. Kinds are recognised by the sample.
-      time: must be None; rows that are judged in the order of time have to fit into memory.
+      label, valid, task, model, classifier, kinds, ignore, id, groups, time, missing, encoding, sheet, seed, progress: as
+        in `diagnose`. Kinds are recognised by the sample.
       out: folder for diagnosis.csv, summary.json and report.html; either all of them are written or none.
       fit_rows: number of rows to fit on, at least 1,000, or all rows of a smaller table; memory grows with it.
     Returns:
@@ -89,6 +89,7 @@ def diagnose_out_of_core(
     Raises:
       InputError: as in `diagnose`, or `fit_rows` is too small.
     """
+    from demix_jax.data.fold_finder import FoldFinder
     from demix_jax.data.sources.open import open_source
     from demix_jax.data.survey import survey_table, written_chunks
     from demix_jax.data.table_checks import check_table
@@ -96,10 +97,8 @@ def diagnose_out_of_core(
     classifier = check_options(model, classifier, seed)
     if fit_rows < _MIN_FIT_ROWS:
         raise InputError(f"fit_rows is {fit_rows}; give at least {_MIN_FIT_ROWS:,} rows to fit the models on.")
-    if time is not None:
-        raise InputError("Rows are judged in the order of time only in memory; give --in-memory, or leave time out.")
     options = ReadOptions.of(
-        kinds=kinds, ignore=ignore, id=id, groups=groups, missing=missing, encoding=encoding, sheet=sheet
+        kinds=kinds, ignore=ignore, id=id, groups=groups, time=time, missing=missing, encoding=encoding, sheet=sheet
     )
     source, folder = open_source(train, encoding=encoding, sheet=sheet), Path(out)
     check_writable(folder, folder=True)
@@ -123,7 +122,9 @@ def diagnose_out_of_core(
     fitted = fit_samples(domain, rows, seed=seed, steps=steps)
     verdict = judge(classifier, fitted, steps)
     sample_diagnosis = conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
-    judge_rows, tally = _RowJudge(table, fitted, verdict), Tally()
+    own_folds = fitted.gathered.evidence.folds.fold[: len(table)]
+    finder = FoldFinder.of(table, own_folds, group_column=options.groups, time_column=options.time)
+    judge_rows, tally = _RowJudge(table, fitted, verdict, finder), Tally()
     digest = TableFingerprint(list(table.written.columns))
     with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table_path, summary_path, report_path):
         chunk_rows = -(-num_rows // -(-num_rows // _CHUNK_ROWS))  # chunks of similar size share compiled programs
@@ -158,18 +159,20 @@ class _RowJudge:
     Args:
       sample: the inspected sample; the index holds its row numbers in the table, ascending.
       fitted, verdict: models and verdict of the sample.
+      finder: finds the folds of rows outside the sample.
     """
 
-    def __init__(self, sample: Table, fitted: FittedTable, verdict: Verdict):
-        self._sample, self._fitted, self._verdict = sample, fitted, verdict
+    def __init__(self, sample: Table, fitted: FittedTable, verdict: Verdict, finder: FoldFinder):
+        self._sample, self._fitted, self._verdict, self._finder = sample, fitted, verdict, finder
         self._numbers = sample.frame.index.to_numpy()
 
     def __call__(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
         """`Diagnosis.table` of rows as written, whose index is their row number in the table; adds them to `tally`."""
         gathered = self._fitted.gathered
-        rows = gathered.encoder.transform(self._sample.parse(chunk))
+        parsed = self._sample.parse(chunk)
+        rows = gathered.encoder.transform(parsed)
         respelt = self._sample.respelt(chunk)
-        evidence = more_evidence(gathered.evidence, rows, self._folds(chunk.index.to_numpy()))
+        evidence = more_evidence(gathered.evidence, rows, self._folds(parsed))
         models, of_sample = self._fitted.models, self._fitted.description
         assert isinstance(models, NetworkFolds)
         description = describe_more(rows, evidence, gathered.dataset, models, of_sample, of=gathered.evidence)
@@ -194,9 +197,9 @@ class _RowJudge:
             table.insert(0, name, chunk[name])
         return table
 
-    def _folds(self, numbers: np.ndarray) -> np.ndarray:
+    def _folds(self, chunk: pd.DataFrame) -> np.ndarray:
         """i32[n]: fold whose models describe each row; rows of the sample keep their own fold."""
-        own = self._fitted.gathered.evidence.folds
+        own, numbers = self._fitted.gathered.evidence.folds, chunk.index.to_numpy()
         place = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
         in_sample = self._numbers[place] == numbers
-        return np.where(in_sample, own.fold[place], numbers % len(own.train)).astype(np.int32)
+        return np.where(in_sample, own.fold[place], self._finder.find(chunk)).astype(np.int32)

@@ -28,7 +28,9 @@ class Copies(NamedTuple):
     values: f64[R, Q], see `_comparable_values`.
     known, gain: per column its values in ascending order, and the evidence for a copy, in nats, if another row has the
       same value.
-    keys: pairs of columns. order, sorted_keys: per pair, the rows i[R] sorted by their key, and the sorted keys u64[R].
+    keys: pairs of columns. order, sorted_keys: per pair, the S different rows i[S] sorted by their key, and the sorted
+      keys u64[S]. Of rows with exactly the same values only the first is there: they are no originals of each other,
+      and would only make two values that are rare look common.
     doubt: f32[R], evidence against each row as a whole, in nats.
     likelihood: posterior probability of a copy given its score.
     """
@@ -67,14 +69,15 @@ class Copies(NamedTuple):
             entropy.append(-np.sum(share * np.log(share)))
         key_columns = np.sort(np.argsort(-np.array(entropy), kind="stable")[:_NUM_KEY_COLUMNS]).tolist()
         keys = list(combinations(key_columns, 2))
-        of_rows = [_hashes(values, pair) for pair in keys]
+        different = _different_rows(values)
+        of_rows = [_hashes(values, pair)[different] for pair in keys]
         order = [np.argsort(key, kind="stable") for key in of_rows]
         model = cls(
             values=values,
             known=known,
             gain=gain,
             keys=keys,
-            order=order,
+            order=[different[rows] for rows in order],
             sorted_keys=[key[rows] for key, rows in zip(of_rows, order, strict=True)],
             doubt=doubt,
             likelihood=Likelihood(np.zeros(1), np.zeros(1)),
@@ -172,6 +175,16 @@ def _comparable_values(dataset: Dataset) -> np.ndarray:
         elif np.isnan(numbers[:, q]).all():
             result[:, q] = dataset.codes[:, q]
     return result + 0.0  # turns −0 into 0
+
+
+def _different_rows(values: np.ndarray) -> np.ndarray:
+    """i64[S], ascending: of all rows of f64[R, Q] with the same values the first; missing values are equal."""
+    total = np.zeros(len(values), np.uint64)
+    for column in np.where(np.isnan(values), np.inf, values).T:
+        bits = np.ascontiguousarray(column).view(np.uint64)
+        total = ((total ^ (total >> np.uint64(29))) + bits) * _MULTIPLIERS[0]
+        total = (total ^ (total >> np.uint64(32))) * _MULTIPLIERS[1]
+    return np.sort(np.unique(total, return_index=True)[1])
 
 
 def _hashes(values: np.ndarray, pair: tuple[int, int]) -> np.ndarray:
