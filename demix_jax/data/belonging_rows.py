@@ -38,12 +38,13 @@ def belonging_rows(
     Raises:
       InputError: there is no such column, or it cannot tell groups or times.
     """
-    equal = equal_rows(table)
+    key = None if group_column is None else resolve_label(table.frame, group_column)
+    equal = equal_rows(table, () if key is None else (key,))
     groups, notes = equal.groups if equal.any else None, list(equal.notes())
-    if group_column is None:
+    if key is None:
         notes += [proposal_note(table, name) for name in propose_groups(table)[:1]]
     else:
-        named = group_numbers(column_of(table.frame, resolve_label(table.frame, group_column)))
+        named = group_numbers(column_of(table.frame, key))
         groups = named if groups is None else joined_groups(named, groups)
         large = large_group_note(groups)
         notes += [] if large is None else [large]

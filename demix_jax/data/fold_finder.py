@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.equal_rows import unusual_rows
+from demix_jax.data.equal_rows import compared_columns, unusual_rows
 from demix_jax.data.inspected_table import Table, resolve_label
 from demix_jax.data.kinds import column_of
 from demix_jax.data.row_groups import row_times
@@ -48,12 +48,12 @@ class FoldFinder(NamedTuple):
           table: R rows, all of whose folds are known. fold: i32[R].
           group_column, time_column: names of the columns with group and time; None: there is none.
         """
-        columns = tuple(key for key, column, _ in table.features() if column.used)
-        unusual = np.flatnonzero(unusual_rows(table))
-        hashes = row_hashes(column_of(table.frame, key) for key in columns)
-        group_key, groups, time_key, times, block = None, None, None, None, None
-        if group_column is not None:
-            group_key = resolve_label(table.frame, group_column)
+        group_key = None if group_column is None else resolve_label(table.frame, group_column)
+        leave_out = () if group_key is None else (group_key,)
+        columns = compared_columns(table, leave_out)
+        unusual, hashes = unusual_rows(table, leave_out), row_hashes(columns.values())
+        groups, time_key, times, block = None, None, None, None
+        if group_key is not None:
             values = column_of(table.frame, group_key)
             known = values.notna().to_numpy()
             groups = _FoldByHash.of(cell_hashes(values)[known], fold[known])
@@ -64,7 +64,7 @@ class FoldFinder(NamedTuple):
             times, block = of_rows[order], fold[order]
         return cls(
             num_folds=int(fold.max()) + 1,
-            columns=columns,
+            columns=tuple(columns),
             copies=_FoldByHash.of(hashes[unusual], fold[unusual]),
             group_column=group_key,
             groups=groups,

@@ -34,7 +34,7 @@ class Folds(NamedTuple):
 
         def thinned(rows: np.ndarray) -> np.ndarray:
             kept = rows[~leave_out[rows]]
-            return spread(kept, len(rows)) if len(kept) else rows
+            return kept[np.linspace(0, len(kept) - 1, len(rows)).round().astype(int)] if len(kept) else rows
 
         train, valid = (np.stack([thinned(rows) for rows in part]) for part in (self.train, self.valid))
         return Folds(self.fold, train, valid)
@@ -45,7 +45,7 @@ class Folds(NamedTuple):
         parts = []
         for rows_of_folds in (trains, valids):
             width = max(map(len, rows_of_folds))
-            parts.append(np.stack([spread(rows, width) for rows in rows_of_folds]).astype(np.int32))
+            parts.append(np.stack([repeated(rows, width) for rows in rows_of_folds]).astype(np.int32))
         return cls(fold.astype(np.int32), *parts)
 
 
@@ -172,9 +172,9 @@ def distinct(rows: np.ndarray) -> np.ndarray:
     return rows[np.sort(np.unique(rows, return_index=True)[1])]
 
 
-def spread(rows: np.ndarray, width: int) -> np.ndarray:
-    """`width` of the rows i[n], evenly spaced; rows are repeated where there are fewer."""
-    return rows[np.linspace(0, len(rows) - 1, width).round().astype(int)]
+def repeated(rows: np.ndarray, width: int) -> np.ndarray:
+    """i[width]: each of the n ≤ `width` rows, as equally often as can be."""
+    return rows[np.arange(width) * len(rows) // width]
 
 
 def thin(rows: np.ndarray, limit: int) -> np.ndarray:

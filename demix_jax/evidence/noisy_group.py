@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MAX_ROWS = 6_000  # on which groups are searched for
 _NUM_FOLDS = 4
+_SMALL = 10  # rows of a group, on average
 _MAX_WEIGHTS = 40_000  # of the model without interactions
 _MIN_ROWS = 50  # inside and outside the group, besides the share LEAST_SHARE
 _CLEAR = 3.3  # standard errors
@@ -80,7 +81,7 @@ def find_noisy_group(
     """
     if dataset.target.ordered or sum(dataset.num_codes) * dataset.num_classes > _MAX_WEIGHTS:
         return None
-    chosen = np.linspace(0, num_train - 1, min(num_train, _MAX_ROWS)).astype(int)
+    chosen = _independent_rows(num_train, groups)
     part = dataset.take(chosen)
     is_train = np.arange(len(dataset.y)) < num_train
     for column, codes in _candidates(
@@ -102,6 +103,18 @@ def find_noisy_group(
         ):
             return NoisyGroup(column, codes, rate, fitted)
     return None
+
+
+def _independent_rows(num_train: int, groups: np.ndarray | None) -> np.ndarray:
+    """Rows i[n] on which groups are searched for: one row of each of the user's `groups`, if these are small.
+
+    Copies, or rows of one person, would make chance differences look certain.
+    """
+    rows = np.arange(num_train)
+    if groups is not None:
+        _, first = np.unique(groups, return_index=True)
+        rows = np.sort(first) if len(first) * _SMALL >= num_train else rows
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), _MAX_ROWS)).astype(int)]
 
 
 def _excess(dataset: Dataset, groups: np.ndarray | None, seed: int) -> np.ndarray:
