@@ -73,7 +73,7 @@ def diagnose(
     check_classifier(classifier)
 
     from demix_jax.cli.display import ProgressDisplay
-    from demix_jax.data.table_checks import num_cells
+    from demix_jax.data.sources.open import open_source
     from demix_jax.report.terminal import print_diagnosis
 
     options: dict[str, Any] = {

@@ -11,7 +11,7 @@ import typer
 from demix_jax.cli.arguments import Encoding, Label, Seed, Sheet, Train
 from demix_jax.cli.checks import check_outputs
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.common.files import atomic_paths, check_writable, suffix_to_write, write_table
+from demix_jax.common.files import atomic_paths, check_writable, write_table
 from demix_jax.common.read_options import ReadOptions
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def inject(
 
     The errors of each row are recorded in truth.csv. TRAIN stays as it is.
     """
+    from demix_jax.data.sources.formats import suffix_to_write
+
     check_writable(out, folder=True)
     corrupted, truth = out / f"corrupted{suffix_to_write(train)}", out / "truth.csv"
     check_outputs(corrupted, truth, inputs={"TRAIN": train})

@@ -10,7 +10,6 @@ import typer
 from demix_jax.cli.arguments import DiagnosisFile, Label, Seed, Spurious, Train
 from demix_jax.cli.checks import check_outputs, diagnosis_file
 from demix_jax.cli.compiling import check_platform
-from demix_jax.common.files import check_table_suffix
 
 
 def repair(
@@ -35,7 +34,9 @@ def repair(
     The copy has one more column, sample_weight. In the format of TRAIN, every cell that was not repaired stays as it is
     written. TRAIN itself is not touched.
     """
-    check_table_suffix(out, like=train)
+    from demix_jax.data.sources.formats import check_suffix_to_write
+
+    check_suffix_to_write(out, like=train)
     check_outputs(out, inputs={"TRAIN": train, "the diagnosis": diagnosis_file(diagnosis)})
     check_platform()
 

@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 
 TABLE_SUFFIXES = (".csv", ".parquet")  # to write
 PARQUET_SUFFIXES = (".parquet", ".pq")  # to read
-COMPRESSED_SUFFIXES = (".gz", ".zip", ".zst", ".bz2", ".xz")
-EDITED_SUFFIXES = {  # format -> suffixes of tables whose cells can be changed in place
-    "text": (".csv", ".tsv", ".tab", ".psv", ".txt", ".dat"),
-    "parquet": PARQUET_SUFFIXES,
-    "arrow": (".feather", ".arrow", ".ipc"),
-    "json": (".json",),
-    "lines": (".jsonl", ".ndjson"),
-}
 PAIR_SUFFIXES = (".jsonl",)
 DIAGNOSIS_FILES = ("diagnosis.csv", "summary.json", "report.html")
 SAMPLES_FILE = "samples.csv"  # written beside them if the rows come from an interaction log
@@ -109,14 +101,6 @@ def write_table(path: str | os.PathLike, frame: pd.DataFrame, *, index: bool = F
             frame.to_csv(name, index=index)
 
 
-def suffix_to_write(path: Path) -> str:
-    """Suffix of a table derived from the one at `path`: the same if its format can be edited in place, else .csv."""
-    if not table_format(path):
-        return ".csv"
-    compressed = path.suffix.lower() in COMPRESSED_SUFFIXES
-    return "".join(path.suffixes[-2:]) if compressed else path.suffix
-
-
 def check_suffix(path: str | os.PathLike, allowed: tuple[str, ...] = TABLE_SUFFIXES) -> str:
     """Lower-case suffix of `path`.
 
@@ -127,24 +111,6 @@ def check_suffix(path: str | os.PathLike, allowed: tuple[str, ...] = TABLE_SUFFI
     if suffix not in allowed:
         raise InputError(f"cannot tell the format of {path}; end its name in {' or '.join(allowed)}.")
     return suffix
-
-
-def check_table_suffix(path: str | os.PathLike, *, like: str | os.PathLike) -> None:
-    """Check that a table can be written to `path`: as CSV or Parquet, or in the format of the table `like`.
-
-    Raises:
-      InputError: the suffix is neither .csv nor .parquet, nor one of the text, Arrow or JSON formats of `like`.
-    """
-    if table_format(path) != table_format(like) or table_format(path) == "":
-        check_suffix(path)
-
-
-def table_format(path: str | os.PathLike) -> str:
-    """Format of a table that can be edited in place, by its suffix: "text", "parquet", "arrow", "json", "lines" or ""."""
-    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
-    if suffixes and suffixes[-1] in COMPRESSED_SUFFIXES:
-        suffixes.pop()
-    return next((name for name, known in EDITED_SUFFIXES.items() if suffixes and suffixes[-1] in known), "")
 
 
 def check_writable(path: str | os.PathLike, *, folder: bool) -> None:

@@ -89,5 +89,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def shortened(names: list[str], limit: int = 8) -> str:
+    """The first `limit` names in quotes, and the number of further names."""
+    shown = ", ".join(repr(n) for n in names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+
+
 class Html(str):
     """HTML that is safe to insert into a page unchanged."""

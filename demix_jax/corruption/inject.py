@@ -70,10 +70,10 @@ def inject_errors(
       InputError: a rate, kind, rule or column that cannot be used.
     Source: the order of the steps is that of the DeMix paper.
     """
-    from demix_jax.data.table_checks import dense
+    from demix_jax.data.sources.in_memory import frame_of
 
     _check_table(table, label)
-    table = dense(table)
+    table, _ = frame_of(table)
     options = checked_options(label_errors, feature_errors, spurious)
     check_choices({"task": task}, {"task": _TASKS})
     if options.feature_errors.columns is not None:

@@ -6,65 +6,21 @@ Each encoder is fitted on one column and then encodes any column of that name. T
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.util import hash_array
 
 from demix_jax.data.bins import Bins, QuantileNormal, number_text
-from demix_jax.data.kinds import Column, as_dates, as_numbers, level_counts, levels, most_frequent, nature
+from demix_jax.data.encoded import CodesOfNumbers, ColumnEncoder, Encoded, with_indicator
+from demix_jax.data.kinds import Column, as_dates, as_numbers, levels, nature
+from demix_jax.data.levels import Levels
+from demix_jax.data.sets import SetEncoder
 from demix_jax.data.spelling import Spelling
 from demix_jax.data.text import TextFeatures
-
-NUM_LEVELS = 30  # number of most frequent values of a category with their own code
-
-
-class Encoded(NamedTuple):
-    """An encoded column of N rows, see `Dataset`.
-
-    x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N].
-    numbers: f64[N], or NaN for all rows. texts: i32[N], or 0 for all rows.
-    """
-
-    x: np.ndarray
-    codes: np.ndarray
-    robust_z: np.ndarray
-    misspelt: np.ndarray
-    numbers: np.ndarray | float = np.nan
-    texts: np.ndarray | int = 0
-
-
-CodesOfNumbers = Callable[[np.ndarray], np.ndarray]  # i32[n] of f64[n]
-
-
-class ColumnEncoder(Protocol):
-    """The interface of all encoders below."""
-
-    @property
-    def num_codes(self) -> int:
-        """Number of codes."""
-        ...
-
-    @property
-    def of_numbers(self) -> CodesOfNumbers | None:
-        """Maps numbers to codes; None if the column does not hold numbers."""
-        ...
-
-    def encode(self, column: pd.Series) -> Encoded:
-        """Encode a column of N rows."""
-        ...
-
-    def code_name(self, name: str, code: int) -> str:
-        """The code in words, for a column called `name`."""
-        ...
-
-
-def _with_indicator(parts: list[np.ndarray], missing: np.ndarray) -> np.ndarray:
-    """f32[N, d + 1]: the features `parts` and whether the value is missing bool[N]."""
-    return np.column_stack([*parts, missing]).astype(np.float32)
+from demix_jax.data.vectors import VectorEncoder
 
 
 @dataclass(frozen=True)
@@ -89,7 +45,7 @@ class NumberEncoder:
 
     def encode(self, column: pd.Series) -> Encoded:
         values = as_numbers(column)
-        x = _with_indicator([self.scale(values)], np.isnan(values))
+        x = with_indicator([self.scale(values)], np.isnan(values))
         return Encoded(
             x=x,
             codes=self.bins.codes(values),
@@ -109,15 +65,13 @@ class DateEncoder:
     x: time by `QuantileNormal` (the trend); month, weekday and hour as points on a circle; whether it is missing.
     """
 
-    text_format: str | None
     bins: Bins
     scale: QuantileNormal
 
     @classmethod
-    def fit(cls, column: pd.Series, text_format: str | None) -> DateEncoder:
-        """Fit on a column whose strings, if it has any, are written in `text_format`."""
-        seconds = _seconds(as_dates(column, text_format))
-        return cls(text_format, Bins.fit(seconds), QuantileNormal.fit(seconds))
+    def fit(cls, column: pd.Series) -> DateEncoder:
+        seconds = _seconds(as_dates(column))
+        return cls(Bins.fit(seconds), QuantileNormal.fit(seconds))
 
     @property
     def num_codes(self) -> int:
@@ -128,13 +82,13 @@ class DateEncoder:
         return None
 
     def encode(self, column: pd.Series) -> Encoded:
-        stamps = as_dates(column, self.text_format)
+        stamps = as_dates(column)
         seconds = _seconds(stamps)
         parts = [self.scale(seconds)]
         for phase in ((stamps.month - 1) / 12, stamps.day_of_week / 7, (stamps.hour + stamps.minute / 60) / 24):
             angle = 2 * np.pi * np.asarray(phase, dtype=np.float64)
             parts += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
-        x = _with_indicator(parts, np.isnan(seconds))
+        x = with_indicator(parts, np.isnan(seconds))
         return Encoded(
             x=x,
             codes=self.bins.codes(seconds),
@@ -155,42 +109,6 @@ def _seconds(stamps: pd.DatetimeIndex) -> np.ndarray:
 def _date_text(seconds: float) -> str:
     stamp = str(np.datetime64(int(seconds), "s")).replace("T", " ")
     return stamp.removesuffix(" 00:00:00")
-
-
-@dataclass(frozen=True)
-class Levels:
-    """One code for each of a column's most frequent values, one for any other value and one for missing."""
-
-    values: tuple[str, ...]
-
-    @classmethod
-    def fit(cls, codes: np.ndarray, names: list[str]) -> Levels:
-        """Fit on the output of `kinds.levels`."""
-        return cls(tuple(most_frequent(level_counts(codes, names), NUM_LEVELS)))
-
-    @property
-    def num_codes(self) -> int:
-        return len(self.values) + 2
-
-    def codes(self, level_codes: np.ndarray, names: list[str]) -> np.ndarray:
-        """i32[N]: codes of any column, from the output of `kinds.levels` for it."""
-        place = {value: i for i, value in enumerate(self.values)}
-        other = len(self.values)
-        moved = np.array([place.get(n, other) for n in names] + [other + 1], dtype=np.int32)
-        return moved[level_codes]
-
-    def codes_of_numbers(self, values: np.ndarray) -> np.ndarray:
-        """i32[n]: codes of numbers f64[n], for a column that is stored as numbers."""
-        known = np.array(self.values, dtype=np.float64)
-        order, other = np.argsort(known), len(known)
-        at = order[np.minimum(np.searchsorted(known, values, sorter=order), other - 1)]
-        codes = np.where(known[at] == values, at, other)
-        return np.where(np.isfinite(values), codes, other + 1).astype(np.int32)
-
-    def code_name(self, name: str, code: int) -> str:
-        if code < len(self.values):
-            return f"{name} = {self.values[code]}"
-        return f"{name} = another value" if code == len(self.values) else f"{name} missing"
 
 
 @dataclass(frozen=True)
@@ -268,7 +186,7 @@ class TextEncoder:
         level_codes, names = levels(column)
         per_text = self.features(names)
         per_text = np.vstack([per_text, np.zeros((1, per_text.shape[1]), np.float32)])
-        x = _with_indicator([per_text[level_codes]], level_codes < 0)
+        x = with_indicator([per_text[level_codes]], level_codes < 0)
         texts: np.ndarray | int = 0
         if isinstance(self.codes, Levels):
             codes, texts = self.codes.codes(level_codes, names), _hashed(names, level_codes)
@@ -307,11 +225,10 @@ def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:
 
 def fit_encoder(found: Column, column: pd.Series) -> ColumnEncoder:
     """The encoder of a used column, fitted on its values; `found` is what was found in them."""
-    if found.kind == "date":
-        return DateEncoder.fit(column, found.date_format)
     return _ENCODERS[found.kind].fit(column)
 
 
-_ENCODERS: dict[str, type[NumberEncoder] | type[CategoryEncoder] | type[TextEncoder]] = {
-    "number": NumberEncoder, "category": CategoryEncoder, "text": TextEncoder,
+_ENCODERS = {
+    "number": NumberEncoder, "date": DateEncoder, "category": CategoryEncoder, "text": TextEncoder,
+    "vector": VectorEncoder, "set": SetEncoder,
 }  # fmt: skip

@@ -13,6 +13,8 @@ import pandas as pd
 from demix_jax.common.files import atomic_paths, write_table
 from demix_jax.data.inspected_table import Table
 from demix_jax.data.kinds import column_of
+from demix_jax.data.sources.formats import same_format
+from demix_jax.data.sources.many_files import ManyFiles
 from demix_jax.data.sources.source import Edits, NewCells
 from demix_jax.data.write_cells import as_written, with_cells
 
@@ -83,7 +85,9 @@ class EditedTable(NamedTuple):
           InputError: the format of `path` is neither that of the source nor .csv nor .parquet.
         """
         source, target = self.table.source, Path(path)
-        if source is not None and source.writes(target):
+        if isinstance(source, ManyFiles) and not target.suffix:
+            source.write_edited(target, self.edits)
+        elif source is not None and same_format(source.path, target):
             with atomic_paths(target) as (name,):
                 source.write_edited(name, self.edits)
         else:

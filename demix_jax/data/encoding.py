@@ -16,8 +16,9 @@ import pandas as pd
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.target import ClassTarget, RegressionTarget, Target
-from demix_jax.data.columns import CodesOfNumbers, ColumnEncoder, fit_encoder
-from demix_jax.data.inspected_table import Table, as_inspected, refuse_duplicate_names, resolve_label
+from demix_jax.data.columns import fit_encoder
+from demix_jax.data.encoded import CodesOfNumbers, ColumnEncoder
+from demix_jax.data.inspected_table import RowParser, Table, as_inspected, refuse_duplicate_names, resolve_label
 from demix_jax.data.kinds import Column, as_numbers, column_of
 from demix_jax.data.table_checks import refuse_missing_label, settle_task, target_moments
 
@@ -104,6 +105,7 @@ class TableEncoder:
     label: str
     target: Target
     width_multiple: int
+    _parser: RowParser
     _keys: tuple[Hashable, ...]  # the used columns' names in the frame; they need not be strings
     _encoders: tuple[ColumnEncoder, ...]
     _kept: tuple[np.ndarray, ...]  # per used column: which of its encoded columns vary
@@ -151,19 +153,21 @@ class TableEncoder:
             label=str(table.label),
             target=target,
             width_multiple=width_multiple,
+            _parser=table.parser.of({*keys, table.label}),
             _keys=tuple(keys),
             _encoders=tuple(encoders),
             _kept=tuple(kept),
         )
 
     def transform(self, frame: pd.DataFrame) -> Dataset:
-        """Encode the rows of `frame`; columns that the encoder does not use may be absent.
+        """Encode rows, parsed or as given; columns that the encoder does not use may be absent.
 
         Raises:
           InputError: a used column or the label column is absent, a label is missing, or a class does not occur in the
             fitted table.
         """
         refuse_duplicate_names(frame, "The table")
+        frame = self._parser(frame)
         y = self._encode_target(column_of(frame, resolve_label(frame, self.label)))
         absent = [c.name for c, key in zip(self.used, self._keys, strict=True) if key not in frame.columns]
         if absent:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from demix_jax.common.wording import count
 from demix_jax.data.kinds import (
     MISSING_TEXT,
     Column,
@@ -19,10 +18,10 @@ from demix_jax.data.kinds import (
     kind_of_strings,
     levels,
     nature,
-    value_text,
 )
-from demix_jax.data.vectors import as_sets, as_vectors, nested_kind
-from demix_jax.data.written.recognise import Recognised, find_vectors, recognise
+from demix_jax.data.lists import holds_lists, kind_of_lists
+from demix_jax.data.written.column import Recognised, recognise
+from demix_jax.data.written.vectors import find_vectors
 
 TEXT = pd.StringDtype(storage="pyarrow", na_value=np.nan)
 
@@ -66,12 +65,11 @@ def inspect_column(
       is_label: whether written numbers are parsed even if they look like identifiers.
     """
     text_name = str(name)
-    nested = nested_kind(values)
-    if kind is None and nested is not None:
-        return _of_nested(text_name, values, nested)
+    if holds_lists(values):
+        return _counted(Column(text_name, kind or kind_of_lists(values)), values)
     stored = nature(values)
     if kind == "vector":
-        return _as_vector(text_name, values)
+        return _counted(Column(text_name, kind), _written_vectors(values))
     if stored == "level" and kind in (None, "number", "date"):
         return _of_texts(text_name, values, kind, missing, keep_numbers=is_label)
     if kind in ("category", "text", "identifier") and (stored == "level" or kind != "identifier"):
@@ -87,11 +85,9 @@ def inspect_column(
 
 def parse(column: Column, values: pd.Series) -> pd.Series:
     """The values of further rows, or of the inspected ones, parsed as the column was; parsed values stay as they are."""
-    if column.kind == "vector":
-        return as_vectors(values)
-    if column.kind == "set":
-        return as_sets(values)
-    if column.kind == "ignored" or nature(values) != "level" or _keeps_levels(values):
+    if column.kind == "vector" and not holds_lists(values):
+        return _written_vectors(values)
+    if column.kind in ("vector", "set", "ignored") or nature(values) != "level" or _keeps_levels(values):
         if nature(values) == "date":
             return pd.Series(as_dates(values), index=values.index, name=values.name)
         return values
@@ -117,9 +113,13 @@ def _of_texts(
     markers = _markers(names, told, missing)
     absent = np.append(told.is_missing, True)[codes]
     if told.kind == "strings":
-        vectors = None if kind else find_vectors([text for text, gone in zip(names, told.is_missing, strict=True) if not gone])
+        vectors = (
+            None
+            if kind
+            else find_vectors([text for text, gone in zip(names, told.is_missing, strict=True) if not gone])
+        )
         if vectors is not None:
-            return _as_vector(name, values)
+            return _counted(Column(name, "vector", missing=markers), _written_vectors(values))
         kept = np.where(np.append(told.is_missing, True), -1, np.arange(len(names) + 1))[codes]
         return _of_strings(name, values, (kept, names), markers, told.notes)
     parsed = np.append(told.values, np.array(["NaT"], told.values.dtype) if told.kind == "date" else [np.nan])[codes]
@@ -159,13 +159,13 @@ def _of_strings(
     return _counted(Column(name, kind, missing=markers), _texts(values, codes, names), notes)
 
 
-def _of_nested(name: str, values: pd.Series, kind: str) -> Inspected:
-    parsed = as_vectors(values) if kind == "vector" else as_sets(values)
-    return _counted(Column(name, "constant" if parsed.isna().all() else kind), parsed)
-
-
-def _as_vector(name: str, values: pd.Series) -> Inspected:
-    return _counted(Column(name, "vector"), as_vectors(values))
+def _written_vectors(values: pd.Series) -> pd.Series:
+    """object[N]: arrays f32[d] of written lists of numbers of one length; None where a text is none."""
+    codes, names = levels(values)
+    lists = [find_vectors([name]) for name in names]
+    arrays = np.empty(len(names) + 1, object)
+    arrays[: len(names)] = [None if found is None else found[0] for found in lists]
+    return pd.Series(arrays[codes], index=values.index, name=values.name)
 
 
 def _keeps_levels(values: pd.Series) -> bool:
@@ -210,9 +210,3 @@ def _counted(column: Column, values: pd.Series, notes: tuple[str, ...] = ()) -> 
     """The result, with the number of missing cells."""
     gone = int(values.isna().sum())
     return Inspected(dataclasses.replace(column, num_missing=gone), values, notes)
-
-
-def unread_note(column: Column, examples: list[str]) -> str:
-    """Sentence on cells that do not parse."""
-    shown = ", ".join(repr(value_text(text)) for text in examples[:3])
-    return f"{count(column.num_unread, 'cell')} of {column.name!r} cannot be read as a {column.kind} ({shown})."

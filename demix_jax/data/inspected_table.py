@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.read_options import ReadOptions
+from demix_jax.common.wording import shortened
 from demix_jax.data.inspect_column import Inspected, inspect_column, parse
 from demix_jax.data.kinds import Column, column_of
-from demix_jax.data.notes.labels import label_spellings
-from demix_jax.common.read_options import ReadOptions
+from demix_jax.data.label_spellings import label_spellings
 
 if TYPE_CHECKING:
     from demix_jax.data.sources.source import Source
@@ -79,29 +80,53 @@ class Table:
         """The table with other parsed values of the same rows and columns, and the same findings."""
         return replace(self, frame=frame)
 
-    def parse(self, written: pd.DataFrame) -> pd.DataFrame:
-        """Further rows, as they were given or are written, parsed as this table was.
+    @property
+    def parser(self) -> RowParser:
+        """Parses further rows as this table was parsed."""
+        found = {column.name: column for column in (*self.columns, self.target_column)}
+        return RowParser({key: found[str(key)] for key in self.frame.columns}, self.label, self.spellings)
 
-        Columns that this table lacks are left out; columns that `written` lacks are absent.
+
+class RowParser(NamedTuple):
+    """Parses rows of tables with the columns of an inspected table.
+
+    columns: column key -> what was found. label, spellings: as in `Table`.
+    """
+
+    columns: Mapping[Hashable, Column]
+    label: Hashable
+    spellings: Mapping[Any, Any]
+
+    def of(self, keys: Collection[Hashable]) -> RowParser:
+        """The parser of these columns alone."""
+        return self._replace(columns={key: column for key, column in self.columns.items() if key in keys})
+
+    def __call__(self, written: pd.DataFrame) -> pd.DataFrame:
+        """Rows as given, as written or parsed already, parsed.
+
+        Columns that the inspected table lacks are left out; columns that `written` lacks are absent.
         """
-        found = {str(column.name): column for column in (*self.columns, self.target_column)}
-        names = {str(key): key for key in written.columns}
-        parsed = {}
-        for key in self.frame.columns:
+        names, parsed = {str(key): key for key in written.columns}, {}
+        for key, column in self.columns.items():
             if str(key) in names:
-                values = parse(found[str(key)], column_of(written, names[str(key)]))
+                values = parse(column, column_of(written, names[str(key)]))
                 parsed[key] = _united(values, self.spellings) if key == self.label else values
         return pd.DataFrame(parsed, index=written.index)
 
 
 def inspect_table(
-    frame: pd.DataFrame, label: object, options: ReadOptions | None = None, *, source: Source | None = None
+    frame: pd.DataFrame,
+    label: object,
+    options: ReadOptions | None = None,
+    *,
+    source: Source | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Table:
     """Find the kind of every column and parse its values.
 
     Args:
       frame: N rows, as given or as written. label: name of the label column.
-      options: what the user says of the table. source: where the rows were read from.
+      options: what the user says of the table. source: where the rows were read from. notes: on how they were read.
     Raises:
       InputError: two columns of one name, no column `label`, or no column that an option names.
     """
@@ -125,7 +150,7 @@ def inspect_table(
         columns=tuple(found[name].column for name in _feature_keys(frame, key)),
         target_column=found[key].column,
         spellings=spellings,
-        notes=(*(source.notes if source else ()), *(note for one in found.values() for note in one.notes)),
+        notes=(*notes, *(f"{one.column.name}: {note}" for one in found.values() for note in one.notes)),
         options=options,
         source=source,
     )
@@ -162,12 +187,6 @@ def resolve_label(frame: pd.DataFrame, label: object) -> Hashable:
       InputError: no such column; the message names the closest one.
     """
     return _key_of(frame, label, "column")
-
-
-def shortened(names: list[str], limit: int = 8) -> str:
-    """The first `limit` names in quotes, and the number of further names."""
-    shown = ", ".join(repr(n) for n in names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
 def _key_of(frame: pd.DataFrame, name: object, what: str) -> Hashable:

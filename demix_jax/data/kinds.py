@@ -24,6 +24,7 @@ MAX_INTEGER_LEVELS = 10  # integers with at most this many distinct values are c
 MAX_CATEGORIES = 60  # strings with more distinct values than this are text
 MISSING_TEXT = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>", "nat"})  # "?" and "unknown" are values
 
+_LARGEST_AMOUNT = 2.0**53  # larger whole numbers have more digits than any amount
 _IDENTIFIER_NAME = re.compile(r"(^|[ _.-])(id|uuid|guid|index|idx|instant|row)$|^unnamed: 0$", re.IGNORECASE)
 
 
@@ -84,9 +85,7 @@ def levels(column: pd.Series, missing: Collection[str] = ()) -> tuple[np.ndarray
     texts = [v.strip() if type(v) is str else value_text(v) for v in uniques.tolist()]
     longest = max(map(len, missing), default=-1)
     place: dict[str, int] = {}
-    moved = [
-        -1 if len(t) <= longest and t.lower() in missing else place.setdefault(t, len(place)) for t in texts
-    ]
+    moved = [-1 if len(t) <= longest and t.lower() in missing else place.setdefault(t, len(place)) for t in texts]
     return np.array([*moved, -1], dtype=np.int64)[codes], list(place)
 
 
@@ -128,7 +127,12 @@ def raw_numbers(column: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype):
         return column.to_numpy(dtype=np.float64, na_value=np.nan)
     codes, names = levels(column)
-    return np.append(np.array(pd.to_numeric(pd.Series(names, dtype=object), errors="coerce"), np.float64), np.nan)[codes]
+    return np.append(numbers_of(names), np.nan)[codes]
+
+
+def numbers_of(names: list[str]) -> np.ndarray:
+    """f64[n]: n texts as numbers; NaN for a text that is no plain number."""
+    return np.array(pd.to_numeric(pd.Series(names, dtype=object), errors="coerce"), dtype=np.float64)
 
 
 def as_numbers(column: pd.Series) -> np.ndarray:
@@ -152,7 +156,7 @@ def kind_of_numbers(name: str, values: np.ndarray) -> str:
 
     Constant: one value in all rows, or none. Category: at most two distinct values, or at most 10 distinct integers with
     at least five rows each on average. Identifier: integers that number the rows without gaps, or that differ in nearly
-    every row and are named like an identifier. Number: the others.
+    every row and have more than 15 digits or the name of an identifier. Number: the others.
     """
     present = values[np.isfinite(values)]
     distinct = np.unique(present)
@@ -162,7 +166,8 @@ def kind_of_numbers(name: str, values: np.ndarray) -> str:
     if len(distinct) <= 2 or (integers and len(distinct) <= min(MAX_INTEGER_LEVELS, len(present) // 5)):
         return "category"
     if integers and len(distinct) >= 0.95 * len(present):  # a few may repeat: copied rows keep their number
-        if counts_rows(distinct) or _IDENTIFIER_NAME.search(name):
+        is_key = np.abs(distinct).max() >= _LARGEST_AMOUNT  # as of orders and accounts
+        if is_key or counts_rows(distinct) or _IDENTIFIER_NAME.search(name):
             return "identifier"
     return "number"
 

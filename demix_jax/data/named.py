@@ -19,8 +19,8 @@ import pandas as pd
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.files import cache_dir, write_table
-from demix_jax.data.kinds import column_of, text_numbers
-from demix_jax.data.table_checks import read_table
+from demix_jax.data.kinds import column_of, numbers_of
+from demix_jax.data.read import read_table
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
         column = column_of(frame, name)
         if isinstance(column.dtype, pd.CategoricalDtype):
             names = [str(c) for c in column.cat.categories]
-            numbers = text_numbers(names)
+            numbers = numbers_of(names)
             texts = np.array([*names, None], dtype=object)
             values = texts if np.isnan(numbers).any() else np.append(numbers, np.nan)
             plain = pd.Series(values[column.cat.codes.to_numpy()], index=frame.index)

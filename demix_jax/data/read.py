@@ -6,14 +6,15 @@ import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.read_options import ReadOptions
 from demix_jax.data.inspect_column import inspect_column
 from demix_jax.data.inspected_table import Table, inspect_table, refuse_duplicate_names
 from demix_jax.data.kinds import column_of
-from demix_jax.common.read_options import ReadOptions
+from demix_jax.data.sources.arrow_frame import arrow_frame
+from demix_jax.data.sources.boundary import printable
 from demix_jax.data.sources.in_memory import frame_of, like_given
 from demix_jax.data.sources.open import open_source, read_source
 from demix_jax.data.sources.source import Source
@@ -23,11 +24,17 @@ class GivenTable(NamedTuple):
     """A table as it was given: N rows.
 
     frame: as written. source: None for a table in memory. like: turns a DataFrame into the type that was given.
+    notes: sentences for the user on how it was read.
     """
 
     frame: pd.DataFrame
     source: Source | None
     like: Callable[[pd.DataFrame], Any]
+    notes: tuple[str, ...]
+
+    def inspected(self, label: object, options: ReadOptions | None = None) -> Table:
+        """The inspected table, see `inspect_table`."""
+        return inspect_table(self.frame, label, options, source=self.source, notes=self.notes)
 
 
 def read_written(table: Any, options: ReadOptions | None = None, what: str = "The table") -> GivenTable:
@@ -43,10 +50,12 @@ def read_written(table: Any, options: ReadOptions | None = None, what: str = "Th
     options = options or ReadOptions()
     if isinstance(table, (str, os.PathLike)):
         source = open_source(table, encoding=options.encoding, sheet=options.sheet)
-        what, frame = os.fsdecode(table), written_frame(read_source(source))
-        given = GivenTable(frame, source, lambda made: made)
+        what = printable(source.path or table)
+        frame, notes = arrow_frame(read_source(source), what)
+        given = GivenTable(frame, source, lambda made: made, (*source.notes, *notes))
     else:
-        given = GivenTable(frame_of(table, what), None, lambda made: like_given(made, table))
+        frame, notes = frame_of(table, what)
+        given = GivenTable(frame, None, lambda made: like_given(made, table), notes)
     refuse_duplicate_names(given.frame, what)
     if len(given.frame) == 0:
         raise InputError(f"{what} has a header but no rows; expected at least one row of data.")
@@ -55,8 +64,7 @@ def read_written(table: Any, options: ReadOptions | None = None, what: str = "Th
 
 def read_inspected(table: Any, label: object, options: ReadOptions | None = None) -> Table:
     """Read and inspect a table; arguments as for `read_written` and `inspect_table`."""
-    given = read_written(table, options)
-    return inspect_table(given.frame, label, options, source=given.source)
+    return read_written(table, options).inspected(label, options)
 
 
 def read_table(path: str | os.PathLike, options: ReadOptions | None = None) -> pd.DataFrame:
@@ -84,12 +92,4 @@ def as_table(table: Any, what: str = "The table") -> pd.DataFrame:
     Raises:
       InputError: `table` is neither, or `read_table` refuses it.
     """
-    return read_table(table) if isinstance(table, (str, os.PathLike)) else frame_of(table, what)
-
-
-def written_frame(table: Any) -> pd.DataFrame:
-    """An Arrow table as a DataFrame; texts share its memory."""
-    import pyarrow as pa
-
-    text = pd.StringDtype(storage="pyarrow", na_value=np.nan)
-    return table.to_pandas(types_mapper={pa.string(): text, pa.large_string(): text}.get)
+    return read_table(table) if isinstance(table, (str, os.PathLike)) else frame_of(table, what)[0]

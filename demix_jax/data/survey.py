@@ -14,7 +14,7 @@ from demix_jax.common.checks import InputError
 from demix_jax.common.read_options import ReadOptions
 from demix_jax.data.inspected_table import Table, inspect_table, refuse_duplicate_names, resolve_label
 from demix_jax.data.kinds import MISSING_TEXT, column_of, levels, nature
-from demix_jax.data.read import written_frame
+from demix_jax.data.sources.arrow_frame import arrow_frame
 from demix_jax.data.sources.source import Source
 from demix_jax.data.table_checks import (
     MAX_CLASSES,
@@ -49,7 +49,7 @@ def written_chunks(source: Source, num_rows: int) -> Iterator[pd.DataFrame]:
     """
     start = 0
     for batch in source.batches(num_rows):
-        chunk = written_frame(batch)
+        chunk, _ = arrow_frame(batch)
         if start == 0:
             refuse_duplicate_names(chunk, str(source.path))
         chunk.index = pd.RangeIndex(start, start + len(chunk))
@@ -152,9 +152,9 @@ class _Reading:
 
     def _inspected(self, sample: pd.DataFrame, whole: Table, options: ReadOptions, source: Source) -> Table:
         """The inspected sample, with the findings of the whole label column."""
-        table = inspect_table(sample, self._label, options, source=source)
+        table = inspect_table(sample, self._label, options, source=source, notes=source.notes)
         table = dataclasses.replace(table, target_column=whole.target_column, spellings=whole.spellings)
-        return table.with_frame(table.parse(sample))
+        return table.with_frame(table.parser(sample))
 
 
 def _has_value(column: pd.Series) -> bool:

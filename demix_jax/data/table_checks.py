@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError
-from demix_jax.data.inspected_table import Table, as_inspected, shortened
+from demix_jax.common.wording import shortened
+from demix_jax.data.inspected_table import Table, as_inspected
 from demix_jax.data.kinds import as_numbers, column_of, levels, nature, raw_numbers
 
 MAX_CLASSES = 100

@@ -57,7 +57,13 @@ def as_written(table: Table, column: Column, rows: np.ndarray, values: pd.Series
         return with_cells(given, rows, values.tolist()).iloc[rows].tolist()
     form = column.form
     return [
-        "" if pd.isna(value) else value if isinstance(value, str) else value_text(value) if form is None else form.write(value)
+        ""
+        if pd.isna(value)
+        else value
+        if isinstance(value, str)
+        else value_text(value)
+        if form is None
+        else form.write(value)
         for value in values
     ]
 

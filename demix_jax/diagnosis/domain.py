@@ -16,7 +16,6 @@ from demix_jax.diagnosis.result import Presentation
 from demix_jax.evidence.row_evidence import RowEvidence
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
     from demix_jax.data import Dataset, Table

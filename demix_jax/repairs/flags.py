@@ -13,7 +13,7 @@ from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import DIAGNOSIS_FILES
 from demix_jax.data.kinds import as_numbers, column_of
-from demix_jax.data.table_checks import read_table
+from demix_jax.data.read import read_table
 from demix_jax.repairs.match_rows import match_rows
 from demix_jax.repairs.undo_mistakes import Mistaken, told_mistakes
 
@@ -148,7 +148,9 @@ def _read_summary(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}); restore it, remove it, or diagnose the table again.") from error
+        raise InputError(
+            f"{path} cannot be read ({error}); restore it, remove it, or diagnose the table again."
+        ) from error
     if not isinstance(saved, dict):
         raise InputError(f"{path} holds no summary of a diagnosis; restore it, remove it, or diagnose the table again.")
     return saved

@@ -116,7 +116,9 @@ def _diagnosed_columns(frame: pd.DataFrame, summary: dict[str, Any], what: str) 
     absent = sorted(wanted - {str(key) for key in frame.columns})
     if absent:
         shown = ", ".join(repr(name) for name in absent[:8])
-        raise InputError(f"The table lacks the columns {shown}, which {what} is about; pass the table that was diagnosed.")
+        raise InputError(
+            f"The table lacks the columns {shown}, which {what} is about; pass the table that was diagnosed."
+        )
     return [key for key in frame.columns if str(key) in wanted]
 
 

@@ -12,11 +12,11 @@ from demix_jax.data.decimals import decimals_of
 from demix_jax.data.encoding import Dataset, TableEncoder
 from demix_jax.data.inspected_table import Table
 from demix_jax.data.kinds import as_numbers
+from demix_jax.data.write_cells import with_cells
 from demix_jax.repairs.impute import find_wrong_cells
 from demix_jax.repairs.relabel import MIN_CLASS_ROWS, new_classes, new_targets
 from demix_jax.repairs.trees import TreeTable, tree_table
 from demix_jax.repairs.undo_mistakes import Mistaken, in_old_unit, known_cells, undo_mistakes
-from demix_jax.data.write_cells import with_cells
 
 MIN_CLEAN_ROWS = 30
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError, check_choices, check_seed
+from demix_jax.common.read_options import ReadOptions
 from demix_jax.data.edited_table import EditedTable
 from demix_jax.data.encoding import TableEncoder
-from demix_jax.data.inspected_table import Table, inspect_table
+from demix_jax.data.inspected_table import Table
 from demix_jax.data.kinds import column_of
-from demix_jax.common.read_options import ReadOptions
 from demix_jax.data.read import read_written
 from demix_jax.data.table_checks import check_table
 from demix_jax.repairs.choose import Options, choose_plan
@@ -118,7 +118,7 @@ def repair(
     given_weight, weight_note = _take_weights(given.frame)
     apart = tuple(name for name in (*flags.identifiers, WEIGHT) if name in given.frame.columns)
     known = dataclasses.replace(known, ignore=tuple(dict.fromkeys((*known.ignore, *apart))))
-    table = inspect_table(given.frame, label, known, source=given.source)
+    table = given.inspected(label, known)
     task = flags.task if task == "auto" else task
     problem = make_problem(table, flags, unite=label_errors != "keep", task=task, seed=seed)
     base = np.ones(len(table)) if given_weight is None else given_weight

@@ -41,7 +41,7 @@ def tree_table(table: Table) -> TreeTable:
         elif column.kind == "category":
             features.append(_frequent_codes(values))
         elif column.kind == "date":
-            features.append(_days(values, column.date_format))
+            features.append(_days(values))
         else:
             continue
         kinds.append(column.kind)
@@ -99,8 +99,8 @@ def _frequent_codes(column: pd.Series) -> np.ndarray:
     return rank[codes]
 
 
-def _days(column: pd.Series, text_format: str | None) -> np.ndarray:
+def _days(column: pd.Series) -> np.ndarray:
     """f64[N]: days since 1970; NaN where missing."""
-    stamps = as_dates(column, text_format)
+    stamps = as_dates(column)
     days = stamps.to_numpy().astype("datetime64[s]").astype(np.float64) / 86_400
     return np.where(stamps.isna(), np.nan, days)

@@ -12,8 +12,8 @@ import pandas as pd
 from demix_jax.common.checks import InputError
 from demix_jax.data.decimals import decimals_of, stray_decimals, usual_decimals
 from demix_jax.data.kinds import as_numbers, nature
-from demix_jax.repairs.impute import WrongCells
 from demix_jax.data.write_cells import with_cells
+from demix_jax.repairs.impute import WrongCells
 
 
 class Mistaken(NamedTuple):

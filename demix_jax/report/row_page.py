@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.common.files import suffix_to_write
 from demix_jax.common.wording import Html, Words, count, duration, listed, percent
+from demix_jax.data.sources.formats import suffix_to_write
 from demix_jax.diagnosis.result import Diagnosis, Summary
 from demix_jax.diagnosis.table import row_table, with_fingerprints
 from demix_jax.report.charts import suspect_figure

@@ -154,7 +154,7 @@ def test_rows_are_encoded_one_by_one(messy):
 
 
 def test_a_csv_copy_encodes_alike(messy, tmp_path):
-    from demix_jax.data.table_checks import read_table
+    from demix_jax.data.read import read_table
 
     frame, encoder, data = messy
     plain = frame.rename(columns={7: "7"})

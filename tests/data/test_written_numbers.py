@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from demix_jax.data.kinds import as_numbers, infer_column
-from demix_jax.data.written_numbers import number_style, read_number
 from demix_jax.data.write_cells import with_cells
+from demix_jax.data.written_numbers import number_style, read_number
 
 RNG = np.random.default_rng(0)
 AMOUNTS = RNG.uniform(-5_000, 5_000_000, 300).round(2)

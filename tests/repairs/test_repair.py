@@ -16,6 +16,7 @@ from demix_jax.common.target import ClassTarget, RegressionTarget
 from demix_jax.data.decimals import decimals_of
 from demix_jax.data.fingerprint import fingerprint
 from demix_jax.data.inspected_table import inspect_table
+from demix_jax.data.write_cells import with_cells
 from demix_jax.repairs import repair
 from demix_jax.repairs.conditional_models import has_few_values
 from demix_jax.repairs.flags import read_flags
@@ -26,7 +27,6 @@ from demix_jax.repairs.pipeline import make_problem
 from demix_jax.repairs.relabel import chance_of_error, new_targets
 from demix_jax.repairs.trees import tree_table
 from demix_jax.repairs.undo_mistakes import in_old_unit, known_cells, told_mistakes, undo_mistakes
-from demix_jax.data.write_cells import with_cells
 
 
 def world(num_rows: int, seed: int) -> pd.DataFrame:

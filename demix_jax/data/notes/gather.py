@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from demix_jax.data.inspected_table import Table
+from demix_jax.data.label_spellings import label_spellings, spelling_note
 from demix_jax.data.notes.leaks import find_leaks
 from demix_jax.data.notes.repeats import repeat_notes
-from demix_jax.data.notes.spellings import label_spellings, spelling_note
 from demix_jax.data.notes.used_columns import class_size_note, column_notes
 
 

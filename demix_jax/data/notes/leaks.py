@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demix_jax.common.wording import listed, percent
-from demix_jax.data.inspected_table import Table, shortened
+from demix_jax.common.wording import listed, percent, shortened
+from demix_jax.data.inspected_table import Table
 from demix_jax.data.kinds import as_numbers, levels
+from demix_jax.data.label_spellings import label_spellings
 from demix_jax.data.notes.even_sample import EvenSample, even_sample
 from demix_jax.data.notes.formulas import Formula, find_formula
 from demix_jax.data.notes.giveaways import share_determined, share_given_away
 from demix_jax.data.notes.near_giveaways import near_giveaway
 from demix_jax.data.notes.one_column import Feature, amount_skill, bins_of, class_skill, feature
 from demix_jax.data.notes.repeats import repeated_columns
-from demix_jax.data.notes.spellings import label_spellings
 
 _SCREENED = 0.9  # skill of a column's histogram below which it can't give the label away
 _MOST_NAMED = 8

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.kinds import Column, as_dates, as_numbers, levels, text_numbers
+from demix_jax.data.kinds import Column, as_dates, as_numbers, levels, numbers_of
 
 _NUM_BINS = 64
 _MAX_LEVELS = 1_000
@@ -37,11 +37,11 @@ def feature(column: Column, values: pd.Series) -> Feature | None:
     if column.kind == "number":
         return Feature(column.name, column.kind, numbers=as_numbers(values))
     if column.kind == "date":
-        stamps = as_dates(values, column.date_format)
+        stamps = as_dates(values)
         seconds = stamps.to_numpy().astype("datetime64[us]").astype(np.float64) / 1e6
         return Feature(column.name, column.kind, numbers=np.where(stamps.isna(), np.nan, seconds))
     codes, names = levels(values)
-    numbers = text_numbers(names) if column.kind == "category" else np.full(1, np.nan)
+    numbers = numbers_of(names) if column.kind == "category" else np.full(1, np.nan)
     if np.isfinite(numbers).all():
         return Feature(column.name, column.kind, numbers=np.append(numbers, np.nan)[codes])
     place = np.full(len(names) + 1, -1)

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.inspected_table import Table, shortened
+from demix_jax.common.wording import shortened
+from demix_jax.data.inspected_table import Table
 from demix_jax.data.kinds import Column, as_dates, as_numbers, levels
 
 _ROWS_PER_NAME = 5  # columns of fewer rows per value may match by chance under other names
@@ -39,7 +40,7 @@ def _signatures(column: Column, values: pd.Series) -> tuple[bytes, bytes]:
     if column.kind == "number":
         codes, names = _distinct(as_numbers(values))
     elif column.kind == "date":
-        codes, names = _distinct(as_dates(values, column.date_format).to_numpy())
+        codes, names = _distinct(as_dates(values).to_numpy())
     else:
         codes, names = levels(values)
     same = hashlib.sha256(codes.tobytes() + "\0".join(names).encode("utf-8", "surrogatepass")).digest()

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from demix_jax.common.wording import count, listed
-from demix_jax.data.inspected_table import Table, shortened
+from demix_jax.common.wording import count, listed, shortened
+from demix_jax.data.inspected_table import Table
 
 _FEW = 10
 _NEARLY_ALL = 0.99

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.files import check_suffix
 from demix_jax.data.sources.boundary import printable, reading
 from demix_jax.data.sources.compression import compression_by_suffix, compression_of, is_workbook, open_decompressed
 from demix_jax.data.sources.json_values import value_at
@@ -19,6 +20,7 @@ SUFFIXES = {
     "workbook": (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"),
 }
 TEXTS = ("delimited text", "JSON")
+EDITABLE = (*TEXTS, "Parquet", "Arrow")  # formats whose cells can be changed while all others stay as they are
 
 _HEAD_BYTES = 1 << 16
 _STARTS = {
@@ -50,9 +52,35 @@ def format_of(path: Path) -> str:
 
 def format_by_name(path: Path) -> str | None:
     """The format that the end of a name stands for, before the suffix of a compression; None if it is unknown."""
-    if compression_by_suffix(path) is not None:
-        path = path.with_suffix("")
-    return next((name for name, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
+    suffix = _uncompressed(path).suffix.lower()
+    return next((name for name, suffixes in SUFFIXES.items() if suffix in suffixes), None)
+
+
+def same_format(path: Path | None, out: Path) -> bool:
+    """Whether a file named `out` has the format of the file at `path`, and a format that can be edited in place."""
+    if path is None or not path.is_file():
+        return False
+    kind = format_of(path)
+    as_before = kind in EDITABLE and format_by_name(out) == kind
+    return as_before and (kind != "JSON" or _uncompressed(path).suffix == _uncompressed(out).suffix)
+
+
+def suffix_to_write(path: Path) -> str:
+    """Suffix of a table made of the one at `path`: the same if its format can be edited in place, else .csv."""
+    kind = format_by_name(path)
+    if kind not in EDITABLE:
+        return "" if path.is_dir() else ".csv"
+    return "".join(path.suffixes[-2:]) if compression_by_suffix(path) is not None else path.suffix
+
+
+def check_suffix_to_write(out: Path, *, like: Path) -> None:
+    """InputError unless `out` ends in .csv or .parquet, or is of the format of the table `like`."""
+    if not (same_format(like, out) or (like.is_dir() and not out.suffix)):
+        check_suffix(out)
+
+
+def _uncompressed(path: Path) -> Path:
+    return path.with_suffix("") if compression_by_suffix(path) is not None else path
 
 
 def with_article(kind: str) -> str:

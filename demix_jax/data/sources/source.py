@@ -74,10 +74,6 @@ class Source(Protocol):
         """Rows times columns, without reading the whole file."""
         ...
 
-    def writes(self, out: Path) -> bool:
-        """Whether a file of this name would have the format of the source, so that `write_edited` can write it."""
-        ...
-
     def write_edited(self, out: Path, edits: Edits) -> None:
         """Write the table with `edits` to `out`, in the format of the source; every other cell stays as it is."""
         ...

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError
-from demix_jax.data.kinds import as_dates, column_of, date_format, infer_column, levels, nature, raw_numbers
-from demix_jax.data.table_checks import as_table, refuse_duplicate_names
+from demix_jax.data.inspect_column import inspect_column
+from demix_jax.data.inspected_table import refuse_duplicate_names
+from demix_jax.data.kinds import MISSING_TEXT, as_dates, column_of, levels, nature, raw_numbers
+from demix_jax.data.read import as_table
 
 Table = pd.DataFrame | str | os.PathLike
 
@@ -163,7 +165,7 @@ def _read_log(frame: pd.DataFrame, min_rating: float | None, notes: list[str]) -
 
 def _as_ids(column: pd.Series) -> np.ndarray:
     """object[N]: ids as text."""
-    codes, texts = levels(column)
+    codes, texts = levels(column, MISSING_TEXT)
     if (codes < 0).any():
         raise InputError(f"The column {column.name!r} has blank ids in {(codes < 0).sum()} rows; drop these rows.")
     return np.array(texts, dtype=object)[codes]
@@ -171,11 +173,12 @@ def _as_ids(column: pd.Series) -> np.ndarray:
 
 def _seconds(stamp: pd.Series) -> np.ndarray:
     """f64[N]: dates as seconds since 1970; numbers as they are."""
-    values = raw_numbers(stamp)
-    if nature(stamp) == "date" or np.isnan(values).all():
-        text_format = None if nature(stamp) == "date" else date_format(levels(stamp)[1])
-        dates = as_dates(stamp, text_format)
+    parsed = inspect_column(stamp.name, stamp, is_label=True).values
+    if nature(parsed) == "date":
+        dates = as_dates(parsed)
         values = np.where(dates.isna(), np.nan, dates.as_unit("ns").asi8 / 1e9)
+    else:
+        values = raw_numbers(parsed)
     unread = ~np.isfinite(values)
     if unread.any():
         example = stamp.iloc[int(np.argmax(unread))]
@@ -208,8 +211,9 @@ def _read_side(frame: pd.DataFrame, role: str, log: pd.DataFrame, notes: list[st
             "their side features count as missing."
         )
     side.columns = [str(name) for name in side.columns]
+    side = pd.DataFrame({name: inspect_column(name, column_of(side, name)).values for name in side.columns})
     inside = side.loc[side.index.intersection(known)]
-    kinds = {name: infer_column(name, column_of(inside, name)).kind for name in side.columns}
+    kinds = {name: inspect_column(name, column_of(inside, name)).column.kind for name in side.columns}
     unused = [name for name, kind in kinds.items() if kind in ("text", "identifier", "constant")]
     if unused:
         notes.append(f"No features, as they only name the {role} or never vary: {', '.join(unused)}.")
@@ -225,5 +229,5 @@ def _choose_category(items: pd.DataFrame, requested: str | None) -> str | None:
                 f"The table of items has no feature {requested!r} to be the category; its features: {names}."
             )
         return requested
-    kinds = ((name, infer_column(name, column_of(items, name)).kind) for name in items.columns)
+    kinds = ((name, inspect_column(name, column_of(items, name)).column.kind) for name in items.columns)
     return next((name for name, kind in kinds if kind == "category"), None)

@@ -9,7 +9,8 @@ import chex
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.kinds import as_numbers, column_of, infer_column, levels
+from demix_jax.data.inspect_column import inspect_column
+from demix_jax.data.kinds import as_numbers, column_of, levels
 
 _DAY = 86_400.0
 _LONGEST = 3_650.0  # days; also stands for "never"
@@ -69,7 +70,7 @@ class ItemFeatures:
     @classmethod
     def of(cls, items: pd.DataFrame, category_column: str | None) -> ItemFeatures:
         """Convert the items' side features, a table in the order of item numbers."""
-        kinds = {name: infer_column(name, column_of(items, name)).kind for name in items.columns}
+        kinds = {name: inspect_column(name, column_of(items, name)).column.kind for name in items.columns}
         number_names = tuple(name for name, kind in kinds.items() if kind == "number")
         numbers = np.full((len(items) + 1, len(number_names)), np.nan)
         for a, name in enumerate(number_names):

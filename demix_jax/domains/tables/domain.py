@@ -165,7 +165,7 @@ class TableDomain:
             belonging = belonging_rows(
                 table, group_column=options.groups, time_column=options.time, num_folds=choose_num_folds(len(table))
             )
-            notes = (*table.notes, *table_notes(table, task=self.task), *belonging.notes)
+            notes = (*table.notes, *table_notes(table, task=self.task).sentences, *belonging.notes)
             advance(1)
         return Rows(
             table=table,
@@ -236,7 +236,7 @@ def read_valid(valid: Any, table: Table) -> pd.DataFrame:
             f"The validation table has {len(written)} rows; give at least {_MIN_VALID_ROWS}, or leave it out to "
             "cross-fit the training table."
         )
-    parsed = table.parse(written)
+    parsed = table.parser(written)
     infinite = [str(name) for name in parsed.columns if count_infinite(column_of(parsed, name))]
     if infinite:
         raise InputError(

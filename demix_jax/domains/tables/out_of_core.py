@@ -169,7 +169,7 @@ class _RowJudge:
     def __call__(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
         """`Diagnosis.table` of rows as written, whose index is their row number in the table; adds them to `tally`."""
         gathered = self._fitted.gathered
-        parsed = self._sample.parse(chunk)
+        parsed = self._sample.parser(chunk)
         rows = gathered.encoder.transform(parsed)
         respelt = self._sample.respelt(chunk)
         evidence = more_evidence(gathered.evidence, rows, self._folds(parsed))

@@ -108,7 +108,7 @@ def _credit(text: str, place: int) -> float:
         return 0.2
     if character in _SYMBOLS:
         return 0.95 if character in _WITHIN_WORDS or not (before.isalpha() and after.isalpha()) else 0.0
-    if before.islower() and character.isupper() or character.islower() and after.isupper():
+    if (before.islower() and character.isupper()) or (character.islower() and after.isupper()):
         return 0.0
     if character.lower() >= "\u0370":  # Greek, Cyrillic: a word has no Latin letters
         latin = (before.isascii() and before.isalpha()) or (after.isascii() and after.isalpha())

@@ -9,8 +9,7 @@ from decimal import Decimal
 
 import pandas as pd
 
-from demix_jax.common.wording import count
-from demix_jax.data.inspected_table import shortened
+from demix_jax.common.wording import count, shortened
 from demix_jax.data.spelling import is_misspelling
 
 _NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?")

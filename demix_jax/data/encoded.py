@@ -1,0 +1,54 @@
+"""What an encoder makes of a column, and the interface of all encoders of a column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pandas as pd
+
+
+class Encoded(NamedTuple):
+    """An encoded column of N rows, see `Dataset`.
+
+    x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N].
+    numbers: f64[N], or NaN for all rows. texts: i32[N], or 0 for all rows.
+    """
+
+    x: np.ndarray
+    codes: np.ndarray
+    robust_z: np.ndarray
+    misspelt: np.ndarray
+    numbers: np.ndarray | float = np.nan
+    texts: np.ndarray | int = 0
+
+
+CodesOfNumbers = Callable[[np.ndarray], np.ndarray]  # i32[n] of f64[n]
+
+
+class ColumnEncoder(Protocol):
+    """The interface of all encoders of a column."""
+
+    @property
+    def num_codes(self) -> int:
+        """Number of codes."""
+        ...
+
+    @property
+    def of_numbers(self) -> CodesOfNumbers | None:
+        """Maps numbers to codes; None if the column does not hold numbers."""
+        ...
+
+    def encode(self, column: pd.Series) -> Encoded:
+        """Encode a column of N rows."""
+        ...
+
+    def code_name(self, name: str, code: int) -> str:
+        """The code in words, for a column called `name`."""
+        ...
+
+
+def with_indicator(parts: list[np.ndarray], missing: np.ndarray) -> np.ndarray:
+    """f32[N, d + 1]: the features `parts` and whether the value is missing bool[N]."""
+    return np.column_stack([*parts, missing]).astype(np.float32)
