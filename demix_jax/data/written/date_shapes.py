@@ -91,6 +91,8 @@ def date_shape(shape: str) -> DateShape | None:
         return None
     dates, month = found
     parts = sorted([*parts, *dates], key=lambda part: part.start)
+    if time is None and any(part.name == "j" for part in dates):  # 2019-093 alone is the number of a document
+        return None
     zone = next((part for part in parts if part.name == "Z"), None)
     if not dates and zone is not None and "9" in shape[zone.start : zone.end]:  # 13:45-14:30 is no time zone
         return None

@@ -114,12 +114,12 @@ def digits_with(core: str, mark: str, *, zero: bool) -> Digits | None:
     if group and zero:  # 0,123
         return None
     whole, found, rest = core.partition(mark)
-    return Digits(found, group, whole.count("9"), len(rest), bool(match["h"]))
+    return Digits(mark=found, group=group, whole=whole.count("9"), decimals=len(rest), indian=bool(match["h"]))
 
 
 def digits_otherwise(core: str, *, zero: bool) -> Digits | None:
     """How digits are meant that have only one meaning, a decimal mark other than that of their column: 1,5 or 0,123."""
     if _DECIMAL_OTHERWISE.fullmatch(core) or (zero and re.fullmatch(r"9[.,]999", core)):
         place = max(core.find("."), core.find(","))
-        return Digits(core[place], "", place, len(core) - place - 1, False)
+        return Digits(mark=core[place], group="", whole=place, decimals=len(core) - place - 1, indian=False)
     return None
