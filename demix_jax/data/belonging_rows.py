@@ -26,30 +26,27 @@ class BelongingRows(NamedTuple):
     notes: tuple[str, ...]
 
 
-def belonging_rows(
-    table: Table, *, group_column: object = None, time_column: object = None, num_folds: int
-) -> BelongingRows:
+def belonging_rows(table: Table, *, num_folds: int) -> BelongingRows:
     """Find the rows that belong together: those of one group, and copies of each other.
 
     Args:
-      table: N rows.
-      group_column, time_column: names of the columns with the group and the time of each row; None: there is none.
+      table: N rows; its options name the columns of groups and times, if there are any.
       num_folds: number of folds, or of blocks in time.
     Raises:
-      InputError: there is no such column, or it cannot tell groups or times.
+      InputError: a column cannot tell groups or times.
     """
-    key = None if group_column is None else resolve_label(table.frame, group_column)
-    equal = equal_rows(table, () if key is None else (key,))
+    options = table.options
+    equal = equal_rows(table)
     groups, notes = equal.groups if equal.any else None, list(equal.notes())
-    if key is None:
+    if options.groups is None:
         notes += [proposal_note(table, name) for name in propose_groups(table)[:1]]
     else:
-        named = group_numbers(column_of(table.frame, key))
+        named = group_numbers(column_of(table.frame, resolve_label(table.frame, options.groups)))
         groups = named if groups is None else joined_groups(named, groups)
         large = large_group_note(groups)
         notes += [] if large is None else [large]
     times = None
-    if time_column is not None:
-        times = row_times(column_of(table.frame, resolve_label(table.frame, time_column)))
+    if options.time is not None:
+        times = row_times(column_of(table.frame, resolve_label(table.frame, options.time)))
         notes.append(time_note(times, num_folds))
-    return BelongingRows(groups, times, tuple(notes))
+    return BelongingRows(groups=groups, times=times, notes=tuple(notes))

@@ -17,7 +17,7 @@ that judge them. So a set of equal rows counts as copies only where equality by 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable
+from collections.abc import Hashable
 from typing import NamedTuple
 
 import numpy as np
@@ -64,18 +64,14 @@ class EqualRows(NamedTuple):
         return tuple(notes)
 
 
-def compared_columns(table: Table, leave_out: Collection[Hashable] = ()) -> dict[Hashable, pd.Series]:
-    """The columns by which rows are compared, by key: all features that are used, but for `leave_out`."""
-    return {key: values for key, column, values in table.features() if column.used and key not in leave_out}
+def compared_columns(table: Table) -> dict[Hashable, pd.Series]:
+    """The columns by which rows are compared, by key: all features that are used."""
+    return {key: values for key, column, values in table.features() if column.used}
 
 
-def equal_rows(table: Table, leave_out: Collection[Hashable] = ()) -> EqualRows:
-    """Find the copies among the N rows of a table; see the module for what counts as a copy.
-
-    Args:
-      table: N rows. leave_out: keys of columns that are not compared, such as a column of groups.
-    """
-    columns = list(compared_columns(table, leave_out).values())
+def equal_rows(table: Table) -> EqualRows:
+    """Find the copies among the N rows of a table; see the module for what counts as a copy."""
+    columns = list(compared_columns(table).values())
     num_rows = len(table)
     if not columns:
         return EqualRows(np.arange(num_rows), np.zeros(num_rows, bool), np.zeros(num_rows, bool))
@@ -95,9 +91,9 @@ def equal_rows(table: Table, leave_out: Collection[Hashable] = ()) -> EqualRows:
     return EqualRows(groups, is_copy & same, is_copy & other)
 
 
-def unusual_rows(table: Table, leave_out: Collection[Hashable] = ()) -> np.ndarray:
-    """bool[N]: rows so unusual that a further row equal to one of them would be a copy; arguments as `equal_rows`."""
-    columns = list(compared_columns(table, leave_out).values())
+def unusual_rows(table: Table) -> np.ndarray:
+    """bool[N]: rows so unusual that a further row equal to one of them would be a copy, not a chance."""
+    columns = list(compared_columns(table).values())
     if not columns:
         return np.zeros(len(table), bool)
     which, first, _ = _numbered(row_hashes(columns))

@@ -45,13 +45,12 @@ class FoldFinder(NamedTuple):
         """Learn the folds i32[R] of the R rows of a table.
 
         Args:
-          table: R rows, all of whose folds are known. fold: i32[R].
+          table: R rows; the column of groups is not used, see `BelongingRows`. fold: i32[R].
           group_column, time_column: names of the columns with group and time; None: there is none.
         """
         group_key = None if group_column is None else resolve_label(table.frame, group_column)
-        leave_out = () if group_key is None else (group_key,)
-        columns = compared_columns(table, leave_out)
-        unusual, hashes = unusual_rows(table, leave_out), row_hashes(columns.values())
+        columns = compared_columns(table)
+        unusual, hashes = unusual_rows(table), row_hashes(columns.values())
         groups, time_key, times, block = None, None, None, None
         if group_key is not None:
             values = column_of(table.frame, group_key)

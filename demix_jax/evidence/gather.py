@@ -179,11 +179,11 @@ def _encoded_table(
     dataset: Dataset, num_train: int, seed: int, *, groups: np.ndarray | None, times: np.ndarray | None
 ) -> _Table:
     labels = strata_of(dataset.y, dataset.target)
-    folds = _plan_folds(np.random.default_rng(seed), labels, num_train, groups=groups, times=times)
+    folds = plan_folds(np.random.default_rng(seed), labels, num_train, groups=groups, times=times)
     return _Table(dataset=dataset, labels=labels, folds=folds, num_train=num_train, seed=seed, groups=groups)
 
 
-def _plan_folds(
+def plan_folds(
     rng: np.random.Generator,
     labels: np.ndarray,
     num_train: int,
@@ -191,7 +191,13 @@ def _plan_folds(
     groups: np.ndarray | None,
     times: np.ndarray | None,
 ) -> Folds:
-    """Cross-fitting folds; every fold is judged on a separate validation table, and none is trained on it."""
+    """Cross-fitting folds of all rows.
+
+    Args:
+      rng: source of randomness. labels: i32[R], classes or bins, of N training rows and then R − N validation rows.
+      num_train: N; every fold is judged on the validation rows if there are any, and none is trained on them.
+      groups, times: as in `gather_evidence`.
+    """
     num_rows = len(labels)
     options = {"num_folds": choose_num_folds(num_train), "groups": groups}
     options |= {} if num_train == num_rows else {"valid_share": 0.01}

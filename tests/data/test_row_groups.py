@@ -101,6 +101,16 @@ def test_a_missing_column_is_named():
         belonging_rows(inspect_table(table(), "label"), group_column="persn", num_folds=5)
 
 
+def keyed(frame):
+    """The inspected table, whose persons are groups."""
+    return belonging_rows(inspect_table(frame, "label"), group_column="person", num_folds=5).table
+
+
+def test_a_column_of_groups_is_no_feature():
+    table_of = {column.name: column for column in keyed(table()).columns}
+    assert not table_of["person"].used and table_of["height"].used
+
+
 def test_later_rows_land_in_the_fold_of_their_group_or_copies():
     frame = table()
     fold = make_folds(
@@ -108,7 +118,7 @@ def test_later_rows_land_in_the_fold_of_their_group_or_copies():
     ).fold
     later = table(60, seed=5)
     later.iloc[:10] = frame.iloc[100:110]
-    by_group = FoldFinder.of(inspect_table(frame, "label"), fold, group_column="person").find(later)
+    by_group = FoldFinder.of(keyed(frame), fold, group_column="person").find(later)
     for person, got in zip(later["person"], by_group, strict=True):
         known = fold[(frame["person"] == person).to_numpy()]
         assert not len(known) or got == known[0]
@@ -127,5 +137,5 @@ def test_later_rows_are_judged_in_their_block_of_time_or_before_it():
     np.testing.assert_array_equal(finder.find(later), [0, 0, 1, 2, 2])
     person = frame["person"].iloc[120]
     earliest = fold[(frame["person"] == person).to_numpy()].min()
-    finder = FoldFinder.of(inspect_table(frame, "label"), fold, group_column="person", time_column="day")
+    finder = FoldFinder.of(keyed(frame), fold, group_column="person", time_column="day")
     assert (finder.find(later.assign(person=person)) <= earliest).all()

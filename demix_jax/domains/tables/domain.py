@@ -162,9 +162,7 @@ class TableDomain:
         table, options = self.table, self.table.options
         with steps("read the rows", 1) as advance:
             fingerprints = row_fingerprints(table.written)
-            belonging = belonging_rows(
-                table, group_column=options.groups, time_column=options.time, num_folds=choose_num_folds(len(table))
-            )
+            belonging = belonging_rows(table, num_folds=choose_num_folds(len(table)))
             notes = (*table.notes, *table_notes(table, task=self.task).sentences, *belonging.notes)
             advance(1)
         return Rows(
@@ -202,7 +200,10 @@ class TableDomain:
     def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int, steps: StepTimer) -> AlteredRows | None:
         """See `Domain`."""
         with steps("put known errors in", 1) as advance:
-            altered = alter_rows(self.table, encode, evidence, task=self.task, every_kind=self.every_kind, seed=seed)
+            table = self.table
+            if self.group_column is not None:  # an error in a column that is not used cannot be seen
+                table = table.without(self.group_column)
+            altered = alter_rows(table, encode, evidence, task=self.task, every_kind=self.every_kind, seed=seed)
             advance(1)
         return altered
 
