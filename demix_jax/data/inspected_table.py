@@ -59,6 +59,11 @@ class Table:
         """The keys of all columns but the label, in table order."""
         return _feature_keys(self.frame, self.label)
 
+    @property
+    def written_target(self) -> pd.Series:
+        """The label column, parsed, with every spelling of a class."""
+        return parse(self.target_column, column_of(self.written, self.label))
+
     def respelt(self, written: pd.DataFrame | None = None) -> np.ndarray:
         """bool[N], rows whose label is a rarer spelling of its class; of `written` rows, or of these if None."""
         written = self.written if written is None else written

@@ -55,16 +55,15 @@ def spelling_note(target: pd.Series, spellings: Mapping[str, str]) -> str | None
     """The result of `label_spellings` as a sentence; None if it is empty."""
     if not spellings:
         return None
-    counts = target.value_counts()
     parts = []
     for common in sorted(set(spellings.values())):
         rarer = sorted(text for text, meant in spellings.items() if meant == common)
-        num_rows = int(sum(counts[text] for text in rarer))
+        num_rows = int(target.isin(rarer).sum())
         parts.append(f"{common!r} also as {shortened(rarer, _MOST_NAMED)} ({count(num_rows, 'row')})")
     more = f"; and {len(parts) - _MOST_NAMED} more classes" if len(parts) > _MOST_NAMED else ""
     return (
-        f"The label is spelled in several ways: {'; '.join(parts[:_MOST_NAMED])}{more}. These rows are proposed as label "
-        "errors, with the commonest spelling as the suggestion."
+        f"The label is spelled in several ways: {'; '.join(parts[:_MOST_NAMED])}{more}. These rows are proposed as "
+        "label errors, with the commonest spelling as the suggestion."
     )
 
 

@@ -1,6 +1,5 @@
 """Notes that a good colleague would give on a table: leaks, spellings of the label, columns that say little."""
 
-from demix_jax.data.label_spellings import label_spellings, spelling_note
 from demix_jax.data.notes.gather import TableNotes, label_notes, table_notes
 from demix_jax.data.notes.judged import flag_share_note, unpredictable_label_note
 from demix_jax.data.notes.leaks import Leaks, find_leaks
@@ -16,10 +15,8 @@ __all__ = [
     "find_leaks",
     "flag_share_note",
     "label_notes",
-    "label_spellings",
     "repeat_notes",
     "repeated_columns",
-    "spelling_note",
     "table_notes",
     "unpredictable_label_note",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from demix_jax.data.inspected_table import Table
+from demix_jax.data.kinds import column_of
 
 MAX_ROWS = 5_000
 
@@ -37,7 +38,7 @@ def row_hashes(table: Table) -> np.ndarray:
     """u64[N]: a hash of each row's cells and label; equal rows have equal hashes."""
     total = np.zeros(len(table), np.uint64)
     for key in table.frame.columns:
-        values = table.frame[key]
+        values = column_of(table.frame, key)
         salt = np.uint64(zlib.crc32(str(key).encode("utf-8", "surrogatepass")))
         total += _mixed(_cell_hashes(values) ^ (salt << np.uint64(17)))
     return _mixed(total)
@@ -49,17 +50,19 @@ def _cell_hashes(values: pd.Series) -> np.ndarray:
 
     if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_complex_dtype(values.dtype):
         numbers = values.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0  # −0 becomes 0
+        numbers[np.isnan(numbers)] = np.nan  # one bit pattern for every missing number
         return numbers.view(np.uint64)
     codes, distinct = _factorized(values)
-    texts = np.array([*map(_text, distinct), "\0missing"], dtype=object)
+    texts = np.array([*(_text(value) for value in distinct), "\0missing"], dtype=object)
     return hash_array(texts, categorize=False)[codes]
 
 
-def _factorized(values: pd.Series) -> tuple[np.ndarray, list[object]]:
+def _factorized(values: pd.Series) -> tuple[np.ndarray, list[Any]]:
+    """Codes i64[N], −1 where missing, and the distinct values."""
     try:
         codes, distinct = pd.factorize(values)
     except TypeError:  # arrays, lists
-        codes, distinct = pd.factorize(values.map(_text, na_action="ignore"))
+        codes, distinct = pd.factorize(np.array([_text(value) for value in values], dtype=object))
     return codes, list(distinct)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from demix_jax.data.inspected_table import Table
-from demix_jax.data.label_spellings import label_spellings, spelling_note
+from demix_jax.data.label_spellings import spelling_note
 from demix_jax.data.notes.leaks import find_leaks
-from demix_jax.data.notes.repeats import repeat_notes
+from demix_jax.data.notes.repeats import repeat_notes, repeated_columns
 from demix_jax.data.notes.used_columns import class_size_note, column_notes
 
 
@@ -29,9 +29,10 @@ def table_notes(table: Table, *, task: str) -> TableNotes:
     Args:
       table: N rows. task: "classification" or "regression".
     """
-    leaks = find_leaks(table, task=task)
+    repeated = repeated_columns(table)
+    leaks = find_leaks(table, repeated, task=task)
     sentences = [*leaks.certain, *leaks.possible, *label_notes(table, task=task)]
-    sentences += [*repeat_notes(table), *column_notes(table)]
+    sentences += [*repeat_notes(repeated), *column_notes(table)]
     return TableNotes(tuple(sentences), leaks.certain[0] if leaks.certain else None)
 
 
@@ -39,6 +40,5 @@ def label_notes(table: Table, *, task: str) -> list[str]:
     """Sentences on the label's spellings and on classes of few rows."""
     if task != "classification":
         return []
-    spellings = label_spellings(table.target)
-    found = (spelling_note(table.target, spellings), class_size_note(table.target, spellings))
+    found = (spelling_note(table.written_target, table.spellings), class_size_note(table.target, {}))
     return [sentence for sentence in found if sentence is not None]

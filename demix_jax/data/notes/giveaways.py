@@ -77,6 +77,7 @@ def share_determined(one: Feature, y: np.ndarray) -> float | None:
     if spread == 0 or one.kind == "date":
         return None
     keys = one.codes if one.numbers is None else _without_gaps(one.numbers)
+    assert keys is not None
     values, place = np.unique(keys, return_inverse=True)
     means = np.bincount(place, weights=y) / np.bincount(place)
     if len(values) > len(y) / 10:
@@ -89,7 +90,7 @@ def share_determined(one: Feature, y: np.ndarray) -> float | None:
 
 
 def _through_neighbours(x: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """f64[B]: at each of the ascending places x f64[B], the line through the neighbours; at the ends, the mean there."""
+    """f64[B]: the line through the neighbours at each of the ascending places x f64[B]; at the ends, the mean."""
     between = means.copy()
     even, odd = np.arange(0, len(x), 2), np.arange(1, len(x), 2)
     between[odd] = np.interp(x[odd], x[even], means[even])

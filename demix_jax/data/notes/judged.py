@@ -57,14 +57,17 @@ def flag_share_note(share: float, table: Table, label_doubt: str | None = None) 
         return None
     pixels = _num_pixels(table)
     if pixels:
-        why = f"{pixels:,} columns are numbers of one range, like pixels or other signals, for which this tool is not made"
+        why = f"{pixels:,} number columns have one range, so this tool may not suit them if they are pixels or a signal"
     elif label_doubt is not None:
         why = "the label can hardly be judged from the other columns"
     elif len(table) < _FEW_ROWS:
         why = f"{count(len(table), 'row')} are few to learn from"
     else:
         why = "see whether the label is the right column and whether the columns were read as what they are"
-    return f"{100 * share:.0f} % of the rows flagged, more than is plausible: {why}. Do not repair the table by these flags."
+    return (
+        f"{100 * share:.0f} % of the rows flagged, more than is plausible: {why}. Do not repair the table by these "
+        "flags."
+    )
 
 
 def _num_pixels(table: Table) -> int:

@@ -11,13 +11,12 @@ import numpy as np
 from demix_jax.common.wording import listed, percent, shortened
 from demix_jax.data.inspected_table import Table
 from demix_jax.data.kinds import as_numbers, levels
-from demix_jax.data.label_spellings import label_spellings
 from demix_jax.data.notes.even_sample import EvenSample, even_sample
 from demix_jax.data.notes.formulas import Formula, find_formula
 from demix_jax.data.notes.giveaways import share_determined, share_given_away
 from demix_jax.data.notes.near_giveaways import near_giveaway
 from demix_jax.data.notes.one_column import Feature, amount_skill, bins_of, class_skill, feature
-from demix_jax.data.notes.repeats import repeated_columns
+from demix_jax.data.notes.repeats import Repeated
 
 _SCREENED = 0.9  # skill of a column's histogram below which it can't give the label away
 _MOST_NAMED = 8
@@ -56,11 +55,13 @@ class _Problem(NamedTuple):
         return bool(np.issubdtype(self.y.dtype, np.integer))
 
 
-def find_leaks(table: Table, *, task: str) -> Leaks:
+def find_leaks(table: Table, repeated: Sequence[Repeated] = (), *, task: str) -> Leaks:
     """Look for columns that give the label away, on at most 5,000 rows.
 
     Args:
-      table: N rows that passed `check_table`. task: "classification" or "regression".
+      table: N rows that passed `check_table`.
+      repeated: from `repeated_columns`; a column and its copies count as one.
+      task: "classification" or "regression".
     """
     if len(table) < _FEWEST_ROWS:
         return Leaks()
@@ -76,7 +77,7 @@ def find_leaks(table: Table, *, task: str) -> Leaks:
     rest = [q for q in rest if problem.features[q].name not in names]
     near = None
     if not any(column.kind in ("vector", "set") for column in table.columns):
-        copies = {name for group in repeated_columns(table) for name in group.names[1:]}
+        copies = {name for group in repeated for name in group.names[1:]}
         near = near_giveaway([problem.features[q] for q in rest], skills[rest], problem.y, problem.sample.fold, copies)
     return Leaks(_certain(given, formula, problem, str(table.label)), _possible(near, str(table.label)))
 
@@ -92,10 +93,8 @@ def _label(table: Table, task: str) -> np.ndarray:
     if task == "regression":
         return as_numbers(table.target)
     codes, names = levels(table.target)
-    meant = {text.strip(): common.strip() for text, common in label_spellings(table.target).items()}
-    united = [meant.get(name, name) for name in names]
-    place = {name: q for q, name in enumerate(sorted(set(united)))}
-    return np.array([place[name] for name in united])[codes]
+    place = {name: q for q, name in enumerate(sorted(names))}
+    return np.array([place[name] for name in names])[codes]
 
 
 def _skills(problem: _Problem) -> np.ndarray:
@@ -153,7 +152,7 @@ def _possible(near: Feature | None, label: str) -> tuple[str, ...]:
     if near is None:
         return ()
     return (
-        f"{near.name!r} alone predicts the label nearly as well as all columns together, and far better than the others "
+        f"{near.name!r} alone predicts the label nearly as well as all columns together, far better than the others "
         f"without it: if its value is only known after {label!r}, run again with {_ignore([near.name])}.",
     )
 

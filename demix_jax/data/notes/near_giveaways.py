@@ -11,11 +11,13 @@ from demix_jax.data.notes.one_column import Feature, bins_of, gini, r_squared
 
 # Skill is 2 · AUC − 1 of classes and R² of amounts. Chosen on UCI tables with a known leak (Bank's duration, Titanic's
 # boat) and on others with one strong column that is none (Titanic's sex, Bike's hour, Covertype's elevation).
-_LEAST_ALONE, _LEAST_SHARE, _LEAST_LOSS = 0.5, 0.62, 0.345
+_LEAST_ALONE, _LEAST_LOSS = 0.5, 0.345
+_LEAST_SHARE, _LEAST_SHARE_OF_AMOUNTS = 0.62, 0.85
 _NEARLY_ALL, _LEAST_LOSS_OF_NEARLY_ALL = 0.9, 0.15
 _FEWEST_COLUMNS = 3
-_MOST_COLUMNS = 60
+_MOST_COLUMNS = 30
 _MOST_CODES = 200
+_NUM_TREES = 120  # over all classes
 
 
 def near_giveaway(
@@ -35,7 +37,8 @@ def near_giveaway(
     x = np.stack([_as_numbers(features[q]) for q in order], axis=1)
     alone = float(skills[order[0]])
     together = max(_skill_of_trees(x, y, fold), alone)
-    if alone < _LEAST_SHARE * together:
+    is_classes = np.issubdtype(y.dtype, np.integer)
+    if alone < (_LEAST_SHARE if is_classes else _LEAST_SHARE_OF_AMOUNTS) * together:
         return None
     loss = 1 - max(_skill_of_trees(x[:, 1:], y, fold), float(skills[order[1]])) / together
     is_near = loss >= _LEAST_LOSS or (alone >= _NEARLY_ALL and loss >= _LEAST_LOSS_OF_NEARLY_ALL)
@@ -56,8 +59,15 @@ def _skill_of_trees(x: np.ndarray, y: np.ndarray, fold: np.ndarray) -> float:
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     is_classes = np.issubdtype(y.dtype, np.integer)
-    options = {"max_iter": 60, "max_leaf_nodes": 12, "min_samples_leaf": 10, "early_stopping": False, "random_state": 0}
-    found = np.zeros((len(y), int(y.max()) + 1 if is_classes else 1))
+    num_classes = int(y.max()) + 1 if is_classes else 1
+    options = {
+        "max_iter": max(10, _NUM_TREES // max(num_classes, 2)),
+        "max_leaf_nodes": 12,
+        "min_samples_leaf": 10,
+        "early_stopping": False,
+        "random_state": 0,
+    }
+    found = np.zeros((len(y), num_classes))
     skill = 0.0
     for f in (0, 1):
         learned, asked = np.flatnonzero(fold != f), np.flatnonzero(fold == f)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,24 +39,23 @@ def repeated_columns(table: Table) -> list[Repeated]:
 def _signatures(column: Column, values: pd.Series) -> tuple[bytes, bytes]:
     """Digests of a column's values, and of its values whatever their names, if these are few."""
     if column.kind == "number":
-        codes, names = _distinct(as_numbers(values))
+        numbers = as_numbers(values) + 0.0  # −0 becomes 0
+        codes, distinct = pd.factorize(numbers)
+        content = numbers.tobytes()
     elif column.kind == "date":
-        codes, names = _distinct(as_dates(values).to_numpy())
+        codes, distinct = pd.factorize(as_dates(values))
+        content = np.asarray(distinct).tobytes() + codes.tobytes()
     else:
-        codes, names = levels(values)
-    same = hashlib.sha256(codes.tobytes() + "\0".join(names).encode("utf-8", "surrogatepass")).digest()
-    return same, hashlib.sha256(codes.tobytes()).digest() if _ROWS_PER_NAME * len(names) <= len(codes) else same
+        codes, distinct = levels(values)
+        content = "\0".join(distinct).encode("utf-8", "surrogatepass") + codes.tobytes()
+    same = hashlib.sha256(content).digest()
+    return same, hashlib.sha256(codes.tobytes()).digest() if _ROWS_PER_NAME * len(distinct) <= len(codes) else same
 
 
-def _distinct(values: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    codes, names = pd.factorize(values)
-    return codes, [str(name) for name in names]
-
-
-def repeat_notes(table: Table) -> list[str]:
+def repeat_notes(repeated: Sequence[Repeated]) -> list[str]:
     """A sentence for each group of `repeated_columns`; at most five."""
     sentences = []
-    for group in repeated_columns(table)[:_MOST_GROUPS]:
+    for group in repeated[:_MOST_GROUPS]:
         how = "up to the names of the values" if group.renamed else "in every row"
         sentences.append(
             f"The same is in {shortened(list(group.names))} {how}: a shortcut or a wrong cell in one is also seen in "

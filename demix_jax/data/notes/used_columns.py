@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from demix_jax.common.wording import count, listed, shortened
@@ -46,8 +47,8 @@ def column_notes(table: Table) -> list[str]:
     nearly = sorted(column.name for _, column, values in table.features() if column.used and _is_nearly_one(values))
     if nearly:
         notes.append(
-            f"One value in at least {100 * _NEARLY_ALL:.0f} % of the rows: {shortened(nearly)}; such columns say little, so "
-            "check that they were filled in, or leave them out with --ignore."
+            f"One value in {100 * _NEARLY_ALL:.0f} % of the rows or more: {shortened(nearly)}; such columns say "
+            "little: check that they were filled in, or leave them out with --ignore."
         )
     return notes
 
@@ -55,7 +56,7 @@ def column_notes(table: Table) -> list[str]:
 def _is_nearly_one(values: pd.Series) -> bool:
     """Whether one value, or none, is in nearly all rows; columns of arrays or tuples are not looked at."""
     try:
-        counts = values.value_counts(dropna=False)
+        codes = pd.factorize(values)[0]
     except TypeError:
         return False
-    return bool(len(counts)) and counts.iloc[0] >= _NEARLY_ALL * len(values)
+    return bool(np.bincount(codes + 1).max() >= _NEARLY_ALL * len(values))
