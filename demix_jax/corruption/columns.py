@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from demix_jax.corruption.groups import is_number, to_floats
+from demix_jax.corruption.vectors import CleanVectors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ class CleanNumbers:
 
 @dataclass(frozen=True)
 class CleanCategories:
-    """A column of texts, truth values or other hashable values.
+    """A column of texts, truth values, sets or other hashable values.
 
     Attributes:
       codes: i64[N], positions in `levels`; -1 where missing.
@@ -76,13 +77,17 @@ class CleanCategories:
         return self.codes < 0
 
 
-Column = CleanNumbers | CleanCategories
+Column = CleanNumbers | CleanCategories | CleanVectors
 
 
 def describe(series: pd.Series) -> Column | None:
-    """Describes a column; None if it is constant, empty, or holds unhashable values (lists)."""
+    """Describes a column; None if it is constant, empty, or holds unhashable values (dicts)."""
     import pandas as pd
 
+    from demix_jax.data.lists import holds_lists
+
+    if holds_lists(series):
+        return _lists(series)
     if isinstance(series.dtype, pd.DatetimeTZDtype) or series.dtype.kind == "M":
         return _dates(series)
     if is_number(series):
@@ -93,7 +98,12 @@ def describe(series: pd.Series) -> Column | None:
         return None
     if len(levels) < 2:
         return None
-    levels = np.asarray(levels, dtype=object)
+    return _categories(series, codes, np.asarray(levels, dtype=object))
+
+
+def _categories(series: pd.Series, codes: np.ndarray, levels: np.ndarray) -> CleanCategories:
+    import pandas as pd
+
     has_texts = any(isinstance(level, str) for level in levels)
     return CleanCategories(
         codes=codes,
@@ -103,9 +113,26 @@ def describe(series: pd.Series) -> Column | None:
     )
 
 
+def _lists(series: pd.Series) -> CleanCategories | CleanVectors | None:
+    """A column of vectors, or of sets as categories; None if it is constant."""
+    import pandas as pd
+
+    from demix_jax.data.lists import as_sets, as_vectors, kind_of_lists
+
+    kind = kind_of_lists(series)
+    if kind == "vector":
+        return CleanVectors.of(as_vectors(series))
+    sets = np.empty(len(series), object)
+    sets[:] = as_sets(series)
+    codes, levels = pd.factorize(sets)
+    return None if kind == "constant" or len(levels) < 2 else _categories(series, codes, levels)
+
+
 def is_identifier(series: pd.Series) -> bool:
     """Whether a column only identifies rows: distinct texts, or distinct whole numbers in ascending order."""
-    if series.dtype.kind in "fbM" or len(series) < 2:
+    from demix_jax.data.lists import holds_lists
+
+    if series.dtype.kind in "fbM" or len(series) < 2 or holds_lists(series):
         return False
     try:
         if not series.is_unique:
@@ -119,10 +146,14 @@ def written(series: pd.Series, column: Column, rows: np.ndarray, new: np.ndarray
     """`series` with the values `new` in `rows`.
 
     The dtype stays the same, except that whole numbers become floats and truth values become objects if one goes
-    missing.
+    missing. A list in an Arrow column becomes an object.
     """
     import pandas as pd
 
+    from demix_jax.data.lists import holds_lists
+
+    if holds_lists(series):
+        series = pd.Series(series.to_numpy(dtype=object), index=series.index, name=series.name)
     if isinstance(column, CleanNumbers) and column.tick:
         if isinstance(series.dtype, pd.DatetimeTZDtype):
             naive = series.dt.tz_convert("UTC").dt.tz_localize(None)

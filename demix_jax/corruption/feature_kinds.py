@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from demix_jax.corruption.columns import CleanCategories, CleanNumbers, Column
+from demix_jax.corruption.vectors import VECTOR_KINDS, CleanVectors
 
 DEFAULT_FEATURE_KINDS = ("outlier", "scale", "swap_category")
 
@@ -197,7 +198,7 @@ def is_swappable(column: Column | None) -> bool:
 def suitable_kinds(column: Column | None, kinds: Sequence[str], num_swappable: int) -> list[str]:
     """The kinds that suit a column.
 
-    A number with two values counts as a category. Dates have neither sign nor scale.
+    A number with two values counts as a category. Dates have neither sign nor scale; see VECTOR_KINDS for vectors.
 
     Args:
       column: None for a column that cannot be corrupted.
@@ -206,6 +207,8 @@ def suitable_kinds(column: Column | None, kinds: Sequence[str], num_swappable: i
     """
     if column is None:
         return []
+    if isinstance(column, CleanVectors):
+        return [k for k in kinds if k in VECTOR_KINDS]
     if isinstance(column, CleanCategories):
         takes_text = column.takes_new_texts
         return [k for k in kinds if k in CATEGORY_KINDS and (takes_text or k not in ("typo", "sentinel"))]
@@ -227,4 +230,6 @@ def cells_that_can_change(column: Column, kinds: list[str]) -> np.ndarray:
         can &= (column.values != column.fitted(np.array(column.median))) | ((column.values != 0) & (not column.tick))
     if isinstance(column, CleanNumbers) and set(kinds) <= {"scale", "sign"}:
         can &= column.values != 0
+    if isinstance(column, CleanVectors) and set(kinds) <= {"scale", "sign", "constant"}:
+        can &= (np.nan_to_num(column.values) != 0).any(axis=1)
     return can

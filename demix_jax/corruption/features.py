@@ -19,6 +19,7 @@ from demix_jax.corruption.feature_kinds import (
 )
 from demix_jax.corruption.groups import series_of
 from demix_jax.corruption.options import FeatureErrors
+from demix_jax.corruption.vectors import CleanVectors, cells_of, new_vectors
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -171,6 +172,10 @@ class _CorruptedCells:
             values = column.fitted(NUMBER_KINDS[kind](column, rows, rng), more_decimals)
             self.values[q][rows] = values
             self.changed[rows, q] = values != column.values[rows]
+        elif isinstance(column, CleanVectors):
+            vectors = new_vectors(kind, column, rows, rng)
+            self.values[q][rows] = cells_of(vectors)
+            self.changed[rows, q] = column.differs(vectors, rows)
         elif column is not None:
             values = CATEGORY_KINDS[kind](column, rows, rng)
             self.values[q][rows] = values

@@ -124,10 +124,14 @@ def candidate_groups(
 
 def _conditions(series: pd.Series, kinds: tuple[str, ...], rng: np.random.Generator) -> list[Condition]:
     """Conditions on one column: single values, sets of values and thresholds."""
+    from demix_jax.data.lists import holds_lists
+
+    if holds_lists(series):
+        return []
     column, for_pairs = series.name, bool(set(kinds) & set(OF_TWO_COLUMNS))
     try:
         counts = series.value_counts()
-    except TypeError:  # unhashable values, such as lists
+    except TypeError:  # unhashable values, such as dicts
         return []
     found: list[Condition] = []
     number = is_number(series)

@@ -155,15 +155,19 @@ def _margins(features: pd.DataFrame, codes: np.ndarray, num_classes: int) -> tup
 
 def _proxy_features(features: pd.DataFrame) -> np.ndarray:
     """f64[N, D]: ranks of numbers, scaled to [-1/2, 1/2], and 0 or 1/2 for the five most frequent other values."""
+    from demix_jax.data.lists import holds_lists
+
     columns = []
     for name in features.columns:
         series = series_of(features, name)
         if is_number(series):
             columns.append(series.rank(pct=True).fillna(0.5).to_numpy(dtype=np.float64) - 0.5)
             continue
+        if holds_lists(series):
+            continue
         try:
             frequent = series.value_counts().index[:5]
-        except TypeError:  # unhashable values, such as lists
+        except TypeError:  # unhashable values, such as dicts
             continue
         columns += [0.5 * (series == value).to_numpy(dtype=np.float64, na_value=0.0) for value in frequent]
     return np.stack(columns, 1) if columns else np.zeros((len(features), 1))

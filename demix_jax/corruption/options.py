@@ -47,7 +47,8 @@ class FeatureErrors:
         row before; "constant": the median, zero or the most frequent category; "typo": misspelt; "swap_columns":
         swapped with another column; "limit": an end of the column's range, as from a saturated sensor; "round":
         rounded to one significant digit; "digit": a digit swapped with the next, left out or doubled; "sentinel": a
-        number or word that means missing, such as -999; "unit": converted to another unit of measurement.
+        number or word that means missing, such as -999; "unit": converted to another unit of measurement. Of these
+        "scale", "noise", "sign", "missing", "permute", "stale" and "constant" (zeros) also suit vectors, as a whole.
       columns: names of the feature columns that errors may fall on; None: all but those that identify rows.
       cell_share: probability that a cell of a row with errors changes, in [0, 1]; at least one cell does. Two numbers
         are a range from which each row's probability is drawn.

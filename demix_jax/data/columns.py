@@ -14,7 +14,7 @@ import pandas as pd
 from pandas.util import hash_array
 
 from demix_jax.data.bins import Bins, QuantileNormal, number_text
-from demix_jax.data.encoded import CodesOfNumbers, ColumnEncoder, Encoded, with_indicator
+from demix_jax.data.encoded import CodesOfNumbers, ColumnCodes, ColumnEncoder, Encoded, with_indicator
 from demix_jax.data.kinds import Column, as_dates, as_numbers, levels, nature
 from demix_jax.data.levels import Levels
 from demix_jax.data.sets import SetEncoder
@@ -223,12 +223,33 @@ def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:
     return np.array([len(n) for n in names] + [np.nan])[level_codes]
 
 
-def fit_encoder(found: Column, column: pd.Series) -> ColumnEncoder:
-    """The encoder of a used column, fitted on its values; `found` is what was found in them."""
-    return _ENCODERS[found.kind].fit(column)
+@dataclass(frozen=True)
+class FittedEncoder:
+    """The encoder of a used column. A vector is encoded as several columns, its parts; any other column as one.
+
+    Attributes:
+      columns: what the codes of each encoded column mean. names: what each is called.
+    """
+
+    columns: tuple[ColumnCodes, ...]
+    names: tuple[str, ...]
+    _encoder: ColumnEncoder | VectorEncoder
+
+    @classmethod
+    def fit(cls, found: Column, column: pd.Series) -> FittedEncoder:
+        """Fit on the values of a column; `found` is what was found in them."""
+        if found.kind == "vector":
+            vectors = VectorEncoder.fit(column)
+            return cls(vectors.parts, tuple(f"{found.name} {part.name}" for part in vectors.parts), vectors)
+        encoder = _ENCODERS[found.kind].fit(column)
+        return cls((encoder,), (found.name,), encoder)
+
+    def encode(self, column: pd.Series) -> tuple[Encoded, ...]:
+        """Encode a column of N rows as one or more columns."""
+        encoder = self._encoder
+        return encoder.encode(column) if isinstance(encoder, VectorEncoder) else (encoder.encode(column),)
 
 
 _ENCODERS = {
-    "number": NumberEncoder, "date": DateEncoder, "category": CategoryEncoder, "text": TextEncoder,
-    "vector": VectorEncoder, "set": SetEncoder,
+    "number": NumberEncoder, "date": DateEncoder, "category": CategoryEncoder, "text": TextEncoder, "set": SetEncoder,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""What an encoder makes of a column, and the interface of all encoders of a column."""
+"""What an encoder makes of a column, and the interfaces of encoders."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Encoded(NamedTuple):
 CodesOfNumbers = Callable[[np.ndarray], np.ndarray]  # i32[n] of f64[n]
 
 
-class ColumnEncoder(Protocol):
-    """The interface of all encoders of a column."""
+class ColumnCodes(Protocol):
+    """What the codes of an encoded column mean."""
 
     @property
     def num_codes(self) -> int:
@@ -40,12 +40,16 @@ class ColumnEncoder(Protocol):
         """Maps numbers to codes; None if the column does not hold numbers."""
         ...
 
-    def encode(self, column: pd.Series) -> Encoded:
-        """Encode a column of N rows."""
-        ...
-
     def code_name(self, name: str, code: int) -> str:
         """The code in words, for a column called `name`."""
+        ...
+
+
+class ColumnEncoder(ColumnCodes, Protocol):
+    """The interface of the encoder of a column whose values are not vectors."""
+
+    def encode(self, column: pd.Series) -> Encoded:
+        """Encode a column of N rows."""
         ...
 
 

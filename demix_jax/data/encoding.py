@@ -6,18 +6,20 @@ Nothing is random: equal tables give equal arrays.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.target import ClassTarget, RegressionTarget, Target
-from demix_jax.data.columns import fit_encoder
-from demix_jax.data.encoded import CodesOfNumbers, ColumnEncoder
+from demix_jax.data.columns import FittedEncoder
+from demix_jax.data.encoded import CodesOfNumbers, ColumnCodes, Encoded
 from demix_jax.data.inspected_table import RowParser, Table, as_inspected, refuse_duplicate_names, resolve_label
 from demix_jax.data.kinds import Column, as_numbers, column_of
 from demix_jax.data.table_checks import refuse_missing_label, settle_task, target_moments
@@ -25,25 +27,27 @@ from demix_jax.data.table_checks import refuse_missing_label, settle_task, targe
 
 @dataclass(frozen=True)
 class Dataset:
-    """A table as arrays: N rows, D encoded features, Q used columns, K classes.
+    """A table as arrays: N rows, D encoded features, Q encoded columns, K classes.
+
+    Every used column is encoded as one column, a vector as several, its parts.
 
     Attributes:
       x: f32[N, D], features of task models. Numbers are mapped by rank to a normal scale within ±3, categories are
-        one-hot, dates become trend and cycles, and texts become latent trigram features. Some columns add an indicator
-        of missing values.
+        one-hot, dates become trend and cycles, texts become latent trigram features, vectors become their numbers or
+        directions, and sets one feature per element. Some columns add an indicator of missing values.
       y: i32[N] class index, or f32[N] target with mean 0 and standard deviation 1 over the fitted table.
-      groups: for each used column its [start, stop) in x; later features are padding, see `TableEncoder.fit`.
-      codes: i32[N, Q], each used column as a discrete code; `TableEncoder.code_name` describes one in words.
-      num_codes: number of codes of each used column, at most 32.
-      robust_z: f32[N, Q], for numbers and dates (value − median) / (IQR / 1.349), or by the standard deviation where
+      groups: for each encoded column its [start, stop) in x; later features are padding, see `TableEncoder.fit`.
+      codes: i32[N, Q], each column as a discrete code; `TableEncoder.code_name` describes one in words.
+      num_codes: number of codes of each column, at most 32.
+      robust_z: f32[N, Q], for numbers, dates and vectors (value − median) / (IQR / 1.349), or by the standard deviation where
         the IQR is 0. It is unbounded but finite; 0 where missing and in other columns.
       misspelt: f32[N, Q], 0 for texts that are probably spelt right. Otherwise the log ratio, in nats, of the count of
         the right spelling to the text's own count, see `Spelling`.
       numbers: f64[N, Q], values of columns that are stored as numbers; NaN where missing and in other columns.
       texts: i32[N, Q], a hash of each text, the same in all columns. It is 0 where missing, in columns without texts
         and in columns whose texts hardly repeat.
-      codes_of_numbers: for each used column the function from numbers to codes; None in other columns.
-      columns: the Q used columns.
+      codes_of_numbers: for each column the function from numbers to codes; None in other columns.
+      columns: the used column behind each encoded one; the parts of a vector share theirs.
       target: what the label is.
     """
 
@@ -73,6 +77,12 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.y)
 
+    @property
+    def first_parts(self) -> np.ndarray:
+        """i[C]: the first encoded column of each of the C used columns."""
+        names = [column.name for column in self.columns]
+        return np.flatnonzero([q == 0 or name != names[q - 1] for q, name in enumerate(names)])
+
     def take(self, rows: np.ndarray | slice) -> Dataset:
         """The Dataset of these rows, given as indices, a bool mask or a slice."""
         return self._map(lambda of_rows: of_rows[rows])
@@ -88,13 +98,45 @@ class Dataset:
         return replace(self, **{name: function(*(getattr(one, name) for one in datasets)) for name in per_row})
 
 
+class _Source(NamedTuple):
+    """A used column of the table and how it is encoded.
+
+    key: its name in the frame, which need not be a string. name: in words. encoder: fitted on it.
+    kept: for each of the encoder's columns that varies, by its number, which of the features vary.
+    """
+
+    key: Hashable
+    name: str
+    encoder: FittedEncoder
+    kept: dict[int, np.ndarray]
+
+    @classmethod
+    def fit(cls, key: Hashable, column: Column, values: pd.Series) -> _Source:
+        encoder, kept = FittedEncoder.fit(column, values), {}
+        for number, encoded in enumerate(encoder.encode(values)):
+            varies = encoded.x.min(axis=0, initial=np.inf) < encoded.x.max(axis=0, initial=-np.inf)
+            if varies.any():
+                kept[number] = varies
+        return cls(key, column.name, encoder, kept)
+
+    @property
+    def parts(self) -> list[tuple[ColumnCodes, str]]:
+        """For each encoded column what its codes mean, and what it is called."""
+        return [(self.encoder.columns[number], self.encoder.names[number]) for number in self.kept]
+
+    def encode(self, column: pd.Series) -> list[Encoded]:
+        """The encoded columns of N rows, with the features that vary."""
+        parts = self.encoder.encode(column)
+        return [parts[number]._replace(x=parts[number].x[:, varies]) for number, varies in self.kept.items()]
+
+
 @dataclass(frozen=True)
 class TableEncoder:
     """How each column of a table is encoded; made by `TableEncoder.fit`.
 
     Attributes:
       columns: all columns but the label, in table order, used or not.
-      used: the Q columns that are encoded.
+      used: the used column behind each of the Q encoded columns, see `Dataset`.
       label: name of the label column.
       target: as in `Dataset`.
       width_multiple: the number of features D is a multiple of it.
@@ -106,9 +148,7 @@ class TableEncoder:
     target: Target
     width_multiple: int
     _parser: RowParser
-    _keys: tuple[Hashable, ...]  # the used columns' names in the frame; they need not be strings
-    _encoders: tuple[ColumnEncoder, ...]
-    _kept: tuple[np.ndarray, ...]  # per used column: which of its encoded columns vary
+    _sources: tuple[_Source, ...]
 
     @classmethod
     def fit(
@@ -131,19 +171,15 @@ class TableEncoder:
             raise ValueError(f"width_multiple must be at least 1, got {width_multiple}.")
         table = as_inspected(table, label)
         target = _fit_target(table.target, task)
-        columns, used, keys, encoders, kept = [], [], [], [], []
+        columns, used, sources = [], [], []
         for key, column, values in table.features():
             if column.used:
-                encoder = fit_encoder(column, values)
-                x = encoder.encode(values).x
-                varies = x.min(axis=0, initial=np.inf) < x.max(axis=0, initial=-np.inf)
-                if varies.any():
-                    used.append(column)
-                    keys.append(key)
-                    encoders.append(encoder)
-                    kept.append(varies)
-                else:
+                source = _Source.fit(key, column, values)
+                if not source.kept:
                     column = Column(column.name, "constant")
+                else:
+                    used += [column] * len(source.kept)
+                    sources.append(source)
             columns.append(column)
         if not used:
             raise InputError("No feature column is usable: each is constant or an identifier. Add informative columns.")
@@ -153,10 +189,8 @@ class TableEncoder:
             label=str(table.label),
             target=target,
             width_multiple=width_multiple,
-            _parser=table.parser.of({*keys, table.label}),
-            _keys=tuple(keys),
-            _encoders=tuple(encoders),
-            _kept=tuple(kept),
+            _parser=table.parser.of({*(source.key for source in sources), table.label}),
+            _sources=tuple(sources),
         )
 
     def transform(self, frame: pd.DataFrame) -> Dataset:
@@ -169,11 +203,11 @@ class TableEncoder:
         refuse_duplicate_names(frame, "The table")
         frame = self._parser(frame)
         y = self._encode_target(column_of(frame, resolve_label(frame, self.label)))
-        absent = [c.name for c, key in zip(self.used, self._keys, strict=True) if key not in frame.columns]
+        absent = [source.name for source in self._sources if source.key not in frame.columns]
         if absent:
             names = ", ".join(repr(n) for n in absent[:8])
             raise InputError(f"The table lacks {names}, which the training table has; give both the same columns.")
-        widths = [int(kept.sum()) for kept in self._kept]
+        widths = [int(varies.sum()) for source in self._sources for varies in source.kept.values()]
         starts = np.concatenate([[0], np.cumsum(widths)]).tolist()
         padding = -starts[-1] % self.width_multiple
         x = np.empty((len(frame), starts[-1] + padding), np.float32)
@@ -182,9 +216,9 @@ class TableEncoder:
         robust_z, misspelt = np.empty((2, len(frame), len(self.used)), np.float32)
         numbers = np.empty((len(frame), len(self.used)))
         texts = np.empty((len(frame), len(self.used)), np.int32)
-        for q, (key, encoder, kept) in enumerate(zip(self._keys, self._encoders, self._kept, strict=True)):
-            encoded = encoder.encode(column_of(frame, key))
-            x[:, starts[q] : starts[q + 1]] = encoded.x[:, kept]
+        parts = (part for source in self._sources for part in source.encode(column_of(frame, source.key)))
+        for q, encoded in enumerate(parts):
+            x[:, starts[q] : starts[q + 1]] = encoded.x
             codes[:, q] = encoded.codes
             robust_z[:, q] = encoded.robust_z
             misspelt[:, q] = encoded.misspelt
@@ -195,31 +229,36 @@ class TableEncoder:
             y=y,
             groups=tuple(pairwise(starts)),
             codes=codes,
-            num_codes=tuple(e.num_codes for e in self._encoders),
+            num_codes=tuple(of_part.num_codes for of_part, _ in self._parts),
             robust_z=robust_z,
             misspelt=misspelt,
             numbers=numbers,
             texts=texts,
-            codes_of_numbers=tuple(e.of_numbers for e in self._encoders),
+            codes_of_numbers=tuple(of_part.of_numbers for of_part, _ in self._parts),
             columns=self.used,
             target=self.target,
         )
 
+    @functools.cached_property
+    def _parts(self) -> tuple[tuple[ColumnCodes, str], ...]:
+        """For each encoded column what its codes mean, and what it is called."""
+        return tuple(part for source in self._sources for part in source.parts)
+
     def code_name(self, q: int, code: int) -> str:
-        """Code `code` of used column `q` in words: "age ≤ 28", "sex = Male", "age missing"."""
-        return self._encoders[q].code_name(self.used[q].name, int(code))
+        """Code `code` of encoded column `q` in words: "age ≤ 28", "sex = Male", "age missing"."""
+        return self._parts[q][0].code_name(self.used[q].name, int(code))
 
     def group_name(self, q: int, group: np.ndarray, counts: np.ndarray) -> str:
-        """A set of codes of used column `q` in words, beginning with the column: "age ≤ 28", "job = clerk or cook".
+        """A set of codes of encoded column `q` in words, beginning with the column: "age ≤ 28", "job = clerk or cook".
 
         Args:
           group: bool[A], codes in the set. counts: int[A], number of rows with each code.
         """
-        name = self.used[q].name
+        name = self._parts[q][1]
         codes = np.flatnonzero(group & (counts > 0))
         if len(codes) == 1:
             return self.code_name(q, codes[0])
-        if self.used[q].kind in ("number", "date"):
+        if self.used[q].ordered:
             return self._range_name(q, codes, np.flatnonzero(counts[: len(group) - 3] > 0))
         codes = codes[np.argsort(-counts[codes], kind="stable")]
         values = [self.code_name(q, code).removeprefix(f"{name} = ").removeprefix(f"{name} ") for code in codes]
@@ -229,7 +268,7 @@ class TableEncoder:
 
     def _range_name(self, q: int, codes: np.ndarray, ranges: np.ndarray) -> str:
         """`group_name` of an ordered column; `ranges` are its codes except those for extreme and missing values."""
-        name = self.used[q].name
+        name = self._parts[q][1]
         upper = [re.split(r" ≤ | = |> ", self.code_name(q, code))[-1] for code in ranges]
         inside = np.isin(ranges, codes).astype(int)
         starts = np.flatnonzero(np.diff(inside, prepend=0) == 1)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from demix_jax.data.kinds import MISSING_TEXT
+from demix_jax.data.lists import flat_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,9 +92,13 @@ def _factorized(column: pd.Series) -> tuple[np.ndarray, list[Any]]:
 
 
 def _list_text(value: Any) -> str | None:
+    """The numbers of a list in single precision, whatever type holds them, or its elements as text."""
     if value is None:
         return None
-    return str(value.tolist() if isinstance(value, np.ndarray) else value)
+    numbers = flat_numbers(value)
+    if numbers is not None:
+        return (numbers + np.float32(0.0)).tobytes().hex()
+    return str(value.tolist() if isinstance(value, np.ndarray) else list(value) if isinstance(value, tuple) else value)
 
 
 def _as_doubles(column: pd.Series) -> np.ndarray:

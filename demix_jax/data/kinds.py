@@ -54,6 +54,11 @@ class Column:
         """Whether task models and diagnosis use this column; constants and identifiers say nothing about the label."""
         return self.kind not in ("constant", "identifier", "ignored")
 
+    @property
+    def ordered(self) -> bool:
+        """Whether its codes are ranges in ascending order, see `Bins`; so are the codes of the parts of a vector."""
+        return self.kind in ("number", "date", "vector")
+
 
 def column_of(frame: pd.DataFrame, key: object) -> pd.Series:
     """The column of `frame` under `key`; names must be unique."""

@@ -8,17 +8,48 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.bins import QuantileNormal
+from demix_jax.common.threads import threads_for
+from demix_jax.data.bins import CLIP, QuantileNormal
 from demix_jax.data.encoded import Encoded, with_indicator
 from demix_jax.data.kinds import levels, most_frequent
 from demix_jax.data.levels import Levels
 from demix_jax.data.lists import as_sets
-from demix_jax.data.vectors import Groups, Scaling, VectorSpace, sample_of
+from demix_jax.data.vectors import Scaling, VectorSpace, sample_of
 
 NUM_SHOWN = 28  # sets of at most this many elements have a feature per element
 _MAX_ELEMENTS = 256
+_MAX_GROUPS = 24
 _NUM_TYPICAL = 3  # elements that describe a group
 _Set = tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Groups of similar sets by k-means, the largest first. centers: f32[G, k], in terms of `VectorSpace.scores`."""
+
+    centers: np.ndarray
+
+    @classmethod
+    def fit(cls, scores: np.ndarray) -> Groups:
+        """Fit on f32[n, k]; half the square root of n is the number of groups, from 2 to 24."""
+        from sklearn.cluster import KMeans
+
+        distinct = len(np.unique(np.round(scores, 4), axis=0)) if scores.shape[1] else 1
+        if distinct == 1:
+            return cls(np.zeros((1, scores.shape[1]), np.float32))
+        wanted = int(np.clip(np.sqrt(len(scores)) / 2, 2, _MAX_GROUPS))
+        with threads_for(scores.size):
+            found = KMeans(min(wanted, distinct), n_init=3, random_state=0).fit(scores)
+        order = np.argsort(-np.bincount(found.labels_, minlength=found.n_clusters), kind="stable")
+        return cls(found.cluster_centers_[order].astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+    def nearest(self, scores: np.ndarray) -> np.ndarray:
+        """i32[n]: the group whose center is nearest to f32[n, k]."""
+        distance = np.square(self.centers).sum(axis=1) - 2 * scores @ self.centers.T
+        return distance.argmin(axis=1).astype(np.int32)
 
 
 @dataclass(frozen=True)
@@ -86,10 +117,14 @@ class SetEncoder:
             nearest = self.codes.groups.nearest(self.space.scores(hot))
             codes = np.where(missing, len(self.codes.groups), nearest).astype(np.int32)
         wide = len(self.elements) > NUM_SHOWN
-        features = np.where(missing[:, None], 0, self.space.features(hot)) if wide else hot
+        features = np.where(missing[:, None], 0, self._components(hot)) if wide else hot
         nothing = np.zeros(len(sets), np.float32)
         x = with_indicator([features, self.size(sizes)], missing)
         return Encoded(x=x, codes=codes, robust_z=nothing, misspelt=nothing)
+
+    def _components(self, hot: np.ndarray) -> np.ndarray:
+        """f32[n, k]: principal components of sets with elements f32[n, E], within ±3."""
+        return np.clip(self.space.scores(hot) / self.space.spread, -CLIP, CLIP)
 
     def code_name(self, name: str, code: int) -> str:
         return self.codes.code_name(name, code)

@@ -11,6 +11,7 @@ from demix_jax.common.checks import InputError
 from demix_jax.common.wording import shortened
 from demix_jax.data.inspected_table import Table, as_inspected
 from demix_jax.data.kinds import as_numbers, column_of, levels, nature, raw_numbers
+from demix_jax.data.lists import holds_lists
 
 MAX_CLASSES = 100
 
@@ -57,6 +58,8 @@ def is_empty(column: pd.Series) -> bool:
     """Whether no row has a value; blank strings count as missing."""
     if column.isna().all():
         return True
+    if holds_lists(column):
+        return False
     return nature(column) == "level" and not levels(column)[1]
 
 
@@ -87,7 +90,7 @@ def check_label(target: pd.Series, task: str) -> Literal["classification", "regr
 def refuse_nested(target: pd.Series) -> None:
     """Raise InputError if the label holds lists."""
     if pd.api.types.is_object_dtype(target.dtype) and pd.api.types.infer_dtype(target, skipna=True) == "mixed":
-        nested = [v for v in target if isinstance(v, list | dict | set | np.ndarray)]
+        nested = [v for v in target if isinstance(v, list | tuple | dict | set | frozenset | np.ndarray)]
         if nested:
             raise InputError(f"The label {str(target.name)!r} holds lists; expected one class or number per row.")
 

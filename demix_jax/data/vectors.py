@@ -1,4 +1,8 @@
-"""Columns of vectors, such as embeddings: principal components, groups of similar vectors, and outlying vectors."""
+"""Columns of vectors, such as embeddings. A vector is encoded as several numbers, its parts.
+
+The parts are the numbers themselves, or directions in the space of a wide vector's principal components, and the
+distance from the mean. The diagnosis reads every part like a column of numbers.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +13,14 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.threads import threads_for
-from demix_jax.data.bins import CLIP, Bins
+from demix_jax.data.bins import Bins, QuantileNormal, number_text
 from demix_jax.data.encoded import Encoded, with_indicator
 from demix_jax.data.lists import as_vectors
 
+MAX_NUMBERS = 32  # a vector of more numbers is reduced
 NUM_COMPONENTS = 24
-_NARROW = 8  # vectors of at most this many numbers keep them as features
 _VARIANCE_KEPT = 0.95
 _WILD = 20.0  # robust standard deviations; farther values are moved there, so that they do not dominate a component
-_MAX_GROUPS = 24
 _MAX_FIT_ROWS, _MAX_FIT_VALUES = 5_000, 8_000_000
 _ROWS_AT_ONCE = 20_000
 
@@ -58,8 +61,7 @@ class VectorSpace:
     Attributes:
       scaling: of the d dimensions. mean: f32[d], mean of the standardised vectors.
       components: f32[d, k], orthonormal; k ≤ 24. spread: f32[k], standard deviation along each component.
-      rest: standard deviation along each of the d − k other directions.
-    Source of the distance: Tipping & Bishop 1999, "Probabilistic Principal Component Analysis".
+      rest: standard deviation along each of the other directions.
     """
 
     scaling: Scaling
@@ -70,12 +72,12 @@ class VectorSpace:
 
     @classmethod
     def fit(cls, values: np.ndarray, scaling: Scaling) -> VectorSpace:
-        """Fit on f32[n, d]: as many components as explain 95 % of the variance, at most 24."""
+        """Fit on f32[n, d], n ≥ 1: as many components as explain 95 % of the variance, at most 24."""
         from sklearn.decomposition import PCA
 
         z = scaling(values)
-        varies = np.ptp(z, axis=0) > 0
-        most = min(NUM_COMPONENTS, int(varies.sum()), len(z) - 1)
+        num_varying = int((np.ptp(z, axis=0) > 0).sum())
+        most = min(NUM_COMPONENTS, num_varying, len(z) - 1)
         if most < 1:
             none = np.zeros((z.shape[1], 0), np.float32)
             return cls(scaling, z.mean(axis=0), none, np.zeros(0, np.float32), 1.0)
@@ -83,128 +85,127 @@ class VectorSpace:
             pca = PCA(most, random_state=0).fit(z)
         explained = np.cumsum(pca.explained_variance_ratio_)
         num = min(most, int(np.searchsorted(explained, _VARIANCE_KEPT)) + 1)
-        variance = pca.explained_variance_[:num]
-        left = max(float(z.var(axis=0, ddof=1).sum() - variance.sum()), 0.0)
-        rest = left / max(int(varies.sum()) - num, 1)
+        variance = np.maximum(pca.explained_variance_[:num], 1e-9)
+        left = max(float(z.var(axis=0, ddof=1).sum() - variance.sum()), 0.0) / max(num_varying - num, 1)
         return cls(
             scaling=scaling,
             mean=np.asarray(pca.mean_, np.float32),
             components=np.asarray(pca.components_[:num].T, np.float32),
-            spread=np.sqrt(np.maximum(variance, 1e-9)).astype(np.float32),
-            rest=float(np.sqrt(max(rest, 1e-4 * variance.mean()))),
+            spread=np.sqrt(variance).astype(np.float32),
+            rest=float(np.sqrt(max(left, 1e-4 * variance.mean()))),
         )
 
     def scores(self, values: np.ndarray) -> np.ndarray:
         """f32[n, k]: position of vectors f32[n, d] along each component."""
         return (self.scaling(values) - self.mean) @ self.components
 
-    def features(self, values: np.ndarray) -> np.ndarray:
-        """f32[n, k], or f32[n, d] of narrow vectors: features with standard deviation 1, within ±3."""
-        narrow = values.shape[1] <= _NARROW
-        return np.clip(self.scaling(values) if narrow else self.scores(values) / self.spread, -CLIP, CLIP)
+    def directions(self, values: np.ndarray) -> np.ndarray:
+        """f32[n, k]: positions along k directions, uncorrelated and with standard deviation 1.
+
+        The components are turned by a fixed random rotation. What an embedding says of the label often lies along its
+        first component; as a column, this would look like a shortcut.
+        """
+        num = len(self.spread)
+        turned, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(num, num)))
+        return self.scores(values) / self.spread @ turned.astype(np.float32)
 
     def distance(self, values: np.ndarray) -> np.ndarray:
-        """f64[n]: Mahalanobis distance of vectors f32[n, d] from the mean, by the square root of d smaller."""
+        """f64[n]: Mahalanobis distance of vectors f32[n, d] from the mean, divided by the square root of d.
+
+        Source: Tipping & Bishop 1999, "Probabilistic Principal Component Analysis".
+        """
         z = self.scaling(values) - self.mean
         scores = z @ self.components
         inside = np.square(scores / self.spread, dtype=np.float64).sum(axis=1)
-        residual = np.square(z - scores @ self.components.T, dtype=np.float64).sum(axis=1)
-        return np.sqrt((inside + residual / self.rest**2) / max(values.shape[1], 1))
+        outside = np.square(z - scores @ self.components.T, dtype=np.float64).sum(axis=1)
+        return np.sqrt((inside + outside / self.rest**2) / max(values.shape[1], 1))
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Groups of similar vectors by k-means, the largest first. centers: f32[G, k], in terms of `VectorSpace.scores`."""
+class VectorPart:
+    """One of the numbers that a vector is encoded as; x is its value by `QuantileNormal`.
 
-    centers: np.ndarray
-
-    @classmethod
-    def fit(cls, scores: np.ndarray) -> Groups:
-        """Fit on f32[n, k]; half the square root of n is the number of groups, from 2 to 24."""
-        from sklearn.cluster import KMeans
-
-        distinct = len(np.unique(np.round(scores, 4), axis=0))
-        wanted = int(np.clip(np.sqrt(len(scores)) / 2, 2, _MAX_GROUPS))
-        if min(distinct, scores.shape[1]) < 1:
-            return cls(np.zeros((1, scores.shape[1]), np.float32))
-        with threads_for(scores.size):
-            found = KMeans(min(wanted, distinct), n_init=3, random_state=0).fit(scores)
-        order = np.argsort(-np.bincount(found.labels_, minlength=found.n_clusters), kind="stable")
-        return cls(found.cluster_centers_[order].astype(np.float32))
-
-    def __len__(self) -> int:
-        return len(self.centers)
-
-    def nearest(self, scores: np.ndarray) -> np.ndarray:
-        """i32[n]: the group whose center is nearest to f32[n, k]."""
-        distance = np.square(self.centers).sum(axis=1) - 2 * scores @ self.centers.T
-        return distance.argmin(axis=1).astype(np.int32)
-
-
-@dataclass(frozen=True)
-class VectorEncoder:
-    """A column of vectors. x: principal components, or the numbers of narrow vectors, and whether it is missing.
-
-    A missing number counts as the median of its dimension. Codes stand for groups of similar vectors, for outlying
-    vectors and for missing ones. robust_z is that of the distance: damaged vectors lie farther from the mean, or
-    nearer to it (zeros), than all others.
+    name: as in "embedding [3]", without the column's name.
     """
 
-    length: int
-    space: VectorSpace
-    groups: Groups
-    distances: Bins
-
-    @classmethod
-    def fit(cls, column: pd.Series) -> VectorEncoder:
-        values = as_vectors(column)
-        sample = sample_of(values[~np.isnan(values).all(axis=1)])
-        space = VectorSpace.fit(sample, Scaling.fit(sample))
-        distance = space.distance(sample)
-        distances = Bins.fit(distance)
-        usual = ~_beyond(distance, distances)
-        return cls(values.shape[1], space, Groups.fit(space.scores(sample[usual])), distances)
+    name: str
+    bins: Bins
+    scale: QuantileNormal
 
     @property
     def num_codes(self) -> int:
-        return len(self.groups) + 2
+        return self.bins.num_codes
 
     @property
     def of_numbers(self) -> None:
         return None
 
-    def encode(self, column: pd.Series) -> Encoded:
-        values = as_vectors(column, self.length)
-        parts = [self._encoded(values[i : i + _ROWS_AT_ONCE]) for i in range(0, max(len(values), 1), _ROWS_AT_ONCE)]
-        x, codes, robust_z = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return Encoded(x=x, codes=codes, robust_z=robust_z, misspelt=np.zeros(len(x), np.float32))
-
-    def _encoded(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """x f32[n, d'], codes i32[n] and robust_z f32[n] of vectors f32[n, d]."""
-        missing = np.isnan(values).all(axis=1)
-        distance = self.space.distance(values)
-        codes = np.where(
-            _beyond(distance, self.distances), len(self.groups), self.groups.nearest(self.space.scores(values))
+    def encode(self, values: np.ndarray) -> Encoded:
+        """Encode f64[N]; NaN where the vector is missing."""
+        return Encoded(
+            x=self.scale(values)[:, None],
+            codes=self.bins.codes(values),
+            robust_z=self.bins.robust_z(values),
+            misspelt=np.zeros(len(values), np.float32),
         )
-        x = np.where(missing[:, None], 0, self.space.features(values))
-        robust_z = self.distances.robust_z(np.where(missing, np.nan, distance))
-        return with_indicator([x], missing), np.where(missing, len(self.groups) + 1, codes).astype(np.int32), robust_z
 
     def code_name(self, name: str, code: int) -> str:
-        num = len(self.groups)
-        return f"{name} = group {code + 1} of {num}" if code < num else f"{name} {('outlying', 'missing')[code - num]}"
+        return self.bins.code_name(f"{name} {self.name}", code, number_text)
+
+
+@dataclass(frozen=True)
+class VectorEncoder:
+    """A column of vectors of `length` numbers, encoded as `parts`; see the module.
+
+    A missing number counts as the median of its dimension. The distance from the mean, the last part, tells damaged
+    vectors: they lie farther from it than all others, or nearer to it (zeros).
+    """
+
+    length: int
+    space: VectorSpace
+    parts: tuple[VectorPart, ...]
+
+    @classmethod
+    def fit(cls, column: pd.Series) -> VectorEncoder:
+        """Fit on a column with at least one vector."""
+        values = as_vectors(column)
+        values = values[~np.isnan(values).all(axis=1)]
+        sample = sample_of(values)
+        space = VectorSpace.fit(sample, Scaling.fit(sample))
+        numbers = _numbers(space, values)
+        form = "[{}]" if values.shape[1] <= MAX_NUMBERS else "direction {}"
+        names = [*(form.format(i) for i in range(numbers.shape[1] - 1)), "distance from the mean"]
+        parts = [
+            VectorPart(name, Bins.fit(of_part), QuantileNormal.fit(of_part))
+            for name, of_part in zip(names, numbers.T, strict=True)
+        ]
+        return cls(values.shape[1], space, tuple(parts))
+
+    def encode(self, column: pd.Series) -> tuple[Encoded, ...]:
+        """Encode a column of N rows, part by part. Only the first part tells whether the vector is missing."""
+        values = as_vectors(column, self.length)
+        missing = np.isnan(values).all(axis=1)
+        numbers = np.where(missing[:, None], np.nan, _numbers(self.space, values))
+        first, *others = (part.encode(of_part) for part, of_part in zip(self.parts, numbers.T, strict=True))
+        return first._replace(x=with_indicator([first.x], missing)), *others
+
+
+def _numbers(space: VectorSpace, values: np.ndarray) -> np.ndarray:
+    """f64[N, k + 1]: the numbers of vectors f32[N, d] or their directions, and their distance from the mean."""
+    blocks = []
+    for start in range(0, max(len(values), 1), _ROWS_AT_ONCE):
+        block = values[start : start + _ROWS_AT_ONCE]
+        narrow = values.shape[1] <= MAX_NUMBERS
+        parts = np.where(np.isnan(block), space.scaling.center, block) if narrow else space.directions(block)
+        blocks.append(np.column_stack([parts, space.distance(block)]).astype(np.float64))
+    return np.concatenate(blocks)
 
 
 def sample_of(values: np.ndarray) -> np.ndarray:
     """At most 5,000 of f32[N, d], fewer of wide vectors; the same ones in the same order, however rows are ordered."""
-    values = np.ascontiguousarray(values)
     if not values.size:
         return values
+    values = np.ascontiguousarray(values)
     order = np.argsort(values.view(np.dtype((np.void, values.strides[0]))).ravel(), kind="stable")
     num = min(len(values), int(np.clip(_MAX_FIT_VALUES // values.shape[1], 200, _MAX_FIT_ROWS)))
     return values[order[np.linspace(0, len(values) - 1, num).astype(int)]]
-
-
-def _beyond(distance: np.ndarray, distances: Bins) -> np.ndarray:
-    """bool[n]: distances f64[n] outside the fences."""
-    return (distance < distances.low) | (distance > distances.high)

@@ -57,14 +57,15 @@ def explain(
     else:
         broken = np.full(num_rows, -1, np.int32)
     doubt = cell_doubt(known, dataset.take(slice(num_rows)), probability)
+    columns = tuple(dataset.columns[q] for q in dataset.first_parts)
     return Evidence(
         expected_label=respelled_labels(encoder, dataset.y[:num_rows], expected_labels(encoder, known), respelt),
         p_given_label=known.trees.p_given,
         cell_surprise=doubt,
-        columns=dataset.columns,
+        columns=columns,
         shortcuts=tuple(shortcuts),
         shortcut_broken=broken,
-        suspects=suspect_columns(flags[:, wrong], doubt, [column.name for column in dataset.columns]),
+        suspects=suspect_columns(flags[:, wrong], doubt, [column.name for column in columns]),
         mistakes=named_mistakes(known, flags[:, wrong], probability[:, wrong]),
         original=None if known.mistakes is None else known.mistakes.original,
         respelt=respelt,
@@ -159,7 +160,9 @@ def respelled_labels(encoder: TableEncoder, y: np.ndarray, expected: np.ndarray,
 
 
 def cell_doubt(evidence: RowEvidence, dataset: Dataset, probability: np.ndarray) -> np.ndarray:
-    """f32[N, Q], doubt about each cell of N rows in nats, raised for cells that a likely mistake affects.
+    """f32[N, C], doubt about each cell of N rows in nats, raised for cells that a likely mistake affects.
+
+    C is the number of used columns; the doubt about a vector is the largest about one of its parts.
 
     A single cell that unexpectedly holds the commonest value is not suspicious; three such cells in one row are. Cells
     that a likely mistake affects rank before all others.
@@ -177,4 +180,4 @@ def cell_doubt(evidence: RowEvidence, dataset: Dataset, probability: np.ndarray)
     if mistakes is not None:
         first = np.maximum(doubt.max(axis=1, keepdims=True), SUSPECT_NATS) + 1
         doubt = np.where(mistakes.cells(p_wrong, doubt.shape[1]), np.maximum(first, doubt), doubt)
-    return doubt.astype(np.float32)
+    return np.maximum.reduceat(doubt, dataset.first_parts, axis=1).astype(np.float32)

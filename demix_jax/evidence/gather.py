@@ -291,7 +291,7 @@ def _find_shortcuts(table: _Table, clear: np.ndarray, roles: tuple[Sequence[int]
     dataset = table.dataset
     sides = strata_of(dataset.y, dataset.target, num_bins=_RULE_BINS)
     num_ranges = tuple(
-        num - NUM_SPECIAL if column.kind in ("number", "date") else 0
+        num - NUM_SPECIAL if column.ordered else 0
         for column, num in zip(dataset.columns, dataset.num_codes, strict=True)
     )
     options = {

@@ -8,6 +8,7 @@ import chex
 import numpy as np
 import pandas as pd
 
+from demix_jax.data.columns import FittedEncoder
 from demix_jax.data.inspected_table import Table
 from demix_jax.data.kinds import as_dates, as_numbers, levels
 
@@ -18,8 +19,10 @@ class TreeTable(NamedTuple):
     """A table as features of trees.
 
     features: f64[N, Q], one per usable column: numbers unchanged, dates in days, categories as codes of their most
-      frequent levels. NaN where missing or where the level is rare.
-    is_category: bool[Q]. kinds: str[Q], "number", "date" or "category". names: the columns' labels in the frame.
+      frequent levels. NaN where missing or where the level is rare. A vector or set has several features, those of
+      task models.
+    is_category: bool[Q]. kinds: str[Q], "number", "date", "category", "vector" or "set". names: the columns' labels
+      in the frame.
     """
 
     features: np.ndarray
@@ -33,7 +36,7 @@ class TreeTable(NamedTuple):
 
 
 def tree_table(table: Table) -> TreeTable:
-    """Encode the number, category and date columns of an inspected table of N rows; not its label."""
+    """Encode the number, category, date, vector and set columns of an inspected table of N rows; not its label."""
     features, kinds, names = [], [], []
     for name, column, values in table.features():
         if column.kind == "number":
@@ -42,10 +45,11 @@ def tree_table(table: Table) -> TreeTable:
             features.append(_frequent_codes(values))
         elif column.kind == "date":
             features.append(_days(values))
-        else:
-            continue
-        kinds.append(column.kind)
-        names.append(name)
+        elif column.kind in ("vector", "set"):
+            features += [x for part in FittedEncoder.fit(column, values).encode(values) for x in part.x.T]
+        num_new = len(features) - len(names)
+        kinds += [column.kind] * num_new
+        names += [name] * num_new
     stacked = np.stack(features, axis=1) if features else np.zeros((len(table), 0))
     chex.assert_shape(stacked, (len(table), len(names)))
     return TreeTable(

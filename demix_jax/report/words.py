@@ -6,7 +6,12 @@ import math
 import numbers
 from typing import Any
 
+import numpy as np
 import pandas as pd
+
+from demix_jax.data.lists import flat_numbers
+
+_SHOWN_NUMBERS = 2  # of a long vector
 
 
 def signed(value: float) -> str:
@@ -20,15 +25,30 @@ def cell(value: Any, limit: int = 60) -> str:
     Example:
       >>> cell(2.0), cell(1 / 3), cell(None), cell("a long description", limit=7)
       ('2', '0.333333', 'missing', 'a long…')
+      >>> cell([0.125, -0.4, 3.0, 1.0, 2.0, 5.0]), cell(("news", "sport"))
+      ('[0.12, −0.4, … 6 numbers]', 'news, sport')
     """
     if value is None or (not isinstance(value, str | list | dict) and pd.api.types.is_scalar(value) and pd.isna(value)):
         return "missing"
+    if isinstance(value, list | tuple | set | frozenset | np.ndarray):
+        value = _several(value)
     if isinstance(value, pd.Timestamp):
         return str(value.date()) if value == value.normalize() else str(value)
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         return plain_number(value)
     text = " ".join(str(value).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _several(value: list | tuple | set | frozenset | np.ndarray) -> str:
+    """Format a list: the first numbers of a vector and how many there are, or all elements of a set."""
+    numbers = flat_numbers(value)
+    if numbers is None:
+        return ", ".join(map(str, value)) or "none"
+    shown = [f"{number:.2g}".replace("-", "−") for number in numbers[: _SHOWN_NUMBERS + 2].tolist()]
+    if len(numbers) <= len(shown):
+        return f"[{', '.join(shown)}]"
+    return f"[{', '.join(shown[:_SHOWN_NUMBERS])}, … {len(numbers)} numbers]"
 
 
 def plain_number(value: Any) -> str:

@@ -217,7 +217,10 @@ def _read_side(frame: pd.DataFrame, role: str, log: pd.DataFrame, notes: list[st
     unused = [name for name, kind in kinds.items() if kind in ("text", "identifier", "constant")]
     if unused:
         notes.append(f"No features, as they only name the {role} or never vary: {', '.join(unused)}.")
-    return side.drop(columns=unused)
+    lists = [name for name, kind in kinds.items() if kind in ("vector", "set")]
+    if lists:
+        notes.append(f"No features of the {role}, as lists are not used here: {', '.join(lists)}.")
+    return side.drop(columns=[*unused, *lists])
 
 
 def _choose_category(items: pd.DataFrame, requested: str | None) -> str | None:

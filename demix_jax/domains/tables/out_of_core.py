@@ -181,7 +181,7 @@ class _RowJudge:
         flags, probability = with_respelt(self._verdict, probability, respelt)
         tally.add(flags, probability)
         feature_error = ERROR_TYPES.index("feature_error")
-        doubt, names = cell_doubt(evidence, rows, probability), [column.name for column in rows.columns]
+        doubt, names = cell_doubt(evidence, rows, probability), [rows.columns[q].name for q in rows.first_parts]
         table = row_table(
             chunk.index,
             flags,

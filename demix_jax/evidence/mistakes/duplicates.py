@@ -164,11 +164,11 @@ def _commoner(which: np.ndarray, among: np.ndarray) -> bool:
 
 
 def _comparable_values(dataset: Dataset) -> np.ndarray:
-    """f64[n, Q]: numbers, robust z of dates, hashes of texts, and codes of all other columns; NaN where missing."""
+    """f64[n, Q]: numbers, robust z of dates and vectors, hashes of texts, and codes of all other columns; NaN where missing."""
     numbers, texts = dataset.numbers, dataset.texts
     result = np.where(np.isfinite(numbers), numbers, np.nan)
     for q, column in enumerate(dataset.columns):
-        if column.kind == "date":
+        if column.kind in ("date", "vector"):
             result[:, q] = dataset.robust_z[:, q]
         elif (texts[:, q] != 0).any():
             result[:, q] = np.where(texts[:, q] != 0, texts[:, q], np.nan)

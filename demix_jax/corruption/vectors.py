@@ -1,0 +1,93 @@
+"""Columns of vectors for error injection, and the kinds of feature errors that suit them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_FACTORS = (0.1, 10.0, 100.0)
+_NOISE = 3.0  # standard deviations of each dimension
+
+
+@dataclass(frozen=True)
+class CleanVectors:
+    """A column of vectors.
+
+    Attributes:
+      values: f32[N, d], clean; NaN in missing rows. std: f32[d].
+    """
+
+    values: np.ndarray
+    std: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> CleanVectors:
+        """Describe f32[N, d]."""
+        return cls(values, np.nan_to_num(np.nanstd(values, axis=0, dtype=np.float64)).astype(np.float32))
+
+    @property
+    def missing(self) -> np.ndarray:
+        """bool[N]: the rows without a vector."""
+        return np.isnan(self.values).all(axis=1)
+
+    def differs(self, new: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """bool[n]: whether the vectors f32[n, d] differ from those in `rows` i64[n]."""
+        old = self.values[rows]
+        return ~((new == old) | (np.isnan(new) & np.isnan(old))).all(axis=1)
+
+
+def cells_of(vectors: np.ndarray) -> np.ndarray:
+    """object[n]: the vectors f32[n, d] as cells of a table; None where missing."""
+    cells = np.empty(len(vectors), object)
+    cells[:] = [None if np.isnan(vector).all() else vector for vector in vectors]
+    return cells
+
+
+# Each kind returns the new vectors (f32[n, d]; NaN: missing) of the cells `rows` (i64[n]).
+
+
+def _noise(column: CleanVectors, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.values[rows] + _NOISE * column.std * rng.standard_normal((len(rows), len(column.std)))
+
+
+def _scale(column: CleanVectors, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.values[rows] * rng.choice(_FACTORS, (len(rows), 1))
+
+
+def _sign(column: CleanVectors, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return -column.values[rows]
+
+
+def _permute(column: CleanVectors, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return column.values[rng.choice(np.flatnonzero(~column.missing), len(rows))]
+
+
+def _zero(column: CleanVectors, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.zeros((len(rows), len(column.std)))
+
+
+def _missing(column: CleanVectors, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    return np.full((len(rows), len(column.std)), np.nan)
+
+
+def _previous(column: CleanVectors, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    before = column.values[rows - 1]
+    return np.where(column.missing[rows - 1][:, None], column.values[rows], before)
+
+
+VECTOR_KINDS = {
+    "noise": _noise,
+    "scale": _scale,
+    "sign": _sign,
+    "permute": _permute,
+    "constant": _zero,
+    "missing": _missing,
+    "stale": _previous,
+}
+
+
+def new_vectors(kind: str, column: CleanVectors, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """f32[n, d]: new vectors of the cells `rows` (i64[n]) by one of VECTOR_KINDS."""
+    with np.errstate(over="ignore"):
+        return VECTOR_KINDS[kind](column, rows, rng).astype(np.float32)
