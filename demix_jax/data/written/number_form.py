@@ -26,6 +26,7 @@ _TO_ASCII = {
                         {**dict.fromkeys(".,'’_" + SPACES), "−": "-"})
     for mark in ("", ".", ",")
 }  # fmt: skip
+_SMALL, _LARGE = 1e-4, 1e16  # programs write numbers outside of this range with exponent
 _NAMES = {",": "comma", ".": "point", "'": "apostrophe", "’": "apostrophe", "_": "underscore"}
 
 
@@ -39,7 +40,8 @@ class NumberForm:
       positive, negative: the text around a number, with "{}" in its place: "$ {}", "({})".
       fewest, most: decimals; zeros at the end are written up to `fewest`.
       multipliers: of the column, such as " Mio."; none if it uses none. letters: whether m, B and T multiply too.
-      exponent: its shape, "e+99", if most numbers have one; else "".
+      exponent: its shape, "e+99"; "" if the column has none. is_scientific: whether nearly all numbers have one; else
+        very small and very large ones have, as programs write them.
     """
 
     mark: str = "."
@@ -53,6 +55,7 @@ class NumberForm:
     multipliers: tuple[Multiplier, ...] = ()
     letters: bool = False
     exponent: str = ""
+    is_scientific: bool = False
 
     def parse(self, texts: Sequence[str]) -> np.ndarray:
         """f64[n]: the numbers of n stripped texts; NaN where a text is not a number in this form.
@@ -78,7 +81,9 @@ class NumberForm:
           >>> NumberForm(mark=",", group=".", positive="{} €", negative="-{} €", fewest=2, most=2).write(-1234.5)
           '-1.234,50 €'
         """
-        body = self._scientific(abs(value)) if self.exponent else self._scaled(abs(value))
+        size = abs(float(value))
+        extreme = size != 0 and not _SMALL <= size < _LARGE
+        body = self._scientific(size) if self.exponent and (self.is_scientific or extreme) else self._scaled(size)
         is_zero = not re.search(r"[1-9]", re.split("[eE]", body)[0])
         return (self.negative if value < 0 and not is_zero else self.positive).replace("{}", body)
 
@@ -91,7 +96,7 @@ class NumberForm:
         if self.group:
             said.append(f"thousands by {_NAMES.get(self.group, 'space')}")
         if self.unit:
-            said.append(f"with {self.unit}")
+            said.append(f"with {self.positive.replace('{}', '').strip(' +') or self.unit}")
         if any(multiplier.text for multiplier in self.multipliers):
             said.append("with " + ", ".join(one.text.strip() for one in self.multipliers if one.text))
         if "(" in self.negative:
@@ -108,8 +113,9 @@ class NumberForm:
 
     def _scientific(self, value: float) -> str:
         """A number that is not negative, with exponent."""
-        mantissa, _, power = f"{value:.{self.most}e}".partition("e")
-        if "." in mantissa:
+        exact = Decimal(repr(value))
+        mantissa, _, power = (f"{exact:.{self.most}e}" if self.is_scientific else f"{exact:e}").partition("e")
+        if self.is_scientific and "." in mantissa:
             mantissa = _trimmed(mantissa, self.fewest)
         sign = "-" if power.startswith("-") else "+" if "+" in self.exponent else ""
         width = self.exponent.count("9")
@@ -117,7 +123,7 @@ class NumberForm:
 
     def _decimal(self, value: float) -> str:
         """Digits with separators and decimals."""
-        whole, _, rest = f"{Decimal(repr(float(value))):.{self.most}f}".partition(".")
+        whole, _, rest = f"{Decimal(repr(value)):.{self.most}f}".partition(".")
         if rest:
             whole, _, rest = _trimmed(f"{whole}.{rest}", self.fewest).partition(".")
         if self.group:

@@ -12,7 +12,8 @@ from demix_jax.data.written.number_form import NumberForm, decimals_written
 from demix_jax.data.written.number_shapes import Digits, NumberShape
 from demix_jax.data.written.units import Multiplier
 
-_USUAL_SHARE = 0.99  # share of the numbers whose decimals count
+_RARE = 0.01  # share of cells and of distinct numbers below which unusually many decimals do not count
+_SCIENTIFIC_SHARE = 0.9
 _NO_SIGN = str.maketrans("", "", "()-−–")
 _T = TypeVar("_T", bound=Hashable)
 
@@ -50,7 +51,7 @@ def usual_form(read: Sequence[ReadNumbers], *, mark: str, unit: str, letters: bo
     upwards = template if positive else template.translate(_NO_SIGN)
     downwards = _commonest(negative, lambda one: one.group.shape.template) if negative else "-" + upwards.lstrip("+")
     scientific = [one for one in read if one.group.shape.exponent]
-    is_scientific = 2 * num_cells(scientific) > num_cells(read)
+    is_scientific = num_cells(scientific) >= _SCIENTIFIC_SHARE * num_cells(read)
     usual = scientific if is_scientific else [one for one in read if not one.group.shape.exponent] or read
     group, indian = _thousands(usual)
     fewest, most = _decimals(usual)
@@ -65,7 +66,8 @@ def usual_form(read: Sequence[ReadNumbers], *, mark: str, unit: str, letters: bo
         most=most,
         multipliers=_multipliers(read),
         letters=letters,
-        exponent=_exponent(scientific) if is_scientific else "",
+        exponent=_exponent(scientific) if scientific else "",
+        is_scientific=is_scientific,
     )
 
 
@@ -86,15 +88,22 @@ def _decimals(read: Sequence[ReadNumbers]) -> tuple[int, int]:
     They are equal if the column fills up with zeros: more numbers of the usual length end in 0 than are shorter.
     """
     weights: Counter[int] = Counter()
+    distinct: Counter[int] = Counter()
     for one in read:
-        weights[decimals_written(one.group.shape, one.digits)] += one.group.weight
+        decimals = decimals_written(one.group.shape, one.digits)
+        weights[decimals] += one.group.weight
+        distinct[decimals] += len(one.group.texts)
     usual = max(weights, key=lambda decimals: (decimals > 0, weights[decimals], decimals))
     shorter, longer = (sum(weights[d] for d in weights if (d - usual) * side > 0) for side in (-1, 1))
     filled = _ending_in_zero(read, usual) if usual > 1 or not longer else 0
     if filled > shorter and filled > longer:
         return usual, usual
-    at_most = np.cumsum([weights[decimals] for decimals in sorted(weights)])
-    return min(weights), sorted(weights)[int(np.searchsorted(at_most, _USUAL_SHARE * at_most[-1]))]
+    return min(weights), max(d for d in weights if not _is_rare(weights, d) or not _is_rare(distinct, d))
+
+
+def _is_rare(weights: Counter[int], decimals: int) -> bool:
+    """Whether few have that many decimals."""
+    return weights[decimals] < _RARE * weights.total()
 
 
 def _ending_in_zero(read: Sequence[ReadNumbers], decimals: int) -> int:

@@ -20,6 +20,13 @@ _SURE = {
     "lakh": 1e5, "lakhs": 1e5, "lac": 1e5, "crore": 1e7, "crores": 1e7, "cr": 1e7,
 }  # fmt: skip
 _LETTERS = {"m": 1e6, "b": 1e9, "B": 1e9, "G": 1e9, "T": 1e12}  # units by themselves, multipliers beside a K or M
+_SAME = {
+    "ounce": "oz", "pound": "lb", "lbs": "lb", "kilogram": "kg", "kilo": "kg", "gram": "g", "gr": "g", "meter": "m",
+    "metre": "m", "kilometer": "km", "kilometre": "km", "mile": "mi", "foot": "ft", "feet": "ft", "inch": "in",
+    "inches": "in", "liter": "l", "litre": "l", "hour": "h", "hr": "h", "hrs": "h", "minute": "min", "mins": "min",
+    "second": "s", "sec": "s", "secs": "s", "year": "yr", "yrs": "yr", "percent": "%", "pct": "%", "euro": "€",
+    "eur": "€", "usd": "$", "us$": "$", "dollar": "$", "gbp": "£", "inr": "₹",
+}  # fmt: skip
 _NO_UNITS = frozenset("st nd rd th er ème eme º ª am pm a.m p.m".split())  # ordinal numbers and times of day
 _UNIT = re.compile(r"[^\W\d_%‰]|[%‰°µ\"'+]")  # how a unit begins
 _AFTER = re.compile(r"(\s*)(\S+?)(\s+\S.*|[^\w\s.]+|)")
@@ -64,7 +71,7 @@ def unit_of(before: str, after: str) -> str | None:
 
 def is_common_unit(unit: str) -> bool:
     """Whether people often leave out this unit, from `unit_of`: a currency or percent."""
-    return is_currency(unit) or unit in ("%", "‰", "percent")
+    return is_currency(unit) or unit in ("%", "‰")
 
 
 def multiplier_of(after: str, *, letters: bool) -> Multiplier:
@@ -94,6 +101,8 @@ def _is_unit(text: str) -> bool:
 
 
 def _one_spelling(part: str) -> str:
-    """A unit without case, final point and plural."""
+    """A unit without case, final point and plural; some under their common name."""
     part = part.lower().rstrip(".")
-    return part[:-1] if len(part) > 3 and part.endswith("s") else part
+    part = _SAME.get(part, part)
+    singular = part[:-1] if len(part) > 3 and part.endswith("s") else part
+    return _SAME.get(singular, singular)
