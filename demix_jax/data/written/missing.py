@@ -94,4 +94,4 @@ def find_markers(texts: Sequence[str], counts: np.ndarray, was_read: np.ndarray)
     is_marker[others] = True
     shown = ", ".join(map(repr, words))
     cells = count(int(counts[others].sum()), "cell")
-    return MissingFinding(is_marker, (f"{shown} in {cells} counts as missing, since all else is numbers or dates.",))
+    return MissingFinding(is_marker, (f"Taken as missing, since all else is numbers or dates: {shown} ({cells}).",))

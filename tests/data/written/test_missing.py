@@ -45,7 +45,7 @@ def test_words_in_any_language_are_markers_beside_numbers(words):
     assert found.kind == "number"
     assert found.is_missing.tolist() == [False] * 3 + [True] * len(words)
     shown = ", ".join(repr(word) for word in sorted(words))
-    assert found.notes == (f"{shown} in {2 * len(words)} cells counts as missing, since all else is numbers or dates.",)
+    assert found.notes == (f"Taken as missing, since all else is numbers or dates: {shown} ({2 * len(words)} cells).",)
 
 
 def test_words_are_values_if_they_are_many_or_numbers_are_few():
