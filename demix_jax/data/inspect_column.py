@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,10 @@ from demix_jax.data.kinds import (
 )
 from demix_jax.data.lists import holds_lists, kind_of_lists
 from demix_jax.data.written.column import Recognised, recognise
+from demix_jax.data.written.plain import PlainNumbers, plain_numbers
 from demix_jax.data.written.vectors import find_vectors
 
+_TEXTS = (pd.StringDtype, pd.ArrowDtype)
 TEXT = pd.StringDtype(storage="pyarrow", na_value=np.nan)
 
 
@@ -107,6 +109,9 @@ def _of_texts(
         codes, names = levels(values)
         found = "constant" if len(names) + bool(np.any(codes < 0)) < 2 else "category"
         return _counted(Column(name, found), values)
+    plain = None if missing or not isinstance(values.dtype, _TEXTS) else plain_numbers(_arrow(values))
+    if plain is not None and kind != "date":
+        return _of_plain_numbers(name, values, plain, kind, keep_numbers=keep_numbers)
     codes, names = levels(values)
     counts = np.bincount(codes[codes >= 0], minlength=len(names))
     told = recognise(names, counts, as_kind=kind, missing=tuple(missing))
@@ -134,6 +139,23 @@ def _of_texts(
     elif kind is None and _is_constant(series):
         column = dataclasses.replace(column, kind="constant")
     return _counted(column, series, told.notes)
+
+
+def _arrow(values: pd.Series) -> Any:
+    """The Arrow array, or chunked array, behind a column of texts."""
+    array: Any = values.array
+    return array.__arrow_array__()
+
+
+def _of_plain_numbers(
+    name: str, values: pd.Series, plain: PlainNumbers, kind: str | None, *, keep_numbers: bool
+) -> Inspected:
+    """`_of_texts` of a column in which every cell is empty or a plain number."""
+    kind = kind or kind_of_numbers(name, plain.values)
+    if kind == "identifier" and not keep_numbers:
+        return _strings(name, values, kind, ())
+    column = Column(name, kind, form=plain.form, how=plain.form.how)
+    return _counted(column, _numbers_or_dates(values, plain.values))
 
 
 def _strings(name: str, values: pd.Series, kind: str, missing: Collection[str]) -> Inspected:

@@ -19,20 +19,24 @@ def arrow_frame(table: pa.Table, where: str = "The table") -> tuple[pd.DataFrame
     Args:
       table: N rows. where: names the table in messages.
     Returns:
-      Frame of N rows and notes. Whole numbers are i64, or f64 where some are missing (Int64 where f64 would lose
+      Frame of N rows and notes. Texts of files share the memory of the Arrow table. Whole numbers are i64, or f64 where some are missing (Int64 where f64 would lose
       digits); other numbers, durations (in seconds) and decimals f64; dates and times datetime64, in UTC and without
       zone; lists of numbers of one length arrays f32[D]; lists of texts tuples; None or NaN where missing.
     Raises:
       InputError: as `flat_table`.
     """
-    flat = flat_table(table, where)
+    is_text = all(types.is_string(kind) for kind in table.schema.types)
+    flat = table if is_text else flat_table(table, where)
     notes = list(flat_notes(table.schema))
+    num_rows, names, waiting = len(flat), flat.column_names, flat.columns[::-1]
+    del table, flat  # so that the memory of a column is free once it is converted
     columns = {}
-    for name, column in zip(flat.column_names, flat.columns, strict=True):
-        columns[name] = arrow_series(column)
-        if is_number_list(column.type) and isinstance(columns[name].dtype, pd.StringDtype):
+    for name in names:
+        kind = waiting[-1].type
+        columns[name] = arrow_series(waiting.pop())
+        if is_number_list(kind) and isinstance(columns[name].dtype, pd.StringDtype):
             notes.append(f"The lists in {name!r} differ in length, so they are read as text and not as vectors.")
-    return pd.DataFrame(columns, index=pd.RangeIndex(len(flat))), tuple(notes)
+    return pd.DataFrame(columns, index=pd.RangeIndex(num_rows), copy=False), tuple(notes)
 
 
 def arrow_series(column: pa.ChunkedArray) -> pd.Series:
@@ -54,6 +58,8 @@ def arrow_series(column: pa.ChunkedArray) -> pd.Series:
         return _dates(column)
     if types.is_time(kind):
         column = column.cast(pa.time64("us"), safe=False)
+    if types.is_string(kind) and not column.null_count:
+        return column.to_pandas(types_mapper={kind: pd.ArrowDtype(kind)}.get)
     if types.is_boolean(kind) or types.is_string(kind) or types.is_large_string(kind):
         return column.to_pandas()
     return pd.Series([None if v is None else str(v) for v in column.to_pylist()], dtype="str")

@@ -17,7 +17,7 @@ from demix_jax.data.sources.delimited.encodings import Encoding, decoded
 from demix_jax.data.sources.delimited.layout import Layout
 from demix_jax.data.sources.delimited.tokens import Records, stream_records
 
-_BLOCK_BYTES = 1 << 23
+_BLOCK_BYTES = 1 << 20
 
 
 class RowBlock(NamedTuple):
