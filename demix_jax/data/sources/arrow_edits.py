@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -149,7 +150,7 @@ def _converted(values: list[Any], kind: pa.DataType) -> pa.Array:
     elif types.is_timestamp(kind) or types.is_date(kind):
         return _instants(values, kind)
     elif types.is_time(kind):
-        values = [None if v is None else pd.Timestamp(v).time() for v in values]
+        values = [None if v is None else cast(pd.Timestamp, pd.Timestamp(v)).time() for v in values]
     elif types.is_boolean(kind):
         values = [None if v is None else _as_bool(v) for v in values]
     elif types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
@@ -177,12 +178,16 @@ def _decimals(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 def _instants(values: list[Any], kind: pa.DataType) -> pa.Array:
     """Times without a zone count as UTC."""
-    stamps = pa.array([None if v is None else pd.Timestamp(v).to_pydatetime(warn=False) for v in values])
+    stamps = pa.array([None if v is None else _as_datetime(v) for v in values])
     zone = getattr(kind, "tz", None)
     plain = stamps.cast(pa.timestamp("us"), safe=False)
     if zone is not None:
         return plain.cast(pa.timestamp("us", "UTC")).cast(kind, safe=False)
     return plain.cast(kind, safe=False)
+
+
+def _as_datetime(value: Any) -> dt.datetime:
+    return cast(Any, pd.Timestamp(value)).floor("us").to_pydatetime()
 
 
 def _as_bool(value: Any) -> bool:

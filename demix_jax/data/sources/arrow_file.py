@@ -13,7 +13,7 @@ import pyarrow as pa
 from demix_jax.common.checks import InputError
 from demix_jax.data.sources.arrow_edits import added_arrays, edited_table
 from demix_jax.data.sources.boundary import printable, reading
-from demix_jax.data.sources.nested import flat_notes, flat_paths, flat_table
+from demix_jax.data.sources.nested import flat_notes, flat_paths, flat_table, is_utf8_error
 from demix_jax.data.sources.source import Edits
 
 _KIND = "Arrow file"
@@ -52,9 +52,10 @@ class ArrowFileSource:
 
     def batches(self, num_rows: int) -> Iterator[pa.Table]:
         with reading(self.path, _KIND, _ADVICE):
-            self._table.validate()
             for start in range(0, max(1, self._table.num_rows), num_rows):
-                yield flat_table(self._table.slice(start, num_rows), printable(self.path), first_row=start)
+                table = self._table.slice(start, num_rows)
+                _check(table)
+                yield flat_table(table, printable(self.path), first_row=start)
 
     def write_edited(self, out: Path, edits: Edits) -> None:
         added = added_arrays(edits, self._table.schema, printable(self.path))
@@ -70,6 +71,16 @@ class ArrowFileSource:
         with reading(self.path, _KIND, _ADVICE), self.path.open("rb") as file:
             found = _COMPRESSED.search(file.read(_SEARCHED_BYTES))
         return _CODECS[found.group(1)] if found else None
+
+
+def _check(table: pa.Table) -> None:
+    """Raise ArrowInvalid if offsets or codes point outside of the data, which would end the process when used."""
+    for column in table.columns:
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid as error:
+            if not is_utf8_error(error):  # texts are checked when they are read, and then told by row
+                raise
 
 
 def read_arrow(path: Path) -> tuple[pa.Table, bool]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.types as types
 
 from demix_jax.data.sources.nested import flat_notes, flat_table, is_number_list, is_text_list, json_text
 
+pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 _EXACT = 2**53  # whole numbers up to here are exact as f64
 
 
@@ -98,7 +101,7 @@ def _whole_numbers(column: pa.ChunkedArray) -> pd.Series:
     signed = "Int64" if high is None or high < 2**63 else "UInt64"
     if not column.null_count:
         return pd.Series(column.to_numpy().astype(signed.lower()))
-    if low is None or max(abs(low), abs(high)) <= _EXACT:
+    if high is None or max(-low, high) <= _EXACT:
         return column.cast(pa.float64()).to_pandas()
     return pd.Series(pd.array(column.to_pylist(), dtype=signed))
 

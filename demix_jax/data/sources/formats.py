@@ -39,7 +39,10 @@ def format_of(path: Path) -> str:
     Raises:
       InputError: the file cannot be opened or is empty, or neither name nor content tell the format.
     """
-    found, named = _format_by_content(path), format_by_name(path)
+    named, compression = format_by_name(path), compression_of(path)
+    if named == "workbook" and compression == "zip":  # damaged, since an intact workbook counts as not compressed
+        return named
+    found = _format_by_content(path, compression)
     if found is not None:
         return found
     if named is None:
@@ -94,9 +97,9 @@ def with_article(kind: str) -> str:
     return names.get(kind, f"a {kind} table")
 
 
-def _format_by_content(path: Path) -> str | None:
+def _format_by_content(path: Path, compression: str | None) -> str | None:
     """The format that the first bytes show; None if they may be delimited text, or are of nothing known."""
-    if compression_of(path) is None and is_workbook(path):
+    if compression is None and is_workbook(path):
         return "workbook"
     with open_decompressed(path) as file, reading(path):
         head = file.read(_HEAD_BYTES)

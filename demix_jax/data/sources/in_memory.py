@@ -14,6 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from demix_jax.common.checks import InputError
+from demix_jax.data.kinds import column_of
 from demix_jax.data.sources.arrow_edits import added_arrays, edited_table
 from demix_jax.data.sources.arrow_frame import arrow_frame, arrow_series
 from demix_jax.data.sources.nested import flat_paths
@@ -113,7 +114,7 @@ def _from_dataset(dataset: Any, what: str) -> pa.Table:
 
 def _from_array(array: np.ndarray, what: str) -> pd.DataFrame:
     if isinstance(array, np.ma.MaskedArray):
-        array = np.asarray(array.astype(np.float64).filled(np.nan))
+        array = np.ma.filled(array.astype(np.float64), np.nan)
     if array.dtype.names is not None and array.ndim == 1:
         return _from_columns({name: array[name] for name in array.dtype.names}, what)
     if array.ndim != 2:
@@ -137,7 +138,7 @@ def _series(values: Any, what: str) -> pd.Series:
     if isinstance(values, pd.Series):
         return values.reset_index(drop=True)
     if isinstance(values, pa.Array | pa.ChunkedArray):
-        return arrow_frame(pa.table({"x": values}), what)[0]["x"]
+        return column_of(arrow_frame(pa.table({"x": values}), what)[0], "x")
     if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__len__"):
         raise InputError(f"{what} is a {type(values).__name__}; expected an array or a list with one value per row.")
     if hasattr(values, "__array__"):
@@ -158,7 +159,7 @@ def _nested_series(values: list[Any]) -> pd.Series:
     except (pa.ArrowException, TypeError, ValueError):
         return pd.Series([None if value is None else str(value) for value in plain], dtype="str")
     flat, _ = arrow_frame(pa.table({"x": column}))
-    return flat["x"] if list(flat.columns) == ["x"] else pd.Series(plain, dtype=object)
+    return column_of(flat, "x") if list(flat.columns) == ["x"] else pd.Series(plain, dtype=object)
 
 
 def _vectors(rows: np.ndarray) -> pd.Series:
@@ -194,7 +195,7 @@ def _with_changes(arrow: pa.Table, frame: pd.DataFrame) -> pa.Table:
     rows = frame.index.to_numpy()
     cells = {}
     for name in before.columns:
-        changed = np.flatnonzero(_differ(before[name].iloc[rows], frame[name]))
+        changed = np.flatnonzero(_differ(column_of(before, name).iloc[rows], column_of(frame, name)))
         if len(changed):
             cells[name] = NewCells(rows[changed], frame[name].iloc[changed].tolist())
     dropped = np.ones(len(before), bool)

@@ -79,7 +79,7 @@ class JsonLinesSource:
                     if not by_row.keeps(row):
                         continue
                     changes = by_row.changes(row, line.record, ascii_only=text.isascii() and "\\u" in text)
-                    if changes:
+                    if changes.cells or changes.added:
                         start, end = line.span
                         text = text[:start] + spliced(text, line.span, changes, f"Line {line.number} of {where}")
                         text += line.text[end:]

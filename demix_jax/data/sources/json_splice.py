@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from json.decoder import scanstring  # the same scanner that the decoder uses
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from demix_jax.common.checks import InputError
@@ -18,6 +18,13 @@ class Change(NamedTuple):
     json: str
 
 
+class RecordChanges(NamedTuple):
+    """Changes of a record: of values within it, and members that it does not have, to add to it."""
+
+    cells: list[Change]
+    added: list[Change]
+
+
 class Member(NamedTuple):
     """A member of an object: where its key and its value start, and where the value ends."""
 
@@ -28,17 +35,7 @@ class Member(NamedTuple):
 
 def members(text: str, start: int) -> dict[str, Member]:
     """The members of the object that starts at `start`, by key; of repeated keys the last one counts."""
-    found: dict[str, Member] = {}
-    place = after_space(text, start + 1)
-    while text[place] != "}":
-        name, after = scanstring(text, place + 1, False)
-        value = after_space(text, after_space(text, after) + 1)  # behind the colon
-        end = value_at(text, value)[1]
-        found[name] = Member(place, value, end)
-        place = after_space(text, end)
-        if text[place] == ",":
-            place = after_space(text, place + 1)
-    return found
+    return dict(_members(text, start))
 
 
 def elements(text: str, start: int) -> Iterator[tuple[Any, int, int]]:
@@ -78,17 +75,22 @@ def new_value(new: Any, old: Any, usual: str, *, ascii_only: bool) -> str:
     return written(new, ascii_only=ascii_only)
 
 
-def spliced(text: str, span: tuple[int, int], changes: Iterable[Change], where: str) -> str:
-    """The text of the record at `span` with `changes`.
+def spliced(text: str, span: tuple[int, int], changes: RecordChanges, where: str) -> str:
+    """The text of the record at `span` with `changes`; new members come last and are spaced like the others.
 
     Raises:
       InputError: a change leads into a value that is no object.
     """
     start, end = span
-    record = text[start:end]
-    for change in changes:
-        record = _changed(record, change, where)
-    return record
+    new = list(_replacements(text, start, changes.cells, where)) if changes.cells else []
+    if changes.added:
+        last = len(text[start : end - 1].rstrip()) + start
+        new.append(_addition(text, start, last, [(key, value) for (key,), value in changes.added]))
+    parts, place = [], start
+    for begin, stop, value in sorted(new, key=lambda each: each[:2]):
+        parts += [text[place:begin], value]
+        place = stop
+    return "".join([*parts, text[place:end]])
 
 
 def _form(value: Any) -> str:
@@ -97,45 +99,65 @@ def _form(value: Any) -> str:
     return "number" if isinstance(value, Literal) else "text" if isinstance(value, str) else "list"
 
 
-def _changed(record: str, change: Change, where: str) -> str:
-    start = 0
-    for depth, key in enumerate(change.path):
-        known = members(record, start)
-        last = depth + 1 == len(change.path)
-        if key not in known:
-            return _with_member(record, start, known, _nested(change, depth))
-        member = known[key]
-        if last or record[member.value : member.end] == "null":
-            value = change.json if last else _nested(change, depth + 1)
-            return record[: member.value] + value + record[member.end :]
-        if record[member.value] != "{":
-            name = ".".join(change.path)
-            raise InputError(f"{where} has no object that {name!r} could be written into; leave this cell as it is.")
-        start = member.value
-    return record
+def _replacements(text: str, start: int, changes: list[Change], where: str) -> Iterator[tuple[int, int, str]]:
+    """Start, end and new text of what changes within the object that starts at `start`."""
+    known = members(text, start)
+    last = max((member.end for member in known.values()), default=start + 1)
+    additions = []
+    for key, inner in _by_first_key(changes).items():
+        member = known.get(key)
+        if member is None:
+            additions.append((key, _object(inner)))
+        elif not inner[0].path or text[member.value : member.end] == "null":
+            yield member.value, member.end, _object(inner)
+        elif text[member.value] == "{":
+            yield from _replacements(text, member.value, inner, where)
+        else:
+            raise InputError(
+                f"{where} has no object under {key!r} to write a new value into; leave this cell as it is."
+            )
+    if additions:
+        yield _addition(text, start, last, additions)
 
 
-def _nested(change: Change, depth: int) -> str:
-    """The rest of a path from `depth` on as an object that holds the new value."""
-    text = change.json
-    for key in reversed(change.path[depth:]):
-        text = f"{{{json.dumps(key, ensure_ascii=False)}: {text}}}"
-    return text
+def _by_first_key(changes: list[Change]) -> dict[str, list[Change]]:
+    """The changes below each key, with the rest of their paths."""
+    found: dict[str, list[Change]] = {}
+    for path, new in changes:
+        found.setdefault(path[0], []).append(Change(path[1:], new))
+    return found
 
 
-def _with_member(record: str, start: int, known: dict[str, Member], addition: str) -> str:
-    """The record with the one member of the object `addition` put last into the object at `start`, spaced as others."""
-    member = addition[1:-1]
-    if not known:
-        return f"{record[: start + 1]}{member}{record[start + 1 :]}"
-    last = max(known.values(), key=lambda each: each.end)
-    before = last.key
-    while record[before - 1] in " \t\r\n":
-        before -= 1
-    gap = record[before : last.key]
-    if len(known) == 1 and "\n" not in gap:
-        gap = "" if record[last.value - 1] == ":" else " "
-    if record[last.value - 1] == ":":
-        name, after = scanstring(addition, 2, False)
-        member = f"{json.dumps(name, ensure_ascii=False)}:{addition[after + 2 : -1]}"
-    return f"{record[: last.end]},{gap}{member}{record[last.end :]}"
+def _object(changes: list[Change]) -> str:
+    """The JSON of a value that holds the changes and nothing else."""
+    if not changes[0].path:
+        return changes[0].json
+    parts = [f"{written(key)}: {_object(inner)}" for key, inner in _by_first_key(changes).items()]
+    return "{" + ", ".join(parts) + "}"
+
+
+def _addition(text: str, start: int, last: int, additions: list[tuple[str, str]]) -> tuple[int, int, str]:
+    """New members at the place `last`, behind the last one of an object, spaced like its first ones."""
+    first = [member for _, member in islice(_members(text, start), 2)]
+    if not first:
+        return last, last, ", ".join(f"{written(key)}: {new}" for key, new in additions)
+    colon = ":" if text[first[0].value - 1] == ":" else ": "
+    gap = text[start + 1 : first[0].key]
+    if len(first) == 2:
+        gap = text[text.index(",", first[0].end) + 1 : first[1].key]
+    elif "\n" not in gap:
+        gap = colon[1:]
+    return last, last, "".join(f",{gap}{written(key)}{colon}{new}" for key, new in additions)
+
+
+def _members(text: str, start: int) -> Iterator[tuple[str, Member]]:
+    """Key and place of each member of the object that starts at `start`."""
+    place = after_space(text, start + 1)
+    while text[place] != "}":
+        name, after = value_at(text, place)
+        value = after_space(text, after_space(text, after) + 1)  # behind the colon
+        end = value_at(text, value)[1]
+        yield name, Member(place, value, end)
+        place = after_space(text, end)
+        if text[place] == ",":
+            place = after_space(text, place + 1)

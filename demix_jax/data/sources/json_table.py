@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from demix_jax.common.checks import InputError
-from demix_jax.data.sources.json_splice import Change, new_value
-from demix_jax.data.sources.json_values import Path_, cells, column_type, form_of, is_ragged, leaves, written
+from demix_jax.data.sources.json_splice import Change, RecordChanges, new_value
+from demix_jax.data.sources.json_values import Path_, cells, column_type, form_of, is_ragged, leaves, sound, written
 from demix_jax.data.sources.source import Edits
 
 _MOST_COLUMNS = 20_000
@@ -65,7 +65,8 @@ class RecordEdits:
 
     def __init__(self, edits: Edits, columns: JsonColumns, where: str) -> None:
         """Raises InputError if a new column has the name of an old one."""
-        taken = [name for name in edits.added if name in columns.paths]
+        used = {key for path in columns.paths.values() for key in (path[0], ".".join(path))}
+        taken = [name for name in edits.added if name in used]
         if taken:
             raise InputError(f"{where} has a column {taken[0]!r} already; rename it, so that a new one can be added.")
         self._edits, self._columns = edits, columns
@@ -75,9 +76,9 @@ class RecordEdits:
         """Whether a row stays in the table."""
         return self._edits.dropped is None or not self._edits.dropped[row]
 
-    def changes(self, row: int, record: dict[str, Any], *, ascii_only: bool) -> list[Change]:
+    def changes(self, row: int, record: dict[str, Any], *, ascii_only: bool) -> RecordChanges:
         """Changes of the record of a row; rows come in ascending order."""
-        found = []
+        cells = []
         for name, new in self._edits.cells.items():
             place = self._next[name]
             while place < len(new.rows) and new.rows[place] < row:
@@ -86,10 +87,12 @@ class RecordEdits:
             if place < len(new.rows) and new.rows[place] == row:
                 path = self._columns.paths[name]
                 old, usual = _value_of(record, path), self._columns.usual_form(name)
-                found.append(Change(path, new_value(new.values[place], old, usual, ascii_only=ascii_only)))
-        for name, values in self._edits.added.items():
-            found.append(Change((name,), written(_plain_number(values[row]), ascii_only=ascii_only)))
-        return found
+                cells.append(Change(path, new_value(new.values[place], old, usual, ascii_only=ascii_only)))
+        added = [
+            Change((name,), written(_plain_number(values[row]), ascii_only=ascii_only))
+            for name, values in self._edits.added.items()
+        ]
+        return RecordChanges(cells, added)
 
 
 def in_batches(records: Iterable[dict[str, Any]], num_rows: int) -> Iterator[list[dict[str, Any]]]:
@@ -118,7 +121,7 @@ def _named(forms: dict[Path_, Counter[str]], where: str) -> dict[str, Path_]:
     for path, counts in forms.items():
         if path in above and set(counts) == {"null"}:
             continue
-        name = ".".join(path)
+        name = sound(".".join(path))
         if name in paths:
             raise InputError(f"{where} has two keys that are read as {name!r}; rename one of them.")
         paths[name] = path

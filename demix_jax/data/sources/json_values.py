@@ -24,6 +24,7 @@ class Literal(str):
     __slots__ = ()
 
 
+_PLAIN_FORMS: dict[type, str] = {type(None): "null", bool: "bool", Literal: "number", str: "text"}
 _DECODER = json.JSONDecoder(parse_int=Literal, parse_float=Literal, parse_constant=Literal, strict=False)
 
 
@@ -91,17 +92,11 @@ def leaves(record: dict[str, Any]) -> Iterator[tuple[Path_, Any]]:
 
 def form_of(value: Any) -> str:
     """The form of a cell: "null", "number", "bool", "text", "texts", "list", or "numbers 3" with its length."""
-    match value:
-        case None:
-            return "null"
-        case bool():
-            return "bool"
-        case Literal():
-            return "number"
-        case str():
-            return "text"
-        case [] | [str(), *_] if all(type(v) is str for v in value):
-            return "texts"
+    plain = _PLAIN_FORMS.get(type(value))
+    if plain is not None:
+        return plain
+    if all(type(member) is str for member in value):
+        return "texts"
     numbers = list(_numbers_in(value))
     return f"numbers {len(numbers)}" if numbers and all(v is None or type(v) is Literal for v in numbers) else "list"
 
@@ -128,12 +123,12 @@ def cells(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         lists = [None if v is None else [_as_float(number) for number in _numbers_in(v)] for v in values]
         return pa.array(lists, kind)
     if kind == pa.large_list(pa.large_string()):
-        return pa.array([None if v is None else [_sound(text) for text in v] for v in values], kind)
+        return pa.array([None if v is None else [sound(text) for text in v] for v in values], kind)
     texts = [None if v is None else v if type(v) is str else cell_text(v) for v in values]
     try:
         return pa.array(texts, kind)
     except UnicodeEncodeError:
-        return pa.array([None if text is None else _sound(text) for text in texts], kind)
+        return pa.array([None if text is None else sound(text) for text in texts], kind)
 
 
 def cell_text(value: Any) -> str:
@@ -141,7 +136,7 @@ def cell_text(value: Any) -> str:
     return str(value) if isinstance(value, str) else written(value)
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
     """A text without half of a character pair, which is shown as U+FFFD."""
     return _SURROGATE.sub("\ufffd", text)
 

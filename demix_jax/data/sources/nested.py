@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import pyarrow.compute
 import pyarrow.types as types
 
 from demix_jax.common.checks import InputError
 
+pc: Any = pyarrow.compute  # its functions are made at run time, unknown to type checkers
 _SHOWN = 4  # names in a note
 
 
@@ -85,6 +86,11 @@ def few_of(names: list[str]) -> str:
     """The first names, and the number of the others."""
     shown = ", ".join(names[:_SHOWN])
     return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"
+
+
+def is_utf8_error(error: pa.ArrowInvalid) -> bool:
+    """Whether Arrow complains of bytes in a text, and not of the structure of an array."""
+    return "utf8" in str(error).lower()
 
 
 def is_number_list(kind: pa.DataType) -> bool:
@@ -229,6 +235,8 @@ def _as_text(column: pa.ChunkedArray, place: _Place) -> pa.ChunkedArray:
         column.validate(full=True)
         return column.cast(pa.large_string())
     except pa.ArrowInvalid as error:
+        if not is_utf8_error(error):
+            raise
         row = next(i for i, cell in enumerate(column.cast(pa.large_binary())) if not _is_utf8(cell.as_py()))
         first = "" if place.first_row is None else f" (first: row {place.first_row + row:,})"
         raise InputError(

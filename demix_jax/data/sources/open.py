@@ -95,10 +95,8 @@ def _open_file(path: Path, encoding: str | None, sheet: str | int | None) -> Sou
     kind = format_of(path)
     _check_options(path, kind, encoding, sheet)
     compression = compression_of(path)
-    if compression is not None and kind not in TEXTS:
-        raise InputError(
-            f"{printable(path)} is a compressed {kind} file, which cannot be read in parts; unpack it first."
-        )
+    if compression is not None and kind in ("Parquet", "Arrow"):
+        raise InputError(f"{printable(path)} is a compressed {kind} file; unpack it first.")
     match kind:
         case "Parquet":
             source: Source = ParquetSource(path)

@@ -57,19 +57,22 @@ class ParquetSource:
                 start += len(table)
 
     def write_edited(self, out: Path, edits: Edits) -> None:
+        added = added_arrays(edits, self._schema, printable(self.path))
+        schema = edited_schema(self._schema, added)
+        with out.open("wb") as stream, pq.ParquetWriter(stream, schema, **self._options(list(added))) as writer:
+            start = 0
+            for table in self._row_groups():
+                stop = start + len(table)
+                parts = {name: values[start:stop] for name, values in added.items()}
+                made = edited_table(table, edits_between(edits, start, stop), self._paths, parts)
+                start = stop
+                if len(made):
+                    writer.write_table(made, row_group_size=len(made))
+
+    def _row_groups(self) -> Iterator[pa.Table]:
         with reading(self.path, _KIND, _ADVICE), _opened(self.path) as file:
-            added = added_arrays(edits, self._schema, printable(self.path))
-            schema = edited_schema(self._schema, added)
-            with out.open("wb") as stream, pq.ParquetWriter(stream, schema, **self._options(list(added))) as writer:
-                start = 0
-                for group in range(file.num_row_groups):
-                    table = file.read_row_group(group)
-                    stop = start + len(table)
-                    parts = {name: values[start:stop] for name, values in added.items()}
-                    made = edited_table(table, edits_between(edits, start, stop), self._paths, parts)
-                    start = stop
-                    if len(made):
-                        writer.write_table(made, row_group_size=len(made))
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
 
     def _options(self, added: list[str]) -> dict[str, Any]:
         """How the file is written: format version, and codec and dictionary of each column, as in its first group."""

@@ -137,7 +137,7 @@ def _reason(error: Exception) -> str:
 
 def _column(values: Sequence[Any]) -> pa.Array:
     """Cells as an array: of numbers, dates, times or truth values if all are alike, else of texts; "" is missing."""
-    cells = [None if isinstance(value, str) and not value.strip() else value for value in values]
+    cells: list[Any] = [None if isinstance(value, str) and not value.strip() else value for value in values]
     kinds = {type(value) for value in cells if value is not None}
     if kinds == {bool}:
         return pa.array(cells, pa.bool_())

@@ -33,8 +33,8 @@ def read_pairs(path: str | os.PathLike, *, split: str | None = None) -> Pairs:
     """Read pairs from a file or a folder.
 
     Args:
-      path: a .jsonl, .json (a list of records), .parquet or .arrow file, JSON also compressed; or the folder of a Hugging Face dataset with .arrow
-        or .parquet files, made by `save_to_disk` or downloaded from the hub.
+      path: a .jsonl, .json (a list of records), .parquet or .arrow file, JSON also compressed; or the folder of a
+        Hugging Face dataset with .arrow or .parquet files, made by `save_to_disk` or downloaded from the hub.
       split: the split to read; needed for a folder with several splits.
     Raises:
       InputError: the path cannot be read, a split must be named, or a record (named by its row) is not a pair.
