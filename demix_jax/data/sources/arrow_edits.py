@@ -79,7 +79,7 @@ def _replaced(array: Any, below: list[str], changed: np.ndarray, values: Sequenc
         return pa.ExtensionArray.from_storage(array.type, stored)
     if below:
         fields = list(cast(pa.StructType, array.type).fields)
-        children = [array.field(i) for i in range(len(fields))]
+        children = array.flatten()  # where a struct is missing, its fields are
         place = [field.name for field in fields].index(below[0])
         children[place] = _replaced(children[place], below[1:], changed, values, name)
         missing = np.asarray(array.is_null()) & ~changed

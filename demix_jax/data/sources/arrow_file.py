@@ -14,6 +14,7 @@ from demix_jax.common.checks import InputError
 from demix_jax.data.sources.arrow_edits import added_arrays, edited_table
 from demix_jax.data.sources.boundary import printable, reading
 from demix_jax.data.sources.nested import flat_notes, flat_paths, flat_table, is_utf8_error
+from demix_jax.data.sources.output import new_file
 from demix_jax.data.sources.source import Edits
 
 _KIND = "Arrow file"
@@ -63,7 +64,11 @@ class ArrowFileSource:
         longest = max((len(batch) for batch in self._table.to_batches()), default=1)
         options = pa.ipc.IpcWriteOptions(compression=self._codec())
         new: Any = pa.ipc.new_stream if self._is_stream else pa.ipc.new_file
-        with out.open("wb") as file, new(file, made.schema, options=options) as writer:
+        with (
+            new_file(out, self.path) as name,
+            name.open("wb") as file,
+            new(file, made.schema, options=options) as writer,
+        ):
             writer.write_table(made, max_chunksize=max(1, longest))
 
     def _codec(self) -> str | None:

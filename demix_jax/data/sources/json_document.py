@@ -210,7 +210,8 @@ def _split(document: dict) -> _Layout | None:
 def _by_column(document: dict) -> _Layout | None:
     """{"age": [36, …], …} or, as pandas writes it, {"age": {"0": 36, …}, …}."""
     values = list(document.values())
-    if len(values) > 1 and all(isinstance(v, list) for v in values) and len({len(v) for v in values}) == 1:
+    lists = len(values) > 1 and all(isinstance(v, list) for v in values) and len({len(v) for v in values}) == 1
+    if lists and not all(isinstance(cell, dict) for column in values for cell in column):
         records = [dict(zip(document, row, strict=True)) for row in zip(*values, strict=True)]
         return _Layout(records, lambda kept, added: {c: [r.get(c) for r in kept] for c in (*document, *added)})
     if not values or not all(isinstance(v, dict) and v and v.keys() == values[0].keys() for v in values):

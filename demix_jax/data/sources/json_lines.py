@@ -12,11 +12,13 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.wording import count
 from demix_jax.data.sources.boundary import printable, reading
 from demix_jax.data.sources.compression import compression_by_suffix, member_of, open_compressed, open_decompressed
 from demix_jax.data.sources.json_splice import spliced
 from demix_jax.data.sources.json_table import JsonColumns, RecordEdits, in_batches
 from demix_jax.data.sources.json_values import after_space, value_at
+from demix_jax.data.sources.output import new_file
 from demix_jax.data.sources.source import Edits
 
 _KIND = "JSON file"
@@ -148,8 +150,8 @@ def text_to_read(path: Path, encoding: str) -> Iterator[IO[str]]:
 @contextmanager
 def text_to_write(out: Path, source: Path, encoding: str) -> Iterator[IO[str]]:
     """A file to write, compressed as its suffix says; what `text_to_read` gave becomes the same bytes."""
-    member = member_of(source) or source.stem
-    with open_compressed(out, compression_by_suffix(out), member) as file:
+    member = member_of(source) or out.with_suffix("").name
+    with new_file(out, source) as name, open_compressed(name, compression_by_suffix(out), member) as file:
         text = io.TextIOWrapper(file, encoding, _errors(encoding), newline="\n")
         yield text
         text.flush()
@@ -165,9 +167,10 @@ def stray_notes(lines: list[int]) -> tuple[str, ...]:
     """A note on lines with bytes that are not UTF-8."""
     if not lines:
         return ()
+    verb = "has" if len(lines) == 1 else "have"
     return (
-        f"{len(lines):,} lines have bytes that are not UTF-8 (first: line {lines[0]:,}); they are shown as \ufffd and "
-        "written back unchanged. Name the encoding if it is another one.",
+        f"{count(len(lines), 'line')} {verb} bytes that are not UTF-8 (first: line {lines[0]:,}); they are shown as "
+        "\ufffd and written back unchanged. Name the encoding if it is another one.",
     )
 
 

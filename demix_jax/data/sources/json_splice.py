@@ -11,7 +11,7 @@ from demix_jax.common.checks import InputError
 from demix_jax.data.sources.json_values import Literal, Path_, after_space, is_number, value_at, written
 
 
-class Change(NamedTuple):
+class ValueChange(NamedTuple):
     """A new value of a record: path, and the JSON text of the value."""
 
     path: Path_
@@ -21,8 +21,8 @@ class Change(NamedTuple):
 class RecordChanges(NamedTuple):
     """Changes of a record: of values within it, and members that it does not have, to add to it."""
 
-    cells: list[Change]
-    added: list[Change]
+    cells: list[ValueChange]
+    added: list[ValueChange]
 
 
 class Member(NamedTuple):
@@ -82,10 +82,13 @@ def spliced(text: str, span: tuple[int, int], changes: RecordChanges, where: str
       InputError: a change leads into a value that is no object.
     """
     start, end = span
-    new = list(_replacements(text, start, changes.cells, where)) if changes.cells else []
-    if changes.added:
+    cells, added = changes
+    if text[after_space(text, start + 1)] == "}":
+        cells, added = [*cells, *added], []
+    new = list(_replacements(text, start, cells, where)) if cells else []
+    if added:
         last = len(text[start : end - 1].rstrip()) + start
-        new.append(_addition(text, start, last, [(key, value) for (key,), value in changes.added]))
+        new.append(_addition(text, start, last, [(key, value) for (key,), value in added]))
     parts, place = [], start
     for begin, stop, value in sorted(new, key=lambda each: each[:2]):
         parts += [text[place:begin], value]
@@ -99,7 +102,7 @@ def _form(value: Any) -> str:
     return "number" if isinstance(value, Literal) else "text" if isinstance(value, str) else "list"
 
 
-def _replacements(text: str, start: int, changes: list[Change], where: str) -> Iterator[tuple[int, int, str]]:
+def _replacements(text: str, start: int, changes: list[ValueChange], where: str) -> Iterator[tuple[int, int, str]]:
     """Start, end and new text of what changes within the object that starts at `start`."""
     known = members(text, start)
     last = max((member.end for member in known.values()), default=start + 1)
@@ -120,15 +123,15 @@ def _replacements(text: str, start: int, changes: list[Change], where: str) -> I
         yield _addition(text, start, last, additions)
 
 
-def _by_first_key(changes: list[Change]) -> dict[str, list[Change]]:
+def _by_first_key(changes: list[ValueChange]) -> dict[str, list[ValueChange]]:
     """The changes below each key, with the rest of their paths."""
-    found: dict[str, list[Change]] = {}
+    found: dict[str, list[ValueChange]] = {}
     for path, new in changes:
-        found.setdefault(path[0], []).append(Change(path[1:], new))
+        found.setdefault(path[0], []).append(ValueChange(path[1:], new))
     return found
 
 
-def _object(changes: list[Change]) -> str:
+def _object(changes: list[ValueChange]) -> str:
     """The JSON of a value that holds the changes and nothing else."""
     if not changes[0].path:
         return changes[0].json

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from demix_jax.common.checks import InputError
-from demix_jax.data.sources.json_splice import Change, RecordChanges, new_value
+from demix_jax.data.sources.json_splice import ValueChange, RecordChanges, new_value
 from demix_jax.data.sources.json_values import Path_, cells, column_type, form_of, is_ragged, leaves, sound, written
 from demix_jax.data.sources.source import Edits
 
@@ -87,9 +87,9 @@ class RecordEdits:
             if place < len(new.rows) and new.rows[place] == row:
                 path = self._columns.paths[name]
                 old, usual = _value_of(record, path), self._columns.usual_form(name)
-                cells.append(Change(path, new_value(new.values[place], old, usual, ascii_only=ascii_only)))
+                cells.append(ValueChange(path, new_value(new.values[place], old, usual, ascii_only=ascii_only)))
         added = [
-            Change((name,), written(_plain_number(values[row]), ascii_only=ascii_only))
+            ValueChange((name,), written(_plain_number(values[row]), ascii_only=ascii_only))
             for name, values in self._edits.added.items()
         ]
         return RecordChanges(cells, added)

@@ -187,10 +187,14 @@ def _becomes_json(kind: pa.DataType) -> bool:
         return True
     if not _is_list(kind):
         return False
-    element, inner = _element(kind), _storage(kind.value_type)
+    element = _element(kind)
     if _is_numeric(element):
         return False
-    return _is_list(inner) or not (_is_text(element) or types.is_null(element) or _is_text_dictionary(element))
+    return _is_list(_storage(kind.value_type)) or not _reads_as_text(element)
+
+
+def _reads_as_text(kind: pa.DataType) -> bool:
+    return _is_text(kind) or _is_bytes(kind) or types.is_null(kind) or _is_text_dictionary(kind)
 
 
 def _is_text_dictionary(kind: pa.DataType) -> bool:

@@ -13,7 +13,7 @@ from demix_jax.common.checks import InputError
 from demix_jax.data.sources.arrow_file import ArrowFileSource
 from demix_jax.data.sources.boundary import printable, reading
 from demix_jax.data.sources.compression import compression_of
-from demix_jax.data.sources.delimited import open_delimited
+from demix_jax.data.sources.delimited.source import open_delimited
 from demix_jax.data.sources.formats import TEXTS, format_by_name, format_of, with_article
 from demix_jax.data.sources.json_records import open_json
 from demix_jax.data.sources.many_files import ManyFiles, files_in, files_of_pattern

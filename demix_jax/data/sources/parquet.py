@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from demix_jax.data.sources.arrow_edits import added_arrays, edited_schema, edited_table
 from demix_jax.data.sources.boundary import printable, reading
 from demix_jax.data.sources.nested import flat_notes, flat_paths, flat_table
+from demix_jax.data.sources.output import new_file
 from demix_jax.data.sources.rows_of_edits import edits_between
 from demix_jax.data.sources.source import Edits
 
@@ -59,8 +60,13 @@ class ParquetSource:
     def write_edited(self, out: Path, edits: Edits) -> None:
         added = added_arrays(edits, self._schema, printable(self.path))
         schema = edited_schema(self._schema, added)
-        with out.open("wb") as stream, pq.ParquetWriter(stream, schema, **self._options(list(added))) as writer:
-            start = 0
+        options = self._options(list(added))
+        start = 0
+        with (
+            new_file(out, self.path) as name,
+            name.open("wb") as file,
+            pq.ParquetWriter(file, schema, **options) as writer,
+        ):
             for table in self._row_groups():
                 stop = start + len(table)
                 parts = {name: values[start:stop] for name, values in added.items()}

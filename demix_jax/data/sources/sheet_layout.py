@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.wording import count
+from demix_jax.data.sources.delimited.footer import MOST_LINES, TOTAL, footer_length
 
-_TOTALS = (
-    "total",
-    "totals",
-    "grand total",
-    "sum",
-    "summe",
-    "gesamt",
-    "gesamtsumme",
-    "somme",
-    "total général",
-    "totale",
-)
 _MOST_TITLE_ROWS = 50
 
 
@@ -53,10 +43,26 @@ def find_table(cells: Sequence[Sequence[Any]], where: str) -> SheetTable:
         notes.append(f"{count(top, 'row')} above the header on the sheet {'is' if top == 1 else 'are'} left out.")
     rows = [[row[c] for c in columns] for row in rows[top:]]
     names, rows = _header(rows, filled[top] + 1, where, notes)
-    rows = _without_totals(rows, notes)
+    rows = _without_footer(rows, notes)
     if not rows:
         raise InputError(f"{where} has a header but no rows; expected at least one row of data.")
     return SheetTable(names, rows, tuple(notes))
+
+
+def cell_text(value: Any) -> str:
+    """A cell as a person sees it in the sheet: 36 and not 36.0; a date at midnight without its time."""
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "TRUE" if value else "FALSE"
+        case float() if value.is_integer() and abs(value) < 1e15:
+            return str(int(value))
+        case dt.datetime() if value.time() == dt.time():
+            return value.date().isoformat()
+        case dt.datetime():
+            return value.isoformat(" ")
+    return str(value)
 
 
 def is_empty(cell: Any) -> bool:
@@ -96,25 +102,15 @@ def _header(rows: list[list[Any]], number: int, where: str, notes: list[str]) ->
 
 
 def _name(cell: Any) -> str:
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    return "" if is_empty(cell) else " ".join(str(cell).split())
+    return " ".join(cell_text(cell).split())
 
 
-def _without_totals(rows: list[list[Any]], notes: list[str]) -> list[list[Any]]:
-    """The rows without rows of totals at the end."""
-    end = len(rows)
-    while end and _is_total(rows[end - 1]):
-        end -= 1
-    if end < len(rows):
-        number = len(rows) - end
-        notes.append(
-            f"{count(number, 'row')} of totals at the end of the sheet {'is' if number == 1 else 'are'} left out."
-        )
-    return rows[:end]
-
-
-def _is_total(row: Sequence[Any]) -> bool:
-    """Whether the first cell that is filled, or any where others are empty, says "total"."""
-    texts = [str(cell).strip().rstrip(":").lower() for cell in row if not is_empty(cell)]
-    return bool(texts) and texts[0] in _TOTALS
+def _without_footer(rows: list[list[Any]], notes: list[str]) -> list[list[Any]]:
+    """The rows without totals and remarks at the end."""
+    lines = [[cell_text(cell) for cell in row] for row in rows[-MOST_LINES:]]
+    totals = sum(TOTAL.fullmatch(cell_text(row[0])) is not None for row in rows)
+    number = footer_length(lines, totals_above=totals > 1)
+    if not number:
+        return rows
+    notes.append(f"{count(number, 'row')} below the table on the sheet {'is' if number == 1 else 'are'} left out.")
+    return rows[:-number]

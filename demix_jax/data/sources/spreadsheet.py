@@ -12,7 +12,7 @@ import python_calamine as calamine
 
 from demix_jax.common.checks import InputError
 from demix_jax.data.sources.boundary import printable, reading
-from demix_jax.data.sources.sheet_layout import SheetTable, find_table
+from demix_jax.data.sources.sheet_layout import SheetTable, cell_text, find_table
 from demix_jax.data.sources.source import Edits
 
 _KIND = "workbook"
@@ -68,20 +68,6 @@ class SpreadsheetSource:
             f"{printable(self.path)} is a workbook, which cannot be edited in place; end the name of the output in "
             f".csv or .parquet, not {out.suffix or 'otherwise'}."
         )
-
-
-def cell_text(value: Any) -> str:
-    """A cell as a person sees it in the sheet: 36 and not 36.0; a date at midnight without its time."""
-    match value:
-        case bool():
-            return "TRUE" if value else "FALSE"
-        case float() if value.is_integer() and abs(value) < 1e15:
-            return str(int(value))
-        case dt.datetime() if value.time() == dt.time():
-            return value.date().isoformat()
-        case dt.datetime():
-            return value.isoformat(" ")
-    return str(value)
 
 
 def _read_sheet(path: Path, sheet: str | int | None) -> tuple[str, list[list[Any]], tuple[str, ...]]:
