@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from demix_jax.common.checks import InputError
-from demix_jax.data.sources.json_splice import ValueChange, RecordChanges, new_value
+from demix_jax.data.sources.json_splice import RecordChanges, ValueChange, new_value
 from demix_jax.data.sources.json_values import Path_, cells, column_type, form_of, is_ragged, leaves, sound, written
 from demix_jax.data.sources.source import Edits
 
