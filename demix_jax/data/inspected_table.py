@@ -116,7 +116,7 @@ class RowParser(NamedTuple):
             if str(key) in names:
                 values = parse(column, column_of(written, names[str(key)]))
                 parsed[key] = _united(values, self.spellings) if key == self.label else values
-        return pd.DataFrame(parsed, index=written.index)
+        return pd.DataFrame(parsed, index=written.index, copy=False)
 
 
 def inspect_table(
@@ -150,7 +150,7 @@ def inspect_table(
     parsed = {name: _united(one.values, spellings) if name == key else one.values for name, one in found.items()}
     return Table(
         written=frame,
-        frame=pd.DataFrame(parsed, index=frame.index),
+        frame=pd.DataFrame(parsed, index=frame.index, copy=False),
         label=key,
         columns=tuple(found[name].column for name in _feature_keys(frame, key)),
         target_column=found[key].column,
