@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.common.target import Target
+from demix_jax.data.equal_rows import equal_rows
 from demix_jax.models import MLP, TaskModel, train_task_model
 from demix_jax.repairs.operations import RepairProblem
 
@@ -179,4 +180,6 @@ def find_judges(problem: RepairProblem) -> tuple[np.ndarray, Judges] | None:
         return None
     if not problem.data.target.ordered and np.sum(np.bincount(taken.data.y[clean]) >= 5) < 2:
         return None
-    return rows, Judges(taken, (rng.permutation(len(rows)) % NUM_FOLDS).astype(np.int32))
+    fold = (rng.permutation(len(rows)) % NUM_FOLDS).astype(np.int32)
+    _, first, copy_of = np.unique(equal_rows(taken.table).groups, return_index=True, return_inverse=True)
+    return rows, Judges(taken, fold[first][copy_of])  # copies of a row are judged by models that saw none of them
