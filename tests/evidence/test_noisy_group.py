@@ -106,3 +106,19 @@ def test_further_rows_of_the_group_are_judged_from_outside_too():
     assert told.group in ("clinic = c or d", "clinic = d or c")
     assert told.share == pytest.approx(0.5, abs=0.05)
     assert re.match(r"About (39|4\d) % of the labels seem wrong where clinic = ", noisy_group_note(told))
+
+
+def test_copies_do_not_make_a_chance_group_look_certain():
+    frame, rng = clinics()[0], np.random.default_rng(0)
+    part = frame.iloc[rng.permutation(NUM_ROWS)[:150]]
+    flipped = np.where(part["label"] == "class 0", "class 1", "class 0")
+    part = part.assign(label=np.where(rng.random(150) < 0.2, flipped, part["label"]))
+    many, groups = pd.concat([part] * 6, ignore_index=True), np.tile(np.arange(150), 6)
+    dataset = TableEncoder.fit(many, "label").transform(many)
+    folds = make_folds(np.random.default_rng(0), dataset.y, num_folds=3, groups=groups)
+    _, trees = fit_trees(dataset, folds, seed=0)
+    alone, together = (
+        find_noisy_group(dataset, folds, trees, num_train=900, groups=known, seed=0) for known in (None, groups)
+    )
+    assert alone is not None, "too plain a case"
+    assert together is None

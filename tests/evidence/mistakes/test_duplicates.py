@@ -8,6 +8,7 @@ import pytest
 
 from demix_jax.data import Dataset, TableEncoder
 from demix_jax.evidence.gather import gather_evidence, more_evidence
+from demix_jax.evidence.mistakes.duplicates import Copies
 from demix_jax.evidence.mistakes.model import MISTAKES, Mistakes
 
 NUM_ROWS, NUM_COPIES = 1_500, 90
@@ -99,3 +100,23 @@ def test_rows_of_the_table_given_again_do_not_count_as_copies_of_themselves(copi
     assert again is not None
     for own, of_more in zip(evidence.mistakes, again, strict=True):
         np.testing.assert_allclose(of_more, own[some], rtol=1e-4, atol=1e-5)
+
+
+def test_exact_copies_hide_no_stale_one():
+    frame, rows, others = with_copies(patients())
+    thrice = pd.concat([frame] * 3, ignore_index=True)
+    dataset = TableEncoder.fit(thrice, "label").transform(thrice)
+    doubt = np.zeros(len(thrice), np.float32)
+    doubt[np.concatenate([rows + k * NUM_ROWS for k in range(3)])] = 5.0
+    clear = doubt == 0
+    right = np.flatnonzero(clear)[::9]
+    model = Copies.fit(dataset, doubt, clear, right, np.random.default_rng(0))
+    p, original = model.probability(dataset, doubt, np.arange(len(thrice)))
+    assert (p[rows] > 0.4).mean() > 0.5
+    likely = rows[p[rows] > 0.4]
+    assert (
+        np.mean([original[row] % NUM_ROWS == other for row, other in zip(rows, others, strict=True) if row in likely])
+        > 0.95
+    )
+    rest = np.setdiff1d(np.arange(NUM_ROWS), np.concatenate([rows, others]))
+    assert (p[rest] > 0.1).mean() < 0.01
