@@ -39,16 +39,14 @@ class FoldFinder(NamedTuple):
     block: np.ndarray | None
 
     @classmethod
-    def of(
-        cls, table: Table, fold: np.ndarray, *, group_column: object = None, time_column: object = None
-    ) -> FoldFinder:
+    def of(cls, table: Table, fold: np.ndarray) -> FoldFinder:
         """Learn the folds i32[R] of the R rows of a table.
 
         Args:
-          table: R rows; the column of groups is not used, see `BelongingRows`. fold: i32[R].
-          group_column, time_column: names of the columns with group and time; None: there is none.
+          table: R rows; its options name the columns of groups and times, if there are any. fold: i32[R].
         """
-        group_key = None if group_column is None else resolve_label(table.frame, group_column)
+        options = table.options
+        group_key = None if options.groups is None else resolve_label(table.frame, options.groups)
         columns = compared_columns(table)
         unusual, hashes = unusual_rows(table), row_hashes(columns.values())
         groups, time_key, times, block = None, None, None, None
@@ -56,8 +54,8 @@ class FoldFinder(NamedTuple):
             values = column_of(table.frame, group_key)
             known = values.notna().to_numpy()
             groups = _FoldByHash.of(cell_hashes(values)[known], fold[known])
-        if time_column is not None:
-            time_key = resolve_label(table.frame, time_column)
+        if options.time is not None:
+            time_key = resolve_label(table.frame, options.time)
             of_rows = row_times(column_of(table.frame, time_key))
             order = np.argsort(of_rows, kind="stable")[: int(np.sum(~np.isnan(of_rows)))]
             times, block = of_rows[order], fold[order]

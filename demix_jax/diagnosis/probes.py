@@ -68,6 +68,7 @@ def alter_rows(
     Returns:
       AlteredRows with errors of both types; None if none can be injected, for example if all rows share one label.
     """
+    unseen = [key for key, column, _ in table.features() if not column.used]  # errors there would leave no trace
     clear = np.flatnonzero(evidence.models.clear[: len(table)])
     clear = np.sort(np.random.default_rng([seed, 3]).permutation(clear)[:_MAX_ROWS])
     rate = min(_MAX_RATE, _NUM_PER_TYPE / max(len(clear), 1))
@@ -79,7 +80,7 @@ def alter_rows(
     )
     try:
         injected = inject_errors(
-            table.frame.iloc[clear].reset_index(drop=True),
+            table.frame.drop(columns=unseen).iloc[clear].reset_index(drop=True),
             label=cast(str, table.label),
             label_errors=LabelErrors(rate=rate, kind="near"),
             feature_errors=feature_errors,

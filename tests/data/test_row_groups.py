@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.read_options import ReadOptions
 from demix_jax.data import inspect_table
 from demix_jax.data.belonging_rows import belonging_rows
 from demix_jax.data.fold_finder import FoldFinder
@@ -88,22 +89,17 @@ def table(num_rows=300, seed=0):
     )
 
 
+def keyed(frame, **options):
+    """The inspected table, whose persons are groups."""
+    return inspect_table(frame, "label", ReadOptions(groups="person", **options))
+
+
 def test_groups_and_copies_are_put_together():
     frame = pd.concat([table(), table().iloc[:20].assign(person="p0")], ignore_index=True)
-    together = belonging_rows(inspect_table(frame, "label"), group_column="person", num_folds=5).groups
+    together = belonging_rows(keyed(frame), num_folds=5).groups
     assert together is not None
     persons = set(frame["person"].iloc[:20]) | {"p0"}
     np.testing.assert_array_equal(together == together[-1], frame["person"].isin(persons))
-
-
-def test_a_missing_column_is_named():
-    with pytest.raises(InputError, match="no column 'persn'; did you mean 'person'"):
-        belonging_rows(inspect_table(table(), "label"), group_column="persn", num_folds=5)
-
-
-def keyed(frame):
-    """The inspected table, whose persons are groups."""
-    return belonging_rows(inspect_table(frame, "label"), group_column="person", num_folds=5).table
 
 
 def test_a_column_of_groups_is_no_feature():
@@ -118,7 +114,7 @@ def test_later_rows_land_in_the_fold_of_their_group_or_copies():
     ).fold
     later = table(60, seed=5)
     later.iloc[:10] = frame.iloc[100:110]
-    by_group = FoldFinder.of(keyed(frame), fold, group_column="person").find(later)
+    by_group = FoldFinder.of(keyed(frame), fold).find(later)
     for person, got in zip(later["person"], by_group, strict=True):
         known = fold[(frame["person"] == person).to_numpy()]
         assert not len(known) or got == known[0]
@@ -133,9 +129,9 @@ def test_later_rows_are_judged_in_their_block_of_time_or_before_it():
     frame = table()
     fold = (np.arange(300) // 100).astype(np.int32)
     later = table(5, seed=9).assign(day=[0.1, 149.9, 150.0, 1e6, np.nan])
-    finder = FoldFinder.of(inspect_table(frame, "label"), fold, time_column="day")
+    finder = FoldFinder.of(inspect_table(frame, "label", ReadOptions(time="day")), fold)
     np.testing.assert_array_equal(finder.find(later), [0, 0, 1, 2, 2])
     person = frame["person"].iloc[120]
     earliest = fold[(frame["person"] == person).to_numpy()].min()
-    finder = FoldFinder.of(keyed(frame), fold, group_column="person", time_column="day")
+    finder = FoldFinder.of(keyed(frame, time="day"), fold)
     assert (finder.find(later.assign(person=person)) <= earliest).all()

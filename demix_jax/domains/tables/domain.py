@@ -200,10 +200,7 @@ class TableDomain:
     def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int, steps: StepTimer) -> AlteredRows | None:
         """See `Domain`."""
         with steps("put known errors in", 1) as advance:
-            table = self.table
-            if self.group_column is not None:  # an error in a column that is not used cannot be seen
-                table = table.without(self.group_column)
-            altered = alter_rows(table, encode, evidence, task=self.task, every_kind=self.every_kind, seed=seed)
+            altered = alter_rows(self.table, encode, evidence, task=self.task, every_kind=self.every_kind, seed=seed)
             advance(1)
         return altered
 

@@ -123,7 +123,7 @@ def diagnose_out_of_core(
     verdict = judge(classifier, fitted, steps)
     sample_diagnosis = conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
     own_folds = fitted.gathered.evidence.folds.fold[: len(table)]
-    finder = FoldFinder.of(table, own_folds, group_column=options.groups, time_column=options.time)
+    finder = FoldFinder.of(table, own_folds)
     judge_rows, tally = _RowJudge(table, fitted, verdict, finder), Tally()
     digest = TableFingerprint(list(table.written.columns))
     with atomic_paths(*(folder / name for name in DIAGNOSIS_FILES)) as (table_path, summary_path, report_path):

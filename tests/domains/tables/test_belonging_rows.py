@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score
 
 from demix_jax.common.progress import StepTimer
+from demix_jax.common.read_options import ReadOptions
 from demix_jax.data.folds import make_folds, strata_of
 from demix_jax.diagnosis import pipeline
 from demix_jax.diagnosis.pipeline import diagnose_samples
@@ -116,9 +115,8 @@ def test_without_copies_the_folds_are_those_of_the_labels_alone(planned):
 
 def test_persons_are_kept_together_and_proposed(planned):
     frame, _ = visits(60)
-    domain = TableDomain.of(frame, "label")
-    assert any("give --groups 'person'" in note for note in planned(domain)[1])
-    folds, notes = planned(dataclasses.replace(domain, group_column="person"))
+    assert any("give --groups 'person'" in note for note in planned(TableDomain.of(frame, "label"))[1])
+    folds, notes = planned(TableDomain.of(frame, "label", options=ReadOptions(groups="person")))
     assert_unseen(folds, pd.factorize(frame["person"])[0])
     assert not any("--groups" in note for note in notes)
 
@@ -126,7 +124,7 @@ def test_persons_are_kept_together_and_proposed(planned):
 def test_rows_are_judged_by_models_of_earlier_rows(planned):
     frame, _ = people(200)
     frame["day"] = np.random.default_rng(0).permutation(200) // 2
-    folds, notes = planned(dataclasses.replace(TableDomain.of(frame, "label"), time_column="day"))
+    folds, notes = planned(TableDomain.of(frame, "label", options=ReadOptions(time="day")))
     day = frame["day"].to_numpy()
     for b in range(1, 5):
         seen = np.union1d(folds.train[b], folds.valid[b])
@@ -155,6 +153,6 @@ def test_four_visits_a_person_are_judged_nearly_as_well_as_one():
     frame, wrong = visits()
     first = ~frame["person"].duplicated().to_numpy()
     once = precision(TableDomain.of(frame[first].drop(columns="person"), "label"), wrong[first])
-    four = precision(dataclasses.replace(TableDomain.of(frame, "label"), group_column="person"), wrong)
+    four = precision(TableDomain.of(frame, "label", options=ReadOptions(groups="person")), wrong)
     assert once > 0.5, "too hard a case"
     assert four >= 0.8 * once
