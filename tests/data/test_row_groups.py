@@ -14,6 +14,7 @@ from demix_jax.data import inspect_table
 from demix_jax.data.belonging_rows import belonging_rows
 from demix_jax.data.fold_finder import FoldFinder
 from demix_jax.data.folds import make_folds
+from demix_jax.data.kinds import column_of
 from demix_jax.data.row_groups import group_numbers, joined_groups, large_group_note, row_times
 from demix_jax.data.row_hashes import cell_hashes, row_hashes
 
@@ -71,7 +72,7 @@ def test_hashes_do_not_depend_on_how_a_value_is_stored():
 
 def test_rows_have_equal_hashes_only_if_all_cells_are_equal():
     frame = pd.DataFrame({"a": [1, 2, 1, 1], "b": [2, 1, 2, 1]})
-    hashes = row_hashes([frame["a"], frame["b"]])
+    hashes = row_hashes(column_of(frame, name) for name in frame)
     assert hashes[0] == hashes[2] and len(set(hashes)) == 3
 
 
