@@ -124,12 +124,14 @@ class _CorruptedCells:
     Attributes:
       columns: the clean columns; None for one that cannot be corrupted.
       suitable: the kinds of errors that suit each column.
+      swappable: i64[S], positions of the columns that `is_swappable` accepts.
       values: new values of each column, f64[N] for numbers and else object[N]; `corrupt` writes to them.
       changed: bool[N, Q], the cells whose new value differs from the clean one; `corrupt` writes to it.
     """
 
     columns: list[Column | None]
     suitable: list[list[str]]
+    swappable: np.ndarray
     values: list[np.ndarray]
     changed: np.ndarray
 
@@ -139,7 +141,8 @@ class _CorruptedCells:
         values = [
             np.zeros(num_rows, dtype=np.float64 if isinstance(column, CleanNumbers) else object) for column in columns
         ]
-        return cls(columns, suitable, values, np.zeros((num_rows, len(columns)), dtype=bool))
+        changed = np.zeros((num_rows, len(columns)), dtype=bool)
+        return cls(columns, suitable, np.flatnonzero([is_swappable(column) for column in columns]), values, changed)
 
     def can_change(self) -> np.ndarray:
         """bool[N, Q]: the cells to which at least one suitable kind can give another value."""
@@ -183,11 +186,11 @@ class _CorruptedCells:
 
     def _swap_columns(self, q: int, rows: np.ndarray, rng: np.random.Generator) -> None:
         """Swaps the cells `rows` of column `q` with unchanged cells of other number columns."""
-        partners = [p for p, column in enumerate(self.columns) if p != q and is_swappable(column)]
-        drawn = rng.integers(0, len(partners), len(rows))
+        partners = self.swappable[self.swappable != q]
+        drawn = partners[rng.integers(0, len(partners), len(rows))]
         first = cast(CleanNumbers, self.columns[q])
-        for index, p in enumerate(partners):
-            at, second = rows[drawn == index], cast(CleanNumbers, self.columns[p])
+        for p in np.unique(drawn).tolist():
+            at, second = rows[drawn == p], cast(CleanNumbers, self.columns[p])
             at = at[~self.changed[at, p] & ~second.missing[at]]
             to_first, to_second = first.fitted(second.values[at]), second.fitted(first.values[at])
             both = (to_first != first.values[at]) & (to_second != second.values[at])

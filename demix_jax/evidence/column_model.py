@@ -2,118 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
-from demix_jax.common.row_batches import map_parts
-from demix_jax.data.folds import Folds, fold_blocks
+from demix_jax.data.folds import Folds
+from demix_jax.evidence.column_network import fit_column_networks
 from demix_jax.evidence.column_statistics import Commonest
+from demix_jax.evidence.related_columns import fit_related_columns
 
-PyTree = Any
-_ABSENT = -1e9  # logit of a code that the column does not have
-_ROWS_IN_CACHE = 256
 _ROWS_AT_ONCE = 8_192
-_LEARNING_RATE = 4e-3
+_MANY_COLUMNS = 100  # of a table with more, each column is modelled from its most related ones
 _CLEAR = 3.0  # nats; a row with a cell that stands out by more may teach a model to expect its errors
 _MIN_CLEAN_SHARE = 0.4  # of the rows, never called contaminated
 FILL_ODDS = 0.4  # odds that a cell of a filled-in row was replaced by the commonest value of its column
 _MIN_FILL_P = 0.02  # lower bound of the probability of the commonest value; models are not accurate below
-_MAX_LABELS = 32  # rarer classes share the last code
-
-
-class ColumnModel(nn.Module):
-    """Predicts the code of every column from the codes that are not masked.
-
-    Attributes:
-      num_columns, num_codes: Q columns of at most B codes each.
-      width: hidden width H.
-    """
-
-    num_columns: int
-    num_codes: int
-    width: int = 128
-
-    def setup(self):
-        shape = (self.num_columns, self.num_codes + 1, self.width)
-        self.embed = self.param("embed", nn.initializers.normal(0.3), shape)
-        self.layers = [nn.Dense(self.width) for _ in range(2)]
-        self.norms = [nn.LayerNorm() for _ in range(2)]
-        shape = (self.num_columns, self.width, self.num_codes)
-        self.kernel = self.param("kernel", nn.initializers.normal(0.05), shape)
-        self.bias = self.param("bias", nn.initializers.zeros, (self.num_columns, self.num_codes))
-
-    def trunk(self, embedded: jax.Array) -> jax.Array:
-        """Maps sums of cell embeddings f32[..., H] to hidden states f32[..., H]."""
-        hidden = embedded
-        for norm, layer in zip(self.norms, self.layers, strict=True):
-            hidden = hidden + layer(nn.relu(norm(hidden)))
-        return nn.relu(hidden)
-
-    def embeddings(self, codes: jax.Array) -> jax.Array:
-        """f32[n, Q, H], cell embeddings of codes i32[n, Q]; code B means "masked"."""
-        return jax.vmap(lambda table, code: table[code], in_axes=(0, 1), out_axes=1)(self.embed, codes)
-
-    def log_probs(self, codes: jax.Array, masked: jax.Array, allowed: jax.Array) -> jax.Array:
-        """Log probabilities of every code of every cell.
-
-        Args:
-          codes: i32[n, Q]. masked: bool[n, Q], cells that the model does not see.
-          allowed: bool[Q, B], the codes of each column.
-        Returns:
-          f32[n, Q, B].
-        """
-        hidden = self.trunk(self.embeddings(jnp.where(masked, self.num_codes, codes)).sum(axis=1))
-        logits = jnp.einsum("nh,qhb->nqb", hidden, self.kernel) + self.bias[None]
-        return jax.nn.log_softmax(jnp.where(allowed[None], logits, _ABSENT))
-
-    def leave_one_out(
-        self, codes: jax.Array, hidden: jax.Array, allowed: jax.Array, common: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Predictive distribution of each cell with that cell masked.
-
-        Args:
-          codes: i32[n, Q]. hidden: bool[Q], columns that are masked for all cells.
-          allowed: bool[Q, B], the codes of each column. common: i32[Q], one code of each column.
-        Returns:
-          3 × f32[n, Q] in nats: log probability of the cell's code, entropy, log probability of the code in `common`.
-        """
-        codes = jnp.asarray(codes)
-
-        def summarise(log_p, code, common_code):
-            entropy = -jnp.sum(jnp.where(log_p > _ABSENT / 2, jnp.exp(log_p) * log_p, 0.0), axis=-1)
-            return jnp.take_along_axis(log_p, code[:, None], axis=1)[:, 0], entropy, log_p[:, common_code]
-
-        every = jnp.arange(codes.shape[1])
-        log_p, entropy, log_p_common = self._each_masked(codes, hidden, allowed, every, summarise, codes.T, common)
-        return log_p.T, entropy.T, log_p_common.T
-
-    def of_each_code(self, codes: jax.Array, hidden: jax.Array, allowed: jax.Array, columns: jax.Array) -> jax.Array:
-        """f32[n, C, B], log probabilities of all codes of the cells in `columns` i32[C], each with that cell masked."""
-        return self._each_masked(codes, hidden, allowed, columns, lambda log_p: log_p).swapaxes(0, 1)
-
-    def _each_masked(self, codes, hidden, allowed, columns, function, *of_columns):
-        """Applies `function` to log probabilities f32[n, B] of each of `columns`, and its part of `of_columns`."""
-        most = self.num_codes
-        seen = jnp.where(hidden[None], most, codes)
-        total = self.embeddings(seen).sum(axis=1)
-
-        def column(_, inputs):
-            q, *own = inputs
-            embed = self.embed[q]
-            state = self.trunk(total - embed[seen[:, q]] + embed[most][None])
-            log_p = jax.nn.log_softmax(
-                jnp.where(allowed[q][None], state @ self.kernel[q] + self.bias[q][None], _ABSENT)
-            )
-            return None, function(log_p, *own)
-
-        return jax.lax.scan(column, None, (columns, *of_columns))[1]
 
 
 def standing_out(surprise: np.ndarray, robust_z: np.ndarray, misspelt: np.ndarray) -> np.ndarray:
@@ -161,15 +66,28 @@ class CellEvidence(NamedTuple):
     filled: np.ndarray
 
 
-class ColumnModels(NamedTuple):
-    """Column models of F folds, for Q columns and the label.
+class ColumnModels(Protocol):
+    """Models of Q columns with at most B codes each, one per fold."""
 
-    network: their architecture. params: parameters with a leading axis F. allowed: bool[Q + 1, B], codes in use.
-    """
+    def scores(
+        self, codes: np.ndarray, labels: np.ndarray, folds: Folds, *, common: np.ndarray | None, block: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Scores of cells, each by the model of its row's fold.
 
-    network: ColumnModel
-    params: PyTree
-    allowed: np.ndarray
+        Args:
+          codes: i32[N, Q]. labels: i32[N], classes or target bins. folds: whose models describe each row.
+          common: i32[Q], one code of each column, or None. block: rows scored at once.
+        Yields:
+          Row numbers i[n] and f32[1 or 3, n, Q]: surprise; if `common` is given, also support and the log probability
+          of the code in `common`. Every row comes once.
+        """
+        ...
+
+    def code_log_probs(
+        self, codes: np.ndarray, labels: np.ndarray, folds: Folds, columns: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """See the function `code_log_probs`."""
+        ...
 
 
 def fit_column_models(
@@ -179,45 +97,30 @@ def fit_column_models(
     labels: np.ndarray,
     folds: Folds,
     *,
+    ordered: np.ndarray | None = None,
     leave_out: np.ndarray | None = None,
     doubtful: np.ndarray | None = None,
     num_epochs: int = 25,
     max_steps: int = 700,
 ) -> ColumnModels:
-    """Trains a column model per fold, with the label as one more column.
+    """Fits a model of the columns per fold: a network, or regressions on related columns if there are more than 100.
 
     Args:
       key: typed key.
       codes: i32[N, Q], codes of the used columns. num_codes: number of codes per column.
       labels: i32[N], classes or target bins.
       folds: the model of a fold is trained without its rows.
+      ordered: bool[Q], columns whose codes are ranges of a number, see `Bins`; None: none.
       leave_out: bool[N], rows that no model is trained on; see `contaminated`.
       doubtful: bool[N], rows whose label no model sees; see `suspects`.
-      num_epochs, max_steps: training of a fold ends at whichever comes first.
-    Source: masked modelling (Devlin et al. 2019) over columns; pseudo-likelihood (Besag 1975).
+      num_epochs, max_steps: training of a network ends at whichever comes first.
     """
-    codes, num_labels = _with_label(codes, labels)
-    most = -(-max(*num_codes, num_labels) // 8) * 8  # rounded up, so that similar tables share compiled code
-    allowed = np.arange(most) < np.array([*num_codes, num_labels])[:, None]
-    network = ColumnModel(codes.shape[1], most)
-    train = np.concatenate([folds.train, folds.valid], axis=1)
-    batch_size = max(8, min(256, train.shape[1] // 8))
-    left = np.zeros(train.shape, bool) if leave_out is None else leave_out[train]
-    train = np.take_along_axis(train, np.argsort(left, axis=1, kind="stable"), axis=1)  # training rows come first
-    num_train = np.maximum((~left).sum(axis=1), 1)
-    num_steps = np.int32(min(max_steps, max(1, num_epochs * int(num_train.min()) // batch_size)))
-    keys = jax.random.split(key, len(train))
-    known = np.ones(len(codes), bool) if doubtful is None else ~doubtful
-    data = _TrainingData(
-        codes=jnp.asarray(codes),
-        known=jnp.asarray(known),
-        train=jnp.asarray(train),
-        num_train=jnp.asarray(num_train),
-        allowed=allowed,
-        num_steps=num_steps,
-    )
-    params = _fit(network, batch_size, keys, data)
-    return ColumnModels(network, jax.block_until_ready(params), allowed)
+    options = {"leave_out": leave_out, "doubtful": doubtful}
+    if codes.shape[1] > _MANY_COLUMNS:
+        ordered = np.zeros(codes.shape[1], bool) if ordered is None else ordered
+        return fit_related_columns(codes, num_codes, labels, folds, ordered=ordered, **options)
+    options |= {"num_epochs": num_epochs, "max_steps": max_steps}
+    return fit_column_networks(key, codes, num_codes, labels, folds, **options)
 
 
 def score_cells(
@@ -258,18 +161,10 @@ def code_log_probs(
 
     Args:
       models, codes, labels, folds: as for `score_cells`. columns: i[C], whose cells are described.
-    Yields:
+    Returns:
       Row numbers i[n] and log probabilities f32[n, C, B], in blocks that cover every row once.
     """
-    codes, _ = _with_label(codes, labels)
-    is_label = np.arange(codes.shape[1]) == codes.shape[1] - 1
-    columns = np.asarray(columns, np.int32)
-    for f, rows, padded in fold_blocks(folds.fold, len(folds.train), _ROWS_AT_ONCE):
-        params = jax.tree.map(lambda leaf, f=f: leaf[f], models.params)
-        log_p = _log_probs(
-            models.network, params, codes[padded], hidden=is_label, allowed=models.allowed, columns=columns
-        )
-        yield rows, np.asarray(log_p)[: len(rows)]
+    return models.code_log_probs(codes, labels, folds, columns)
 
 
 def _scores(
@@ -283,105 +178,8 @@ def _scores(
     on_block: Callable[[int], None] = lambda rows: None,
 ) -> np.ndarray:
     """f32[1 or 3, N, Q]: surprise; if codes `common` i32[Q] are given, also support and their log probability."""
-    num_rows, num_columns = codes.shape
-    common = None if common is None else np.append(common, 0).astype(np.int32)
-    codes, _ = _with_label(codes, labels)
-    is_label = np.arange(num_columns + 1) == num_columns
-    result = np.empty((1 if common is None else 3, num_rows, num_columns), np.float32)
-    for f, rows, padded in fold_blocks(folds.fold, len(folds.train), block):
-        params = jax.tree.map(lambda leaf, f=f: leaf[f], models.params)
-        of_columns = {"is_label": is_label, "allowed": models.allowed, "common": common}
-        scores = np.asarray(_score(models.network, params, codes[padded], **of_columns))
-        result[:, rows] = scores[:, : len(rows), :num_columns]
+    result = np.empty((1 if common is None else 3, *codes.shape), np.float32)
+    for rows, scores in models.scores(codes, labels, folds, common=common, block=block):
+        result[:, rows] = scores
         on_block(len(rows))
     return result
-
-
-def _with_label(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """i32[N, Q + 1], codes with the label as last column, and the number of codes of the label."""
-    num_labels = min(int(labels.max()) + 1, _MAX_LABELS)
-    label_code = np.minimum(labels, _MAX_LABELS - 1)[:, None]
-    return np.concatenate([codes, label_code], axis=1).astype(np.int32), num_labels
-
-
-class _TrainingData(NamedTuple):
-    """Training data of the column models.
-
-    codes: i32[N, Q + 1]. known: bool[N], rows whose label may be learned.
-    train: i32[F, n], rows of each fold; the first num_train i32[F] of them are used.
-    allowed: bool[Q + 1, B], codes of each column.
-    num_steps: i32[]; not static, so that each table compiles only once.
-    """
-
-    codes: jax.Array
-    known: jax.Array
-    train: jax.Array
-    num_train: jax.Array
-    allowed: np.ndarray
-    num_steps: np.int32
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _fit(model, batch_size, keys, data: _TrainingData):
-    """Trains a model per fold; parameters with a leading axis F."""
-    codes, allowed, num_steps = data.codes, data.allowed, data.num_steps
-    num_columns = codes.shape[1]
-
-    def learning_rate(step):
-        return 0.5 * _LEARNING_RATE * (1 + jnp.cos(jnp.pi * step / num_steps))
-
-    optimizer = optax.adamw(learning_rate, weight_decay=1e-2)
-
-    def loss(params, key, batch, known):
-        key_rate, key_mask = jax.random.split(key)
-        rate = jax.random.uniform(key_rate, (len(batch), 1), minval=0.5 / num_columns, maxval=0.5)
-        is_label = jnp.arange(num_columns)[None] == num_columns - 1
-        rate = jnp.where(is_label, 0.5, rate)  # the label is often hidden
-        masked = jax.random.uniform(key_mask, batch.shape) < rate
-        unknown = is_label & ~known[:, None]
-        log_p = model.apply(params, batch, masked | unknown, allowed, method=ColumnModel.log_probs)
-        picked = jnp.take_along_axis(log_p, batch[..., None], axis=2)[..., 0]
-        learned = masked & ~unknown
-        return -jnp.sum(picked * learned) / jnp.maximum(jnp.sum(learned), 1)
-
-    def fit_fold(key, train_rows, count):
-        key_init, key_loop = jax.random.split(key)
-        nothing = jnp.zeros((1, num_columns), bool)
-        params = model.init(key_init, codes[:1], nothing, allowed, method=ColumnModel.log_probs)
-
-        def step(i, carry):
-            params, opt_state = carry
-            key_batch, key_loss = jax.random.split(jax.random.fold_in(key_loop, i))
-            picked = train_rows[jax.random.randint(key_batch, (batch_size,), 0, count)]
-            gradient = jax.grad(loss)(params, key_loss, codes[picked], data.known[picked])
-            updates, opt_state = optimizer.update(gradient, opt_state, params)
-            return optax.apply_updates(params, updates), opt_state
-
-        return jax.lax.fori_loop(0, num_steps, step, (params, optimizer.init(params)))[0]
-
-    return jax.vmap(fit_fold)(keys, data.train, data.num_train)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _score(model, params, codes, *, is_label, allowed, common):
-    def score(codes):
-        def leave_one_out(hidden):
-            sought = jnp.zeros(len(is_label), jnp.int32) if common is None else common
-            return model.apply(params, codes, hidden, allowed, sought, method=ColumnModel.leave_one_out)
-
-        log_p, entropy, log_p_common = leave_one_out(is_label)
-        surprise = -log_p - entropy
-        if common is None:
-            return surprise[:, None]
-        log_p_with_label = leave_one_out(jnp.zeros_like(is_label))[0]
-        return jnp.stack([surprise, log_p_with_label - log_p, log_p_common], axis=1)
-
-    return map_parts(score, codes, _ROWS_IN_CACHE).swapaxes(0, 1)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _log_probs(model, params, codes, *, hidden, allowed, columns):
-    def of_rows(codes):
-        return model.apply(params, codes, hidden, allowed, columns, method=ColumnModel.of_each_code)
-
-    return map_parts(of_rows, codes, _ROWS_IN_CACHE)

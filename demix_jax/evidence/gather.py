@@ -266,10 +266,11 @@ class _Columns(NamedTuple):
 def _fit_columns(table: _Table, doubtful: np.ndarray) -> _Columns:
     dataset, labels, folds = table.dataset, table.labels, table.folds
     data = (training_key(table.seed), dataset.codes, dataset.num_codes, labels, folds)
-    screen = fit_column_models(*data, num_epochs=_SCREEN_EPOCHS, max_steps=_SCREEN_STEPS)
+    ordered = np.array([column.kind in ("number", "date") for column in dataset.columns])
+    screen = fit_column_models(*data, ordered=ordered, num_epochs=_SCREEN_EPOCHS, max_steps=_SCREEN_STEPS)
     screened = cell_surprise(screen, dataset.codes, labels, folds)
     wild = contaminated(screened, dataset.robust_z, dataset.misspelt)
-    models = fit_column_models(*data, leave_out=wild, doubtful=doubtful)
+    models = fit_column_models(*data, ordered=ordered, leave_out=wild, doubtful=doubtful)
     return _Columns(screen, screened, wild, models)
 
 

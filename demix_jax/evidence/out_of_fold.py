@@ -11,6 +11,7 @@ import numpy as np
 from demix_jax.common.target import ResidualScale, Target
 from demix_jax.common.threads import threads_for
 from demix_jax.data.folds import Folds, distinct
+from demix_jax.evidence.screening import label_association, most_predictive
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
@@ -21,6 +22,9 @@ _LEARNING_RATE = 0.05  # at 0.1 trees memorise wrong labels: AUROC 0.82 instead 
 _SUSPECT_MARGIN = -0.3
 _SUSPECT_SHARE = 0.8  # of the mean probability over rows with the same label, so that rare classes are not all suspect
 _WELL_PREDICTED = 0.25  # share of the rows of a label for which trees predict it
+_MANY_COLUMNS = 100  # of a table with more, trees read only the features that say most about the label
+_FEATURES_READ = 64, 512  # how many at least and at most
+_ROWS_PER_FEATURE = 4  # of the training rows, between these bounds
 _SUREST_SHARE = 0.1  # of the rows, those with the most certain predictions
 
 
@@ -53,17 +57,15 @@ def tree_features(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
 class FoldTrees:
     """Gradient-boosted trees of F folds, made by `fit_trees`.
 
-    learners: one per fold. keep: i[k], positions in `tree_features` that they read.
-    residuals: scale of the residuals of the fitted rows; None for classes.
+    learners: one per fold. residuals: scale of the residuals of the fitted rows; None for classes.
     """
 
     learners: list[_Learner]
-    keep: np.ndarray
     residuals: ResidualScale | None
 
     def predict(self, dataset: Dataset, fold: np.ndarray) -> OutOfFold:
         """Predictions for the N rows of `dataset`, each by the learner of its fold i32[N]."""
-        features = tree_features(dataset)[0][:, self.keep]
+        features = tree_features(dataset)[0]
         prediction = np.zeros((len(features), dataset.num_classes), np.float32)
         with threads_for(features.size):
             for f, learner in enumerate(self.learners):
@@ -84,6 +86,11 @@ def fit_trees(
 ) -> tuple[FoldTrees, OutOfFold]:
     """Cross-fits histogram gradient boosting.
 
+    In a table of more than 100 columns, the trees of a fold read only the features that say most of the label in that
+    fold's training rows, see `label_association`: one for four rows, but at least 64 and at most 512. Many useless
+    features cost time and make trees worse. With 200 rows, 2,000 columns, 40 of them informative, and a tenth of the
+    labels wrong, the average precision of the wrong labels was 0.40 with 64 features and 0.27 with all.
+
     Args:
       dataset: N encoded rows.
       folds: a row is predicted by the learner of its fold, trained on that fold's training rows.
@@ -97,8 +104,8 @@ def fit_trees(
       The learners, and their out-of-fold predictions for the N rows.
     """
     features, categorical = tree_features(dataset)
-    keep = _features_without(dataset, drop_columns)
-    features, categorical = features[:, keep], categorical[keep]
+    keep = np.flatnonzero(~np.isin(_sources(dataset), drop_columns))
+    many = len(dataset.columns) > _MANY_COLUMNS
     prediction, learners = np.zeros((len(features), dataset.num_classes), np.float32), []
     with threads_for(features.size):
         for f, repeated in enumerate(folds.train):
@@ -106,16 +113,17 @@ def fit_trees(
             if leave_out is not None:
                 train = train[~leave_out[train]]
             train = train[np.linspace(0, len(train) - 1, min(len(train), max_train)).astype(int)]
-            if len(keep):
-                learner = _fit(dataset, features, categorical, train, seed)
+            read = _screened(dataset, keep, train) if many else keep
+            if len(read):
+                learner = _fit(dataset, (features, categorical), read, train, seed)
             else:
-                learner = _Learner(None, _spread_of_labels(dataset))
+                learner = _Learner(None, _spread_of_labels(dataset), read)
             learners.append(learner)
             rows = np.flatnonzero(folds.fold == f)
             prediction[rows] = learner.predict(features[rows])
             on_fold(len(rows))
     residuals = dataset.target.residual_scale(dataset.y, prediction)
-    trees = FoldTrees(learners, keep, residuals)
+    trees = FoldTrees(learners, residuals)
     return trees, OutOfFold(prediction, dataset.target.probability_of_given(dataset.y, prediction, residuals))
 
 
@@ -182,26 +190,31 @@ class _Learner(NamedTuple):
 
     model: from scikit-learn; None for a constant prediction.
     default: f32[K], prediction without a model, and probabilities of classes that the model never saw.
+    read: i[k], positions of the features that the model reads.
     """
 
     model: Any
     default: np.ndarray
+    read: np.ndarray
 
     def predict(self, features: np.ndarray) -> np.ndarray:
-        """f32[n, K] for features f32[n, R]."""
+        """f32[n, K] for the R features f32[n, R] of `tree_features`."""
         result = np.tile(self.default, (len(features), 1))
         if self.model is None or not len(features):
             return result
         if not hasattr(self.model, "classes_"):
-            return self.model.predict(features)[:, None]
-        result[:, self.model.classes_] = self.model.predict_proba(features)
+            return self.model.predict(features[:, self.read])[:, None]
+        result[:, self.model.classes_] = self.model.predict_proba(features[:, self.read])
         return result / result.sum(axis=1, keepdims=True)
 
 
-def _fit(dataset: Dataset, features, categorical, train: np.ndarray, seed: int) -> _Learner:
-    """Fits trees to features f32[N, R] of the rows i[n] `train`; categorical: bool[R]."""
+def _fit(
+    dataset: Dataset, inputs: tuple[np.ndarray, np.ndarray], read: np.ndarray, train: np.ndarray, seed: int
+) -> _Learner:
+    """Fits trees to those of `inputs`, see `tree_features`, that stand at `read` i[k], in the rows i[n] `train`."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
+    features, categorical = inputs
     num_iterations = 100 if dataset.num_classes <= 3 else max(20, 200 // dataset.num_classes)
     options = {
         "max_iter": num_iterations,
@@ -209,7 +222,7 @@ def _fit(dataset: Dataset, features, categorical, train: np.ndarray, seed: int) 
         "max_leaf_nodes": 15,
         "min_samples_leaf": max(5, min(30, len(train) // 50)),
         "l2_regularization": 1.0,
-        "categorical_features": categorical,
+        "categorical_features": categorical[read],
         "early_stopping": False,
         "random_state": seed,
     }
@@ -220,9 +233,9 @@ def _fit(dataset: Dataset, features, categorical, train: np.ndarray, seed: int) 
         present = np.unique(dataset.y[train])
         if len(present) == 1:
             unseen[present[0]] = 1.0
-            return _Learner(None, unseen / unseen.sum())
+            return _Learner(None, unseen / unseen.sum(), read)
         model = HistGradientBoostingClassifier(**options)
-    return _Learner(model.fit(features[train], dataset.y[train]), unseen)
+    return _Learner(model.fit(features[np.ix_(train, read)], dataset.y[train]), unseen, read)
 
 
 def _spread_of_labels(dataset: Dataset) -> np.ndarray:
@@ -232,8 +245,18 @@ def _spread_of_labels(dataset: Dataset) -> np.ndarray:
     return (np.bincount(dataset.y, minlength=dataset.num_classes) / len(dataset.y)).astype(np.float32)
 
 
-def _features_without(dataset: Dataset, drop_columns: Sequence[int]) -> np.ndarray:
-    """i[k]: positions in `tree_features` that do not come from the columns `drop_columns`."""
+def _sources(dataset: Dataset) -> np.ndarray:
+    """i[R]: number of the column from which each of `tree_features` comes."""
     widths = [1 if c.kind == "category" else b - a for c, (a, b) in zip(dataset.columns, dataset.groups, strict=True)]
-    source = np.repeat(np.arange(len(widths)), widths)
-    return np.flatnonzero(~np.isin(source, drop_columns))
+    return np.repeat(np.arange(len(widths)), widths)
+
+
+def _screened(dataset: Dataset, keep: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Those of the tree features i[k] `keep` that say most about the label in the rows i[n] `train`."""
+    source, at = np.full(dataset.x.shape[1], -1), 0
+    for column, (start, stop) in zip(dataset.columns, dataset.groups, strict=True):
+        of_category = column.kind == "category"
+        source[start:stop] = at if of_category else np.arange(at, at + stop - start)
+        at += 1 if of_category else stop - start
+    count = int(np.clip(len(train) // _ROWS_PER_FEATURE, *_FEATURES_READ))
+    return most_predictive(label_association(dataset, train), source, keep, count)

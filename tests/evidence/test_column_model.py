@@ -13,13 +13,13 @@ from sklearn.metrics import roc_auc_score
 
 from demix_jax.data.folds import make_folds
 from demix_jax.evidence.column_model import (
-    ColumnModel,
     cell_surprise,
     code_log_probs,
     contaminated,
     fit_column_models,
     score_cells,
 )
+from demix_jax.evidence.column_network import ColumnNetwork
 from demix_jax.evidence.column_statistics import Commonest
 
 NUM_CODES = (6, 6, 4, 3)
@@ -121,15 +121,15 @@ def test_leaving_one_out_equals_masking_it():
     sizes = np.array([5, 3, 4])
     allowed = jnp.asarray(np.arange(8) < sizes[:, None])
     codes = rng.integers(0, sizes, (6, 3)).astype(np.int32)
-    model = ColumnModel(3, 8, width=16)
-    params = model.init(jax.random.key(0), codes, np.zeros((6, 3), bool), allowed, method=ColumnModel.log_probs)
+    model = ColumnNetwork(3, 8, width=16)
+    params = model.init(jax.random.key(0), codes, np.zeros((6, 3), bool), allowed, method=ColumnNetwork.log_probs)
     for hidden in (np.zeros(3, bool), np.array([False, False, True])):
         common = jnp.array([4, 0, 2])
-        found = model.apply(params, codes, jnp.asarray(hidden), allowed, common, method=ColumnModel.leave_one_out)
+        found = model.apply(params, codes, jnp.asarray(hidden), allowed, common, method=ColumnNetwork.leave_one_out)
         log_p, entropy, log_p_common = map(np.asarray, found)
         for q in range(3):
             masked = np.tile(hidden | (np.arange(3) == q), (6, 1))
-            plain = np.asarray(model.apply(params, codes, masked, allowed, method=ColumnModel.log_probs))[:, q]
+            plain = np.asarray(model.apply(params, codes, masked, allowed, method=ColumnNetwork.log_probs))[:, q]
             plain = log_softmax(plain[:, : sizes[q]].astype(np.float64), axis=1)
             np.testing.assert_allclose(log_p[:, q], plain[np.arange(6), codes[:, q]], atol=1e-4)
             np.testing.assert_allclose(entropy[:, q], -(np.exp(plain) * plain).sum(axis=1), atol=1e-4)
@@ -137,12 +137,12 @@ def test_leaving_one_out_equals_masking_it():
 
 
 def test_codes_that_a_column_lacks_have_no_probability():
-    model = ColumnModel(2, 8, width=8)
+    model = ColumnNetwork(2, 8, width=8)
     allowed = jnp.asarray(np.arange(8) < np.array([[2], [5]]))
     codes = np.zeros((4, 2), np.int32)
     nothing = np.zeros((4, 2), bool)
-    params = model.init(jax.random.key(0), codes, nothing, allowed, method=ColumnModel.log_probs)
-    p = np.exp(np.asarray(model.apply(params, codes, nothing, allowed, method=ColumnModel.log_probs)))
+    params = model.init(jax.random.key(0), codes, nothing, allowed, method=ColumnNetwork.log_probs)
+    p = np.exp(np.asarray(model.apply(params, codes, nothing, allowed, method=ColumnNetwork.log_probs)))
     np.testing.assert_allclose(p[:, 0, :2].sum(axis=1), 1, rtol=1e-5)
     assert p[:, 0, 2:].max() == 0 and p[:, 1, 5:].max() == 0
 
