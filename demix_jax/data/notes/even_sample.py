@@ -54,7 +54,7 @@ def _cell_hashes(values: pd.Series) -> np.ndarray:
         return numbers.view(np.uint64)
     codes, distinct = _factorized(values)
     texts = np.array([*(_text(value) for value in distinct), "\0missing"], dtype=object)
-    return hash_array(texts, categorize=False)[codes]
+    return hash_array(texts, categorize=False)[codes]  # pyright: ignore[reportCallIssue]
 
 
 def _factorized(values: pd.Series) -> tuple[np.ndarray, list[Any]]:

@@ -18,7 +18,7 @@ from demix_jax.data.notes.near_giveaways import near_giveaway
 from demix_jax.data.notes.one_column import Feature, amount_skill, bins_of, class_skill, feature
 from demix_jax.data.notes.repeats import Repeated
 
-_SCREENED = 0.9  # skill of a column's histogram below which it can't give the label away
+_SCREENED, _SCREENED_AMOUNTS = 0.9, 0.7  # a column whose histogram has less skill cannot give the label away
 _MOST_NAMED = 8
 _LEVELS_PER_CLASS = 3  # a column with more distinct texts than this is more likely the name of a group of rows
 _FEWEST_ROWS = 30
@@ -109,7 +109,7 @@ def _given_away(table: Table, problem: _Problem, skills: np.ndarray, task: str) 
     values = {column.name: (column, values) for _, column, values in table.features()}
     everywhere = _label(table, task)
     for one, skill in zip(problem.features, skills, strict=True):
-        if skill < _SCREENED:
+        if skill < (_SCREENED if problem.is_classes else _SCREENED_AMOUNTS):
             continue
         if problem.is_classes and share_given_away(one, problem.y, problem.sample.fold) is None:
             continue
