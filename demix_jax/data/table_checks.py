@@ -187,24 +187,5 @@ def check_classes(target: pd.Series) -> None:
         )
 
 
-def table_notes(table: Table | pd.DataFrame, label: object = None, *, task: str) -> list[str]:
-    """Notes on a table that passed `check_table`: classes of one row, and columns that are not used.
-
-    Args:
-      table, label: as for `check_table`. task: "classification" or "regression".
-    """
-    table = as_inspected(table, label)
-    notes = []
-    if task == "classification":
-        rare = [str(v) for v, n in table.target.value_counts().items() if n == 1]
-        if rare:
-            notes.append(f"Only one row has the label {shortened(rare)}: too few to learn this class.")
-    for kind, why in (("constant", "the same value in every row"), ("identifier", "a different value in every row")):
-        names = [column.name for column in table.columns if column.kind == kind]
-        if names:
-            notes.append(f"Not used, because of {why}: {shortened(names)}.")
-    return notes
-
-
 def _columns(names: list[str]) -> str:
     return f"the column{'s' if len(names) > 1 else ''} {shortened(names)}"

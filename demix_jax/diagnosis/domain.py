@@ -42,7 +42,7 @@ class Rows:
         that judges a row is trained on its group. None: no row belongs to another.
       times: f64[N], the time of each row, NaN where missing: a row is judged by models of earlier rows. None: time
         plays no part.
-      notes: sentences for the user. source: path of the file, None if there is none.
+      notes: sentences for the user. label_doubt: see `Summary`. source: path of the file, None if there is none.
       task_name: name of the task in the summary; None: the name of the encoded task.
       settings: further entries of the summary.
     """
@@ -60,6 +60,7 @@ class Rows:
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    label_doubt: str | None = None
     source: str | None = None
     task_name: str | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -229,6 +229,7 @@ def _summary(
         train=rows.source,
         notes=rows.notes if noisy is None else (noisy_group_note(noisy), *rows.notes),
         noisy_group=noisy,
+        label_doubt=rows.label_doubt,
         identifiers=rows.identifiers,
         settings=rows.settings,
     )

@@ -109,6 +109,7 @@ class Summary:
       seconds: duration by step. versions: of Python and packages.
       model: task model. seed: as given. train: path of the diagnosed file, None if there is none.
       notes: sentences for the user.
+      label_doubt: why wrong labels cannot be seen in this table; None if they can.
       noisy_group: rows whose labels are often wrong, None if no such group was found.
       identifiers: columns that identify a row and are not features.
       drawn_from, fitted_rows: for a table larger than memory, number of all rows and of rows used to fit models.
@@ -136,6 +137,7 @@ class Summary:
     train: str | None
     notes: tuple[str, ...]
     noisy_group: NoisyGroupSummary | None = None
+    label_doubt: str | None = None
     identifiers: tuple[str, ...] = ()
     drawn_from: int | None = None
     fitted_rows: int | None = None
@@ -145,7 +147,7 @@ class Summary:
         """The summary as a dict for JSON, without entries that do not apply to this kind of data."""
         content = dataclasses.asdict(self)
         settings = content.pop("settings")
-        absent = [name for name in ("identifiers", "drawn_from", "fitted_rows") if not content[name]]
+        absent = [name for name in ("label_doubt", "identifiers", "drawn_from", "fitted_rows") if not content[name]]
         return {name: value for name, value in content.items() if name not in absent} | settings
 
 

@@ -42,6 +42,8 @@ def headline(diagnosis: Diagnosis) -> tuple[str, str]:
     first = f"{wrong:,} of {count(total, noun)} ({percent(wrong / total)}) {'looks' if wrong == 1 else 'look'} wrong"
     if not wrong:
         first = f"None of {count(total, noun)} looks wrong"
+    if summary.label_doubt is not None and not summary.counts["label_error"]:
+        first += ", but wrong labels could not be seen here"
     second = (
         f"{count(broken, noun)} ({percent(broken / total)}) {'breaks' if broken == 1 else 'break'} a shortcut that "
         f"most {noun}s follow. Such a {noun} is valuable, not wrong: it keeps a model from learning the shortcut."
@@ -50,9 +52,13 @@ def headline(diagnosis: Diagnosis) -> tuple[str, str]:
 
 
 def held_back(diagnosis: Diagnosis) -> list[str]:
-    """A sentence that names the error types in `Summary.held_back`; an empty list if there are none."""
-    words = diagnosis.presentation.words
-    types = [words.plural[name] for name in diagnosis.summary.held_back]
+    """A sentence that names the error types in `Summary.held_back`; an empty list if there are none.
+
+    Where wrong labels cannot be seen, nothing is said of them.
+    """
+    words, summary = diagnosis.presentation.words, diagnosis.summary
+    unseen = () if summary.label_doubt is None else ("label_error",)
+    types = [words.plural[name] for name in summary.held_back if name not in unseen]
     if not types:
         return []
     return [

@@ -173,12 +173,6 @@ class TestChecks:
         check_table(frame, 2)
         check_table(frame, "2")
 
-    def test_notes_name_rare_classes_and_unused_columns(self):
-        frame = rows(y=["a"] * 20 + ["b"] * 19 + ["rare"], id=range(40), same=3)
-        check_table(frame, "y")
-        notes = " ".join(table_notes(frame, "y", task="classification"))
-        assert "'rare'" in notes and "'id'" in notes and "'same'" in notes
-
 
 @pytest.mark.parametrize(
     ("values", "task"),

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from synthetic_diagnosis import NUM_FOLDS, NUM_VALID, make_diagnosis
 
+from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import Html, chance, percent
 from demix_jax.data import Column
 from demix_jax.diagnosis.result import Diagnosis
@@ -19,6 +20,7 @@ from demix_jax.report import headline
 from demix_jax.report.charts import influence_profiles
 from demix_jax.report.findings import most_certain, suspects, witnesses
 from demix_jax.report.html import element, escape
+from demix_jax.report.parts import held_back
 from demix_jax.report.row_reasons import condition
 from demix_jax.report.terminal import print_types
 from demix_jax.report.words import cell, unusual
@@ -101,6 +103,22 @@ def test_page_and_terminal_say_of_which_types_there_may_be_none(capsys):
     doubt = "There may be no label errors or rows that break a shortcut here"
     for told in (Page(render(diagnosis)).text, capsys.readouterr().out):
         assert doubt in told and "Only the most probable 5 % of the rows are flagged as such." in told
+
+
+def test_nothing_reassures_where_wrong_labels_cannot_be_seen(capsys):
+    none = {name: 0 for name in ERROR_TYPES}
+    unseen = dict(wrong_rows=0, counts=none, held_back=("label_error",))
+    clean = with_summary(make_diagnosis(), **unseen)
+    assert headline(clean)[0] == "None of 600 rows looks wrong" and len(held_back(clean)) == 1
+    leaky = with_summary(clean, label_doubt="'status_code' alone predicts the label in every row.")
+    print_types(leaky)
+    for told in (Page(render(leaky)).text, capsys.readouterr().out):
+        assert "None of 600 rows looks wrong, but wrong labels could not be seen here" in told
+        assert "There may be no" not in told
+    both = with_summary(leaky, held_back=("label_error", "spurious_correlation"))
+    assert held_back(both)[0].startswith("There may be no rows that break a shortcut here")
+    assert leaky.summary.as_dict()["label_doubt"].startswith("'status_code'")
+    assert "label_doubt" not in clean.summary.as_dict()
 
 
 def test_page_is_self_contained_and_well_formed(diagnosis, page, tmp_path):

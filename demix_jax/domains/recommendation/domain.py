@@ -101,7 +101,7 @@ class ClickDomain:
     def rows(self, steps: StepTimer) -> Rows:
         """See `Domain`."""
         from demix_jax.data.fingerprint import row_fingerprints, table_fingerprint
-        from demix_jax.data.notes import table_notes
+        from demix_jax.data.notes import column_notes, label_notes
 
         del steps
         samples = self.samples
@@ -117,7 +117,7 @@ class ClickDomain:
             # Measures of an item against its history, such as its popularity, separate clicks from sampled items by
             # the way these are sampled. Ranked among the shortcuts, they came first and hid the injected ones.
             roles=(tuple(samples.features_of("user")), tuple(samples.features_of("item"))),
-            notes=(*samples.notes, *table_notes(self.table, task="classification").sentences),
+            notes=(*samples.notes, *label_notes(self.table, task="classification"), *column_notes(self.table)),
             source=self.source,
         )
 

@@ -18,6 +18,7 @@ from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds, train_fold
 from demix_jax.diagnosis.pipeline import diagnose_samples
 from demix_jax.diagnosis.probes import AlteredRows, alter_rows
 from demix_jax.diagnosis.result import Diagnosis
+from demix_jax.domains.tables.judged_notes import with_judged_notes
 from demix_jax.evidence.gather import choose_num_folds
 from demix_jax.evidence.row_evidence import RowEvidence
 from demix_jax.models import TaskModelLike, check_model_name, check_task_model, make_task_model
@@ -90,7 +91,8 @@ def diagnose(
         sheet=sheet,
     )
     domain = TableDomain.of(train, label, valid=valid, task=task, model=model, options=options)
-    return diagnose_samples(domain, classifier=classifier, seed=seed, progress=progress)
+    diagnosis = diagnose_samples(domain, classifier=classifier, seed=seed, progress=progress)
+    return with_judged_notes(diagnosis, domain.table)
 
 
 def check_options(
@@ -163,7 +165,7 @@ class TableDomain:
         with steps("read the rows", 1) as advance:
             fingerprints = row_fingerprints(table.written)
             belonging = belonging_rows(table, num_folds=choose_num_folds(len(table)))
-            notes = (*table.notes, *table_notes(table, task=self.task).sentences, *belonging.notes)
+            told = table_notes(table, task=self.task)
             advance(1)
         return Rows(
             table=table,
@@ -175,7 +177,8 @@ class TableDomain:
             width_multiple=self.width_multiple,
             groups=belonging.groups,
             times=belonging.times,
-            notes=notes,
+            notes=(*table.notes, *told.sentences, *belonging.notes),
+            label_doubt=told.label_doubt,
             source=self.source,
             settings={"options": options.as_dict()} if options.as_dict() else {},
         )

@@ -25,6 +25,7 @@ from demix_jax.diagnosis.pipeline import FittedTable, conclude, fit_samples, jud
 from demix_jax.diagnosis.result import Diagnosis
 from demix_jax.diagnosis.table import Tally, row_table, suspect_columns, with_fingerprints
 from demix_jax.domains.tables.domain import TableDomain, check_options, read_valid
+from demix_jax.domains.tables.judged_notes import with_judged_notes
 from demix_jax.evidence.gather import more_evidence
 from demix_jax.models import TaskModelLike
 
@@ -122,6 +123,7 @@ def diagnose_out_of_core(
     fitted = fit_samples(domain, rows, seed=seed, steps=steps)
     verdict = judge(classifier, fitted, steps)
     sample_diagnosis = conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
+    sample_diagnosis = with_judged_notes(sample_diagnosis, table)
     own_folds = fitted.gathered.evidence.folds.fold[: len(table)]
     finder = FoldFinder.of(table, own_folds)
     judge_rows, tally = _RowJudge(table, fitted, verdict, finder), Tally()
