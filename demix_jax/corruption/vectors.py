@@ -29,18 +29,23 @@ class CleanVectors:
     @property
     def missing(self) -> np.ndarray:
         """bool[N]: the rows without a vector."""
-        return np.isnan(self.values).all(axis=1)
+        return _is_missing(self.values)
 
     def differs(self, new: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """bool[n]: whether the vectors f32[n, d] differ from those in `rows` i64[n]."""
         old = self.values[rows]
-        return ~((new == old) | (np.isnan(new) & np.isnan(old))).all(axis=1)
+        return np.asarray(~((new == old) | (np.isnan(new) & np.isnan(old))).all(axis=1))
+
+
+def _is_missing(vectors: np.ndarray) -> np.ndarray:
+    """bool[n]: the rows of f32[n, d] without any number."""
+    return np.asarray(np.isnan(vectors).all(axis=1))
 
 
 def cells_of(vectors: np.ndarray) -> np.ndarray:
     """object[n]: the vectors f32[n, d] as cells of a table; None where missing."""
     cells = np.empty(len(vectors), object)
-    cells[:] = [None if np.isnan(vector).all() else vector for vector in vectors]
+    cells[:] = [None if gone else vector for vector, gone in zip(vectors, _is_missing(vectors), strict=True)]
     return cells
 
 

@@ -39,8 +39,8 @@ class Dataset:
       groups: for each encoded column its [start, stop) in x; later features are padding, see `TableEncoder.fit`.
       codes: i32[N, Q], each column as a discrete code; `TableEncoder.code_name` describes one in words.
       num_codes: number of codes of each column, at most 32.
-      robust_z: f32[N, Q], for numbers, dates and vectors (value − median) / (IQR / 1.349), or by the standard deviation where
-        the IQR is 0. It is unbounded but finite; 0 where missing and in other columns.
+      robust_z: f32[N, Q], for numbers, dates and vectors (value − median) / (IQR / 1.349), or by the standard
+        deviation where the IQR is 0. It is unbounded but finite; 0 where missing and in other columns.
       misspelt: f32[N, Q], 0 for texts that are probably spelt right. Otherwise the log ratio, in nats, of the count of
         the right spelling to the text's own count, see `Spelling`.
       numbers: f64[N, Q], values of columns that are stored as numbers; NaN where missing and in other columns.

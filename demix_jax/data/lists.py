@@ -50,6 +50,11 @@ def as_vectors(column: pd.Series, length: int | None = None) -> np.ndarray:
     return vectors
 
 
+def is_missing(vectors: np.ndarray) -> np.ndarray:
+    """bool[N]: the rows of `as_vectors` f32[N, d] without any number."""
+    return np.asarray(np.isnan(vectors).all(axis=1))
+
+
 def as_sets(column: pd.Series) -> list[tuple[str, ...] | None]:
     """For each of N rows the distinct texts of its list, in alphabetical order; None where the list is missing."""
     return [_texts_of(cell) if isinstance(cell, _LISTS) else None for cell in column.to_numpy(dtype=object)]
@@ -101,7 +106,7 @@ def kind_of_lists(column: pd.Series) -> str:
     lists of several lengths, such as the articles of an order, are its elements. Constant: all lists are equal.
     """
     vectors = as_vectors(column)
-    is_vector = ~np.isnan(vectors).all(axis=1)
+    is_vector = ~is_missing(vectors)
     num_lists = sum(isinstance(cell, _LISTS) and len(cell) > 0 for cell in column.to_numpy(dtype=object))
     if is_vector.any() and is_vector.sum() >= PARSED_SHARE * num_lists:
         first = vectors[np.argmax(is_vector)]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from demix_jax.common.threads import threads_for
-from demix_jax.data.bins import CLIP, QuantileNormal
+from demix_jax.data.bins import QuantileNormal
 from demix_jax.data.encoded import Encoded, with_indicator
 from demix_jax.data.kinds import levels, most_frequent
 from demix_jax.data.levels import Levels
@@ -19,6 +20,7 @@ from demix_jax.data.vectors import Scaling, VectorSpace, sample_of
 NUM_SHOWN = 28  # sets of at most this many elements have a feature per element
 _MAX_ELEMENTS = 256
 _MAX_GROUPS = 24
+_NUM_STARTS: Any = 3  # of k-means; scikit-learn's types say that it must be a string
 _NUM_TYPICAL = 3  # elements that describe a group
 _Set = tuple[str, ...] | None
 
@@ -39,7 +41,7 @@ class Groups:
             return cls(np.zeros((1, scores.shape[1]), np.float32))
         wanted = int(np.clip(np.sqrt(len(scores)) / 2, 2, _MAX_GROUPS))
         with threads_for(scores.size):
-            found = KMeans(min(wanted, distinct), n_init=3, random_state=0).fit(scores)
+            found: Any = KMeans(min(wanted, distinct), n_init=_NUM_STARTS, random_state=0).fit(scores)
         order = np.argsort(-np.bincount(found.labels_, minlength=found.n_clusters), kind="stable")
         return cls(found.cluster_centers_[order].astype(np.float32))
 
@@ -75,8 +77,9 @@ class SetGroups:
 class SetEncoder:
     """A column of sets. x: which elements a set has, how many, and whether it is missing.
 
-    Sets of more than 28 different elements are reduced to principal components of their 256 commonest elements. Codes
-    stand for the 30 most frequent sets if these make up at least half of the rows, else for groups of similar sets.
+    Sets of more than 28 different elements are reduced to at most 64 principal components of their 256 commonest
+    elements. Codes stand for the 30 most frequent sets if these make up at least half of the rows, else for groups of
+    similar sets.
     """
 
     elements: tuple[str, ...]
@@ -117,14 +120,10 @@ class SetEncoder:
             nearest = self.codes.groups.nearest(self.space.scores(hot))
             codes = np.where(missing, len(self.codes.groups), nearest).astype(np.int32)
         wide = len(self.elements) > NUM_SHOWN
-        features = np.where(missing[:, None], 0, self._components(hot)) if wide else hot
+        features = np.where(missing[:, None], 0, self.space.features(hot)) if wide else hot
         nothing = np.zeros(len(sets), np.float32)
         x = with_indicator([features, self.size(sizes)], missing)
         return Encoded(x=x, codes=codes, robust_z=nothing, misspelt=nothing)
-
-    def _components(self, hot: np.ndarray) -> np.ndarray:
-        """f32[n, k]: principal components of sets with elements f32[n, E], within ±3."""
-        return np.clip(self.space.scores(hot) / self.space.spread, -CLIP, CLIP)
 
     def code_name(self, name: str, code: int) -> str:
         return self.codes.code_name(name, code)

@@ -1,24 +1,28 @@
 """Columns of vectors, such as embeddings. A vector is encoded as several numbers, its parts.
 
-The parts are the numbers themselves, or directions in the space of a wide vector's principal components, and the
-distance from the mean. The diagnosis reads every part like a column of numbers.
+The parts are the vector's numbers and its distance from the mean. The numbers of a wide vector are replaced by 24
+directions in the space of its principal components. The diagnosis reads every part like a column of numbers; task
+models read the components themselves.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from demix_jax.common.threads import threads_for
-from demix_jax.data.bins import Bins, QuantileNormal, number_text
+from demix_jax.data.bins import CLIP, Bins, QuantileNormal, number_text
 from demix_jax.data.encoded import Encoded, with_indicator
-from demix_jax.data.lists import as_vectors
+from demix_jax.data.lists import as_vectors, is_missing
 
 MAX_NUMBERS = 32  # a vector of more numbers is reduced
-NUM_COMPONENTS = 24
+MAX_DIRECTIONS = 24
+_MAX_COMPONENTS = 64
 _VARIANCE_KEPT = 0.95
 _WILD = 20.0  # robust standard deviations; farther values are moved there, so that they do not dominate a component
 _MAX_FIT_ROWS, _MAX_FIT_VALUES = 5_000, 8_000_000
@@ -60,7 +64,7 @@ class VectorSpace:
 
     Attributes:
       scaling: of the d dimensions. mean: f32[d], mean of the standardised vectors.
-      components: f32[d, k], orthonormal; k ≤ 24. spread: f32[k], standard deviation along each component.
+      components: f32[d, k], orthonormal; k ≤ 64. spread: f32[k], standard deviation along each component.
       rest: standard deviation along each of the other directions.
     """
 
@@ -72,17 +76,17 @@ class VectorSpace:
 
     @classmethod
     def fit(cls, values: np.ndarray, scaling: Scaling) -> VectorSpace:
-        """Fit on f32[n, d], n ≥ 1: as many components as explain 95 % of the variance, at most 24."""
+        """Fit on f32[n, d], n ≥ 1: as many components as explain 95 % of the variance, at most 64."""
         from sklearn.decomposition import PCA
 
         z = scaling(values)
         num_varying = int((np.ptp(z, axis=0) > 0).sum())
-        most = min(NUM_COMPONENTS, num_varying, len(z) - 1)
+        most = min(_MAX_COMPONENTS, num_varying, len(z) - 1)
         if most < 1:
             none = np.zeros((z.shape[1], 0), np.float32)
             return cls(scaling, z.mean(axis=0), none, np.zeros(0, np.float32), 1.0)
         with threads_for(z.size):
-            pca = PCA(most, random_state=0).fit(z)
+            pca: Any = PCA(most, random_state=0).fit(z)
         explained = np.cumsum(pca.explained_variance_ratio_)
         num = min(most, int(np.searchsorted(explained, _VARIANCE_KEPT)) + 1)
         variance = np.maximum(pca.explained_variance_[:num], 1e-9)
@@ -99,15 +103,19 @@ class VectorSpace:
         """f32[n, k]: position of vectors f32[n, d] along each component."""
         return (self.scaling(values) - self.mean) @ self.components
 
-    def directions(self, values: np.ndarray) -> np.ndarray:
-        """f32[n, k]: positions along k directions, uncorrelated and with standard deviation 1.
+    def features(self, values: np.ndarray) -> np.ndarray:
+        """f32[n, k]: the scores in standard deviations, within ±3."""
+        return np.clip(self.scores(values) / self.spread, -CLIP, CLIP)
 
-        The components are turned by a fixed random rotation. What an embedding says of the label often lies along its
-        first component; as a column, this would look like a shortcut.
+    def directions(self, values: np.ndarray) -> np.ndarray:
+        """f32[n, k'], k' ≤ 24: positions along directions, uncorrelated and with standard deviation 1.
+
+        The components are turned by a fixed random rotation. What an embedding says of the label often lies along one
+        component; as a column, this would look like a shortcut.
         """
         num = len(self.spread)
-        turned, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(num, num)))
-        return self.scores(values) / self.spread @ turned.astype(np.float32)
+        rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(num, num)))
+        return self.scores(values) / self.spread @ rotation[:, :MAX_DIRECTIONS].astype(np.float32)
 
     def distance(self, values: np.ndarray) -> np.ndarray:
         """f64[n]: Mahalanobis distance of vectors f32[n, d] from the mean, divided by the square root of d.
@@ -123,7 +131,7 @@ class VectorSpace:
 
 @dataclass(frozen=True)
 class VectorPart:
-    """One of the numbers that a vector is encoded as; x is its value by `QuantileNormal`.
+    """One of the numbers that a vector is encoded as; x is the number by `QuantileNormal`.
 
     name: as in "embedding [3]", without the column's name.
     """
@@ -169,7 +177,7 @@ class VectorEncoder:
     def fit(cls, column: pd.Series) -> VectorEncoder:
         """Fit on a column with at least one vector."""
         values = as_vectors(column)
-        values = values[~np.isnan(values).all(axis=1)]
+        values = values[~is_missing(values)]
         sample = sample_of(values)
         space = VectorSpace.fit(sample, Scaling.fit(sample))
         numbers = _numbers(space, values)
@@ -182,23 +190,33 @@ class VectorEncoder:
         return cls(values.shape[1], space, tuple(parts))
 
     def encode(self, column: pd.Series) -> tuple[Encoded, ...]:
-        """Encode a column of N rows, part by part. Only the first part tells whether the vector is missing."""
+        """Encode a column of N rows, part by part.
+
+        Of a wide vector, x of each direction is one of the components instead, and x of the distance has the other
+        components. The last feature of the distance tells whether the vector is missing.
+        """
         values = as_vectors(column, self.length)
-        missing = np.isnan(values).all(axis=1)
+        missing = is_missing(values)
         numbers = np.where(missing[:, None], np.nan, _numbers(self.space, values))
-        first, *others = (part.encode(of_part) for part, of_part in zip(self.parts, numbers.T, strict=True))
-        return first._replace(x=with_indicator([first.x], missing)), *others
+        *others, distance = (part.encode(of_part) for part, of_part in zip(self.parts, numbers.T, strict=True))
+        if self.length <= MAX_NUMBERS:
+            return *others, distance._replace(x=with_indicator([distance.x], missing))
+        features = np.where(missing[:, None], 0, _blockwise(self.space.features, values))
+        others = [part._replace(x=features[:, i : i + 1]) for i, part in enumerate(others)]
+        return *others, distance._replace(x=with_indicator([distance.x, features[:, len(others) :]], missing))
 
 
 def _numbers(space: VectorSpace, values: np.ndarray) -> np.ndarray:
     """f64[N, k + 1]: the numbers of vectors f32[N, d] or their directions, and their distance from the mean."""
-    blocks = []
-    for start in range(0, max(len(values), 1), _ROWS_AT_ONCE):
-        block = values[start : start + _ROWS_AT_ONCE]
-        narrow = values.shape[1] <= MAX_NUMBERS
-        parts = np.where(np.isnan(block), space.scaling.center, block) if narrow else space.directions(block)
-        blocks.append(np.column_stack([parts, space.distance(block)]).astype(np.float64))
-    return np.concatenate(blocks)
+    narrow = values.shape[1] <= MAX_NUMBERS
+    parts = np.where(np.isnan(values), space.scaling.center, values) if narrow else _blockwise(space.directions, values)
+    return np.column_stack([parts, _blockwise(space.distance, values)]).astype(np.float64)
+
+
+def _blockwise(function: Callable[[np.ndarray], np.ndarray], values: np.ndarray) -> np.ndarray:
+    """`function` of vectors f32[N, d], some thousand at a time, so that wide ones need little memory."""
+    starts = range(0, max(len(values), 1), _ROWS_AT_ONCE)
+    return np.concatenate([function(values[start : start + _ROWS_AT_ONCE]) for start in starts])
 
 
 def sample_of(values: np.ndarray) -> np.ndarray:

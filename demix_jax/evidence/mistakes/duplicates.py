@@ -164,7 +164,7 @@ def _commoner(which: np.ndarray, among: np.ndarray) -> bool:
 
 
 def _comparable_values(dataset: Dataset) -> np.ndarray:
-    """f64[n, Q]: numbers, robust z of dates and vectors, hashes of texts, and codes of all other columns; NaN where missing."""
+    """f64[n, Q]: numbers, robust z of dates and vectors, hashes of texts, codes of other columns; NaN where missing."""
     numbers, texts = dataset.numbers, dataset.texts
     result = np.where(np.isfinite(numbers), numbers, np.nan)
     for q, column in enumerate(dataset.columns):
