@@ -125,7 +125,9 @@ def _lists(series: pd.Series) -> CleanCategories | CleanVectors | None:
     sets = np.empty(len(series), object)
     sets[:] = as_sets(series)
     codes, levels = pd.factorize(sets)
-    return None if kind == "constant" or len(levels) < 2 else _categories(series, codes, np.asarray(levels, dtype=object))
+    return (
+        None if kind == "constant" or len(levels) < 2 else _categories(series, codes, np.asarray(levels, dtype=object))
+    )
 
 
 def is_identifier(series: pd.Series) -> bool:

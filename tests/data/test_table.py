@@ -12,7 +12,7 @@ import pytest
 
 from demix_jax.common.checks import InputError
 from demix_jax.data.kinds import as_dates, as_numbers, date_format, infer_column, levels
-from demix_jax.data.table_checks import as_table, check_table, infer_task, read_table, table_notes
+from demix_jax.data.table_checks import as_table, check_table, infer_task, read_table
 
 
 def write(path, text, encoding="utf-8"):

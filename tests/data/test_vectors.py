@@ -101,7 +101,9 @@ def test_labels_that_are_lists_are_refused():
 
 def test_components_are_those_of_scikit_learn():
     rng = np.random.default_rng(1)
-    values = (rng.normal(size=(400, 5)) @ rng.normal(size=(5, 60)) + 0.05 * rng.normal(size=(400, 60))).astype(np.float32)
+    values = (rng.normal(size=(400, 5)) @ rng.normal(size=(5, 60)) + 0.05 * rng.normal(size=(400, 60))).astype(
+        np.float32
+    )
     scaling = Scaling.fit(values)
     np.testing.assert_allclose(scaling.center, np.median(values, axis=0), rtol=1e-5)
     space = VectorSpace.fit(values, scaling)
@@ -148,7 +150,10 @@ def test_parts_of_a_vector(d):
     assert np.isnan(data.numbers[:, :num_parts]).all() and not data.texts.any()
     first = "embedding [0]" if d == 8 else "embedding direction 0"
     assert encoder.code_name(0, 0).startswith(f"{first} ≤ ")
-    assert encoder.code_name(num_parts - 1, data.num_codes[num_parts - 1] - 1) == "embedding distance from the mean missing"
+    assert (
+        encoder.code_name(num_parts - 1, data.num_codes[num_parts - 1] - 1)
+        == "embedding distance from the mean missing"
+    )
     counts = np.bincount(data.codes[:, 1], minlength=data.num_codes[1])
     assert encoder.group_name(1, np.arange(data.num_codes[1]) < 4, counts).startswith(first.replace("0", "1") + " ≤ ")
 
