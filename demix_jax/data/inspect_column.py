@@ -126,7 +126,9 @@ def _of_texts(
         if vectors is not None:
             return _counted(Column(name, "vector", missing=markers), _written_vectors(values))
         kept = np.where(np.append(told.is_missing, True), -1, np.arange(len(names) + 1))[codes]
-        return _of_strings(name, values, (kept, names), markers, told.notes)
+        found = _of_strings(name, values, (kept, names), markers, told.notes)
+        is_mixed = keep_numbers and pd.api.types.infer_dtype(values, skipna=True).startswith("mixed")
+        return found._replace(values=values) if is_mixed else found  # classes come back as they were given
     parsed = np.append(told.values, np.array(["NaT"], told.values.dtype) if told.kind == "date" else [np.nan])[codes]
     series = _numbers_or_dates(values, parsed)
     unread = int(counts[told.unread].sum())

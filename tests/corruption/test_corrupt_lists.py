@@ -8,7 +8,7 @@ import pytest
 
 from demix_jax.corruption import FEATURE_KINDS, FeatureErrors, inject_errors
 from demix_jax.corruption.vectors import VECTOR_KINDS
-from demix_jax.data.kinds import as_sets, as_vectors
+from demix_jax.data.lists import as_sets, as_vectors
 
 
 def table(n=200):

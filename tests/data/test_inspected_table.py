@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.read_options import ReadOptions
 from demix_jax.data import TableEncoder, as_inspected, check_table, inspect_table, table_notes
-from demix_jax.data.kinds import Column, infer_column
+from demix_jax.data.inspect_column import inspect_column
 from demix_jax.repairs.trees import tree_table
 
 
@@ -32,11 +33,11 @@ def inspected(monkeypatch) -> list[object]:
     """The names of the columns that are inspected while a test runs, in order."""
     names = []
 
-    def counted(name, column):
+    def counted(name, column, **options):
         names.append(name)
-        return infer_column(name, column)
+        return inspect_column(name, column, **options)
 
-    monkeypatch.setattr("demix_jax.data.inspected_table.infer_column", counted)
+    monkeypatch.setattr("demix_jax.data.inspected_table.inspect_column", counted)
     return names
 
 
@@ -48,8 +49,8 @@ def test_each_column_is_inspected_once(inspected):
     encoder.transform(frame)
     table_notes(table, task="classification")
     tree_table(table)
-    assert inspected == ["size", "town", "when", 7, "same", "id"]
-    assert len(table.columns) == len(inspected) and len(table) == 120
+    assert inspected == ["size", "town", "when", 7, "same", "id", "y"]
+    assert len(table.columns) == len(inspected) - 1 and len(table) == 120
 
 
 def test_a_frame_gives_what_its_table_gives():
@@ -67,29 +68,58 @@ def test_findings_stand_in_table_order_without_the_label():
     kinds = [column.kind for column in table.columns]
     assert kinds == ["number", "category", "date", "number", "constant", "identifier"]
     assert table.target.name == "y" and inspect_table(some_table(), "7").label == 7
-    assert [column.date_format for column in table.columns] == [None, None, "%d/%m/%Y %H:%M", None, None, None]
+    assert [column.form is not None for column in table.columns] == [False, False, True, False, False, False]
     for key, column, values in table.features():
-        assert values.name == key and column == infer_column(key, values)
+        assert values.name == key and column.name == str(key)
+    assert table.frame["when"].dtype.kind == "M" and isinstance(table.written["when"].iloc[0], str)
 
 
-def test_the_format_of_dates_is_found_once(monkeypatch):
+def test_other_values_keep_the_findings():
     table = inspect_table(some_table(), "y")
-    monkeypatch.setattr("demix_jax.data.kinds.date_format", lambda names: pytest.fail("looked for again"))
-    encoder = TableEncoder.fit(table)
-    assert [column.kind for column in encoder.transform(table.frame).columns].count("date") == 1
-    assert tree_table(table).kinds.count("date") == 1
-
-
-def test_only_changed_columns_are_inspected_again(inspected):
-    frame = some_table()
-    table = inspect_table(frame, "y")
-    inspected.clear()
-    edited = table.with_frame(frame.assign(town="Köln"), {"town"})
-    assert inspected == ["town"]
-    assert edited.columns == tuple(
-        Column("town", "constant") if column.name == "town" else column for column in table.columns
-    )
+    edited = table.with_frame(table.frame.assign(town="Köln"))
+    assert edited.columns == table.columns
     assert bool(edited.frame["town"].nunique() == 1) and bool(table.frame["town"].nunique() == 3)
+
+
+def test_what_the_user_says_of_columns_counts():
+    options = ReadOptions.of(kinds={"7": "category"}, ignore=["size"], id="id", groups="town")
+    table = inspect_table(some_table(), "y", options)
+    kinds = {column.name: column.kind for column in table.columns}
+    assert kinds == {
+        "size": "ignored",
+        "town": "identifier",
+        "when": "date",
+        "7": "category",
+        "same": "constant",
+        "id": "identifier",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"kinds": {"size": "numeric"}}, "must be one of number, category, text, date, identifier, vector"),
+        ({"kinds": {"size": "number"}, "ignore": "size"}, "is given a kind and ignored"),
+        ({"ignore": ["sise"]}, "did you mean 'size'"),
+        ({"id": "y"}, "is the label"),
+        ({"groups": "nobody"}, "no column for groups"),
+    ],
+)
+def test_options_that_cannot_be_met_are_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        inspect_table(some_table(), "y", ReadOptions.of(**given))
+
+
+def test_spellings_of_the_label_are_united_and_told():
+    frame = some_table().assign(y=["yes", "no"] * 60)
+    frame.loc[[3, 8, 40], "y"] = ["NO", "Yes", "yes."]
+    table = inspect_table(frame, "y")
+    assert table.target.unique().tolist() == ["yes", "no"] and np.flatnonzero(table.respelt()).tolist() == [3, 8, 40]
+    assert table.spellings == {"NO": "no", "Yes": "yes", "yes.": "yes"}
+    assert table.parser(frame.iloc[[3]])["y"].tolist() == ["no"] and table.respelt(frame.iloc[[3, 4]]).tolist() == [
+        True,
+        False,
+    ]
 
 
 def test_taken_rows_keep_the_findings():

@@ -10,9 +10,10 @@ from sklearn.decomposition import PCA
 
 from demix_jax.common.checks import InputError
 from demix_jax.data.encoding import TableEncoder
+from demix_jax.data.inspect_column import inspect_column
 from demix_jax.data.inspected_table import inspect_table
-from demix_jax.data.kinds import as_sets, as_vectors, flat_numbers, infer_column
-from demix_jax.data.table import check_table, is_empty
+from demix_jax.data.lists import as_sets, as_vectors, flat_numbers
+from demix_jax.data.table_checks import check_table, is_empty
 from demix_jax.data.vectors import MAX_DIRECTIONS, Scaling, VectorEncoder, VectorSpace
 
 
@@ -80,15 +81,15 @@ def test_sets_are_distinct_texts_in_order():
     ],
 )
 def test_kinds_of_lists(cells, kind):
-    assert infer_column("x", pd.Series(cells)).kind == kind
-    assert infer_column("x", pd.Series(cells[::-1])).kind == kind
+    assert inspect_column("x", pd.Series(cells)).column.kind == kind
+    assert inspect_column("x", pd.Series(cells[::-1])).column.kind == kind
 
 
 @pytest.mark.parametrize("of", [pa.list_(pa.float32()), pa.list_(pa.float32(), 2), pa.large_list(pa.float16())])
 def test_arrow_lists_are_vectors(of):
     cells = [np.array([1, 2], np.float16), None, np.array([3, 4], np.float16)] * 4
     column = pd.Series(pa.array(cells, type=of), dtype=pd.ArrowDtype(of))
-    assert infer_column("x", column).kind == "vector"
+    assert inspect_column("x", column).column.kind == "vector"
     np.testing.assert_array_equal(as_vectors(column)[:3], [[1, 2], [np.nan, np.nan], [3, 4]])
     assert not is_empty(column)
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from demix_jax.data.notes import label_spellings, spelling_note
+from demix_jax.data.label_spellings import label_spellings, spelling_note
 
 
 def labels(counts: dict[str, int]) -> pd.Series:
