@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demix_jax.data.notes.giveaways import resolution, spread_of
+from demix_jax.data.notes.giveaways import is_moderate, resolution, spread_of
 from demix_jax.data.notes.one_column import Feature
 
 _MOST_TERMS = 4
@@ -46,8 +46,8 @@ def find_formula(features: Sequence[Feature], y: np.ndarray) -> Formula | None:
     Args:
       features: columns of n rows, in an order that depends on contents only. y: f64[n], amounts.
     """
-    numeric = [one for one in features if one.numbers is not None and one.kind != "date"]
-    if not numeric or len(y) < _FEWEST_ROWS or spread_of(y) == 0:
+    numeric = [one for one in features if one.numbers is not None and one.kind != "date" and is_moderate(one.numbers)]
+    if not numeric or len(y) < _FEWEST_ROWS or not is_moderate(y) or spread_of(y) == 0:
         return None
     x = np.stack([one.numbers for one in numeric if one.numbers is not None], axis=1)
     names = [one.name for one in numeric]

@@ -14,6 +14,7 @@ _MOST_LEAVES = 32
 _MOST_TURNS = 2
 _FINE = 1e-3  # of the label's spread: a smaller residual is no residual
 _COARSE = 0.05
+_HUGE = 1e100
 
 
 def share_given_away(one: Feature, y: np.ndarray, fold: np.ndarray | None) -> float | None:
@@ -45,7 +46,7 @@ def _predicted(one: Feature, y: np.ndarray, learned: np.ndarray, asked: np.ndarr
     from sklearn.tree import DecisionTreeClassifier
 
     if one.numbers is not None:
-        x = _without_gaps(one.numbers)[:, None]
+        x = _ranks(one.numbers)[:, None]
         tree = DecisionTreeClassifier(max_leaf_nodes=_MOST_LEAVES, random_state=0).fit(x[learned], y[learned])
         return tree.predict(x[asked])
     assert one.codes is not None
@@ -57,13 +58,10 @@ def _predicted(one: Feature, y: np.ndarray, learned: np.ndarray, asked: np.ndarr
     return counts.argmax(1)[codes[asked]]
 
 
-def _without_gaps(numbers: np.ndarray) -> np.ndarray:
-    """The numbers f64[n]; missing ones lie below all others."""
+def _ranks(numbers: np.ndarray) -> np.ndarray:
+    """i64[n]: ranks of the numbers f64[n] among their distinct values, from 1; 0 where missing."""
     finite = np.isfinite(numbers)
-    if not finite.any():
-        return np.zeros(len(numbers))
-    low, high = numbers[finite].min(), numbers[finite].max()
-    return np.where(finite, numbers, low - 1.0 - (high - low))
+    return np.where(finite, np.searchsorted(np.unique(numbers[finite]), numbers) + 1, 0)
 
 
 def share_determined(one: Feature, y: np.ndarray) -> float | None:
@@ -74,16 +72,18 @@ def share_determined(one: Feature, y: np.ndarray) -> float | None:
     may turn twice at most: neighbours in time are alike too, but do not make the label.
     """
     spread = spread_of(y)
-    if spread == 0 or one.kind == "date":
+    if spread == 0 or one.kind == "date" or not is_moderate(y):
         return None
-    keys = one.codes if one.numbers is None else _without_gaps(one.numbers)
+    keys = one.codes if one.numbers is None else _ranks(one.numbers)
     assert keys is not None
     values, place = np.unique(keys, return_inverse=True)
     means = np.bincount(place, weights=y) / np.bincount(place)
     if len(values) > len(y) / 10:
-        if one.numbers is None or _turns(one, y, spread) > _MOST_TURNS:
+        if one.numbers is None or not is_moderate(one.numbers) or _turns(one, y, spread) > _MOST_TURNS:
             return None
-        means = _through_neighbours(values.astype(np.float64), means)
+        known = values > 0
+        x = np.unique(one.numbers[np.isfinite(one.numbers)])
+        means[known] = _through_neighbours(x, means[known])
     tolerance = min(max(_FINE * spread, 1.01 * resolution(y)), _COARSE * spread)
     share = float((np.abs(y - means[place]) <= tolerance).mean())
     return share if share >= 1 - _MOST_WRONG else None
@@ -115,6 +115,11 @@ def spread_of(y: np.ndarray) -> float:
     """Standard deviation of the amounts y f64[n] without the largest and smallest 1 %."""
     low, high = np.quantile(y, [0.01, 0.99])
     return float(np.clip(y, low, high).std())
+
+
+def is_moderate(values: np.ndarray) -> bool:
+    """Whether squares of the values f64[n], NaN where missing, can be computed."""
+    return bool(np.nanmax(np.abs(values), initial=0.0) < _HUGE)
 
 
 def resolution(values: np.ndarray) -> float:

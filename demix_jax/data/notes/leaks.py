@@ -18,7 +18,7 @@ from demix_jax.data.notes.near_giveaways import near_giveaway
 from demix_jax.data.notes.one_column import Feature, amount_skill, bins_of, class_skill, feature
 from demix_jax.data.notes.repeats import Repeated
 
-_SCREENED, _SCREENED_AMOUNTS = 0.9, 0.7  # a column whose histogram has less skill cannot give the label away
+_SCREENED, _SCREENED_AMOUNTS = 0.8, 0.7  # a column with a less skilled histogram cannot give the label away
 _MOST_NAMED = 8
 _LEVELS_PER_CLASS = 3  # a column with more distinct texts than this is more likely the name of a group of rows
 _FEWEST_ROWS = 30

@@ -9,7 +9,7 @@ import pandas as pd
 
 from demix_jax.data.kinds import Column, as_dates, as_numbers, levels, numbers_of
 
-_NUM_BINS = 64
+_FEWEST_BINS, _MOST_BINS, _ROWS_PER_BIN = 8, 64, 20
 _MAX_LEVELS = 1_000
 _PRIOR_ROWS = 2.0  # weight of the prior in the mean of a bin
 
@@ -52,14 +52,15 @@ def feature(column: Column, values: pd.Series) -> Feature | None:
 def bins_of(one: Feature) -> np.ndarray:
     """i64[n]: bins of a column, from 0; missing values have a bin of their own.
 
-    Numbers are binned by 64 quantiles, or by value if they are few. The most frequent of the texts have a bin each,
+    Numbers are binned by 8 to 64 quantiles, or by value if they are few. The most frequent texts have a bin each,
     in descending order of frequency.
     """
     if one.numbers is not None:
         present = np.sort(one.numbers[np.isfinite(one.numbers)])
         edges = np.unique(present)
-        if len(edges) > _NUM_BINS:
-            edges = np.unique(present[np.linspace(0, len(present) - 1, _NUM_BINS + 1).round().astype(int)[1:]])
+        num_bins = min(max(_FEWEST_BINS, len(present) // _ROWS_PER_BIN), _MOST_BINS)
+        if len(edges) > num_bins:
+            edges = np.unique(present[np.linspace(0, len(present) - 1, num_bins + 1).round().astype(int)[1:]])
         return np.where(np.isfinite(one.numbers), np.searchsorted(edges, one.numbers), len(edges))
     assert one.codes is not None
     counts = np.bincount(one.codes[one.codes >= 0])

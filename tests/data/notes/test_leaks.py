@@ -48,6 +48,13 @@ class TestOneColumn:
         assert f"'{name}' alone predicts the label in every row" in found.certain[0]
         assert f"--ignore {name}" in found.certain[0]
 
+    @pytest.mark.parametrize("num_rows", [60, 200, 1000, 7000])
+    @pytest.mark.parametrize("scale", [1.0, 1e307])
+    def test_thresholds_in_tables_of_any_size(self, num_rows, scale):
+        frame = customers(num_rows)
+        made = np.random.default_rng(0).uniform(0.5, 1.0, num_rows) * np.where(frame.churn == "yes", 1, -1)
+        assert leaks(frame.assign(made=made * scale), "churn").certain[0].startswith("'made' alone predicts")
+
     def test_grades_made_from_points(self):
         frame = flowers()
         points = np.random.default_rng(5).uniform(0, 100, len(frame)).round(1)
