@@ -36,7 +36,7 @@ _CODE_SHARE = 0.9  # share of the other texts that are country codes
 _MOST_OWN_MARKERS = 3  # words in any language that a column of numbers may use for missing values
 _WORDS = re.compile(r"[^\W\d_][^\W\d_ .'’-]*([ .'’-]+[^\W\d_]+)*\.?")
 _LONGEST_WORDS = 30
-_FEWEST_READ = 3  # distinct numbers or dates that make words beside them markers
+_FEWEST_READ = 10  # distinct numbers or dates that make words beside them markers; fewer are codes, as the words are
 
 
 class MissingFinding(NamedTuple):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -9,33 +11,33 @@ from demix_jax.data.sources.delimited.encodings import mend
 from demix_jax.data.sources.delimited.tokens import Records
 
 
-def column_texts(records: Records, rows: np.ndarray, width: int) -> list[pa.Array]:
-    """The cells of some records as `width` string columns of n rows; a record that is too short has empty cells.
+def column_texts(records: Records, rows: np.ndarray, columns: Sequence[int]) -> list[pa.Array]:
+    """The cells of some records as one string column of n rows each; a record that is too short has empty cells.
 
     Args:
-      rows: i64[n], numbers of records.
+      rows: i64[n], numbers of records. columns: positions of fields.
     """
     starts, stops, drops = _value_spans(records)
     first, counts = records.first[rows], records.num_fields[rows]
     array = mend(records.data)
-    if not (len(rows) and width):
-        return [pa.array([], pa.string()) for _ in range(width)]
-    columns = np.arange(width)[:, None]
-    fields = np.minimum(first + columns, len(starts) - 1)
-    here = columns < counts
+    if not len(rows):
+        return [pa.array([], pa.string()) for _ in columns]
+    places = np.asarray(columns, np.int64)[:, None]
+    fields = np.minimum(first + places, len(starts) - 1)
+    here = places < counts
     begins = np.where(here, starts[fields], 0).ravel()
     ends = np.where(here, stops[fields], 0).ravel()
     offsets, data = _gathered(array, begins, ends, drops)
     return [
         pa.StringArray.from_buffers(len(rows), pa.py_buffer(part), pa.py_buffer(data))
-        for part in (offsets[q * len(rows) : (q + 1) * len(rows) + 1] for q in range(width))
+        for part in (offsets[q * len(rows) : (q + 1) * len(rows) + 1] for q in range(len(columns)))
     ]
 
 
 def field_text(records: Records, field: int) -> str:
     """The value of one field."""
     start, stop = int(records.field_starts[field]), int(records.field_ends[field])
-    return "".join(column_texts(_one_field(records, start, stop), np.zeros(1, np.int64), 1)[0].to_pylist())
+    return "".join(column_texts(_one_field(records, start, stop), np.zeros(1, np.int64), [0])[0].to_pylist())
 
 
 def is_quoted(records: Records, field: int) -> bool:
@@ -86,7 +88,7 @@ def _value_spans(records: Records) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _gathered(
     array: np.ndarray, begins: np.ndarray, ends: np.ndarray, drops: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of K spans one after another, u8[...], and i32[K + 1], where each begins, without the bytes at `drops`."""
+    """i32[K + 1], where each of K spans begins in the joined bytes, and these bytes, without those at `drops`."""
     lengths = ends - begins
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     index = np.repeat((begins - offsets[:-1]).astype(np.int32), lengths)

@@ -1,4 +1,4 @@
-"""`Dialect`: how the fields of a delimited text are separated and quoted."""
+"""`TextDialect`: how the fields of a delimited text are separated and quoted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Dialect:
+class TextDialect:
     r"""How fields are separated and quoted.
 
     Attributes:

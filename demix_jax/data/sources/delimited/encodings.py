@@ -50,20 +50,20 @@ def encoding_by_start(start: bytes) -> Encoding | None:
     for name, bom in _BOMS:
         if start.startswith(bom):
             return Encoding(name, bom)
-    start = start[: len(start) // 4 * 4]
-    if not start:
+    units = np.frombuffer(start[: len(start) // 4 * 4], np.uint8).reshape(-1, 4)
+    if not len(units):
         return None
-    nuls = (np.frombuffer(start, np.uint8) == 0).reshape(-1, 4).mean(axis=0)
-    if nuls.min() < _LEAST_NULS and nuls.max() > _LEAST_NULS:
-        if min(nuls[1:]) > 0.9 and nuls[0] < 0.1:
-            return Encoding("utf-32-le")
-        if min(nuls[:3]) > 0.9 and nuls[3] < 0.1:
-            return Encoding("utf-32-be")
-        even, odd = nuls[::2].mean(), nuls[1::2].mean()
-        if even < 0.01 * odd:
-            return Encoding("utf-16-le")
-        if odd < 0.01 * even:
-            return Encoding("utf-16-be")
+    nuls = (units == 0).mean(axis=0)
+    if nuls[1:].min() > 0.9 and nuls[0] < 0.1:
+        return Encoding("utf-32-le")
+    if nuls[:3].min() > 0.9 and nuls[3] < 0.1:
+        return Encoding("utf-32-be")
+    pairs = units.reshape(-1, 2)
+    for name, low, high in (("utf-16-le", 0, 1), ("utf-16-be", 1, 0)):
+        ends_line = np.isin(pairs[:, low], (10, 13)) & (pairs[:, high] == 0)
+        shares = (pairs == 0).mean(axis=0)
+        if ends_line.any() and shares[high] > _LEAST_NULS and shares[low] < 0.01 * shares[high]:
+            return Encoding(name)
     return None
 
 
@@ -75,7 +75,7 @@ def named_encoding(name: str, start: bytes) -> Encoding:
     """
     try:
         canonical = codecs.lookup(name).name
-        b"".decode(canonical)
+        b"a".decode(canonical, "replace")
     except (LookupError, ValueError) as error:
         raise InputError(
             f"encoding must be a name such as utf-8, cp1252, utf-16 or shift_jis, got {name!r}; leave it out to have "
@@ -96,19 +96,21 @@ def decoded(stream: IO[bytes], encoding: Encoding, block_bytes: int) -> Iterator
     Raises:
       UnicodeDecodeError: UTF-16 or UTF-32 that ends within a character or has values that are none.
     """
-    stream.read(len(encoding.bom))
+    place = len(stream.read(len(encoding.bom)))
     decoder = codecs.getincrementaldecoder(encoding.name)(encoding.errors)
     keeps_ascii, pending = encoding.keeps_ascii, b""
     while block := stream.read(block_bytes):
         if keeps_ascii and not pending and block.isascii():
             yield block
+            place += len(block)
             continue
-        text = decoder.decode(block)
+        text = _text(decoder, block, place - len(pending))
         rest = decoder.getstate()[0]
+        place += len(block)
         block = pending + block
         yield _reversible(text, block[: len(block) - len(rest)], encoding)
         pending = rest
-    if last := decoder.decode(b"", final=True):
+    if last := _text(decoder, b"", place - len(pending), final=True):
         yield _reversible(last, pending, encoding)
 
 
@@ -150,6 +152,15 @@ def mend(data: bytes) -> np.ndarray:
         array = array.copy()
         array[found[:, None] + np.arange(3)] = _REPLACEMENT
     return array
+
+
+def _text(decoder: codecs.IncrementalDecoder, block: bytes, place: int, *, final: bool = False) -> str:
+    """The text of a block; `place` of its first byte in the file is added to that of an error."""
+    try:
+        return decoder.decode(block, final)
+    except UnicodeDecodeError as error:
+        error.start += place
+        raise
 
 
 def _reversible(text: str, original: bytes, encoding: Encoding) -> bytes:

@@ -21,6 +21,13 @@ def footer_length(lines: Sequence[Sequence[str]], *, totals_above: bool) -> int:
       lines: cells of the last lines, at most `MOST_LINES`, as many as each line has fields.
       totals_above: whether the first column has words like "Total" in other lines too, where they are values then.
     """
+    length = _length(lines, totals_above)
+    if not totals_above and any(cells and TOTAL.fullmatch(cells[0]) for cells in lines[: len(lines) - length]):
+        return _length(lines, True)
+    return length
+
+
+def _length(lines: Sequence[Sequence[str]], totals_above: bool) -> int:
     width = max((len(line) for line in lines), default=0)
     length = 0
     for number, cells in enumerate(reversed(lines), start=1):

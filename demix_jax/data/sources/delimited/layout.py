@@ -13,17 +13,17 @@ from demix_jax.common.checks import InputError
 from demix_jax.common.wording import count
 from demix_jax.data.sources.boundary import printable
 from demix_jax.data.sources.delimited.cells import column_texts
-from demix_jax.data.sources.delimited.dialect import Dialect
+from demix_jax.data.sources.delimited.dialect import TextDialect
 from demix_jax.data.sources.delimited.scan import Scan
 from demix_jax.data.sources.delimited.sniffing import COMMENTS, NUMBER, choose_dialect, sample_records, usual_width
 from demix_jax.data.sources.delimited.tokens import Records
 
 _NUM_TOP = 60  # records among which the header is sought
-_NUM_BELOW = 200
+_NUM_BELOW = 5000  # cells of rows that tell a header from a row
 
 
 @dataclass(frozen=True)
-class Layout:
+class TextLayout:
     """Where the table is in a text, and how it is written.
 
     Attributes:
@@ -35,7 +35,7 @@ class Layout:
       comment: what comment lines begin with, or nothing. bytes_per_row: mean length of the first lines.
     """
 
-    dialect: Dialect
+    dialect: TextDialect
     names: tuple[str, ...]
     header: bytes | None
     preamble: int
@@ -47,7 +47,7 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def find_layout(path: Path, scan: Scan) -> Layout:
+def find_layout(path: Path, scan: Scan) -> TextLayout:
     """Find the table in the text that was scanned; `path` is for messages.
 
     Raises:
@@ -65,7 +65,7 @@ def find_layout(path: Path, scan: Scan) -> Layout:
     num_blank = _num_blank(parts, top.stops[start] if has_header else 0, max(width, len(cells)))
     has_index = has_header and len(cells) == width - 1 and not num_blank
     given, notes = _without_blank(["", *cells] if has_index else cells, num_blank)
-    return Layout(
+    return TextLayout(
         dialect=dialect,
         names=_names(path, given, has_header=has_header),
         header=top.data[top.starts[start] : top.ends[start]] if has_header else None,
@@ -86,7 +86,8 @@ def _find_header(top: Records, width: int) -> tuple[int, bool]:
     """
     for record in range(min(len(top), _NUM_TOP)):
         cells = _cells(top, record)
-        if _is_comment(top, record) or not _fills(cells, width):
+        is_header = len(cells) == width and not cells[0][1:2].isspace()  # as #id,name
+        if (_is_comment(top, record) and not is_header) or not _fills(cells, width):
             continue
         if len(cells) < width - 1 and (further := _full_header(top, record, width)) is not None:
             return further, True
@@ -144,15 +145,15 @@ def _is_comment(records: Records, record: int) -> bool:
 
 def _below(top: Records, record: int, width: int) -> list[list[str]]:
     """Cells of the rows after a record, without short ones and comments."""
-    rows = np.arange(record + 1, min(len(top), record + 1 + _NUM_BELOW))
+    rows = np.arange(record + 1, min(len(top), record + 1 + max(20, _NUM_BELOW // width)))
     rows = rows[top.num_fields[rows] == width]
-    columns = [column.to_pylist() for column in column_texts(top, rows, width)]
+    columns = [column.to_pylist() for column in column_texts(top, rows, range(width))]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
 def _cells(records: Records, record: int) -> list[str]:
     rows = np.array([record])
-    return [column[0].as_py() for column in column_texts(records, rows, int(records.num_fields[record]))]
+    return [column[0].as_py() for column in column_texts(records, rows, range(int(records.num_fields[record])))]
 
 
 def _num_blank(parts: list[Records], after: int, width: int) -> int:
@@ -160,9 +161,11 @@ def _num_blank(parts: list[Records], after: int, width: int) -> int:
     fewest = width
     for part, start in zip(parts, [after] + [0] * len(parts), strict=False):
         rows = np.flatnonzero((part.num_fields == width) & (part.starts >= start))
-        columns = column_texts(part, rows, width)
-        filled = [q for q, column in enumerate(columns) if any(text.strip() for text in column.unique().to_pylist())]
-        fewest = min(fewest, width - 1 - max(filled, default=-1))
+        for blank in range(fewest):
+            column = column_texts(part, rows, [width - 1 - blank])[0]
+            if any(text.strip() for text in column.unique().to_pylist()):
+                fewest = blank
+                break
     return fewest
 
 

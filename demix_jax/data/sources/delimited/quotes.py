@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demix_jax.data.sources.delimited.dialect import Dialect
+from demix_jax.data.sources.delimited.dialect import TextDialect
 
 _LF, _CR, _SPACE, _BACKSLASH = 10, 13, 32, 92
 
@@ -14,7 +14,7 @@ _LF, _CR, _SPACE, _BACKSLASH = 10, 13, 32, 92
 class Quotes(NamedTuple):
     """Quotes of a block of n bytes.
 
-    opens, closes: i64[Q], of each quoted field, in order; a field that is still open at the end of the block closes at n.
+    opens, closes: i64[Q], of each quoted field, in order; a field still open at the end of the block closes at n.
     drops: i64[D], ascending, bytes within quoted fields that only protect a quote and are no part of the value.
     num_irregular: quoted fields with text after the closing quote.
     suspect: the first quote whose field spans lines and has text after its closing quote, or -1; it was never closed.
@@ -38,7 +38,7 @@ _NONE = np.zeros(0, np.int64)
 NO_QUOTES = Quotes(_NONE, _NONE, _NONE)
 
 
-def find_quotes(array: np.ndarray, dialect: Dialect) -> Quotes:
+def find_quotes(array: np.ndarray, dialect: TextDialect) -> Quotes:
     """The quotes of a block u8[n] that begins with a record."""
     if not dialect.quote:
         return NO_QUOTES
@@ -68,7 +68,7 @@ def _regular(places: np.ndarray, begins: np.ndarray, ends: np.ndarray, size: int
 
 
 def _one_by_one(
-    array: np.ndarray, places: np.ndarray, edges: tuple[np.ndarray, np.ndarray], dialect: Dialect
+    array: np.ndarray, places: np.ndarray, edges: tuple[np.ndarray, np.ndarray], dialect: TextDialect
 ) -> Quotes:
     """The quotes by the letter of the rules: a quote opens only at the start of a field, and others are literal."""
     begins, ends = (edge.tolist() for edge in edges)
@@ -88,7 +88,11 @@ def _one_by_one(
                 suspect = opens[-1]
         this = close + 1
     return Quotes(
-        np.array(opens, np.int64), np.array(closes, np.int64), np.array(drops, np.int64), num_irregular, suspect
+        opens=np.array(opens, np.int64),
+        closes=np.array(closes, np.int64),
+        drops=np.array(drops, np.int64),
+        num_irregular=num_irregular,
+        suspect=suspect,
     )
 
 
@@ -119,7 +123,7 @@ def _is_escaped(array: np.ndarray, place: int, start: int) -> bool:
     return (place - first) % 2 == 1
 
 
-def _begin_fields(array: np.ndarray, places: np.ndarray, dialect: Dialect) -> np.ndarray:
+def _begin_fields(array: np.ndarray, places: np.ndarray, dialect: TextDialect) -> np.ndarray:
     """bool[k], whether a field starts at these places, or before the spaces in front of them if these are padding."""
     before = places.copy()
     if dialect.is_padded:
@@ -129,18 +133,19 @@ def _begin_fields(array: np.ndarray, places: np.ndarray, dialect: Dialect) -> np
     previous = array[np.maximum(before - 1, 0)]
     found = (before == 0) | (previous == _LF) | (previous == _CR)
     width = len(dialect.delimiter)
-    matches = before >= width
+    matches = (before >= width) & (width > 0)
     for offset, byte in enumerate(dialect.delimiter):
         matches &= array[np.maximum(before - width + offset, 0)] == byte
     return found | matches
 
 
-def _end_fields(array: np.ndarray, places: np.ndarray, dialect: Dialect) -> np.ndarray:
+def _end_fields(array: np.ndarray, places: np.ndarray, dialect: TextDialect) -> np.ndarray:
     """bool[k], whether a field ends after these places."""
     size = len(array)
     following = array[np.minimum(places + 1, size - 1)]
     found = (places == size - 1) | (following == _LF) | (following == _CR)
-    matches = places + len(dialect.delimiter) < size
+    width = len(dialect.delimiter)
+    matches = (places + width < size) & (width > 0)
     for offset, byte in enumerate(dialect.delimiter):
         matches &= array[np.minimum(places + 1 + offset, size - 1)] == byte
     return found | matches

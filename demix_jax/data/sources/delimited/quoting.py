@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from demix_jax.data.sources.delimited.dialect import Dialect
+from demix_jax.data.sources.delimited.dialect import TextDialect
 
 _LINE_END = re.compile(rb"[\r\n]")
 _UNPROTECTED = re.compile(rb'\\("|$)')  # would protect the quote behind it
@@ -14,12 +14,12 @@ class NotWritableError(ValueError):
     """A text that cannot be written in a dialect; the message completes "cannot be written: …"."""
 
 
-def written_cell(text: bytes, dialect: Dialect, *, keep_quotes: bool = False, is_alone: bool = False) -> bytes:
+def written_cell(text: bytes, dialect: TextDialect, *, keep_quotes: bool = False, is_alone: bool = False) -> bytes:
     """A cell as the file writes it, in quotes if its text needs them.
 
     Args:
-      text: the value in UTF-8. keep_quotes: whether the cell had quotes before. is_alone: whether it is the only cell of
-        its line, which must not look like a blank line.
+      text: the value in UTF-8. keep_quotes: whether the cell had quotes before. is_alone: whether it is the only cell
+        of its line, which must not look like a blank line.
     Raises:
       NotWritableError: the file has no quotes, and the text needs some.
     """
@@ -40,7 +40,7 @@ def written_cell(text: bytes, dialect: Dialect, *, keep_quotes: bool = False, is
     return quote + text.replace(quote, b"\\" + quote) + quote
 
 
-def _needs_quotes(text: bytes, dialect: Dialect) -> bool:
+def _needs_quotes(text: bytes, dialect: TextDialect) -> bool:
     if dialect.has_runs and (not text or text.startswith(b" ")):
         return True
     if dialect.is_padded and text.startswith(b" "):

@@ -11,17 +11,17 @@ import numpy as np
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.wording import count
-from demix_jax.data.sources.boundary import printable, reading
-from demix_jax.data.sources.compression import open_decompressed
-from demix_jax.data.sources.delimited.encodings import Encoding, decoded
-from demix_jax.data.sources.delimited.layout import Layout
+from demix_jax.data.sources.boundary import printable
+from demix_jax.data.sources.delimited.blocks import text_blocks
+from demix_jax.data.sources.delimited.encodings import Encoding
+from demix_jax.data.sources.delimited.layout import TextLayout
 from demix_jax.data.sources.delimited.tokens import Records, stream_records
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 22
 
 
 class RowBlock(NamedTuple):
-    """Records of a part of a file. rows: i64[n], numbers of those that are rows. header: number of the header, or -1."""
+    """Records of a part of a file. rows: i64[n], those that are rows. header: number of the header, or -1."""
 
     records: Records
     rows: np.ndarray
@@ -45,23 +45,24 @@ class Oddities:
         if self.num_short:
             verb, whose = ("has", "its") if self.num_short == 1 else ("have", "their")
             notes.append(
-                f"{count(self.num_short, 'line')} {verb} fewer fields than the header (first: line {self.first_short:,}); "
-                f"{whose} last cells count as missing."
+                f"{count(self.num_short, 'line')} {verb} fewer fields than the header "
+                f"(first: line {self.first_short:,}); {whose} last cells count as missing."
             )
         if self.num_long:
             verb = "has" if self.num_long == 1 else "have"
             notes.append(
-                f"{count(self.num_long, 'line')} {verb} more fields than the header (first: line {self.first_long:,}); the "
-                "further ones are empty and left out."
+                f"{count(self.num_long, 'line')} {verb} more fields than the header (first: line {self.first_long:,}); "
+                "the further ones are empty and left out."
             )
         if self.num_headers:
-            notes.append(f"The header is repeated in {count(self.num_headers, 'line')}, which are no rows.")
+            verbs = "repeats the header and is no row" if self.num_headers == 1 else "repeat the header and are no rows"
+            notes.append(f"{count(self.num_headers, 'line')} {verbs}.")
         if self.num_comments:
             notes.append(f"{count(self.num_comments, 'comment line')} between the rows left out.")
         return notes
 
 
-def stream_rows(path: Path, encoding: Encoding, layout: Layout, oddities: Oddities) -> Iterator[RowBlock]:
+def stream_rows(path: Path, encoding: Encoding, layout: TextLayout, oddities: Oddities) -> Iterator[RowBlock]:
     """The records of a file from its header on, with the numbers of those that are rows.
 
     Args:
@@ -70,30 +71,19 @@ def stream_rows(path: Path, encoding: Encoding, layout: Layout, oddities: Odditi
       InputError: the file is damaged, a quote never ends, or a line has cells beyond the last column.
     """
     is_first = True
-    with reading(path, f"{encoding.name} text"), open_decompressed(path) as file:
-        blocks = _skip(decoded(file, encoding, _BLOCK_BYTES), layout.preamble)
-        for records in stream_records(path, blocks, layout.dialect, layout.first_line):
-            header = 0 if is_first and layout.header is not None else -1
-            is_first = False
-            rows = _rows(records, header, layout, oddities)
-            _check_widths(path, records, rows, layout, oddities)
-            yield RowBlock(records, rows, header)
+    blocks = text_blocks(path, encoding, _BLOCK_BYTES, skip=layout.preamble)
+    for records in stream_records(path, blocks, layout.dialect, layout.first_line):
+        header = 0 if is_first and layout.header is not None else -1
+        is_first = False
+        rows = _rows(records, header, layout, oddities)
+        _check_widths(path, records, rows, layout, oddities)
+        yield RowBlock(records, rows, header)
 
 
-def _skip(blocks: Iterator[bytes], num_bytes: int) -> Iterator[bytes]:
-    """The blocks without the first bytes."""
-    for block in blocks:
-        if num_bytes >= len(block):
-            num_bytes -= len(block)
-        else:
-            yield block[num_bytes:]
-            num_bytes = 0
-
-
-def _rows(records: Records, header: int, layout: Layout, oddities: Oddities) -> np.ndarray:
+def _rows(records: Records, header: int, layout: TextLayout, oddities: Oddities) -> np.ndarray:
     """i64[n], the records that are neither blank, nor comments, nor the header or a copy of it."""
     data, counts = records.data, records.num_fields
-    keep = records.ends > records.starts
+    keep = (records.ends > records.starts) & (counts > 0)  # a line of spaces has no field where spaces delimit
     if header >= 0:
         keep[header] = False
     if len(layout.names) > 1:
@@ -112,7 +102,7 @@ def _rows(records: Records, header: int, layout: Layout, oddities: Oddities) -> 
     return np.flatnonzero(keep)
 
 
-def _check_widths(path: Path, records: Records, rows: np.ndarray, layout: Layout, oddities: Oddities) -> None:
+def _check_widths(path: Path, records: Records, rows: np.ndarray, layout: TextLayout, oddities: Oddities) -> None:
     """Count short and long lines, and raise InputError where a line has text beyond the last column."""
     width, counts = len(layout.names), records.num_fields[rows]
     short = np.flatnonzero(counts < width)
@@ -127,10 +117,10 @@ def _check_widths(path: Path, records: Records, rows: np.ndarray, layout: Layout
         fields = slice(int(records.first[row]) + width, int(records.first[row + 1]))
         spans = zip(records.field_starts[fields], records.field_ends[fields], strict=True)
         if any(records.data[start:end].strip(b' "') for start, end in spans):
+            found, line = count(int(records.num_fields[row]), "field"), records.line_of(int(records.starts[row]))
             raise InputError(
-                f"{printable(path)} has {count(int(records.num_fields[row]), 'field')} in line "
-                f"{records.line_of(int(records.starts[row])):,}, but its header has {width:,}; put quotes around fields that "
-                f"contain {layout.dialect.delimiter.decode()!r}, or correct the line."
+                f"{printable(path)} has {found} in line {line:,}, but its header has {width:,}; put quotes around "
+                f"fields that contain {layout.dialect.delimiter.decode()!r}, or correct the line."
             )
 
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.wording import count
-from demix_jax.data.sources.boundary import printable, reading
+from demix_jax.data.sources.boundary import printable
 from demix_jax.data.sources.compression import open_decompressed
 from demix_jax.data.sources.content import refuse_other_content
+from demix_jax.data.sources.delimited.blocks import text_blocks
 from demix_jax.data.sources.delimited.detection import detect_code_page
 from demix_jax.data.sources.delimited.encodings import (
     Encoding,
-    decoded,
     encoded,
     encoding_by_start,
     named_encoding,
@@ -97,26 +97,25 @@ def _scan(path: Path, encoding: Encoding) -> tuple[Scan, bytes]:
     scan, odd, lines, stride = Scan(encoding), bytearray(), 0, 1
     head, last = bytearray(), b""
     head_is_open = True
-    with reading(path, f"{encoding.name} text"), open_decompressed(path) as file:
-        for number, block in enumerate(decoded(file, encoding, _BLOCK_BYTES)):
-            if (place := block.find(0)) >= 0:
-                raise InputError(_nul_sentence(path, lines + block.count(b"\n", 0, place) + 1))
-            if not block.isascii():
-                _count_foreign(scan, block, lines, last)
-                if len(odd) < _ODD_BYTES:
-                    odd += _odd_lines(block, encoding)
-            if head_is_open:
-                head += block
-                head_is_open = len(head) < _HEAD_BYTES or (
-                    len(head) < _LONGEST_HEAD and head.count(b"\n") + head.count(b"\r") < _HEAD_LINES
-                )
-            elif number % stride == 0:
-                scan.pieces.append(_whole_lines(block[: 2 * _PIECE_BYTES]))
-                if len(scan.pieces) > _NUM_PIECES:
-                    scan.pieces, stride = scan.pieces[::2], 2 * stride
-            scan.num_bytes += len(block)
-            lines += block.count(b"\n")
-            last = (last + block)[-2 * _PIECE_BYTES :]
+    for number, block in enumerate(text_blocks(path, encoding, _BLOCK_BYTES)):
+        if (place := block.find(0)) >= 0:
+            raise InputError(_nul_sentence(path, lines + block.count(b"\n", 0, place) + 1))
+        if not block.isascii():
+            _count_foreign(scan, block, lines, last)
+            if len(odd) < _ODD_BYTES:
+                odd += _odd_lines(block, encoding)
+        if head_is_open:
+            head += block
+            head_is_open = len(head) < _HEAD_BYTES or (
+                len(head) < _LONGEST_HEAD and head.count(b"\n") + head.count(b"\r") < _HEAD_LINES
+            )
+        elif number % stride == 0:
+            scan.pieces.append(_whole_lines(block[: 2 * _PIECE_BYTES]))
+            if len(scan.pieces) > _NUM_PIECES:
+                scan.pieces, stride = scan.pieces[::2], 2 * stride
+        scan.num_bytes += len(block)
+        lines += block.count(b"\n")
+        last = (last + block)[-2 * _PIECE_BYTES :]
     scan.head = bytes(head)
     if not scan.has_all:
         scan.pieces.append(_whole_lines(last, ends=True))
@@ -155,8 +154,8 @@ def _check_named(path: Path, scan: Scan, name: str, start: bytes) -> None:
         wrong = wrong or (b"\n" in start and b"\n" not in scan.head and b"\r" not in scan.head)
     if wrong:
         raise InputError(
-            f"{printable(path)} is not {name} text (line {scan.first_stray[0] or 1:,}); name another encoding, or none to "
-            "have it recognised."
+            f"{printable(path)} is not {name} text (line {scan.first_stray[0] or 1:,}); name another encoding, or none "
+            "to have it recognised."
         )
 
 
@@ -166,13 +165,13 @@ def _stray_notes(scan: Scan) -> list[str]:
     line, column = scan.first_stray
     verb = "is" if scan.num_strays == 1 else "are"
     return [
-        f"{count(scan.num_strays, 'byte')} of the file {verb} not {scan.encoding.name} text (first: line {line:,}, column "
-        f"{column:,}) and shown as \ufffd; the file itself keeps them."
+        f"{count(scan.num_strays, 'byte')} of the file {verb} not {scan.encoding.name} text (first: line {line:,}, "
+        f"column {column:,}) and shown as \ufffd; the file itself keeps them."
     ]
 
 
 def _nul_sentence(path: Path, line: int) -> str:
     return (
-        f"{printable(path)} has a NUL byte in line {line:,}, which no text file has; the file is damaged or no table of "
-        "text, so write it again."
+        f"{printable(path)} has a NUL byte in line {line:,}, which no text file has; the file is damaged or no table "
+        "of text, so write it again."
     )

@@ -1,4 +1,4 @@
-"""Chooses the `Dialect` of a text: with the right one most lines have equally many fields, and fields look like cells."""
+"""Chooses the `TextDialect` of a text: the one that gives most lines equally many fields, which look like cells."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from demix_jax.data.sources.delimited.cells import column_texts
-from demix_jax.data.sources.delimited.dialect import Dialect
+from demix_jax.data.sources.delimited.dialect import TextDialect
 from demix_jax.data.sources.delimited.scan import Scan
 from demix_jax.data.sources.delimited.tokens import Records, split_records
 
@@ -22,14 +22,14 @@ _UNUSUAL = tuple(one.encode() for one in ("\x01", "\x02", "\x1e", "\x1f", "^", "
 _LAST_RESORT = (b":", b"/", b" ")  # stand within times, dates and texts
 _CONVINCING = 0.6
 _ACCEPTABLE = 0.3
-_NUM_CELLS = 1500
+_NUM_CELLS, _NUM_ROWS = 1500, 5  # of which texts are judged
 _DATE = re.compile(r"\d[\d\s./:T+Z-]*(\s?[AaPp][Mm])?")
 _SEP_LINE = re.compile(rb'"?sep=(\\t|[^\r\n"])"?[\r\n]', re.IGNORECASE)
 _MANY_LITERAL = 3  # fields with an opening quote only, from which quotes are taken for text
 
 
 @dataclass(frozen=True)
-class Fit:
+class DialectFit:
     """How well a dialect fits: share of lines of the usual width, share of cells that look like cells, odd quotes."""
 
     share: float
@@ -42,7 +42,7 @@ class Fit:
         return self.share * (0.3 + 0.7 * self.likeness) if self.width > 1 else 0.0
 
 
-def sample_records(scan: Scan, dialect: Dialect) -> list[Records]:
+def sample_records(scan: Scan, dialect: TextDialect) -> list[Records]:
     """The records of the head and of every other piece of the file."""
     head = split_records(scan.head, dialect, is_last=scan.has_all)
     return [head, *(split_records(piece, dialect) for piece in scan.pieces)]
@@ -57,11 +57,11 @@ def usual_width(parts: list[Records]) -> tuple[int, float]:
     return width, number / sum(counts.values())
 
 
-def choose_dialect(scan: Scan) -> Dialect:
+def choose_dialect(scan: Scan) -> TextDialect:
     """The dialect that fits the pieces of a file best; with an empty delimiter if no line can be split."""
     if given := _SEP_LINE.match(scan.head):
-        return _with_quotes(scan, Dialect(given[1].replace(b"\\t", b"\t")))
-    best: tuple[float, int, Dialect] = (0.0, 0, Dialect(b""))
+        return _with_quotes(scan, TextDialect(given[1].replace(b"\\t", b"\t")))
+    best: tuple[float, int, TextDialect] = (0.0, 0, TextDialect(b""))
     for group in (_USUAL, _UNUSUAL, _LAST_RESORT):
         for delimiter in group:
             if delimiter in scan.head:
@@ -71,20 +71,20 @@ def choose_dialect(scan: Scan) -> Dialect:
                     best = (round(fit.score, 2), fit.width, dialect)
         if best[0] >= _CONVINCING:
             break
-    return _with_quotes(scan, best[2] if best[0] > _ACCEPTABLE else Dialect(b""))
+    return _with_quotes(scan, best[2] if best[0] > _ACCEPTABLE else TextDialect(b""))
 
 
-def _doubled(scan: Scan, delimiter: bytes) -> Dialect:
+def _doubled(scan: Scan, delimiter: bytes) -> TextDialect:
     """The dialect of a delimiter that may be written twice, as in 1::2, or as runs of spaces."""
     if delimiter == b" ":
-        return Dialect(b" ", has_runs=True)
+        return TextDialect(b" ", has_runs=True)
     twice = 2 * delimiter
     if delimiter != b"\t" and scan.head.count(twice) * 2 == scan.head.count(delimiter):
-        return Dialect(twice)
-    return Dialect(delimiter)
+        return TextDialect(twice)
+    return TextDialect(delimiter)
 
 
-def _with_quotes(scan: Scan, dialect: Dialect) -> Dialect:
+def _with_quotes(scan: Scan, dialect: TextDialect) -> TextDialect:
     """The dialect with the way of quoting that leaves the fewest odd lines."""
     plain = replace(dialect, quote=b"")
     if not dialect.delimiter or not (b'"' in scan.head or b"'" in scan.head or scan.pieces):
@@ -105,12 +105,13 @@ def _with_quotes(scan: Scan, dialect: Dialect) -> Dialect:
     return choices[keys.index(max(keys))]
 
 
-def _fit(scan: Scan, dialect: Dialect) -> Fit:
+def _fit(scan: Scan, dialect: TextDialect) -> DialectFit:
     parts = sample_records(scan, dialect)
     width, share = usual_width(parts)
     cells = _cells(parts, width)
-    alike = sum(_is_like_cell(cell) for cell in cells) / max(len(cells), 1)
-    return Fit(share, alike, width, sum(part.quotes.num_irregular for part in parts))
+    delimiter = dialect.delimiter.decode()
+    alike = sum(delimiter in cell or _is_like_cell(cell) for cell in cells) / max(len(cells), 1)  # in: it is quoted
+    return DialectFit(share, alike, width, sum(part.quotes.num_irregular for part in parts))
 
 
 def _widths(records: Records) -> np.ndarray:
@@ -127,13 +128,14 @@ def _spans(records: Records) -> list[tuple[int, int]]:
 
 
 def _cells(parts: list[Records], width: int) -> list[str]:
-    """Values of some lines of the usual width, from all parts."""
+    """Values of some lines of the usual width, from all parts; of a wide table, of some columns."""
     cells: list[str] = []
-    per_part = max(1, _NUM_CELLS // (width * len(parts)))
+    columns = range(0, width, max(1, width * _NUM_ROWS // _NUM_CELLS))
+    per_part = max(_NUM_ROWS, _NUM_CELLS // (width * len(parts)))
     for part in parts:
         rows = np.flatnonzero(part.num_fields == width)
         rows = rows[:: max(1, len(rows) // per_part)]
-        for column in column_texts(part, rows, width):
+        for column in column_texts(part, rows, columns):
             cells += column.to_pylist()
     return cells
 
@@ -145,7 +147,7 @@ def _is_like_cell(text: str) -> bool:
     return any(one.isalpha() for one in text) and not any(one in text for one in ",;\t|")
 
 
-def _raw_cells(scan: Scan, plain: Dialect) -> list[str]:
+def _raw_cells(scan: Scan, plain: TextDialect) -> list[str]:
     parts = sample_records(scan, plain)
     return [cell.strip(" ") for cell in _cells(parts, usual_width(parts)[0])]
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.files import atomic_paths, same_file
@@ -18,16 +17,14 @@ from demix_jax.data.sources.boundary import check_is_file, printable, reading
 from demix_jax.data.sources.compression import compression_by_suffix, member_of, open_compressed
 from demix_jax.data.sources.delimited.cells import column_texts
 from demix_jax.data.sources.delimited.footer import MOST_LINES, TOTAL, footer_length
-from demix_jax.data.sources.delimited.layout import Layout, find_layout
+from demix_jax.data.sources.delimited.layout import TextLayout, find_layout
 from demix_jax.data.sources.delimited.rows import Oddities, RowBlock, stream_rows
 from demix_jax.data.sources.delimited.scan import Scan, scan_text
 from demix_jax.data.sources.delimited.splice import Splice, check_edits
 from demix_jax.data.sources.source import Edits
 
-_TOTAL = f"^({TOTAL.pattern.removeprefix('(?i)')})$"
 
-
-class _State(NamedTuple):
+class _FileState(NamedTuple):
     """What tells whether a file has been changed since it was opened."""
 
     size: int
@@ -39,7 +36,7 @@ class DelimitedSource:
 
     is_text = True
 
-    def __init__(self, path: Path, scan: Scan, layout: Layout, notes: list[str]):
+    def __init__(self, path: Path, scan: Scan, layout: TextLayout, notes: list[str]):
         self.path = path
         self.names = layout.names
         self._encoding, self._layout, self._state = scan.encoding, layout, _state(path)
@@ -120,18 +117,16 @@ class DelimitedSource:
 
     def _table(self, block: RowBlock, num_left_out: int = 0) -> pa.Table:
         rows = block.rows[: max(0, len(block.rows) - num_left_out)]
-        columns = column_texts(block.records, rows, len(self.names))
+        columns = column_texts(block.records, rows, range(len(self.names)))
         return pa.Table.from_arrays(columns, names=list(self.names))
 
     def _footer(self, tail: list[RowBlock], totals_above: bool, oddities: Oddities) -> tuple[int, list[str]]:
         """How many of the last rows are none, and a note on them; they are no longer counted as short lines."""
         lines = [cells for block in tail for cells in _last_lines(block)][-MOST_LINES:]
-        firsts = [column_texts(block.records, block.rows, 1)[0] for block in tail]
+        firsts = [column_texts(block.records, block.rows, [0])[0] for block in tail]
         above = pa.concat_arrays(firsts) if firsts else pa.array([], pa.string())
         above = above.slice(0, max(0, len(above) - len(lines)))
-        named = [bool(cells and TOTAL.fullmatch(cells[0])) for cells in lines]
-        again = totals_above or _has_totals(above) or any(named[:-1])
-        length = footer_length(lines, totals_above=again)
+        length = footer_length(lines, totals_above=totals_above or _has_totals(above))
         oddities.num_short -= sum(len(cells) < len(self.names) for cells in lines[len(lines) - length :])
         if not length:
             return 0, []
@@ -159,21 +154,21 @@ def open_delimited(path: str | os.PathLike, *, encoding: str | None = None) -> D
     return DelimitedSource(path, scan, find_layout(path, scan), notes)
 
 
-def _state(path: Path) -> _State:
+def _state(path: Path) -> _FileState:
     with reading(path):
         found = path.stat()
-    return _State(found.st_size, found.st_mtime_ns)
+    return _FileState(found.st_size, found.st_mtime_ns)
 
 
 def _has_totals(texts: pa.Array | pa.ChunkedArray) -> bool:
     """Whether one of the cells is a word like "Total"."""
-    return bool(pc.any(pc.match_substring_regex(texts, _TOTAL, ignore_case=True)).as_py())
+    return any(TOTAL.fullmatch(text) for text in texts.unique().to_pylist())
 
 
 def _last_lines(block: RowBlock) -> list[list[str]]:
     """The cells of the last rows of a block, as many as each line has."""
     records, lines = block.records, []
     for row in block.rows[-MOST_LINES:]:
-        columns = column_texts(records, np.array([row]), int(records.num_fields[row]))
+        columns = column_texts(records, np.array([row]), range(int(records.num_fields[row])))
         lines.append([column[0].as_py() for column in columns])
     return lines

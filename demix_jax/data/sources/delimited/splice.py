@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError
-from demix_jax.data.sources.boundary import printable, reading
-from demix_jax.data.sources.compression import open_decompressed
+from demix_jax.data.sources.boundary import printable
+from demix_jax.data.sources.delimited.blocks import text_blocks
 from demix_jax.data.sources.delimited.cells import field_text, is_quoted
-from demix_jax.data.sources.delimited.encodings import Encoding, can_encode, decoded, encoded
-from demix_jax.data.sources.delimited.layout import Layout
+from demix_jax.data.sources.delimited.encodings import Encoding, can_encode, encoded
+from demix_jax.data.sources.delimited.layout import TextLayout
 from demix_jax.data.sources.delimited.quoting import NotWritableError, written_cell
 from demix_jax.data.sources.delimited.rows import Oddities, RowBlock, stream_rows
 from demix_jax.data.sources.source import Edits
@@ -24,7 +24,7 @@ from demix_jax.data.sources.source import Edits
 _START_BLOCK = 1 << 20
 
 
-class Change(NamedTuple):
+class Replacement(NamedTuple):
     """Bytes of a block from `start` to `stop` that are replaced by `text`."""
 
     start: int
@@ -38,7 +38,7 @@ class Splice:
 
     path: Path
     encoding: Encoding
-    layout: Layout
+    layout: TextLayout
     edits: Edits
     num_rows: int
 
@@ -62,16 +62,15 @@ class Splice:
     def _preamble(self) -> Iterator[bytes]:
         """What stands above the header."""
         left = self.layout.preamble
-        with reading(self.path), open_decompressed(self.path) as file:
-            for block in decoded(file, self.encoding, _START_BLOCK):
-                yield block[:left]
-                left -= len(block[:left])
-                if not left:
-                    return
+        for block in text_blocks(self.path, self.encoding, _START_BLOCK):
+            yield block[:left]
+            left -= len(block[:left])
+            if not left:
+                return
 
-    def _changes(self, block: RowBlock, start: int) -> list[Change]:
+    def _changes(self, block: RowBlock, start: int) -> list[Replacement]:
         """The changes of a block of which the first row is number `start`, in order."""
-        changes: list[Change] = []
+        changes: list[Replacement] = []
         beyond: dict[int, dict[int, bytes]] = defaultdict(
             dict
         )  # row of the block -> column -> cell it has no field for
@@ -84,7 +83,7 @@ class Splice:
         changes += self._tail_changes(block, start, dropped, beyond)
         records = block.records
         for row in block.rows[dropped]:
-            changes.append(Change(int(records.starts[row]), int(records.stops[row]), b""))
+            changes.append(Replacement(int(records.starts[row]), int(records.stops[row]), b""))
         return sorted(changes, key=lambda change: change.start)  # stable: a cell comes before what is put behind it
 
     def _dropped(self, block: RowBlock, start: int) -> np.ndarray:
@@ -95,7 +94,7 @@ class Splice:
 
     def _cell_changes(
         self, block: RowBlock, start: int, column: int, state: tuple[np.ndarray, dict[int, dict[int, bytes]]]
-    ) -> Iterator[Change]:
+    ) -> Iterator[Replacement]:
         """The changed cells of a column; a cell for which the line is too short goes to the second part of `state`."""
         dropped, beyond = state
         records, name = block.records, self.layout.names[column]
@@ -111,21 +110,21 @@ class Splice:
                     beyond[row][column] = self._written(text, name, start + row)
             elif field_text(records, field) != text:
                 cell = self._written(text, name, start + row, keep_quotes=is_quoted(records, field))
-                yield Change(int(records.field_starts[field]), int(records.field_ends[field]), cell)
+                yield Replacement(int(records.field_starts[field]), int(records.field_ends[field]), cell)
 
-    def _header_change(self, block: RowBlock) -> Change:
+    def _header_change(self, block: RowBlock) -> Replacement:
         """The names of the added columns, behind the last name."""
         records, names = block.records, list(self.edits.added)
         last = int(records.first[block.header]) + len(self.layout.names) - self.layout.has_index - 1
         place = int(records.field_ends[last])
         cells = [self._written(name, name, None) for name in names]
-        return Change(place, place, b"".join(self.layout.dialect.delimiter + cell for cell in cells))
+        return Replacement(place, place, b"".join(self._delimiter + cell for cell in cells))
 
     def _tail_changes(
         self, block: RowBlock, start: int, dropped: np.ndarray, beyond: dict[int, dict[int, bytes]]
-    ) -> Iterator[Change]:
+    ) -> Iterator[Replacement]:
         """What is put behind the last field of a line: cells that it lacks, and those of added columns."""
-        width, delimiter = len(self.layout.names), self.layout.dialect.delimiter
+        width = len(self.layout.names)
         added = [
             self._added_cells(name, values[start : start + len(block.rows)], start)
             for name, values in self.edits.added.items()
@@ -139,10 +138,14 @@ class Splice:
             size = width if added else max(lacking) + 1
             cells = [lacking.get(column, self._empty()) for column in range(int(counts[row]), size)]
             cells += [column[row] for column in added]
-            yield Change(places[row], places[row], b"".join(delimiter + cell for cell in cells))
+            yield Replacement(places[row], places[row], b"".join(self._delimiter + cell for cell in cells))
 
     def _added_cells(self, name: str, values: Sequence[Any] | np.ndarray, start: int) -> list[bytes]:
         return [self._written(_as_text(value), name, start + row) for row, value in enumerate(values)]
+
+    @property
+    def _delimiter(self) -> bytes:
+        return self.layout.dialect.delimiter or b","  # of the first added column, if the file has only one
 
     def _empty(self) -> bytes:
         return written_cell(b"", self.layout.dialect)
@@ -160,7 +163,8 @@ class Splice:
                 reason = f"{error}, so choose another text"
         place = "the header" if row is None else f"row {row:,} (from 0)"
         raise InputError(
-            f"the new text {text[:60]!r} for column {name!r} in {place} cannot be written to {printable(self.path)}: {reason}."
+            f"the new text {text[:60]!r} for column {name!r} in {place} cannot be written to "
+            f"{printable(self.path)}: {reason}."
         )
 
 
@@ -185,7 +189,7 @@ def check_edits(edits: Edits, names: Sequence[str], num_rows: int) -> None:
             )
 
 
-def _applied(data: bytes, changes: list[Change]) -> bytes:
+def _applied(data: bytes, changes: list[Replacement]) -> bytes:
     """The bytes with changes, which are in order and do not overlap."""
     parts, place = [], 0
     for start, stop, text in changes:

@@ -11,7 +11,7 @@ import numpy as np
 
 from demix_jax.common.checks import InputError
 from demix_jax.data.sources.boundary import printable
-from demix_jax.data.sources.delimited.dialect import Dialect
+from demix_jax.data.sources.delimited.dialect import TextDialect
 from demix_jax.data.sources.delimited.quotes import Quotes, find_quotes
 
 _LF, _CR = 10, 13
@@ -57,8 +57,8 @@ class Records:
         return self.first_line + int(np.searchsorted(self.line_ends, place))
 
 
-def split_records(data: bytes, dialect: Dialect, *, is_last: bool = True, first_line: int = 1) -> Records:
-    """The records of a block that starts with a record; what follows the last line end is a record only if `is_last`."""
+def split_records(data: bytes, dialect: TextDialect, *, is_last: bool = True, first_line: int = 1) -> Records:
+    """The records of a block that starts with one; what follows the last line end is a record only if `is_last`."""
     array = np.frombuffer(data, np.uint8)
     quotes = find_quotes(array, dialect)
     line_places, line_lengths = _line_ends(data, array, is_last=is_last)
@@ -93,7 +93,7 @@ def split_records(data: bytes, dialect: Dialect, *, is_last: bool = True, first_
     return _without_edge_runs(records) if dialect.has_runs and size else records
 
 
-def stream_records(path: Path, blocks: Iterable[bytes], dialect: Dialect, first_line: int) -> Iterator[Records]:
+def stream_records(path: Path, blocks: Iterable[bytes], dialect: TextDialect, first_line: int) -> Iterator[Records]:
     """The records of a file in blocks; a record that spans blocks is kept for the next one.
 
     Args:
@@ -130,8 +130,8 @@ def _check_closed(path: Path, records: Records, *, is_last: bool) -> None:
         place = int(quotes.opens[-1])
     if place >= 0:
         raise InputError(
-            f"{printable(path)} opens a quote in line {records.line_of(place):,} that never ends; close it, or remove it if "
-            "it belongs to the text."
+            f"{printable(path)} opens a quote in line {records.line_of(place):,} that never ends; close it, or "
+            "remove it if it belongs to the text."
         )
 
 
@@ -150,7 +150,7 @@ def _line_ends(data: bytes, array: np.ndarray, *, is_last: bool) -> tuple[np.nda
     return places, lengths
 
 
-def _delimiters(data: bytes, array: np.ndarray, dialect: Dialect) -> tuple[np.ndarray, np.ndarray]:
+def _delimiters(data: bytes, array: np.ndarray, dialect: TextDialect) -> tuple[np.ndarray, np.ndarray]:
     """Places and lengths of delimiters, within quotes too."""
     width = len(dialect.delimiter)
     if width > 1:
