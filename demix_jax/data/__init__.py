@@ -20,7 +20,6 @@ __all__ = [
     "check_table",
     "infer_task",
     "inspect_table",
-    "label_spellings",
     "load_named",
     "read_table",
     "table_notes",

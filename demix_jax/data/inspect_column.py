@@ -89,13 +89,19 @@ def parse(column: Column, values: pd.Series) -> pd.Series:
     """The values of further rows, or of the inspected ones, parsed as the column was; parsed values stay as they are."""
     if column.kind == "vector" and not holds_lists(values):
         return _written_vectors(values)
-    if column.kind in ("vector", "set", "ignored") or nature(values) != "level" or _keeps_levels(values):
+    if (
+        column.as_given
+        or column.kind in ("vector", "set", "ignored")
+        or nature(values) != "level"
+        or _keeps_levels(values)
+    ):
         if nature(values) == "date":
             return pd.Series(as_dates(values), index=values.index, name=values.name)
         return values
     codes, names = levels(values, column.missing)
     if column.form is None:
-        return _texts(values, codes, names)
+        texts = pd.array([*names, None], dtype=TEXT)
+        return pd.Series(texts.take(np.where(codes < 0, len(names), codes)), index=values.index, name=values.name)
     parsed = np.asarray(column.form.parse(names))
     nothing = np.array(["NaT"], parsed.dtype) if parsed.dtype.kind == "M" else np.array([np.nan])
     return _numbers_or_dates(values, np.concatenate([parsed, nothing])[codes])
@@ -112,35 +118,83 @@ def _of_texts(
     plain = None if missing or not isinstance(values.dtype, _TEXTS) else plain_numbers(_arrow(values))
     if plain is not None and kind != "date":
         return _of_plain_numbers(name, values, plain, kind, keep_numbers=keep_numbers)
-    codes, names = levels(values)
-    counts = np.bincount(codes[codes >= 0], minlength=len(names))
-    told = recognise(names, counts, as_kind=kind, missing=tuple(missing))
-    markers = _markers(names, told, missing)
-    absent = np.append(told.is_missing, True)[codes]
-    if told.kind == "strings":
-        vectors = (
-            None
-            if kind
-            else find_vectors([text for text, gone in zip(names, told.is_missing, strict=True) if not gone])
-        )
-        if vectors is not None:
-            return _counted(Column(name, "vector", missing=markers), _written_vectors(values))
-        kept = np.where(np.append(told.is_missing, True), -1, np.arange(len(names) + 1))[codes]
-        found = _of_strings(name, values, (kept, names), markers, told.notes)
-        is_mixed = keep_numbers and pd.api.types.infer_dtype(values, skipna=True).startswith("mixed")
-        return found._replace(values=values) if is_mixed else found  # classes come back as they were given
-    parsed = np.append(told.values, np.array(["NaT"], told.values.dtype) if told.kind == "date" else [np.nan])[codes]
+    texts = _DistinctTexts.of(values)
+    told = recognise(texts.names, texts.counts, as_kind=kind, missing=tuple(missing))
+    if told.kind == "strings" or (kind is None and not keep_numbers and _is_code(name, texts, told)):
+        return _of_strings(name, values, texts, told, missing, as_given=keep_numbers)
+    nothing = np.array(["NaT"], told.values.dtype) if told.kind == "date" else np.array([np.nan])
+    parsed = np.concatenate([told.values, nothing])[texts.codes]
     series = _numbers_or_dates(values, parsed)
-    unread = int(counts[told.unread].sum())
-    column = Column(name, told.kind, form=told.form, missing=markers, how=told.how, num_unread=unread)
+    column = Column(
+        name,
+        told.kind,
+        form=told.form,
+        missing=_markers(texts.names, told, missing),
+        how=told.how,
+        num_unread=int(texts.counts[told.unread].sum()),
+    )
     if kind is None and told.kind == "number":
         column = dataclasses.replace(column, kind=kind_of_numbers(name, parsed))
         if column.kind == "identifier" and not keep_numbers:  # as written: a long number would lose digits
             column = dataclasses.replace(column, form=None, how="")
-            series = _texts(values, np.where(absent, -1, codes), names)
+            series = texts.without(told.is_missing, values)
     elif kind is None and _is_constant(series):
         column = dataclasses.replace(column, kind="constant")
     return _counted(column, series, told.notes)
+
+
+class _DistinctTexts(NamedTuple):
+    """The distinct stripped texts of a column of N rows.
+
+    codes: i64[N], position in `names`; −1 where nothing is stored. names: n texts. counts: i64[n].
+    """
+
+    codes: np.ndarray
+    names: list[str]
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, values: pd.Series) -> _DistinctTexts:
+        codes, names = levels(values)
+        return cls(codes, names, np.bincount(codes[codes >= 0], minlength=len(names)))
+
+    def without(self, is_missing: np.ndarray, like: pd.Series) -> pd.Series:
+        """The texts of all rows with the index of `like`; NaN where `is_missing` bool[n] says so."""
+        kept = np.where(np.append(is_missing, True), len(self.names), np.arange(len(self.names) + 1))[self.codes]
+        texts = pd.array([*self.names, None], dtype=TEXT)
+        return pd.Series(texts.take(kept), index=like.index, name=like.name)
+
+
+def _is_code(name: str, texts: _DistinctTexts, told: Recognised) -> bool:
+    """Whether few numbers stand beside texts that are none, so that all are names of categories."""
+    if told.kind != "number" or not told.unread.any():
+        return False
+    return kind_of_numbers(name, np.append(told.values, np.nan)[texts.codes]) == "category"
+
+
+def _of_strings(
+    name: str,
+    values: pd.Series,
+    texts: _DistinctTexts,
+    told: Recognised,
+    missing: Collection[str],
+    *,
+    as_given: bool,
+) -> Inspected:
+    """A column of strings; `as_given`: whether values of several types stay as they are."""
+    markers, gone = _markers(texts.names, told, missing), told.is_missing
+    present = [text for text, missed in zip(texts.names, gone, strict=True) if not missed]
+    if find_vectors(present) is not None:
+        return _counted(Column(name, "vector", missing=markers), _written_vectors(values))
+    num_present = int(texts.counts[~gone].sum())
+    if len(present) + (num_present < len(values)) < 2:
+        kind = "constant"
+    else:
+        kind = kind_of_strings(present, num_present)
+    if as_given and pd.api.types.infer_dtype(values, skipna=True).startswith("mixed"):
+        return _counted(Column(name, kind, missing=markers, as_given=True), values, told.notes)
+    notes = told.notes if told.kind == "strings" else ()
+    return _counted(Column(name, kind, missing=markers), texts.without(gone, values), notes)
 
 
 def _arrow(values: pd.Series) -> Any:
@@ -162,25 +216,10 @@ def _of_plain_numbers(
 
 def _strings(name: str, values: pd.Series, kind: str, missing: Collection[str]) -> Inspected:
     """A column that the user says holds categories, texts or identifiers."""
-    codes, names = levels(values)
-    counts = np.bincount(codes[codes >= 0], minlength=len(names))
-    told = recognise(names, counts, as_kind="strings", missing=tuple(missing))
-    kept = np.where(np.append(told.is_missing, True), -1, np.arange(len(names) + 1))[codes]
-    column = Column(name, kind, missing=_markers(names, told, missing))
-    return _counted(column, _texts(values, kept, names))
-
-
-def _of_strings(
-    name: str, values: pd.Series, found: tuple[np.ndarray, list[str]], markers: frozenset[str], notes: tuple[str, ...]
-) -> Inspected:
-    codes, names = found
-    present = codes[codes >= 0]
-    distinct = [names[code] for code in np.unique(present)]
-    if len(distinct) + (len(present) < len(codes)) < 2:
-        kind = "constant"
-    else:
-        kind = kind_of_strings(distinct, len(present))
-    return _counted(Column(name, kind, missing=markers), _texts(values, codes, names), notes)
+    texts = _DistinctTexts.of(values)
+    told = recognise(texts.names, texts.counts, as_kind="strings", missing=tuple(missing))
+    column = Column(name, kind, missing=_markers(texts.names, told, missing))
+    return _counted(column, texts.without(told.is_missing, values))
 
 
 def _written_vectors(values: pd.Series) -> pd.Series:
@@ -193,9 +232,11 @@ def _written_vectors(values: pd.Series) -> pd.Series:
 
 
 def _keeps_levels(values: pd.Series) -> bool:
-    """Whether strings need no parsing: bools and complex numbers."""
+    """Whether values need no parsing: bools and complex numbers."""
     dtype = values.dtype
-    return bool(pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_complex_dtype(dtype))
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_complex_dtype(dtype):
+        return True
+    return bool(pd.api.types.is_object_dtype(dtype) and pd.api.types.infer_dtype(values, skipna=True) == "boolean")
 
 
 def _markers(names: list[str], told: Recognised, missing: Collection[str]) -> frozenset[str]:
@@ -203,12 +244,6 @@ def _markers(names: list[str], told: Recognised, missing: Collection[str]) -> fr
     values = {name.lower() for name, gone in zip(names, told.is_missing, strict=True) if not gone}
     own = {name.lower() for name, gone in zip(names, told.is_missing, strict=True) if gone}
     return (MISSING_TEXT | {text.strip().lower() for text in missing} | own) - values
-
-
-def _texts(values: pd.Series, codes: np.ndarray, names: list[str]) -> pd.Series:
-    """Series of texts with the index of `values`, by position in `names`; NaN where the code is −1."""
-    texts = pd.array([*names, None], dtype=TEXT)
-    return pd.Series(texts.take(np.where(codes < 0, len(names), codes)), index=values.index, name=values.name)
 
 
 def _numbers_or_dates(values: pd.Series, parsed: np.ndarray) -> pd.Series:

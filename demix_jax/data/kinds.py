@@ -24,7 +24,7 @@ MAX_INTEGER_LEVELS = 10  # integers with at most this many distinct values are c
 MAX_CATEGORIES = 60  # strings with more distinct values than this are text
 MISSING_TEXT = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>", "nat"})  # "?" and "unknown" are values
 
-_LARGEST_AMOUNT = 2.0**53  # larger whole numbers have more digits than any amount
+_SMALLEST_KEY, _LARGEST_KEY = 1e15, 2.0**64  # whole numbers in between have the digits of orders or accounts
 _IDENTIFIER_NAME = re.compile(r"(^|[ _.-])(id|uuid|guid|index|idx|instant|row)$|^unnamed: 0$", re.IGNORECASE)
 
 
@@ -38,6 +38,7 @@ class Column:
       form: how texts of numbers or dates are written; None for other columns and for stored numbers and dates.
       missing: texts, in lower case, that mean missing.
       how: how the values were recognised, in a few words; "" where they are stored so.
+      as_given: whether values of several types stay as they were given, such as classes 1 and "a".
       num_missing: number of cells without a value. num_unread: cells that are no number (date) in a column of such.
     """
 
@@ -46,6 +47,7 @@ class Column:
     form: NumberForm | DateForm | None = None
     missing: frozenset[str] = MISSING_TEXT
     how: str = ""
+    as_given: bool = False
     num_missing: int = 0
     num_unread: int = 0
 
@@ -171,7 +173,7 @@ def kind_of_numbers(name: str, values: np.ndarray) -> str:
     if len(distinct) <= 2 or (integers and len(distinct) <= min(MAX_INTEGER_LEVELS, len(present) // 5)):
         return "category"
     if integers and len(distinct) >= 0.95 * len(present):  # a few may repeat: copied rows keep their number
-        is_key = np.abs(distinct).max() >= _LARGEST_AMOUNT  # as of orders and accounts
+        is_key = distinct[0] >= _SMALLEST_KEY and distinct[-1] < _LARGEST_KEY
         if is_key or counts_rows(distinct) or _IDENTIFIER_NAME.search(name):
             return "identifier"
     return "number"

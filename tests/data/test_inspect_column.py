@@ -157,6 +157,13 @@ def test_what_the_user_says_counts(values, kind, dtype):
     assert found.column.kind == kind and str(found.values.dtype).startswith(dtype)
 
 
+def test_a_letter_beside_few_numbers_is_a_class_too():
+    found = inspect_column("ticket", pd.Series([*["1", "2", "3"] * 20, "A", "A"]))
+    assert found.column.kind == "category" and (found.values == "A").sum() == 2
+    found = inspect_column("rooms", pd.Series([*["1", "2", "3"] * 20, "?", "?"]))
+    assert found.column.kind == "category" and found.column.num_missing == 2
+
+
 def test_markers_of_the_user_mean_missing():
     texts = ["n/k", "N/K", *(str(i) for i in range(100, 100 + N))]
     found = inspect_column("x", pd.Series(texts), missing=("n/k",))

@@ -17,7 +17,7 @@ from demix_jax.data.sources.delimited.encodings import Encoding
 from demix_jax.data.sources.delimited.layout import TextLayout
 from demix_jax.data.sources.delimited.tokens import Records, stream_records
 
-_BLOCK_BYTES = 1 << 22
+_BLOCK_BYTES = 1 << 20
 
 
 class RowBlock(NamedTuple):
