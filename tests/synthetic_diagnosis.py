@@ -8,6 +8,7 @@ import pandas as pd
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.target import ClassTarget, RegressionTarget
 from demix_jax.data import Column
+from demix_jax.data.fingerprint import row_fingerprints
 from demix_jax.diagnosis.result import Diagnosis, Evidence, Shortcut, Summary, UsedClassifier
 from demix_jax.report.row_page import RowPresentation
 
@@ -135,6 +136,7 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
         valid=train,
         label=label,
         target=RegressionTarget() if task == "regression" else ClassTarget(("<=50K", ">50K")),
+        row_fingerprints=row_fingerprints(train),
         summary=summary,
         presentation=RowPresentation(),
     )

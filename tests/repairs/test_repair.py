@@ -267,7 +267,7 @@ def test_true_flags_flip_even_labels_that_the_features_cannot_tell():
     table["y"] = np.where(np.random.default_rng(2).random(2_000) < 0.3, "yes", table["y"])
     flipped = table.assign(y=table["y"].where(table.index >= 400, table.loc[:, "y"].map({"yes": "no", "no": "yes"})))
     flags = read_flags(flipped, flags_of(2_000, label_error=range(400)))
-    problem = make_problem(flipped, "y", flags, task="auto", seed=0)
+    problem = make_problem(inspect_table(flipped, "y"), flags, task="auto", seed=0)
     new = relabel(problem)
     assert (np.array(problem.data.target.decode(new.y)) == table["y"])[:400].mean() > 0.98
     np.testing.assert_array_equal(new.y[400:], problem.data.y[400:])
@@ -277,7 +277,7 @@ def test_classes_with_few_clean_rows_keep_their_label():
     table = world(300, seed=4)
     table.loc[:5, "y"] = "rare"
     flags = read_flags(table, flags_of(300, label_error=range(10)))
-    new = relabel(make_problem(table, "y", flags, task="auto", seed=0))
+    new = relabel(make_problem(inspect_table(table, "y"), flags, task="auto", seed=0))
     np.testing.assert_array_equal(new.weight[:6], 1.0)
     assert "rare" in new.note
 
@@ -299,7 +299,7 @@ def test_regression_labels_are_repaired_as_whole_numbers():
     clean = pd.Series(np.round(1_000 + 100 * table["a"] + np.random.default_rng(6).normal(size=600)).astype(int))
     table = table.assign(y=clean.where(clean.index >= 100, clean + 900))
     flags = read_flags(table, flags_of(600, label_error=range(100)))
-    problem = make_problem(table, "y", flags, task="auto", seed=0)
+    problem = make_problem(inspect_table(table, "y"), flags, task="auto", seed=0)
     new = label_column(problem, relabel(problem).y)
     assert new.dtype == table["y"].dtype
     assert np.median(np.abs(new - clean)[:100]) < 30
@@ -459,7 +459,7 @@ def told(num_rows: int, mistakes: dict[int, tuple[str, str]]) -> pd.DataFrame:
     flags = pd.DataFrame(0, index=range(num_rows), columns=list(ERROR_TYPES))
     flags = flags.assign(suspect_columns="", mistake="")
     for row, (mistake, suspects) in mistakes.items():
-        flags.loc[row, ["feature_error", "mistake", "suspect_columns"]] = [1, mistake, suspects]
+        flags.loc[row, ["feature_error", "mistake", "suspect_columns"]] = [1, mistake, json.dumps(suspects.split(";"))]
     return flags
 
 
@@ -557,6 +557,6 @@ def test_the_repair_says_which_mistakes_were_undone():
 def test_taking_rows_of_a_problem_keeps_their_mistakes():
     table = world(300, seed=2)
     flags = read_flags(table, told(300, {4: ("filled", "kind"), 9: ("times 10", "size")}))
-    problem = make_problem(table, "y", flags, task="auto", seed=0)
+    problem = make_problem(inspect_table(table, "y"), flags, task="auto", seed=0)
     taken = problem.take(np.array([9, 2, 4]))
     assert {row: mistake.mistake for row, mistake in taken.mistakes.items()} == {0: "times 10", 2: "filled"}
