@@ -115,12 +115,11 @@ def fit_column_models(
       doubtful: bool[N], rows whose label no model sees; see `suspects`.
       num_epochs, max_steps: training of a network ends at whichever comes first.
     """
-    options = {"leave_out": leave_out, "doubtful": doubtful}
+    left = {"leave_out": leave_out, "doubtful": doubtful}
     if codes.shape[1] > _MANY_COLUMNS:
         ordered = np.zeros(codes.shape[1], bool) if ordered is None else ordered
-        return fit_related_columns(codes, num_codes, labels, folds, ordered=ordered, **options)
-    options |= {"num_epochs": num_epochs, "max_steps": max_steps}
-    return fit_column_networks(key, codes, num_codes, labels, folds, **options)
+        return fit_related_columns(codes, num_codes, labels, folds, ordered=ordered, **left)
+    return fit_column_networks(key, codes, num_codes, labels, folds, num_epochs=num_epochs, max_steps=max_steps, **left)
 
 
 def score_cells(

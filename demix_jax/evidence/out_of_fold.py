@@ -67,7 +67,7 @@ class FoldTrees:
         """Predictions for the N rows of `dataset`, each by the learner of its fold i32[N]."""
         features = tree_features(dataset)[0]
         prediction = np.zeros((len(features), dataset.num_classes), np.float32)
-        with threads_for(features.size):
+        with threads_for(len(features) * max(len(learner.read) for learner in self.learners)):
             for f, learner in enumerate(self.learners):
                 rows = np.flatnonzero(fold == f)
                 prediction[rows] = learner.predict(features[rows])
@@ -105,15 +105,15 @@ def fit_trees(
     """
     features, categorical = tree_features(dataset)
     keep = np.flatnonzero(~np.isin(_sources(dataset), drop_columns))
-    many = len(dataset.columns) > _MANY_COLUMNS
+    num_read = min(len(keep), _most_read(dataset, folds.train.shape[1]))
     prediction, learners = np.zeros((len(features), dataset.num_classes), np.float32), []
-    with threads_for(features.size):
+    with threads_for(len(features) * num_read):
         for f, repeated in enumerate(folds.train):
             train = distinct(repeated)
             if leave_out is not None:
                 train = train[~leave_out[train]]
             train = train[np.linspace(0, len(train) - 1, min(len(train), max_train)).astype(int)]
-            read = _screened(dataset, keep, train) if many else keep
+            read = keep if num_read == len(keep) else _screened(dataset, keep, train, num_read)
             if len(read):
                 learner = _fit(dataset, (features, categorical), read, train, seed)
             else:
@@ -251,12 +251,18 @@ def _sources(dataset: Dataset) -> np.ndarray:
     return np.repeat(np.arange(len(widths)), widths)
 
 
-def _screened(dataset: Dataset, keep: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Those of the tree features i[k] `keep` that say most about the label in the rows i[n] `train`."""
+def _most_read(dataset: Dataset, num_train: int) -> int:
+    """Largest number of features that trees read, from `num_train` rows per fold."""
+    if len(dataset.columns) <= _MANY_COLUMNS:
+        return dataset.x.shape[1]
+    return int(np.clip(num_train // _ROWS_PER_FEATURE, *_FEATURES_READ))
+
+
+def _screened(dataset: Dataset, keep: np.ndarray, train: np.ndarray, count: int) -> np.ndarray:
+    """The `count` of the tree features i[k] `keep` that say most about the label in the rows i[n] `train`."""
     source, at = np.full(dataset.x.shape[1], -1), 0
     for column, (start, stop) in zip(dataset.columns, dataset.groups, strict=True):
         of_category = column.kind == "category"
         source[start:stop] = at if of_category else np.arange(at, at + stop - start)
         at += 1 if of_category else stop - start
-    count = int(np.clip(len(train) // _ROWS_PER_FEATURE, *_FEATURES_READ))
     return most_predictive(label_association(dataset, train), source, keep, count)

@@ -166,7 +166,7 @@ def fit_related_columns(
         if leave_out is not None:
             rows = rows[~leave_out[rows]]
         fitted.append(_fit_fold(ranks[rows], most, related, label[rows]))
-    return RelatedColumns(places, most, related, num_labels, tuple(fitted))
+    return RelatedColumns(places=places, num_codes=most, related=related, num_labels=num_labels, folds=tuple(fitted))
 
 
 def _fit_fold(ranks: np.ndarray, num_codes: np.ndarray, related: np.ndarray, label: np.ndarray) -> FoldColumns:

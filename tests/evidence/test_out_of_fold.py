@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import kstest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from demix_jax.common.target import ClassTarget, RegressionTarget, ResidualScale
 from demix_jax.data import TableEncoder
 from demix_jax.data.folds import make_folds, strata_of
 from demix_jax.evidence.out_of_fold import (
     OutOfFold,
+    fit_trees,
     label_noise,
     out_of_fold_predictions,
     suspects,
@@ -46,6 +49,43 @@ def predicted(frame, *, drop_columns=(), seed=0):
 
 def by_size(rng, frame):
     return np.where(frame["size"] + 0.2 * rng.normal(size=len(frame)) > 0, "yes", "no")
+
+
+def wide_table(num_columns, num_informative=40):
+    """200 rows of numbers, some of which tell the label a little; a tenth of the labels are wrong."""
+    rng = np.random.default_rng(0)
+    right, x = rng.integers(0, 2, 200), rng.normal(size=(200, num_columns))
+    x[:, :num_informative] += 0.3 * (2 * right - 1)[:, None]
+    wrong = rng.random(200) < 0.1
+    frame = pd.DataFrame(x, columns=[f"c{q}" for q in range(num_columns)])
+    dataset = TableEncoder.fit(frame.assign(label=right ^ wrong), "label").transform(frame.assign(label=right ^ wrong))
+    return dataset, make_folds(np.random.default_rng(0), dataset.y, num_folds=5), wrong
+
+
+def test_trees_of_a_wide_table_read_what_says_most_about_the_label_and_find_more_wrong_labels():
+    dataset, folds, wrong = wide_table(1_000)
+    trees, screened = fit_trees(dataset, folds, seed=0, drop_columns=(0, 1))
+    for learner in trees.learners:
+        assert len(learner.read) == 64
+        assert not np.isin([0, 1], learner.read).any()
+        assert np.sum(learner.read < 40) >= 12, "64 columns drawn by chance hold two or three of them"
+    assert average_precision_score(wrong, -screened.p_given) > 0.3
+    again = trees.predict(dataset, folds.fold)
+    np.testing.assert_array_equal(again.prediction, screened.prediction)
+
+
+def test_features_are_chosen_without_the_rows_that_are_predicted():
+    dataset, folds, _ = wide_table(300)
+    own = folds.fold == 0
+    other = dataclasses.replace(dataset, y=np.where(own, 1 - dataset.y, dataset.y))
+    before, after = (fit_trees(of, folds, seed=0)[0].learners[0].read for of in (dataset, other))
+    np.testing.assert_array_equal(before, after)
+
+
+def test_trees_of_a_table_of_a_hundred_columns_read_all_of_them():
+    dataset, folds, _ = wide_table(100)
+    trees, _ = fit_trees(dataset, folds, seed=0)
+    assert [len(learner.read) for learner in trees.learners] == [100] * 5
 
 
 def test_labels_drawn_by_chance_are_predicted_by_chance():

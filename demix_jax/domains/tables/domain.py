@@ -15,6 +15,7 @@ from demix_jax.common.read_options import ReadOptions
 from demix_jax.data.folds import Folds
 from demix_jax.diagnosis.domain import Encode, Rows
 from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds, train_fold_models
+from demix_jax.diagnosis.memory import refuse_too_wide
 from demix_jax.diagnosis.pipeline import diagnose_samples
 from demix_jax.diagnosis.probes import AlteredRows, alter_rows
 from demix_jax.diagnosis.result import Diagnosis
@@ -145,11 +146,13 @@ class TableDomain:
         options: ReadOptions | None = None,
     ) -> TableDomain:
         """Read and check tables or paths; arguments as in `diagnose`."""
-        from demix_jax.data.read import read_inspected
+        from demix_jax.data.read import read_written
         from demix_jax.data.table_checks import check_table, settle_task
 
         source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
-        table = read_inspected(train, label, options)
+        given = read_written(train, options)
+        refuse_too_wide(len(given.frame), given.frame.shape[1] - 1)
+        table = given.inspected(label, options)
         check_table(table, task=task)
         trusted = None if valid is None else read_valid(valid, table)
         settled = settle_task(table.target, task)
