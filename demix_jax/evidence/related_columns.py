@@ -39,13 +39,17 @@ class Regression(NamedTuple):
 
 
 class FoldColumns(NamedTuple):
-    """What the training rows of one fold say of Q columns with at most B codes each, in the order of their places.
+    """What the training rows of one fold say of Q columns with at most B codes each.
 
-    share: f64[Q, B], of each code among the present ones; 0 for a code that the column does not have.
-    missing: f64[Q], share of the missing cells. middle, upper: f64[Q, B], score of each code and upper end of its
+    places: i32[Q, B], place of each code in the order of its column; the code for missing cells comes last.
+    related: i32[Q, k], the columns that each is modelled from.
+    share: f64[Q, B], of the code at each place among the present ones; 0 where the column has no such code.
+    missing: f64[Q], share of the missing cells. middle, upper: f64[Q, B], score of each place and upper end of its
     interval; scores have mean 0 and variance 1. plain, labelled: without and with the label.
     """
 
+    places: np.ndarray
+    related: np.ndarray
     share: np.ndarray
     missing: np.ndarray
     middle: np.ndarray
@@ -53,17 +57,18 @@ class FoldColumns(NamedTuple):
     plain: Regression
     labelled: Regression
 
+    def places_of(self, codes: np.ndarray) -> np.ndarray:
+        """i32[n, Q]: places of codes i32[n, Q]."""
+        return self.places[np.arange(len(self.places)), codes]
+
 
 class RelatedColumns(NamedTuple):
-    """Models of Q columns with at most B codes each, one per fold; see the module. A missing cell has the last code.
+    """Models of Q columns, one per fold; see the module.
 
-    places: i32[Q, B], place of each code in the order of its column; the missing code comes last.
-    num_codes: i32[Q]. related: i32[Q, k], the columns that each is modelled from. num_labels: L. folds: F of them.
+    num_codes: i32[Q], of each column; the last one is for missing cells. num_labels: L. folds: F of them.
     """
 
-    places: np.ndarray
     num_codes: np.ndarray
-    related: np.ndarray
     num_labels: int
     folds: tuple[FoldColumns, ...]
 
@@ -71,15 +76,13 @@ class RelatedColumns(NamedTuple):
         self, codes: np.ndarray, labels: np.ndarray, folds: Folds, *, common: np.ndarray | None, block: int
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """See `demix_jax.evidence.column_model.ColumnModels`."""
-        num_columns, most = self.places.shape
+        num_columns = len(self.num_codes)
         for f, rows in self._parts(folds, block):
-            of_fold, places = self.folds[f], self._places_of(codes[rows])
-            scores, label = (
-                of_fold.middle[np.arange(num_columns), places],
-                _label_features(labels[rows], self.num_labels),
-            )
+            of_fold = self.folds[f]
+            places, label = of_fold.places_of(codes[rows]), _label_features(labels[rows], self.num_labels)
+            scores = of_fold.middle[np.arange(num_columns), places]
             result = np.empty((1 if common is None else 3, len(rows), num_columns), np.float32)
-            for columns in _blocks(np.arange(num_columns), len(rows) * most):
+            for columns in _blocks(np.arange(num_columns), len(rows) * of_fold.share.shape[1]):
                 own = places[:, columns, None]
                 log_p = self._log_probs(of_fold, of_fold.plain, scores, label[:, :0], columns)
                 given = np.take_along_axis(log_p, own, axis=2)[:, :, 0]
@@ -88,7 +91,7 @@ class RelatedColumns(NamedTuple):
                 if common is not None:
                     with_label = self._log_probs(of_fold, of_fold.labelled, scores, label, columns)
                     result[1][:, columns] = np.take_along_axis(with_label, own, axis=2)[:, :, 0] - given
-                    at = self.places[columns, common[columns]]
+                    at = of_fold.places[columns, common[columns]]
                     result[2][:, columns] = log_p[:, np.arange(len(columns)), at]
             yield rows, result
 
@@ -96,11 +99,11 @@ class RelatedColumns(NamedTuple):
         self, codes: np.ndarray, labels: np.ndarray, folds: Folds, columns: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """As `demix_jax.evidence.column_model.code_log_probs`, in the order of the codes."""
-        for f, rows in self._parts(folds, max(1, _MAX_ELEMENTS // (len(columns) * self.places.shape[1]))):
+        for f, rows in self._parts(folds, max(1, _MAX_ELEMENTS // (len(columns) * int(self.num_codes.max())))):
             of_fold = self.folds[f]
-            scores = of_fold.middle[np.arange(len(self.places)), self._places_of(codes[rows])]
+            scores = of_fold.middle[np.arange(len(self.num_codes)), of_fold.places_of(codes[rows])]
             log_p = self._log_probs(of_fold, of_fold.plain, scores, np.zeros((len(rows), 0)), columns)
-            yield rows, np.take_along_axis(log_p, self.places[columns][None], axis=2).astype(np.float32)
+            yield rows, np.take_along_axis(log_p, of_fold.places[columns][None], axis=2).astype(np.float32)
 
     def _parts(self, folds: Folds, size: int) -> Iterator[tuple[int, np.ndarray]]:
         """Fold and numbers of at most `size` rows, until every row came once."""
@@ -108,9 +111,6 @@ class RelatedColumns(NamedTuple):
             rows = np.flatnonzero(folds.fold == f)
             for start in range(0, len(rows), size):
                 yield f, rows[start : start + size]
-
-    def _places_of(self, codes: np.ndarray) -> np.ndarray:
-        return self.places[np.arange(len(self.places)), codes]
 
     def _log_probs(
         self,
@@ -121,9 +121,9 @@ class RelatedColumns(NamedTuple):
         columns: np.ndarray,
     ) -> np.ndarray:
         """f64[n, C, B], log probability of the code at each place, from scores f64[n, Q] and label f64[n, 0 or L]."""
-        num_related = self.related.shape[1]
+        num_related = of_fold.related.shape[1]
         weights = regression.weights[columns]
-        expected = np.einsum("nck,ck->nc", scores[:, self.related[columns]], weights[:, :num_related])
+        expected = np.einsum("nck,ck->nc", scores[:, of_fold.related[columns]], weights[:, :num_related])
         expected += label @ weights[:, num_related:].T
         ends = (of_fold.upper[columns] - expected[:, :, None]) / regression.spread[columns, None]
         p = np.diff(ndtr(ends), axis=2, prepend=0.0)
@@ -144,19 +144,13 @@ def fit_related_columns(
     leave_out: np.ndarray | None = None,
     doubtful: np.ndarray | None = None,
 ) -> RelatedColumns:
-    """Fits a model per fold.
-
-    The order of codes and the related columns are chosen once, from all rows; no label has a part in that.
+    """Fits a model per fold, from the fold's training rows alone.
 
     Args:
       codes, num_codes, folds, leave_out, doubtful: as for `fit_column_models`. labels: i32[N], from 0.
       ordered: bool[Q], columns whose codes are ranges of a number, see `Bins`.
     """
     num_labels = min(int(labels.max()) + 1, _MAX_LABELS)
-    places = code_places(codes, num_codes, ordered)
-    ranks = places[np.arange(len(num_codes)), codes]
-    most = np.array(num_codes, np.int32)
-    related = most_related(ranks, most, _NUM_RELATED)
     label = _label_features(labels, num_labels)
     if doubtful is not None:
         label[doubtful] = 0.0
@@ -165,12 +159,15 @@ def fit_related_columns(
         rows = np.concatenate([train, valid])
         if leave_out is not None:
             rows = rows[~leave_out[rows]]
-        fitted.append(_fit_fold(ranks[rows], most, related, label[rows]))
-    return RelatedColumns(places=places, num_codes=most, related=related, num_labels=num_labels, folds=tuple(fitted))
+        fitted.append(_fit_fold(codes[rows], np.array(num_codes), ordered, label[rows]))
+    return RelatedColumns(np.array(num_codes), num_labels, tuple(fitted))
 
 
-def _fit_fold(ranks: np.ndarray, num_codes: np.ndarray, related: np.ndarray, label: np.ndarray) -> FoldColumns:
-    """A fold's model from its training rows: places i32[n, Q] and features f64[n, L] of the labels."""
+def _fit_fold(codes: np.ndarray, num_codes: np.ndarray, ordered: np.ndarray, label: np.ndarray) -> FoldColumns:
+    """A fold's model from its training rows: codes i32[n, Q] and features f64[n, L] of the labels."""
+    places = code_places(codes, num_codes, ordered)
+    ranks = places[np.arange(len(num_codes)), codes]
+    related, is_close = most_related(ranks, num_codes, _NUM_RELATED)
     share, missing = _shares(ranks, num_codes)
     before = np.cumsum(share, axis=1)
     middle = np.where(share > 0, ndtri(np.clip(before - share / 2, 1e-6, 1 - 1e-6)), 0.0)
@@ -182,8 +179,17 @@ def _fit_fold(ranks: np.ndarray, num_codes: np.ndarray, related: np.ndarray, lab
     middle = np.where(share > 0, (middle - mean) / scale, 0.0)
     scores = middle[np.arange(len(num_codes)), ranks]
     present = ranks != num_codes - 1
-    plain, labelled = (_regressions(scores, present, related, of_label) for of_label in (label[:, :0], label))
-    return FoldColumns(share=share, missing=missing, middle=middle, upper=upper, plain=plain, labelled=labelled)
+    plain, labelled = (_regressions(scores, present, related, is_close, of) for of in (label[:, :0], label))
+    return FoldColumns(
+        places=places,
+        related=related,
+        share=share,
+        missing=missing,
+        middle=middle,
+        upper=upper,
+        plain=plain,
+        labelled=labelled,
+    )
 
 
 def _shares(ranks: np.ndarray, num_codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -198,17 +204,23 @@ def _shares(ranks: np.ndarray, num_codes: np.ndarray) -> tuple[np.ndarray, np.nd
     return counts / total[:, None], of_missing / (total + of_missing)
 
 
-def _regressions(scores: np.ndarray, present: np.ndarray, related: np.ndarray, label: np.ndarray) -> Regression:
+def _regressions(
+    scores: np.ndarray, present: np.ndarray, related: np.ndarray, is_close: np.ndarray, label: np.ndarray
+) -> Regression:
     """Ridge regression of each column's scores f64[n, Q] on its related ones and the label; missing cells are 0.
 
     The error is that of leaving each row out in turn, which has a closed form.
+
+    Args:
+      present: bool[n, Q]. related: i32[Q, k]. is_close: bool[Q, k], those that are used. label: f64[n, L], features.
     """
     num_columns, num_related = related.shape
     num_inputs = num_related + label.shape[1]
     weights, spread = np.zeros((num_columns, num_inputs)), np.ones(num_columns)
     for columns in _blocks(np.arange(num_columns), len(scores) * num_inputs):
         of_label = np.broadcast_to(label, (len(columns), *label.shape))
-        x = np.concatenate([scores[:, related[columns]].transpose(1, 0, 2), of_label], axis=2)  # [C, n, k]
+        of_related = np.where(is_close[columns], scores[:, related[columns]], 0.0).transpose(1, 0, 2)
+        x = np.concatenate([of_related, of_label], axis=2)  # [C, n, k + L]
         x = x * present[:, columns].T[:, :, None]
         y = scores[:, columns].T
         inverse = np.linalg.inv(x.swapaxes(1, 2) @ x + _PENALTY * np.eye(num_inputs))

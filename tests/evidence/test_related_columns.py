@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
@@ -49,11 +50,11 @@ def test_wrong_cells_of_a_wide_table_stand_out_and_right_ones_do_not():
 def test_wide_tables_are_modelled_so_and_narrow_ones_by_networks(monkeypatch):
     monkeypatch.setattr("demix_jax.evidence.column_model.fit_column_networks", lambda *of, **options: "networks")
     codes, labels, _ = blocks()
-    folds = make_folds(np.random.default_rng(0), labels, num_folds=3)
-    of_all = fit_column_models(None, codes, (NUM_CODES,) * 120, labels, folds)
+    folds, key = make_folds(np.random.default_rng(0), labels, num_folds=3), jax.random.key(0)
+    of_all = fit_column_models(key, codes, (NUM_CODES,) * 120, labels, folds)
     assert isinstance(of_all, RelatedColumns)
-    assert of_all.related.shape == (120, 12)
-    assert fit_column_models(None, codes[:, :100], (NUM_CODES,) * 100, labels, folds) == "networks"
+    assert of_all.folds[0].related.shape == (120, 12)
+    assert fit_column_models(key, codes[:, :100], (NUM_CODES,) * 100, labels, folds) == "networks"
 
 
 def test_the_surprise_is_that_of_two_correlated_normal_numbers():
@@ -65,7 +66,7 @@ def test_the_surprise_is_that_of_two_correlated_normal_numbers():
     (rows, log_p), *_ = code_log_probs(models, codes, labels, folds, np.array([1]))
     low = (codes[rows, 0] == 2) | (codes[rows, 0] == 3)
     cells = np.array([-9, *edges[:, 1], 9])
-    law = multivariate_normal(cov=[[1, 0.8], [0.8, 1]])
+    law = multivariate_normal(mean=np.zeros(2), cov=np.array([[1, 0.8], [0.8, 1]]))
     below, above = ([law.cdf([edges[i, 0], cell]) for cell in cells] for i in (1, 3))
     mass = np.subtract(above, below)
     want = np.diff(mass) / np.diff(mass).sum()
@@ -81,7 +82,7 @@ def test_the_error_of_a_regression_is_that_of_leaving_each_row_out():
     scores /= scores.std(axis=0)
     label = rng.integers(0, 2, (30, 1)).astype(float)
     related = np.array([[1, 3], [0, 2], [1, 3], [0, 1]])
-    got = _regressions(scores, np.ones((30, 4), bool), related, label)
+    got = _regressions(scores, np.ones((30, 4), bool), related, np.ones((4, 2), bool), label)
     x, y = np.column_stack([scores[:, [0, 1]], label]), scores[:, 3]
     ridge = Ridge(alpha=10.0, fit_intercept=False)
     np.testing.assert_allclose(got.weights[3], ridge.fit(x, y).coef_, atol=1e-9)
@@ -111,8 +112,7 @@ def test_rows_of_a_fold_and_rows_left_out_have_no_part_in_its_model():
     trained = np.concatenate([folds.train[0], folds.valid[0]])
     assert not np.isin(np.flatnonzero(folds.fold == 0), trained).any()
     again, _ = fitted(changed, labels, leave_out=left)
-    for before, after in zip(models.folds[0][:4], again.folds[0][:4], strict=True):
-        np.testing.assert_array_equal(before, after)
+    jax.tree.map(np.testing.assert_array_equal, models.folds[0], again.folds[0])
 
 
 def test_missing_cells_are_expected_as_often_as_they_occur():
@@ -122,3 +122,12 @@ def test_missing_cells_are_expected_as_often_as_they_occur():
     for _, log_p in code_log_probs(models, codes, labels, folds, np.arange(120)):
         assert np.exp(log_p[:, :, -1]).mean() == pytest.approx(0.25, abs=0.02)
         np.testing.assert_allclose(np.exp(log_p).sum(axis=2), 1, atol=1e-5)
+
+
+def test_columns_without_relations_are_judged_by_their_shares_however_many_there_are():
+    rng = np.random.default_rng(0)
+    codes, labels = binned(rng.normal(size=(200, 600))), rng.integers(0, 2, 200).astype(np.int32)
+    models, folds = fitted(codes, labels)
+    assert np.mean(models.folds[0].plain.spread == 1) > 0.95
+    of_shares = (16 - 1) / 160  # mean surprise where 16 equal shares are estimated from 160 rows
+    assert cell_surprise(models, codes, labels, folds).mean() == pytest.approx(of_shares, abs=0.05)
