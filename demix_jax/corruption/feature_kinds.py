@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from demix_jax.corruption.columns import CleanCategories, CleanNumbers, Column
-from demix_jax.corruption.vectors import VECTOR_KINDS, CleanVectors
+from demix_jax.corruption.vectors import CleanVectors, suitable_vector_kinds
 
 DEFAULT_FEATURE_KINDS = ("outlier", "scale", "swap_category")
 
@@ -198,7 +198,8 @@ def is_swappable(column: Column | None) -> bool:
 def suitable_kinds(column: Column | None, kinds: Sequence[str], num_swappable: int) -> list[str]:
     """The kinds that suit a column.
 
-    A number with two values counts as a category. Dates have neither sign nor scale; see VECTOR_KINDS for vectors.
+    A number with two values counts as a category. Dates have neither sign nor scale. For vectors see
+    `suitable_vector_kinds`.
 
     Args:
       column: None for a column that cannot be corrupted.
@@ -208,7 +209,7 @@ def suitable_kinds(column: Column | None, kinds: Sequence[str], num_swappable: i
     if column is None:
         return []
     if isinstance(column, CleanVectors):
-        return [k for k in kinds if k in VECTOR_KINDS]
+        return suitable_vector_kinds(kinds)
     if isinstance(column, CleanCategories):
         takes_text = column.takes_new_texts
         return [k for k in kinds if k in CATEGORY_KINDS and (takes_text or k not in ("typo", "sentinel"))]

@@ -48,7 +48,8 @@ class FeatureErrors:
         swapped with another column; "limit": an end of the column's range, as from a saturated sensor; "round":
         rounded to one significant digit; "digit": a digit swapped with the next, left out or doubled; "sentinel": a
         number or word that means missing, such as -999; "unit": converted to another unit of measurement. Of these
-        "scale", "noise", "sign", "missing", "permute", "stale" and "constant" (zeros) also suit vectors, as a whole.
+        "scale", "noise", "missing" and "constant" (zeros) also suit vectors, as a whole; "sign", "permute" and
+        "stale" do where none of these is given.
       columns: names of the feature columns that errors may fall on; None: all but those that identify rows.
       cell_share: probability that a cell of a row with errors changes, in [0, 1]; at least one cell does. Two numbers
         are a range from which each row's probability is drawn.

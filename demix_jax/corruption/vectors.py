@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,6 +91,16 @@ VECTOR_KINDS = {
     "missing": _missing,
     "stale": _previous,
 }
+_VISIBLE = ("noise", "scale", "constant", "missing")
+
+
+def suitable_vector_kinds(kinds: Sequence[str]) -> list[str]:
+    """Those of `kinds` that suit vectors.
+
+    A vector that was exchanged for another row's, or turned round, looks as right as before. If a kind that can be
+    seen is among `kinds`, only such kinds are drawn: a probe of the others would say that ordinary vectors are wrong.
+    """
+    return [kind for kind in kinds if kind in _VISIBLE] or [kind for kind in kinds if kind in VECTOR_KINDS]
 
 
 def new_vectors(kind: str, column: CleanVectors, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,7 +17,7 @@ from demix_jax.data.bins import Bins, QuantileNormal, number_text
 from demix_jax.data.encoded import CodesOfNumbers, ColumnCodes, ColumnEncoder, Encoded, with_indicator
 from demix_jax.data.kinds import Column, as_dates, as_numbers, levels, nature
 from demix_jax.data.levels import Levels
-from demix_jax.data.sets import SetEncoder
+from demix_jax.data.sets import SetColumnEncoder
 from demix_jax.data.spelling import Spelling
 from demix_jax.data.text import TextFeatures
 from demix_jax.data.vectors import VectorEncoder
@@ -225,7 +225,7 @@ def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FittedEncoder:
-    """The encoder of a used column. A vector is encoded as several columns, its parts; any other column as one.
+    """The encoder of a used column. A vector or set is encoded as several columns, its parts.
 
     Attributes:
       columns: what the codes of each encoded column mean. names: what each is called.
@@ -233,23 +233,27 @@ class FittedEncoder:
 
     columns: tuple[ColumnCodes, ...]
     names: tuple[str, ...]
-    _encoder: ColumnEncoder | VectorEncoder
+    _encoder: ColumnEncoder | VectorEncoder | SetColumnEncoder
 
     @classmethod
     def fit(cls, found: Column, column: pd.Series) -> FittedEncoder:
         """Fit on the values of a column; `found` is what was found in them."""
-        if found.kind == "vector":
-            vectors = VectorEncoder.fit(column)
-            return cls(vectors.parts, tuple(f"{found.name} {part.name}" for part in vectors.parts), vectors)
+        if found.kind in ("vector", "set"):
+            encoder = VectorEncoder.fit(column) if found.kind == "vector" else SetColumnEncoder.fit(column)
+            return cls(encoder.parts, tuple(f"{found.name} {part.name}" for part in encoder.parts), encoder)
         encoder = _ENCODERS[found.kind].fit(column)
         return cls((encoder,), (found.name,), encoder)
 
     def encode(self, column: pd.Series) -> tuple[Encoded, ...]:
         """Encode a column of N rows as one or more columns."""
         encoder = self._encoder
-        return encoder.encode(column) if isinstance(encoder, VectorEncoder) else (encoder.encode(column),)
+        return (
+            encoder.encode(column)
+            if isinstance(encoder, VectorEncoder | SetColumnEncoder)
+            else (encoder.encode(column),)
+        )
 
 
 _ENCODERS = {
-    "number": NumberEncoder, "date": DateEncoder, "category": CategoryEncoder, "text": TextEncoder, "set": SetEncoder,
+    "number": NumberEncoder, "date": DateEncoder, "category": CategoryEncoder, "text": TextEncoder,
 }  # fmt: skip

@@ -29,7 +29,7 @@ from demix_jax.data.table_checks import refuse_missing_label, settle_task, targe
 class Dataset:
     """A table as arrays: N rows, D encoded features, Q encoded columns, K classes.
 
-    Every used column is encoded as one column, a vector as several, its parts.
+    Every used column is encoded as one column, a vector or set as several, its parts.
 
     Attributes:
       x: f32[N, D], features of task models. Numbers are mapped by rank to a normal scale within ±3, categories are
@@ -47,7 +47,7 @@ class Dataset:
       texts: i32[N, Q], a hash of each text, the same in all columns. It is 0 where missing, in columns without texts
         and in columns whose texts hardly repeat.
       codes_of_numbers: for each column the function from numbers to codes; None in other columns.
-      columns: the used column behind each encoded one; the parts of a vector share theirs.
+      columns: the used column behind each encoded one; the parts of a vector or set share theirs.
       target: what the label is.
     """
 
@@ -98,7 +98,7 @@ class Dataset:
         return replace(self, **{name: function(*(getattr(one, name) for one in datasets)) for name in per_row})
 
 
-class _Source(NamedTuple):
+class _UsedColumn(NamedTuple):
     """A used column of the table and how it is encoded.
 
     key: its name in the frame, which need not be a string. name: in words. encoder: fitted on it.
@@ -111,7 +111,7 @@ class _Source(NamedTuple):
     kept: dict[int, np.ndarray]
 
     @classmethod
-    def fit(cls, key: Hashable, column: Column, values: pd.Series) -> _Source:
+    def fit(cls, key: Hashable, column: Column, values: pd.Series) -> _UsedColumn:
         encoder, kept = FittedEncoder.fit(column, values), {}
         for number, encoded in enumerate(encoder.encode(values)):
             varies = encoded.x.min(axis=0, initial=np.inf) < encoded.x.max(axis=0, initial=-np.inf)
@@ -148,7 +148,7 @@ class TableEncoder:
     target: Target
     width_multiple: int
     _parser: RowParser
-    _sources: tuple[_Source, ...]
+    _sources: tuple[_UsedColumn, ...]
 
     @classmethod
     def fit(
@@ -174,7 +174,7 @@ class TableEncoder:
         columns, used, sources = [], [], []
         for key, column, values in table.features():
             if column.used:
-                source = _Source.fit(key, column, values)
+                source = _UsedColumn.fit(key, column, values)
                 if not source.kept:
                     column = Column(column.name, "constant")
                 else:

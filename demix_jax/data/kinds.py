@@ -58,8 +58,8 @@ class Column:
 
     @property
     def ordered(self) -> bool:
-        """Whether its codes are ranges in ascending order, see `Bins`; so are the codes of the parts of a vector."""
-        return self.kind in ("number", "date", "vector")
+        """Whether its codes are ranges in ascending order, see `Bins`; so are those of the parts of a vector or set."""
+        return self.kind in ("number", "date", "vector", "set")
 
 
 def column_of(frame: pd.DataFrame, key: object) -> pd.Series:

@@ -27,6 +27,7 @@ _VARIANCE_KEPT = 0.95
 _WILD = 20.0  # robust standard deviations; farther values are moved there, so that they do not dominate a component
 _MAX_FIT_ROWS, _MAX_FIT_VALUES = 5_000, 8_000_000
 _ROWS_AT_ONCE = 20_000
+_ROTATION = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], np.float32) / 2  # Hadamard
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,13 @@ class VectorSpace:
     def directions(self, values: np.ndarray) -> np.ndarray:
         """f32[n, k'], k' ≤ 24: positions along directions, uncorrelated and with standard deviation 1.
 
-        The components are turned by a fixed random rotation. What an embedding says of the label often lies along one
-        component; as a column, this would look like a shortcut.
+        Each four components in turn are rotated among each other. What an embedding says of the label often lies along
+        one component; as a column, this would look like a shortcut.
         """
-        num = len(self.spread)
-        rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(num, num)))
-        return self.scores(values) / self.spread @ rotation[:, :MAX_DIRECTIONS].astype(np.float32)
+        positions = self.scores(values) / self.spread
+        blocks = [positions[:, i : i + 4] for i in range(0, min(MAX_DIRECTIONS, positions.shape[1]), 4)]
+        rotated = [block @ _ROTATION if block.shape[1] == 4 else block for block in blocks]
+        return np.concatenate([positions[:, :0], *rotated], axis=1)
 
     def distance(self, values: np.ndarray) -> np.ndarray:
         """f64[n]: Mahalanobis distance of vectors f32[n, d] from the mean, divided by the square root of d.

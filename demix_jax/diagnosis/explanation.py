@@ -162,7 +162,7 @@ def respelled_labels(encoder: TableEncoder, y: np.ndarray, expected: np.ndarray,
 def cell_doubt(evidence: RowEvidence, dataset: Dataset, probability: np.ndarray) -> np.ndarray:
     """f32[N, C], doubt about each cell of N rows in nats, raised for cells that a likely mistake affects.
 
-    C is the number of used columns; the doubt about a vector is the largest about one of its parts.
+    C is the number of used columns; the doubt about a vector or set is the largest about one of its parts.
 
     A single cell that unexpectedly holds the commonest value is not suspicious; three such cells in one row are. Cells
     that a likely mistake affects rank before all others.

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from demix_jax.corruption import FEATURE_KINDS, FeatureErrors, inject_errors
-from demix_jax.corruption.vectors import VECTOR_KINDS
+from demix_jax.corruption.vectors import VECTOR_KINDS, suitable_vector_kinds
 from demix_jax.data.lists import as_sets, as_vectors
 
 
@@ -33,11 +33,18 @@ def test_the_truth_names_exactly_the_vectors_that_changed(kind):
         assert result.table["embedding"][changed].isna().all()
 
 
+def test_vectors_that_look_right_are_made_only_if_asked_for():
+    assert suitable_vector_kinds(FEATURE_KINDS) == ["scale", "noise", "constant", "missing"]
+    assert suitable_vector_kinds(("permute", "typo", "stale")) == ["permute", "stale"]
+
+
 def test_sets_change_like_categories():
     frame = table()
     errors = FeatureErrors(rate=0.3, kinds=FEATURE_KINDS, columns=("tags",), cell_share=1.0)
     result = inject_errors(frame, label="label", label_errors=0.2, feature_errors=errors, spurious=0.0, seed=1)
-    changed = np.array([one != other for one, other in zip(as_sets(frame["tags"]), as_sets(result.table["tags"]))])
+    changed = np.array(
+        [one != other for one, other in zip(as_sets(frame["tags"]), as_sets(result.table["tags"]), strict=True)]
+    )
     np.testing.assert_array_equal(changed, result.truth["feature_error"] == 1)
 
 

@@ -5,39 +5,43 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.sets import SetEncoder
+from demix_jax.data.encoding import TableEncoder
+from demix_jax.data.sets import NUM_SHOWN, SetColumnEncoder
 
 
-def test_elements_are_features_and_frequent_sets_are_codes():
+def test_parts_are_the_elements_and_the_size():
     column = pd.Series([["a"], ["b", "a"], None, [], ["a"], ["a", "b"], ["zebra"]], name="tags")
-    encoder = SetEncoder.fit(column)
+    encoder = SetColumnEncoder.fit(column)
     assert encoder.elements == ("a", "b")
-    encoded = encoder.encode(column)
-    np.testing.assert_array_equal(encoded.x[:, :2], [[1, 0], [1, 1], [0, 0], [0, 0], [1, 0], [1, 1], [0, 0]])
-    np.testing.assert_array_equal(encoded.x[:, -1], [0, 0, 1, 0, 0, 0, 0])
-    assert encoded.x[1, 2] > encoded.x[0, 2] > encoded.x[3, 2]  # the number of elements
-    names = [encoder.code_name("tags", code) for code in encoded.codes]
-    assert names == [
-        "tags = {a}", "tags = {a, b}", "tags missing", "tags = {}", "tags = {a}", "tags = {a, b}", "tags = {zebra}",
-    ]  # fmt: skip
-    assert encoder.code_name("tags", encoder.encode(pd.Series([["new"]])).codes[0]) == "tags = another value"
+    has_a, has_b, size = encoder.encode(column)
+    names = [encoder.parts[0].code_name("tags", code) for code in has_a.codes]
+    yes, no = "tags [a] = 1", "tags [a] = 0"
+    assert names == [yes, yes, "tags [a] missing", no, yes, yes, no]
+    assert (has_b.x[[1, 5], 0] > has_b.x[[0, 3, 4, 6], 0].max()).all() and has_b.x[2, 0] == 0
+    assert size.x[1, 0] > size.x[0, 0] > size.x[3, 0]
+    np.testing.assert_array_equal(size.x[:, 1], [0, 0, 1, 0, 0, 0, 0])
+    assert not has_a.robust_z.any()
 
 
-def test_sets_that_hardly_repeat_form_groups():
+def test_many_elements_are_reduced():
     rng = np.random.default_rng(0)
     fruits, tools = [f"fruit{i}" for i in range(40)], [f"tool{i}" for i in range(40)]
     is_tool = rng.random(400) < 0.4
-    sets = [["iron" if t else "sweet", *rng.choice(tools if t else fruits, 5)] for t in is_tool]
-    encoder = SetEncoder.fit(pd.Series(sets))
-    encoded = encoder.encode(pd.Series([*sets, None]))
-    assert encoded.x.shape[1] <= 66 and np.abs(encoded.x).max() <= 3
-    assert encoded.codes[-1] == encoder.num_codes - 1 and encoder.code_name("tags", encoded.codes[-1]) == "tags missing"
-    words = np.array([encoder.code_name("tags", code) for code in encoded.codes[:-1]])
-    assert np.mean([("iron" in word) == t for word, t in zip(words, is_tool, strict=True)]) > 0.99
-    assert words[0].startswith("tags = group ")
+    column = pd.Series([list(rng.choice(tools if tool else fruits, 5)) for tool in is_tool])
+    *elements, size = SetColumnEncoder.fit(column).encode(pd.concat([column, pd.Series([None])]))
+    assert len(elements) == NUM_SHOWN
+    components = size.x[:, 1:-1]
+    assert 2 <= components.shape[1] <= 64 and np.abs(components).max() <= 3 and not components[-1].any()
+    assert np.abs(np.corrcoef(components[:-1, 0], is_tool)[0, 1]) > 0.95  # the first component tells tools from fruits
 
 
 def test_sets_without_any_element():
     column = pd.Series([[], None, [], []])
-    encoded = SetEncoder.fit(column).encode(column)
-    np.testing.assert_array_equal(encoded.x, [[0, 0], [0, 1], [0, 0], [0, 0]])
+    (size,) = SetColumnEncoder.fit(column).encode(column)
+    np.testing.assert_array_equal(size.x, [[0, 0], [0, 1], [0, 0], [0, 0]])
+
+
+def test_a_table_with_sets():
+    frame = pd.DataFrame({"tags": [["x"], ["x", "y"], ["y"], None] * 10, "label": [0, 1] * 20})
+    data = TableEncoder.fit(frame, "label").transform(frame)
+    assert [column.name for column in data.columns] == ["tags"] * 3 and data.first_parts.tolist() == [0]
