@@ -164,7 +164,7 @@ def test_a_missing_number_counts_as_the_median():
     encoder = VectorEncoder.fit(column)
     given = column[0].copy()
     given[2] = np.nan
-    filled = np.where(np.isnan(given), np.median(np.stack(column), axis=0), given)
+    filled = np.where(np.isnan(given), np.median(np.stack(list(column)), axis=0), given)
     for got, wanted in zip(encoder.encode(pd.Series([given])), encoder.encode(pd.Series([filled])), strict=True):
         np.testing.assert_allclose(got.x, wanted.x, atol=1e-5)
         assert got.codes == wanted.codes
