@@ -21,7 +21,7 @@ import numpy as np
 from demix_jax.common.checks import InputError
 from demix_jax.common.files import json_text, write_text
 from demix_jax.influence.grid import Chunk, Grid
-from demix_jax.influence.provenance import Source
+from demix_jax.influence.provenance import Provenance
 
 DTYPES = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16), "float16": np.dtype(np.float16)}
 
@@ -35,7 +35,7 @@ class Manifest(NamedTuple):
 
     grid: Grid
     dtype: str
-    source: Source
+    source: Provenance
 
     @property
     def chunk_bytes(self) -> int:
@@ -66,7 +66,7 @@ class Manifest(NamedTuple):
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']}")
             grid = Grid(tuple(content["shape"]), tuple(content["chunk_shape"]))
-            return cls(grid, content["dtype"], Source(*(content[name] for name in Source._fields)))
+            return cls(grid, content["dtype"], Provenance(*(content[name] for name in Provenance._fields)))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError) as error:

@@ -28,7 +28,7 @@ logger = logging.getLogger("demix_jax")
 _ADDRESS = re.compile(r"\bat 0x[0-9a-f]+|\bid=\d+")
 
 
-class Source(NamedTuple):
+class Provenance(NamedTuple):
     """fingerprints: of the loss and the arrays, by argument. options: what else decides over the bits, as text.
 
     versions: of what may round otherwise.
@@ -39,7 +39,7 @@ class Source(NamedTuple):
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, loss: Loss, params: PyTree, train: PyTree, valid: PyTree, **options: Any) -> Source:
+    def of(cls, loss: Loss, params: PyTree, train: PyTree, valid: PyTree, **options: Any) -> Provenance:
         """The loss is known by the operations that it traces to, and its constants; the options as Python shows them.
 
         Raises:
@@ -57,7 +57,7 @@ class Source(NamedTuple):
         versions = {"jax": jax.__version__, "device": f"{device.platform}, {device.device_kind}"}
         return cls(fingerprints, {name: _ADDRESS.sub("", repr(value)) for name, value in options.items()}, versions)
 
-    def check_same(self, begun: Source, path: Path) -> None:
+    def check_same(self, begun: Provenance, path: Path) -> None:
         """InputError, naming what differs, unless the matrix in `path`, `begun` earlier, is computed from the same."""
         differing = [name for name, value in self.fingerprints.items() if begun.fingerprints.get(name) != value]
         differing += [

@@ -25,7 +25,7 @@ from demix_jax.gradients.stream import bytes_of
 from demix_jax.influence.blocks import IDENTITY, InfluenceBlocks
 from demix_jax.influence.grid import Chunk, computed_on_all_devices, grid_for
 from demix_jax.influence.manifest import DTYPES, Journal, Manifest, checksum, finished_chunks
-from demix_jax.influence.provenance import Source
+from demix_jax.influence.provenance import Provenance
 from demix_jax.influence.store import StoredInfluence, check_is_ours, create, open_stored, read_influence, tensorstore
 
 logger = logging.getLogger("demix_jax")
@@ -82,7 +82,7 @@ def write_influence(
     folder = Path(path)
     memory = bytes_of(memory)
     options = {"curvature": curvature, "normalize": normalize, "select": select, "memory": memory}
-    source = Source.of(loss, params, train, valid, **options, dtype=dtype, chunk_shape=chunk_shape)
+    source = Provenance.of(loss, params, train, valid, **options, dtype=dtype, chunk_shape=chunk_shape)
     begun = Manifest.load(folder)
     if begun is None:
         check_is_ours(folder)

@@ -123,7 +123,8 @@ def test_large_tables_are_read_in_parts(tmp_path, monkeypatch, calls, table, opt
         return SimpleNamespace(sample=diagnosis_of(train))
 
     replace(monkeypatch, "domains.tables.out_of_core", diagnose_out_of_core=diagnose_out_of_core)
-    monkeypatch.setattr("demix_jax.data.table.num_cells", lambda path: cells)
+    source = SimpleNamespace(estimated_cells=lambda: cells)
+    monkeypatch.setattr("demix_jax.data.sources.open.open_source", lambda path, **_: source)
     out = tmp_path / "out"
     train = str(tmp_path / "train.csv")
     assert main(["diagnose", train, "--label", "income", "--out", str(out), "--fit-rows", "70", *options]) == 0
