@@ -43,6 +43,6 @@ def test_two_thousand_columns_of_two_hundred_rows_take_a_minute():
     table, wrong = wide(2_000)
     before = time.process_time()
     diagnosis = demix_jax.diagnose(table, label="label")
-    assert time.process_time() - before < 120, "about 45 s on an idle machine"
+    assert time.process_time() - before < 120, "about 35 s on two idle cores"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 3 << 20, "kB, all tests before it included"
     assert average_precision_score(wrong, diagnosis.table["p_label_error"]) > 0.5
