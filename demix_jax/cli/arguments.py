@@ -16,8 +16,7 @@ from demix_jax.common.read_options import KINDS
 Train = Annotated[
     Path,
     typer.Argument(
-        help="Table: CSV or other delimited text, Parquet, Feather, JSON, JSON lines, Excel or ODS, compressed or not; or a "
-        "folder or quoted pattern of such files.",
+        help="Table: a file such as .csv, .parquet, .jsonl or .xlsx, or a folder or quoted pattern of files.",
         metavar="TRAIN",
         show_default=False,
     ),

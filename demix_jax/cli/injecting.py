@@ -72,11 +72,14 @@ def _in_place(frame: pd.DataFrame, part: pd.DataFrame, rows: np.ndarray) -> pd.D
     """`frame` with the values of `part` in `rows` i[n]."""
     import pandas as pd
 
+    from demix_jax.data.kinds import column_of
+
     columns = {}
     for key in frame.columns:
-        column = frame[key].astype(part[key].dtype) if frame[key].notna().all() else frame[key].copy()
-        column.iloc[rows] = part[key].to_numpy()
-        columns[key] = column
+        column = column_of(frame, key)
+        whole = column.astype(object).to_numpy(copy=True)
+        whole[rows] = column_of(part, key).astype(object)
+        columns[key] = pd.Series(whole, index=frame.index).astype(column_of(part, key).dtype)
     return pd.DataFrame(columns, index=frame.index)
 
 

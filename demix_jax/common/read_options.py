@@ -63,9 +63,8 @@ class ReadOptions:
     def named_columns(self) -> dict[str, Collection[str]]:
         """Option -> names of the columns that it speaks of; each must exist."""
         single = {"id": self.id, "groups": self.groups, "time": self.time}
-        return {"kind": tuple(self.kinds), "ignore": self.ignore} | {
-            option: (name,) for option, name in single.items() if name is not None
-        }
+        named: dict[str, Collection[str]] = {"kind": tuple(self.kinds), "ignore": self.ignore}
+        return named | {option: (name,) for option, name in single.items() if name is not None}
 
     def as_dict(self) -> dict[str, Any]:
         """The options that were given, for summary.json."""

@@ -96,11 +96,11 @@ class EditedTable(NamedTuple):
     def _completed(self, frame: pd.DataFrame) -> pd.DataFrame:
         for name, values in self.added.items():
             frame[name] = values
-        return frame if self.edits.dropped is None else frame[~self.edits.dropped]
+        return frame if self.edits.dropped is None else frame.iloc[np.flatnonzero(~self.edits.dropped)]
 
 
 def changed_rows(before: pd.DataFrame, after: pd.DataFrame) -> dict[Hashable, np.ndarray]:
-    """Column key -> ascending rows whose value differs between two tables of equal shape; two missing values are equal."""
+    """Column key -> ascending rows whose value differs between two tables of equal shape; missing values are equal."""
     changed = {}
     for key in before.columns:
         old, new = column_of(before, key), column_of(after, key)

@@ -119,7 +119,7 @@ def _iso_texts(column: pd.Series) -> pd.Series:
     stamps = stamps if stamps.tz is None else stamps.tz_convert("UTC").tz_localize(None)
     codes, distinct = pd.factorize(stamps)
     texts = [value.isoformat(sep=" ").removesuffix(" 00:00:00") for value in distinct]
-    return pd.Series(np.append(np.array(texts, object), None)[codes])
+    return pd.Series(np.array([*texts, None], dtype=object)[codes])
 
 
 def _text_hashes(texts: list[str]) -> np.ndarray:

@@ -86,7 +86,7 @@ def inspect_column(
 
 
 def parse(column: Column, values: pd.Series) -> pd.Series:
-    """The values of further rows, or of the inspected ones, parsed as the column was; parsed values stay as they are."""
+    """The values of any rows, parsed as the inspected column was; parsed values stay as they are."""
     if column.kind == "vector" and not holds_lists(values):
         return _written_vectors(values)
     if (
@@ -119,9 +119,11 @@ def _of_texts(
     if plain is not None and kind != "date":
         return _of_plain_numbers(name, values, plain, kind, keep_numbers=keep_numbers)
     texts = _DistinctTexts.of(values)
-    told = recognise(texts.names, texts.counts, as_kind=kind, missing=tuple(missing))
+    as_kind: Any = kind
+    told = recognise(texts.names, texts.counts, as_kind=as_kind, missing=tuple(missing))
     if told.kind == "strings" or (kind is None and not keep_numbers and _is_code(name, texts, told)):
         return _of_strings(name, values, texts, told, missing, as_given=keep_numbers)
+    assert told.values is not None
     nothing = np.array(["NaT"], told.values.dtype) if told.kind == "date" else np.array([np.nan])
     parsed = np.concatenate([told.values, nothing])[texts.codes]
     series = _numbers_or_dates(values, parsed)
@@ -167,7 +169,7 @@ class _DistinctTexts(NamedTuple):
 
 def _is_code(name: str, texts: _DistinctTexts, told: Recognised) -> bool:
     """Whether few numbers stand beside texts that are none, so that all are names of categories."""
-    if told.kind != "number" or not told.unread.any():
+    if told.values is None or told.kind != "number" or not told.unread.any():
         return False
     return kind_of_numbers(name, np.append(told.values, np.nan)[texts.codes]) == "category"
 
@@ -247,7 +249,7 @@ def _markers(names: list[str], told: Recognised, missing: Collection[str]) -> fr
 
 
 def _numbers_or_dates(values: pd.Series, parsed: np.ndarray) -> pd.Series:
-    """Series of parsed numbers or dates with the index of `values`; whole numbers become integers if none is missing."""
+    """Parsed numbers or dates with the index of `values`; whole numbers become integers if none is missing."""
     if parsed.dtype.kind == "f" and len(parsed):
         whole = np.isfinite(parsed).all() and np.all(parsed == np.round(parsed)) and np.abs(parsed).max() < 2**53
         parsed = parsed.astype(np.int64) if whole else parsed

@@ -161,9 +161,11 @@ def as_dates(column: pd.Series) -> pd.DatetimeIndex:
 def kind_of_numbers(name: str, values: np.ndarray) -> str:
     """The kind of a column of numbers f64[N], NaN where missing.
 
-    Constant: one value in all rows, or none. Category: at most two distinct values, or at most 10 distinct integers with
-    at least five rows each on average. Identifier: integers that number the rows without gaps, or that differ in nearly
-    every row and have more than 15 digits or the name of an identifier. Number: the others.
+    * Constant: one value in all rows, or none.
+    * Category: at most two distinct values, or at most 10 distinct integers with at least five rows each on average.
+    * Identifier: integers that number the rows without gaps, or that differ in nearly every row and have more than 15
+      digits or the name of an identifier.
+    * Number: the others.
     """
     present = values[np.isfinite(values)]
     distinct = np.unique(present)

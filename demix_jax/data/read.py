@@ -41,8 +41,8 @@ def read_written(table: Any, options: ReadOptions | None = None, what: str = "Th
     """A table as it is written.
 
     Args:
-      table: path of a file, a folder or a pattern of files; or a table in memory: pandas, polars, pyarrow, a Hugging Face
-        Dataset, a dict of arrays, a NumPy array or anything with the Arrow PyCapsule interface.
+      table: path of a file, a folder or a pattern of files; or a table in memory: pandas, polars, pyarrow, a Hugging
+        Face Dataset, a dict of arrays, a NumPy array or anything with the Arrow PyCapsule interface.
       options: encoding and sheet. what: names the table in messages.
     Raises:
       InputError: the table cannot be read; or two columns have one name; or there is no row.
@@ -71,7 +71,8 @@ def read_table(path: str | os.PathLike, options: ReadOptions | None = None) -> p
     """The parsed rows of a file: numbers and dates where a column holds such, texts elsewhere.
 
     Args:
-      path: CSV or other delimited text, Parquet, Feather, JSON, JSON lines, Excel or ODS; or a folder or pattern of these.
+      path: CSV or other delimited text, Parquet, Feather, JSON, JSON lines, Excel or ODS; or a folder or pattern of
+        these.
       options: what the user says of the table.
     Raises:
       InputError: the file cannot be read, see `read_written`.

@@ -32,8 +32,8 @@ class Survey(NamedTuple):
     """What was found in a table of N rows.
 
     num_rows: N. task: "classification" or "regression".
-    sample: inspected rows drawn at random, at most the requested number, and a few more of rare classes. They are in the
-      order of the file; the index of its frames holds their row numbers, counted from 0.
+    sample: inspected rows drawn at random, at most the requested number, and a few more of rare classes. They are in
+      the order of the file; the index of its frames holds their row numbers, counted from 0.
     """
 
     num_rows: int

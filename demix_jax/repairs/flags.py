@@ -142,7 +142,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _read_summary(path: Path) -> dict[str, Any]:
-    """The summary beside a diagnosis; {} if there is none, in which case only fingerprints of rows are left to check."""
+    """The summary beside a diagnosis; {} if there is none, so that only fingerprints of rows are left to check."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -29,9 +29,9 @@ class MatchedRows(NamedTuple):
 def match_rows(frame: pd.DataFrame, flags: pd.DataFrame, summary: dict[str, Any], what: str) -> MatchedRows:
     """Find the line of a diagnosis about each row of a table.
 
-    A line with a fingerprint belongs to the row of its number if their fingerprints agree, else to another row with this
-    fingerprint. Columns that were added to the table since do not count. A table of flags that somebody made, without
-    fingerprints, has one line per row, in the same order or with the same index.
+    A line with a fingerprint belongs to the row of its number if their fingerprints agree, else to another row with
+    this fingerprint. Columns that were added to the table since do not count. A table of flags that somebody made,
+    without fingerprints, has one line per row, in the same order or with the same index.
 
     Args:
       frame: N rows. flags: the lines. summary: of the diagnosis, {} if unknown. what: names the diagnosis in messages.
@@ -44,12 +44,13 @@ def match_rows(frame: pd.DataFrame, flags: pd.DataFrame, summary: dict[str, Any]
     if given is None:
         raise InputError(f"{what} has a damaged column {ROW_FINGERPRINT}; restore it, or diagnose the table again.")
     names = _diagnosed_columns(frame, summary, what)
-    line = _by_fingerprint(row_fingerprints(frame[names]), given, _row_numbers(flags))
+    diagnosed: Any = frame[names]
+    line = _by_fingerprint(row_fingerprints(diagnosed), given, _row_numbers(flags))
     lost, new = len(flags) - int(np.sum(line >= 0)), int(np.sum(line < 0))
     if (lost and new) or new == len(frame):
         raise InputError(
-            f"{what} belongs to another table: {count(new, 'row')} of {len(frame):,} cannot be found in it by their cells. "
-            "Pass the table that was diagnosed, with its cells unchanged, or diagnose this one."
+            f"{what} belongs to another table: {count(new, 'row')} of {len(frame):,} cannot be found in it by their "
+            "cells. Pass the table that was diagnosed, with its cells unchanged, or diagnose this one."
         )
     sentences = []
     if new:
@@ -68,8 +69,8 @@ def _by_order(frame: pd.DataFrame, flags: pd.DataFrame, summary: dict[str, Any],
         )
     if ROW in flags.columns and expected is None:
         raise InputError(
-            f"{what} has row numbers but neither a column {ROW_FINGERPRINT} nor a summary.json that tells which table it "
-            "is about; restore one of the two, or diagnose the table again."
+            f"{what} has row numbers but neither a column {ROW_FINGERPRINT} nor a summary.json that tells which table "
+            "it is about; restore one of the two, or diagnose the table again."
         )
     if len(flags) != len(frame):
         raise InputError(

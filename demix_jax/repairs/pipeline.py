@@ -91,8 +91,8 @@ def repair(
     Task models judge each step on held-out rows. A step is left out if the table does better without it.
 
     Args:
-      train: table of N rows in any form that `demix_jax.diagnose` takes, or its path; not modified. A column sample_weight is no feature: it holds weights that the
-        repair multiplies.
+      train: table of N rows in any form that `demix_jax.diagnose` takes, or its path; not modified. A column
+        sample_weight is no feature: it holds weights that the repair multiplies.
       diagnosis: Diagnosis, or a table (or its path) with the 0/1 columns label_error, feature_error and
         spurious_correlation. With the columns row and row_fingerprint, as `Diagnosis.save` writes them, both tables may
         have been sorted, filtered or given more columns since; else it has one line per row of `train`, in its order.
@@ -134,7 +134,7 @@ def repair(
 def _edited(table: Table, made: Executed) -> EditedTable:
     """The changes of a repair in the form of each column."""
     changed = made.cells[made.cells["action"].isin(_OF_CELLS)]
-    rows = {key: np.unique(lines["row"]) for key, lines in changed.groupby("column", sort=False)}
+    rows = {key: np.unique(np.asarray(lines["row"], np.int64)) for key, lines in changed.groupby("column", sort=False)}
     return EditedTable.of(table, made.frame, rows, dropped=made.dropped, added={WEIGHT: made.weight})
 
 
@@ -142,7 +142,7 @@ def _as_written(cells: pd.DataFrame, edited: EditedTable) -> pd.DataFrame:
     """`Changes.cells`: the lines of `Executed.cells` with index labels and values as they are written."""
     log, written = cells.copy(), edited.table.written
     for key, lines in cells[cells["action"].isin(_OF_CELLS)].groupby("column", sort=False):
-        rows, new = lines["row"].to_numpy(np.int64), edited.edits.cells[str(key)]
+        rows, new = np.asarray(lines["row"], np.int64), edited.edits.cells[str(key)]
         before = column_of(written, key).iloc[rows].tolist()
         after = [new.values[place] for place in np.searchsorted(new.rows, rows)]
         log.loc[lines.index, "before"] = pd.Series(before, index=lines.index, dtype=object)

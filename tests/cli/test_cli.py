@@ -23,6 +23,7 @@ from synthetic_diagnosis import make_diagnosis, make_table
 from demix_jax.cli import demo, main
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.files import write_table
 from demix_jax.diagnosis.result import Diagnosis
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +68,8 @@ def calls(monkeypatch):
     def repair(train, diagnosis, **options):
         recorded["repair"] = {"train": train, "diagnosis": diagnosis, **options}
         changes = SimpleNamespace(sentences=["Relabelled 3 rows."])
-        return SimpleNamespace(table=pd.read_csv(train).assign(sample_weight=1.0), changes=changes)
+        table = pd.read_csv(train).assign(sample_weight=1.0)
+        return SimpleNamespace(changes=changes, save=lambda path: write_table(path, table))
 
     def load_classifier(path):
         if path != "default":
@@ -97,6 +99,14 @@ def test_diagnose_hands_over_its_options_and_says_what_was_found(tmp_path, capsy
         "model": "ft-transformer",
         "classifier": "default",
         "seed": 7,
+        "kinds": {},
+        "ignore": None,
+        "id": None,
+        "groups": None,
+        "time": None,
+        "missing": None,
+        "encoding": None,
+        "sheet": None,
     }
     said = capsys.readouterr()
     assert "80 of 600 rows (13.3 %) look wrong." in said.out and "valuable, not wrong" in said.out
@@ -134,7 +144,7 @@ def test_large_tables_are_read_in_parts(tmp_path, monkeypatch, calls, table, opt
 
 
 @pytest.mark.parametrize(
-    ("name", "written"), [("a.tsv", "repaired.csv"), ("a.csv.gz", "repaired.csv"), ("a.parquet", "repaired.parquet")]
+    ("name", "written"), [("a.tsv", "repaired.tsv"), ("a.csv.gz", "repaired.csv.gz"), ("a.parquet", "repaired.parquet")]
 )
 def test_the_file_that_repair_is_told_to_write_can_be_written(tmp_path, capsys, calls, table, name, written):
     table.to_parquet(tmp_path / name) if name.endswith("parquet") else table.to_csv(tmp_path / name, index=False)
@@ -203,7 +213,7 @@ BAD = {
     "out lies in a file": (["diagnose", "train.csv", "--label", "income", "--out", "train.csv/o"], "not a folder"),
     "no classifier": (["diagnose", "train.csv", "--label", "income", "--out", "o", "--classifier", "c"], "file c;"),
     "no train": (["inject", "trian.csv", "--label", "income", "--out", "o"], "did you mean train.csv"),
-    "train is a folder": (["inject", ".", "--label", "income", "--out", "o"], "is a folder"),
+    "train is a folder": (["inject", "nothing", "--label", "income", "--out", "o"], "is a folder without tables"),
     "no such column": (["inject", "train.csv", "--label", "incom", "--out", "o"], "incom"),
     "empty table": (["inject", "empty.csv", "--label", "income", "--out", "o"], "empty"),
     "rate": (["inject", "train.csv", "--label", "income", "--out", "o", "--label-errors", "1.5"], "[0, 1]"),
@@ -221,6 +231,7 @@ BAD = {
 def test_bad_input_gives_one_sentence_and_nothing_else(tmp_path, capsys, calls, table, monkeypatch, case):
     arguments, words = BAD[case]
     (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "nothing").mkdir()
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     said = capsys.readouterr()

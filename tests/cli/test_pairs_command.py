@@ -10,8 +10,10 @@ from tiny_decoder import made_pairs
 
 from demix_jax.cli import main
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.data.fingerprint import row_fingerprints
+from demix_jax.diagnosis.table import with_fingerprints
 from demix_jax.domains import preference
-from demix_jax.domains.preference.pairs import as_lines
+from demix_jax.domains.preference.pairs import as_lines, text_table
 from demix_jax.report import terminal
 
 NUM, EMPTY = 44, 3  # pairs, and the one of them that no error can be put into
@@ -31,6 +33,7 @@ def written(tmp_path, pairs, monkeypatch):
     table = pd.DataFrame(0, index=range(NUM), columns=list(ERROR_TYPES))
     table.loc[0, "label_error"] = table.loc[1, "feature_error"] = 1
     (tmp_path / "found").mkdir()
+    table = with_fingerprints(table, row_fingerprints(text_table(pairs)))
     table.to_csv(tmp_path / "found" / "diagnosis.csv", index_label="row")
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.parquet").write_bytes(b"")

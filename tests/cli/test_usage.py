@@ -8,7 +8,10 @@ import pytest
 
 from demix_jax.cli import main
 
-TABLE, FOLDER = "TRAIN (table, as .csv or .parquet)", "--out (folder for diagnosis.csv, summary.json and report.html)"
+TABLE, FOLDER = (
+    "TRAIN (table: a file such as .csv, .parquet, .jsonl or .xlsx, or a folder or quoted pattern of files)",
+    "--out (folder for diagnosis.csv, summary.json and report.html)",
+)
 COLUMN, FOUND = (
     "--label (name of the column to predict)",
     "--diagnosis (diagnosis.csv that `diagnose` wrote, or its folder)",

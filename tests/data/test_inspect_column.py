@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,8 +115,9 @@ COMMA = [f"{value:.2f}".replace(".", ",") for value in RNG.normal(50, 20, N)]
 )
 def test_values_are_written_back_in_the_form_of_their_column(texts, kind, written):
     column = inspect_column("x", pd.Series(texts)).column
-    assert column.kind == kind and column.form is not None
-    assert column.form.write(12.5 if kind == "number" and "," in written else 13.0) == written
+    form: Any = column.form
+    assert column.kind == kind and form is not None
+    assert form.write(12.5 if kind == "number" and "," in written else 13.0) == written
 
 
 def test_further_rows_are_parsed_alike():

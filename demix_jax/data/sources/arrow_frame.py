@@ -22,9 +22,10 @@ def arrow_frame(table: pa.Table, where: str = "The table") -> tuple[pd.DataFrame
     Args:
       table: N rows. where: names the table in messages.
     Returns:
-      Frame of N rows and notes. Texts of files share the memory of the Arrow table. Whole numbers are i64, or f64 where some are missing (Int64 where f64 would lose
-      digits); other numbers, durations (in seconds) and decimals f64; dates and times datetime64, in UTC and without
-      zone; lists of numbers of one length arrays f32[D]; lists of texts tuples; None or NaN where missing.
+      Frame of N rows and notes. Texts of files share the memory of the Arrow table. Whole numbers are i64, or f64 where
+      some are missing (Int64 where f64 would lose digits); other numbers, durations (in seconds) and decimals f64;
+      dates and times datetime64, in UTC and without zone; lists of numbers of one length arrays f32[D]; lists of texts
+      tuples; None or NaN where missing.
     Raises:
       InputError: as `flat_table`.
     """

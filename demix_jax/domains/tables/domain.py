@@ -57,8 +57,9 @@ def diagnose(
     Every row is described out of fold: its models and validation samples exclude it, and copies of it.
 
     Args:
-      train: table of N ≥ 30 rows: a pandas or polars DataFrame, a pyarrow Table, a Hugging Face Dataset, a dict of arrays,
-        a NumPy array; or the path of a CSV, Parquet, Feather, JSON, JSON lines, Excel or ODS file, or of a folder.
+      train: table of N ≥ 30 rows: a pandas or polars DataFrame, a pyarrow Table, a Hugging Face Dataset, a dict of
+        arrays, a NumPy array; or the path of a CSV, Parquet, Feather, JSON, JSON lines, Excel or ODS file, or of a
+        folder of such.
       label: name of the label column.
       valid: at least 10 trusted rows with the same columns; None: each fold is compared with rows of the other folds.
       task: "classification", "regression", or "auto" to decide by the label.

@@ -81,8 +81,8 @@ def diagnose_out_of_core(
 
     Args:
       train: path of a file or folder with N ≥ 30 rows, as in `diagnose`.
-      label, valid, task, model, classifier, kinds, ignore, id, groups, time, missing, encoding, sheet, seed, progress: as
-        in `diagnose`. Kinds are recognised by the sample.
+      label, valid, task, model, classifier, kinds, ignore, id, groups, time, missing, encoding, sheet, seed, progress:
+        as in `diagnose`. Kinds are recognised by the sample.
       out: folder for diagnosis.csv, summary.json and report.html; either all of them are written or none.
       fit_rows: number of rows to fit on, at least 1,000, or all rows of a smaller table; memory grows with it.
     Returns:

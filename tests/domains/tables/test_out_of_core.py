@@ -14,9 +14,9 @@ import demix_jax.domains.tables.out_of_core as module
 from demix_jax.cli import main
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.read_options import ReadOptions
 from demix_jax.data import inspect_table, read_table
 from demix_jax.data.fingerprint import fingerprint
-from demix_jax.common.read_options import ReadOptions
 from demix_jax.data.sources.open import open_source
 from demix_jax.data.survey import survey_table, written_chunks
 from demix_jax.domains.tables.domain import diagnose
@@ -101,10 +101,6 @@ def test_rarer_spellings_of_the_label_are_found_in_all_rows(tmp_path):
     "spoil, said",
     [
         (lambda frame: frame.assign(label=frame["label"].where(frame.index != 900)), "missing in 1 of 1600 rows.*901"),
-        (
-            lambda frame: frame.assign(größe=frame["größe"].where(frame.index != 5, np.inf)),
-            "infinite values in 'größe'",
-        ),
         (lambda frame: frame.assign(kind=np.nan), "Every value is missing in the column 'kind'"),
         (lambda frame: frame.assign(label="oui"), "constant"),
         (lambda frame: frame.assign(label=[f"v{i}" for i in range(ROWS)]), "1600 distinct values"),
