@@ -16,7 +16,7 @@ from demix_jax.common.read_options import KINDS
 Train = Annotated[
     Path,
     typer.Argument(
-        help="Table: a file such as .csv, .parquet, .jsonl or .xlsx, or a folder or quoted pattern of files.",
+        help="Table: a file such as .csv, .parquet or .xlsx, or a folder or quoted pattern of files.",
         metavar="TRAIN",
         show_default=False,
     ),

@@ -213,7 +213,7 @@ BAD = {
     "out lies in a file": (["diagnose", "train.csv", "--label", "income", "--out", "train.csv/o"], "not a folder"),
     "no classifier": (["diagnose", "train.csv", "--label", "income", "--out", "o", "--classifier", "c"], "file c;"),
     "no train": (["inject", "trian.csv", "--label", "income", "--out", "o"], "did you mean train.csv"),
-    "train is a folder": (["inject", "nothing", "--label", "income", "--out", "o"], "is a folder without tables"),
+    "a file in a folder": (["inject", ".", "--label", "income", "--out", "o"], "empty.csv is empty"),
     "no such column": (["inject", "train.csv", "--label", "incom", "--out", "o"], "incom"),
     "empty table": (["inject", "empty.csv", "--label", "income", "--out", "o"], "empty"),
     "rate": (["inject", "train.csv", "--label", "income", "--out", "o", "--label-errors", "1.5"], "[0, 1]"),
@@ -231,7 +231,6 @@ BAD = {
 def test_bad_input_gives_one_sentence_and_nothing_else(tmp_path, capsys, calls, table, monkeypatch, case):
     arguments, words = BAD[case]
     (tmp_path / "empty.csv").write_text("")
-    (tmp_path / "nothing").mkdir()
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     said = capsys.readouterr()

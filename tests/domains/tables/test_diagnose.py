@@ -215,7 +215,7 @@ def test_a_validation_table(spoiled, classifier):
     got = run(frame, classifier, valid=valid)
     assert list(got.table.columns) == COLUMNS and got.table.index.equals(frame.index)
     assert got.validation_rows.min() >= 0 and got.validation_rows.max() < len(valid)
-    assert got.influence.shape == (ROWS, got.validation_rows.shape[1]) and got.valid.equals(valid)
+    assert got.influence.shape == (ROWS, got.validation_rows.shape[1]) and got.valid.equals(valid[list(frame.columns)])
     assert got.summary.valid_rows == 60 and len(got.evidence.p_given_label) == ROWS
     y, y_valid = (f["étiquette"].to_numpy() for f in (frame, valid))
     same = y_valid[got.validation_rows[got.fold]] == y[:, None]
