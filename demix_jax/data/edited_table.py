@@ -113,6 +113,6 @@ def changed_rows(before: pd.DataFrame, after: pd.DataFrame) -> dict[Hashable, np
 
 def _number_texts(values: np.ndarray, table: Table) -> list[str]:
     """Numbers as texts, with the decimal mark of the table."""
-    marks = [getattr(column.form, "decimal", ".") for column in (*table.columns, table.target_column)]
+    marks = [getattr(column.form, "mark", ".") for column in (*table.columns, table.target_column)]
     texts = [f"{value:.6g}" for value in values.tolist()]
     return [text.replace(".", ",") for text in texts] if "," in marks else texts

@@ -113,7 +113,7 @@ def _diagnosed_columns(frame: pd.DataFrame, summary: dict[str, Any], what: str) 
     diagnosed: Collection[str] = summary.get("columns") or ()
     if not diagnosed:
         return [key for key in frame.columns if str(key) != WEIGHT]
-    wanted = {*map(str, diagnosed), str(summary.get("label"))}
+    wanted = {str(name) for name in (*diagnosed, *(summary.get("identifiers") or ()), summary.get("label"))}
     absent = sorted(wanted - {str(key) for key in frame.columns})
     if absent:
         shown = ", ".join(repr(name) for name in absent[:8])

@@ -8,6 +8,7 @@ import pytest
 
 from demix_jax.cli import main
 
+COPY = "--out (file to write: with the suffix of TRAIN, .csv or .parquet)"
 TABLE, FOLDER = (
     "TRAIN (table: a file such as .csv, .parquet or .xlsx, or a folder or quoted pattern of files)",
     "--out (folder for diagnosis.csv, summary.json and report.html)",
@@ -24,7 +25,7 @@ MISSING = {
     "diagnose t.csv": f"{COLUMN} and {FOLDER} are missing",
     "diagnose t.csv --label y": f"{FOLDER} is missing",
     "diagnose --out o --seed 1 --label y": f"{TABLE} is missing",
-    "repair": f"{TABLE}, {COLUMN}, {FOUND} and --out (file to write: with the suffix of TRAIN, .csv or .parquet) are missing",
+    "repair": f"{TABLE}, {COLUMN}, {FOUND} and {COPY} are missing",
     "repair t.csv --out o.csv --label y": f"{FOUND} is missing",
     "inject": f"{TABLE}, {COLUMN} and --out (folder for the corrupted table and truth.csv) are missing",
     "train-classifier": "--out (weights file to write, .safetensors) is missing",
