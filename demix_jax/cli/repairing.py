@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from demix_jax.cli.arguments import DiagnosisFile, Label, Seed, Spurious, Train
+from demix_jax.cli.arguments import DiagnosisFile, Encoding, Label, Seed, Sheet, Spurious, Train
 from demix_jax.cli.checks import check_outputs, diagnosis_file
 from demix_jax.cli.compiling import check_platform
 
@@ -27,6 +27,8 @@ def repair(
         Literal["impute", "drop", "keep"], typer.Option(help="What happens to rows with wrong features.")
     ] = "impute",
     spurious: Spurious = "reweight",
+    encoding: Encoding = None,
+    sheet: Sheet = None,
     seed: Seed = 0,
 ) -> None:
     """Write a repaired copy of a table.
@@ -50,6 +52,8 @@ def repair(
         label_errors=label_errors,
         feature_errors=feature_errors,
         spurious=spurious,
+        encoding=encoding,
+        sheet=sheet,
         seed=seed,
     )
     repaired.save(out)

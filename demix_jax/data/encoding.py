@@ -176,7 +176,7 @@ class TableEncoder:
             if column.used:
                 source = _UsedColumn.fit(key, column, values)
                 if not source.kept:
-                    column = Column(column.name, "constant")
+                    column = replace(column, kind="constant")
                 else:
                     used += [column] * len(source.kept)
                     sources.append(source)

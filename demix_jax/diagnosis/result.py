@@ -105,7 +105,8 @@ class Summary:
       thresholds: minimum probability of a flagged row, by error type.
       held_back: error types with few flagged rows because the data may have no such error.
       validation: quality of the task model's predictions of held-out rows, by metric.
-      columns: column name -> kind.
+      columns: column name -> kind. written_as: column name -> how its texts were read, where they are not plain.
+      missing: column name -> number of cells without a value, where there are any.
       seconds: duration by step. versions: of Python and packages.
       model: task model. seed: as given. train: path of the diagnosed file, None if there is none.
       notes: sentences for the user.
@@ -139,6 +140,8 @@ class Summary:
     noisy_group: NoisyGroupSummary | None = None
     label_doubt: str | None = None
     identifiers: tuple[str, ...] = ()
+    written_as: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    missing: Mapping[str, int] = dataclasses.field(default_factory=dict)
     drawn_from: int | None = None
     fitted_rows: int | None = None
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)

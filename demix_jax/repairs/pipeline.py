@@ -78,6 +78,8 @@ def repair(
     feature_errors: str = "impute",
     spurious: str = "reweight",
     task: str = "auto",
+    encoding: str | None = None,
+    sheet: str | None = None,
     seed: int = 0,
 ) -> Repaired:
     """Repair a table by its diagnosis.
@@ -103,6 +105,7 @@ def repair(
       label_errors: "relabel", "drop" or "keep". feature_errors: "impute", "drop" or "keep".
       spurious: "reweight" or "keep".
       task: "classification", "regression" or "auto": as diagnosed, else as the label's values suggest.
+      encoding, sheet: of a text file, of a workbook; None: as it was diagnosed.
       seed: whole number from 0; the same seed gives the same result.
     Returns:
       Repaired(table, changes).
@@ -112,7 +115,9 @@ def repair(
     options = Options(label_errors, feature_errors, spurious)
     _check_options(options, seed)
     saved = saved_diagnosis(diagnosis)
-    known = ReadOptions.of(**(saved.summary.get("options") or {}))
+    told = {"encoding": encoding, "sheet": sheet}
+    told = {name: value for name, value in told.items() if value is not None}
+    known = ReadOptions.of(**(saved.summary.get("options") or {}) | told)
     given = read_written(train, known)
     flags = read_flags(given.frame, saved, label)
     given_weight, weight_note = _take_weights(given.frame)

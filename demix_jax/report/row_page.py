@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import Html, Words, count, duration, listed, percent
+from demix_jax.data.sources.boundary import printable
 from demix_jax.data.sources.formats import suffix_to_write
 from demix_jax.diagnosis.result import Diagnosis, Summary
 from demix_jax.diagnosis.table import row_table, with_fingerprints
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 200
 
 METRICS = {"r2": "R²", "rmse": "RMSE", "auc": "AUC"}
-KINDS = {"constant": "constant, not used", "identifier": "identifier, not used"}
+KINDS = {
+    "constant": "constant, not used",
+    "identifier": "identifier, not used",
+    "ignored": "not used, as told",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +84,7 @@ class RowPresentation:
         """See `Presentation`."""
         source = diagnosis.summary.train
         train, label = shlex.quote(source or "TRAIN.csv"), shlex.quote(str(diagnosis.label))
-        csv, target = shlex.quote(str(folder / "diagnosis.csv")), f"repaired{suffix_to_write(Path(source or ''))}"
+        csv, target = shlex.quote(printable(folder / "diagnosis.csv")), f"repaired{suffix_to_write(Path(source or ''))}"
         return f"demix-jax repair {train} --label {label} --diagnosis {csv} --out {target}"
 
 
@@ -109,16 +114,18 @@ def _pictures(diagnosis: Diagnosis) -> Html:
 
 
 def _columns(diagnosis: Diagnosis) -> Html:
-    kinds = list(diagnosis.summary.columns.items())
+    summary = diagnosis.summary
+    kinds = list(summary.columns.items())
     suspected = times_suspect(diagnosis)
     rows = []
     for name, kind in kinds[:MAX_COLUMNS]:
-        missing = float(column(diagnosis.train, name).isna().mean())
+        missing = summary.missing.get(name, 0) / len(diagnosis.train)
+        how = summary.written_as.get(name)
         rows.append(
             element(
                 "tr",
                 element("th", cell(name), scope="row"),
-                element("td", KINDS.get(kind, kind)),
+                element("td", f"{KINDS.get(kind, kind)}: {how}" if how else KINDS.get(kind, kind)),
                 element("td", percent(missing) if missing else "none", class_="number"),
                 element("td", f"{suspected[name]:,}", class_="number"),
             )
@@ -135,7 +142,7 @@ def _columns(diagnosis: Diagnosis) -> Html:
         "section",
         element("h2", "Columns"),
         element(
-            "p", "How each column was read. If a kind is wrong, change the column's values or drop it, and run again."
+            "p", "How each column was read. If a kind is wrong, run again with --kind COLUMN=KIND or --ignore COLUMN."
         ),
         element("div", table, class_="scroll"),
         element("p", f"{more} more columns are not shown.", class_="small") if more > 0 else None,

@@ -11,6 +11,7 @@ import numpy as np
 
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import Html, Words, count, duration
+from demix_jax.data.sources.boundary import printable
 from demix_jax.diagnosis.result import Diagnosis, Summary
 from demix_jax.diagnosis.table import flags_table, with_fingerprints
 from demix_jax.domains.preference.pairs import Pairs
@@ -102,7 +103,7 @@ class PairPresentation:
     def repair_command(self, diagnosis: Diagnosis, folder: Path) -> str:
         """See `Presentation`."""
         source = shlex.quote(diagnosis.summary.train or "pairs.jsonl")
-        saved = shlex.quote(str(folder / "diagnosis.csv"))
+        saved = shlex.quote(printable(folder / "diagnosis.csv"))
         return f"demix-jax pairs repair {source} --diagnosis {saved} --out repaired.jsonl"
 
     def _damaged_sides(self, columns: str, row: int) -> list[str]:

@@ -148,9 +148,10 @@ class TableDomain:
     ) -> TableDomain:
         """Read and check tables or paths; arguments as in `diagnose`."""
         from demix_jax.data.read import read_written
+        from demix_jax.data.sources.boundary import printable
         from demix_jax.data.table_checks import check_table, settle_task
 
-        source = os.fspath(train) if isinstance(train, (str, os.PathLike)) else None
+        source = printable(train) if isinstance(train, (str, os.PathLike)) else None
         given = read_written(train, options)
         refuse_too_wide(len(given.frame), given.frame.shape[1] - 1)
         table = given.inspected(label, options)

@@ -91,6 +91,7 @@ def diagnose_out_of_core(
       InputError: as in `diagnose`, or `fit_rows` is too small.
     """
     from demix_jax.data.fold_finder import FoldFinder
+    from demix_jax.data.sources.boundary import printable
     from demix_jax.data.sources.open import open_source
     from demix_jax.data.survey import survey_table, written_chunks
     from demix_jax.data.table_checks import check_table
@@ -118,7 +119,7 @@ def diagnose_out_of_core(
     table, num_rows = survey.sample, survey.num_rows
     check_table(table, task=survey.task)
     trusted = None if valid is None else read_valid(valid, table)
-    domain = TableDomain(table=table, task=survey.task, valid=trusted, model=model, source=os.fspath(train))
+    domain = TableDomain(table=table, task=survey.task, valid=trusted, model=model, source=printable(train))
     rows = domain.rows(steps)
     fitted = fit_samples(domain, rows, seed=seed, steps=steps)
     verdict = judge(classifier, fitted, steps)
