@@ -14,7 +14,7 @@ from benchmarks.debugging.cheap_signals import neighbour_disagreement, outlier_s
 from demix_jax.classifier.decision import best_f1
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.data import TableEncoder, load_named
-from demix_jax.data.folds import make_folds, strata_of
+from demix_jax.data.folds.plan import make_folds, strata_of
 from demix_jax.evidence.out_of_fold import out_of_fold_predictions
 from demix_jax.meta_training.world import inject_at_random
 

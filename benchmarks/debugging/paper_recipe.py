@@ -30,7 +30,7 @@ from demix_jax.classifier.schema import CHANNELS
 from demix_jax.classifier.train import alignment_loss, contrastive_loss
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import atomic_paths
-from demix_jax.data.folds import fold_blocks
+from demix_jax.data.folds.plan import fold_blocks
 from demix_jax.diagnosis.description import SET_SIZE
 from demix_jax.diagnosis.vectors import feature_similarity
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.debugging.cheap_signals import neighbour_disagreement, outlier_scores
-from demix_jax.data.folds import fold_blocks, make_folds, strata_of
+from demix_jax.data.folds.plan import fold_blocks, make_folds, strata_of
 from demix_jax.evidence.out_of_fold import OutOfFold, out_of_fold_predictions
 from demix_jax.influence import self_influence, tracin
 from demix_jax.models import make_task_model, train_task_model

@@ -18,8 +18,8 @@ import pandas as pd
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.target import ClassTarget, RegressionTarget, Target
-from demix_jax.data.columns import FittedEncoder
-from demix_jax.data.encoded import CodesOfNumbers, ColumnCodes, Encoded
+from demix_jax.data.encoders.columns import FittedEncoder
+from demix_jax.data.encoders.encoded import CodesOfNumbers, ColumnCodes, Encoded
 from demix_jax.data.inspected_table import RowParser, Table, as_inspected, refuse_duplicate_names, resolve_label
 from demix_jax.data.kinds import Column, as_numbers, column_of
 from demix_jax.data.table_checks import refuse_missing_label, settle_task, target_moments

@@ -12,7 +12,7 @@ import numpy as np
 from demix_jax.classifier.schema import CHANNELS, SIGNALS, VECTOR_SIGNALS
 from demix_jax.common.progress import StepTimer
 from demix_jax.common.target import Target
-from demix_jax.data.folds import Folds, fold_blocks
+from demix_jax.data.folds.plan import Folds, fold_blocks
 from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds
 from demix_jax.diagnosis.vectors import Side, influence_vectors
 from demix_jax.evidence.column_statistics import Usual

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from demix_jax.common.progress import StepTimer
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.diagnosis.fold_models import FoldModels
 from demix_jax.diagnosis.probes import AlteredRows
 from demix_jax.diagnosis.result import Presentation

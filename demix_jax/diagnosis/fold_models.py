@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.gradients.per_example import PyTree
 from demix_jax.influence.matrix import cosine_influence
 from demix_jax.models import TaskModelLike, train_task_model

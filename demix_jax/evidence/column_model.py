@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import jax
 import numpy as np
 
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.evidence.column_network import fit_column_networks
 from demix_jax.evidence.column_statistics import Commonest
 from demix_jax.evidence.related_columns import fit_related_columns

@@ -13,7 +13,7 @@ import numpy as np
 import optax
 
 from demix_jax.common.row_batches import map_parts
-from demix_jax.data.folds import Folds, fold_blocks
+from demix_jax.data.folds.plan import Folds, fold_blocks
 
 PyTree = Any
 _ABSENT = -1e9  # logit of a code that the column does not have

@@ -10,9 +10,9 @@ import numpy as np
 from demix_jax.classifier.schema import NUM_WITHOUT
 from demix_jax.common.keys import training_key
 from demix_jax.common.progress import StepTimer
-from demix_jax.data.bins import NUM_SPECIAL
-from demix_jax.data.folds import Folds, make_folds, strata_of
-from demix_jax.data.time_folds import time_folds
+from demix_jax.data.encoders.bins import NUM_SPECIAL
+from demix_jax.data.folds.in_time import time_folds
+from demix_jax.data.folds.plan import Folds, make_folds, strata_of
 from demix_jax.evidence.column_model import (
     ColumnModels,
     cell_surprise,

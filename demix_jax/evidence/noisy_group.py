@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.evidence.out_of_fold import LEAST_P, FoldTrees, OutOfFold, fit_trees, log_floored
 from demix_jax.evidence.rules import LEAST_SHARE
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from demix_jax.common.target import ResidualScale, Target
 from demix_jax.common.threads import threads_for
-from demix_jax.data.folds import Folds, distinct
+from demix_jax.data.folds.plan import Folds, distinct
 from demix_jax.evidence.screening import label_association, most_predictive
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.evidence.relatives import code_places, most_related
 
 _NUM_RELATED = 12  # columns that each column is modelled from

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from demix_jax.data.bins import NUM_SPECIAL
+from demix_jax.data.encoders.bins import NUM_SPECIAL
 
 _MAX_ROWS = 512  # from which relations are estimated, evenly spaced
 _COLUMNS_AT_ONCE = 256

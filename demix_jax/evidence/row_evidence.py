@@ -9,7 +9,7 @@ import chex
 import jax
 import numpy as np
 
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.evidence.column_model import CellEvidence, ColumnModels
 from demix_jax.evidence.column_statistics import Commonest
 from demix_jax.evidence.crossed_rules import Cross

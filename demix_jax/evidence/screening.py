@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from demix_jax.data.folds import strata_of
+from demix_jax.data.folds.plan import strata_of
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset

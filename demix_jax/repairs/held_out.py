@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from demix_jax.common.target import Target
-from demix_jax.data.equal_rows import equal_rows
+from demix_jax.data.folds.equal_rows import equal_rows
 from demix_jax.models import MLP, TaskModel, train_task_model
 from demix_jax.repairs.operations import RepairProblem
 

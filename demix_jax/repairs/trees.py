@@ -8,7 +8,7 @@ import chex
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.columns import FittedEncoder
+from demix_jax.data.encoders.columns import FittedEncoder
 from demix_jax.data.inspected_table import Table
 from demix_jax.data.kinds import as_dates, as_numbers, levels
 

@@ -11,10 +11,10 @@ from sklearn.preprocessing import QuantileTransformer
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.target import ClassTarget
-from demix_jax.data.bins import Bins, QuantileNormal, number_text
+from demix_jax.data.encoders.bins import Bins, QuantileNormal, number_text
+from demix_jax.data.encoders.text import TextFeatures
 from demix_jax.data.encoding import Dataset, TableEncoder
 from demix_jax.data.named import adult_sample
-from demix_jax.data.text import TextFeatures
 
 
 def messy_table(n=300, seed=0):
@@ -323,7 +323,7 @@ def test_similar_texts_have_similar_features():
 
 def test_trigrams_are_counted_per_text():
     """Hashed counts of each text equal those of the same text alone; "aaaa" with its spaces has 4 trigrams."""
-    from demix_jax.data.text import _trigram_counts
+    from demix_jax.data.encoders.text import _trigram_counts
 
     counts = _trigram_counts(["aaaa", "", "Straße", "aaaa"]).toarray()
     np.testing.assert_array_equal(counts[0], counts[3])

@@ -11,7 +11,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
-from demix_jax.data.folds import make_folds
+from demix_jax.data.folds.plan import make_folds
 from demix_jax.evidence.column_model import (
     cell_surprise,
     code_log_probs,

@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from demix_jax.data import TableEncoder
-from demix_jax.data.folds import make_folds, strata_of
+from demix_jax.data.folds.plan import make_folds, strata_of
 from demix_jax.diagnosis.explanation import noisy_group, noisy_group_note
 from demix_jax.evidence.gather import gather_evidence, more_evidence
 from demix_jax.evidence.noisy_group import find_noisy_group

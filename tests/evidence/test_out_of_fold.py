@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from demix_jax.common.target import ClassTarget, RegressionTarget, ResidualScale
 from demix_jax.data import TableEncoder
-from demix_jax.data.folds import make_folds, strata_of
+from demix_jax.data.folds.plan import make_folds, strata_of
 from demix_jax.evidence.out_of_fold import (
     OutOfFold,
     fit_trees,

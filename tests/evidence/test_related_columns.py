@@ -9,7 +9,7 @@ from scipy.stats import norm
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
-from demix_jax.data.folds import make_folds
+from demix_jax.data.folds.plan import make_folds
 from demix_jax.evidence.column_model import cell_surprise, code_log_probs, fit_column_models, score_cells
 from demix_jax.evidence.column_statistics import Commonest
 from demix_jax.evidence.related_columns import RelatedColumns, _regressions, fit_related_columns

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.domains.preference.model import ADAPTER, PreferenceModel
 from demix_jax.domains.preference.sides import Order
 from demix_jax.influence.matrix import cosine_influence

@@ -13,7 +13,7 @@ from demix_jax.classifier import ErrorClassifier, load_classifier
 from demix_jax.common.checks import InputError, check_seed
 from demix_jax.common.keys import training_key
 from demix_jax.common.progress import ProgressLike, StepTimer
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.diagnosis.domain import Encode, Rows
 from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds, train_fold_models
 from demix_jax.diagnosis.pipeline import diagnose_samples

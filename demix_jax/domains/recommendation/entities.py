@@ -6,7 +6,7 @@ import chex
 import jax
 import numpy as np
 
-from demix_jax.data.folds import make_folds
+from demix_jax.data.folds.plan import make_folds
 from demix_jax.evidence.column_model import cell_surprise, fit_column_models
 
 _PRIOR_ROWS = 0.2  # weight of the column's overall shares, as a number of rows

@@ -12,7 +12,7 @@ from demix_jax.common.checks import InputError, check_seed
 from demix_jax.common.keys import training_key
 from demix_jax.common.progress import ProgressLike, StepTimer
 from demix_jax.common.read_options import ReadOptions
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.diagnosis.domain import Encode, Rows
 from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds, train_fold_models
 from demix_jax.diagnosis.memory import refuse_too_wide
@@ -162,8 +162,8 @@ class TableDomain:
 
     def rows(self, steps: StepTimer) -> Rows:
         """See `Domain`."""
-        from demix_jax.data.belonging_rows import belonging_rows
         from demix_jax.data.fingerprint import row_fingerprints, table_fingerprint
+        from demix_jax.data.folds.belonging_rows import belonging_rows
         from demix_jax.data.notes import table_notes
 
         table, options = self.table, self.table.options

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from demix_jax.data import Table
-    from demix_jax.data.fold_finder import FoldFinder
+    from demix_jax.data.folds.finder import FoldFinder
 
 _CHUNK_ROWS = 16_384
 _MIN_FIT_ROWS = 1_000
@@ -90,7 +90,7 @@ def diagnose_out_of_core(
     Raises:
       InputError: as in `diagnose`, or `fit_rows` is too small.
     """
-    from demix_jax.data.fold_finder import FoldFinder
+    from demix_jax.data.folds.finder import FoldFinder
     from demix_jax.data.sources.boundary import printable
     from demix_jax.data.sources.open import open_source
     from demix_jax.data.survey import survey_table, written_chunks

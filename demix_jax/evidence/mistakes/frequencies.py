@@ -10,7 +10,7 @@ from demix_jax.data.decimals import stray_decimals, usual_decimals
 
 if TYPE_CHECKING:
     from demix_jax.data import Dataset
-    from demix_jax.data.encoded import CodesOfNumbers
+    from demix_jax.data.encoders.encoded import CodesOfNumbers
 
 _MAX_COLUMNS = 48  # of numbers, and of texts
 _RESOLUTION = 0.05  # of a number's logarithm; closer numbers count as one

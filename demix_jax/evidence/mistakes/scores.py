@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.data.folds import Folds
+from demix_jax.data.folds.plan import Folds
 from demix_jax.evidence.column_model import FILL_ODDS, CellEvidence, ColumnModels, code_log_probs
 from demix_jax.evidence.column_statistics import Commonest
 from demix_jax.evidence.mistakes.frequencies import NumberFrequencies, TextFrequencies

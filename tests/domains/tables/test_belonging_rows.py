@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score
 
 from demix_jax.common.progress import StepTimer
 from demix_jax.common.read_options import ReadOptions
-from demix_jax.data.folds import make_folds, strata_of
+from demix_jax.data.folds.plan import make_folds, strata_of
 from demix_jax.diagnosis import pipeline
 from demix_jax.diagnosis.pipeline import diagnose_samples
 from demix_jax.domains.tables.domain import TableDomain

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from demix_jax.data.equal_rows import equal_rows
+from demix_jax.data.folds.equal_rows import equal_rows
+from demix_jax.data.folds.in_time import time_note
+from demix_jax.data.folds.propose_groups import proposal_note, propose_groups
+from demix_jax.data.folds.row_groups import group_numbers, joined_groups, large_group_note, row_times
 from demix_jax.data.inspected_table import Table, resolve_label
 from demix_jax.data.kinds import column_of
-from demix_jax.data.propose_groups import proposal_note, propose_groups
-from demix_jax.data.row_groups import group_numbers, joined_groups, large_group_note, row_times
-from demix_jax.data.time_folds import time_note
 
 
 class BelongingRows(NamedTuple):

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.bins import Bins, QuantileNormal
-from demix_jax.data.encoded import Encoded, with_indicator
+from demix_jax.data.encoders.bins import Bins, QuantileNormal
+from demix_jax.data.encoders.encoded import Encoded, with_indicator
+from demix_jax.data.encoders.vectors import Scaling, VectorPart, VectorSpace, sample_of
 from demix_jax.data.kinds import most_frequent
 from demix_jax.data.lists import as_sets
-from demix_jax.data.vectors import Scaling, VectorPart, VectorSpace, sample_of
 
 NUM_SHOWN = 28  # elements with a part of their own
 _MAX_ELEMENTS = 256

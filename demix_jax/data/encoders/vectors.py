@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.threads import threads_for
-from demix_jax.data.bins import CLIP, Bins, QuantileNormal, number_text
-from demix_jax.data.encoded import Encoded, with_indicator
+from demix_jax.data.encoders.bins import CLIP, Bins, QuantileNormal, number_text
+from demix_jax.data.encoders.encoded import Encoded, with_indicator
 from demix_jax.data.lists import as_vectors, is_missing
 
 MAX_NUMBERS = 32  # a vector of more numbers is reduced

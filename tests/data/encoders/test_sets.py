@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from demix_jax.data.encoders.sets import NUM_SHOWN, SetColumnEncoder
 from demix_jax.data.encoding import TableEncoder
-from demix_jax.data.sets import NUM_SHOWN, SetColumnEncoder
 
 
 def test_parts_are_the_elements_and_the_size():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demix_jax.common.checks import InputError
-from demix_jax.data.time_folds import time_blocks, time_folds, time_note
+from demix_jax.data.folds.in_time import time_blocks, time_folds, time_note
 
 
 @settings(max_examples=40, deadline=None)

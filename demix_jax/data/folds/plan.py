@@ -9,7 +9,7 @@ import numpy as np
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.target import Target
-from demix_jax.data.group_parts import parts_of_groups, without_large_groups
+from demix_jax.data.folds.group_parts import parts_of_groups, without_large_groups
 
 MIN_ROWS_BEHIND_A_MODEL = 10  # with fewer rows outside of a fold, no model can be trained that judges it
 

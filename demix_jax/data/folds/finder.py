@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from demix_jax.data.equal_rows import compared_columns, unusual_rows
+from demix_jax.data.folds.equal_rows import compared_columns, unusual_rows
+from demix_jax.data.folds.row_groups import row_times
 from demix_jax.data.inspected_table import Table, resolve_label
 from demix_jax.data.kinds import column_of
-from demix_jax.data.row_groups import row_times
 from demix_jax.data.row_hashes import cell_hashes, row_hashes
 
 

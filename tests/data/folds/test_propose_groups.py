@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from demix_jax.data import inspect_table
-from demix_jax.data.propose_groups import proposal_note, propose_groups
+from demix_jax.data.folds.propose_groups import proposal_note, propose_groups
 
 DATA = os.environ.get("DEMIX_DATA_DIR", "")
 NAMED = {"adult": "income", "bank": "y", "bike_sharing": "cnt", "covertype": "Cover_Type", "credit": "default"}

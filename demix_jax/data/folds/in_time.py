@@ -6,7 +6,7 @@ import numpy as np
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.wording import count
-from demix_jax.data.folds import MIN_ROWS_BEHIND_A_MODEL, Folds, stratified_order, thin
+from demix_jax.data.folds.plan import MIN_ROWS_BEHIND_A_MODEL, Folds, stratified_order, thin
 
 _MIN_KNOWN = 0.5  # share of the rows that must have a time
 _MIN_BLOCK = 0.5  # of the usual number of rows in a block; smaller blocks are joined to their neighbour

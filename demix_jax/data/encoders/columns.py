@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 from pandas.util import hash_array
 
-from demix_jax.data.bins import Bins, QuantileNormal, number_text
-from demix_jax.data.encoded import CodesOfNumbers, ColumnCodes, ColumnEncoder, Encoded, with_indicator
+from demix_jax.data.encoders.bins import Bins, QuantileNormal, number_text
+from demix_jax.data.encoders.encoded import CodesOfNumbers, ColumnCodes, ColumnEncoder, Encoded, with_indicator
+from demix_jax.data.encoders.levels import Levels
+from demix_jax.data.encoders.sets import SetColumnEncoder
+from demix_jax.data.encoders.text import TextFeatures
+from demix_jax.data.encoders.vectors import VectorEncoder
 from demix_jax.data.kinds import Column, as_dates, as_numbers, levels, nature
-from demix_jax.data.levels import Levels
-from demix_jax.data.sets import SetColumnEncoder
 from demix_jax.data.spelling import Spelling
-from demix_jax.data.text import TextFeatures
-from demix_jax.data.vectors import VectorEncoder
 
 
 @dataclass(frozen=True)

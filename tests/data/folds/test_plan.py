@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demix_jax.common.target import ClassTarget, RegressionTarget
-from demix_jax.data.folds import Folds, fold_blocks, make_folds, strata_of
+from demix_jax.data.folds.plan import Folds, fold_blocks, make_folds, strata_of
 
 
 @settings(max_examples=60, deadline=None)

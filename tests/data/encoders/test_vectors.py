@@ -9,12 +9,12 @@ import pytest
 from sklearn.decomposition import PCA
 
 from demix_jax.common.checks import InputError
+from demix_jax.data.encoders.vectors import MAX_DIRECTIONS, Scaling, VectorEncoder, VectorSpace
 from demix_jax.data.encoding import TableEncoder
 from demix_jax.data.inspect_column import inspect_column
 from demix_jax.data.inspected_table import inspect_table
 from demix_jax.data.lists import as_sets, as_vectors, flat_numbers
 from demix_jax.data.table_checks import check_table, is_empty
-from demix_jax.data.vectors import MAX_DIRECTIONS, Scaling, VectorEncoder, VectorSpace
 
 
 def embedding(n=300, d=32, seed=0):

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from demix_jax.common.checks import InputError
-from demix_jax.data.folds import distinct, make_folds, repeated
-from demix_jax.data.group_parts import parts_of_groups, without_large_groups
+from demix_jax.data.folds.group_parts import parts_of_groups, without_large_groups
+from demix_jax.data.folds.plan import distinct, make_folds, repeated
 
 
 @settings(max_examples=40, deadline=None)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from demix_jax.data import inspect_table
-from demix_jax.data.equal_rows import equal_rows, unusual_rows
+from demix_jax.data.folds.equal_rows import equal_rows, unusual_rows
 
 
 def records(num_rows=400, seed=0):

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from demix_jax.common.checks import InputError
 from demix_jax.common.read_options import ReadOptions
 from demix_jax.data import inspect_table
-from demix_jax.data.belonging_rows import belonging_rows
-from demix_jax.data.fold_finder import FoldFinder
-from demix_jax.data.folds import make_folds
+from demix_jax.data.folds.belonging_rows import belonging_rows
+from demix_jax.data.folds.finder import FoldFinder
+from demix_jax.data.folds.plan import make_folds
+from demix_jax.data.folds.row_groups import group_numbers, joined_groups, large_group_note, row_times
 from demix_jax.data.kinds import column_of
-from demix_jax.data.row_groups import group_numbers, joined_groups, large_group_note, row_times
 from demix_jax.data.row_hashes import cell_hashes, row_hashes
 
 
