@@ -19,6 +19,7 @@ from demix_jax.diagnosis.memory import refuse_too_wide
 from demix_jax.diagnosis.pipeline import diagnose_samples
 from demix_jax.diagnosis.probes import AlteredRows, alter_rows
 from demix_jax.diagnosis.result import Diagnosis
+from demix_jax.diagnosis.row_order import canonical_order, in_given_order
 from demix_jax.domains.tables.judged_notes import with_judged_notes
 from demix_jax.evidence.gather import choose_num_folds
 from demix_jax.evidence.row_evidence import RowEvidence
@@ -54,7 +55,8 @@ def diagnose(
 ) -> Diagnosis:
     """Find the label errors, feature errors and spurious correlations of a table.
 
-    Every row is described out of fold: its models and validation samples exclude it, and copies of it.
+    Every row is described out of fold: its models and validation samples exclude it, and copies of it. The order of the
+    rows plays no part.
 
     Args:
       train: table of N ≥ 30 rows: a pandas or polars DataFrame, a pyarrow Table, a Hugging Face Dataset, a dict of
@@ -81,6 +83,8 @@ def diagnose(
     Raises:
       InputError: the table, a name, a file or the model cannot be used; the message tells why and what to do.
     """
+    from demix_jax.data.fingerprint import row_fingerprints, table_fingerprint
+
     classifier = check_options(model, classifier, seed)
     options = ReadOptions.of(
         kinds=kinds,
@@ -93,8 +97,13 @@ def diagnose(
         sheet=sheet,
     )
     domain = TableDomain.of(train, label, valid=valid, task=task, model=model, options=options)
-    diagnosis = diagnose_samples(domain, classifier=classifier, seed=seed, progress=progress)
-    return with_judged_notes(diagnosis, domain.table)
+    written = domain.table.written
+    fingerprints = row_fingerprints(written)
+    order = canonical_order(fingerprints)
+    reordered = dataclasses.replace(domain, table=domain.table.take(order))
+    diagnosis = diagnose_samples(reordered, classifier=classifier, seed=seed, progress=progress)
+    fingerprint = table_fingerprint(list(written.columns), fingerprints)
+    return with_judged_notes(in_given_order(diagnosis, order, written, fingerprint), domain.table)
 
 
 def check_options(

@@ -23,6 +23,7 @@ from demix_jax.diagnosis.explanation import cell_doubt, expected_labels, named_m
 from demix_jax.diagnosis.fold_models import NetworkFolds
 from demix_jax.diagnosis.pipeline import FittedTable, conclude, fit_samples, judge, with_respelt
 from demix_jax.diagnosis.result import Diagnosis
+from demix_jax.diagnosis.row_order import canonical_order, in_given_order
 from demix_jax.diagnosis.table import Tally, row_table, suspect_columns, with_fingerprints
 from demix_jax.domains.tables.domain import TableDomain, check_options, read_valid
 from demix_jax.domains.tables.judged_notes import with_judged_notes
@@ -116,7 +117,9 @@ def diagnose_out_of_core(
             seed=seed,
             on_rows=advance,
         )
-    table, num_rows = survey.sample, survey.num_rows
+    num_rows, written = survey.num_rows, survey.sample.written
+    order = canonical_order(row_fingerprints(written))
+    table = survey.sample.take(order)
     check_table(table, task=survey.task)
     trusted = None if valid is None else read_valid(valid, table)
     domain = TableDomain(table=table, task=survey.task, valid=trusted, model=model, source=printable(train))
@@ -124,6 +127,7 @@ def diagnose_out_of_core(
     fitted = fit_samples(domain, rows, seed=seed, steps=steps)
     verdict = judge(classifier, fitted, steps)
     sample_diagnosis = conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
+    sample_diagnosis = in_given_order(sample_diagnosis, order, written, sample_diagnosis.summary.fingerprint)
     sample_diagnosis = with_judged_notes(sample_diagnosis, table)
     own_folds = fitted.gathered.evidence.folds.fold[: len(table)]
     finder = FoldFinder.of(table, own_folds)
@@ -160,14 +164,16 @@ class _RowJudge:
     """Judges any rows of a table with the models that were fitted on a sample of its rows.
 
     Args:
-      sample: the inspected sample; the index holds its row numbers in the table, ascending.
+      sample: the inspected sample; the index holds its row numbers in the table.
       fitted, verdict: models and verdict of the sample.
       finder: finds the folds of rows outside the sample.
     """
 
     def __init__(self, sample: Table, fitted: FittedTable, verdict: Verdict, finder: FoldFinder):
         self._sample, self._fitted, self._verdict, self._finder = sample, fitted, verdict, finder
-        self._numbers = sample.frame.index.to_numpy()
+        numbers = sample.frame.index.to_numpy()
+        self._order = np.argsort(numbers)
+        self._numbers = numbers[self._order]
 
     def __call__(self, chunk: pd.DataFrame, tally: Tally) -> pd.DataFrame:
         """`Diagnosis.table` of rows as written, whose index is their row number in the table; adds them to `tally`."""
@@ -205,4 +211,4 @@ class _RowJudge:
         own, numbers = self._fitted.gathered.evidence.folds, chunk.index.to_numpy()
         place = np.minimum(np.searchsorted(self._numbers, numbers), len(self._numbers) - 1)
         in_sample = self._numbers[place] == numbers
-        return np.where(in_sample, own.fold[place], self._finder.find(chunk)).astype(np.int32)
+        return np.where(in_sample, own.fold[self._order[place]], self._finder.find(chunk)).astype(np.int32)

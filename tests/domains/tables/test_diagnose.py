@@ -209,6 +209,18 @@ def test_the_same_seed_gives_the_same_diagnosis_and_a_trusted_table_is_left_alon
     assert again.train is frame and again.valid is frame
 
 
+def test_the_order_of_the_rows_plays_no_part(spoiled, classifier):
+    frame, _, _ = spoiled
+    order = np.random.default_rng(4).permutation(len(frame))
+    straight, shuffled = (run(one, classifier) for one in (frame, frame.iloc[order]))
+    pd.testing.assert_frame_equal(shuffled.table, straight.table.iloc[order])
+    np.testing.assert_array_equal(shuffled.influence, straight.influence[order])
+    assert shuffled.train.index.equals(frame.index[order]) and shuffled.summary.notes == straight.summary.notes
+    own, other = straight.validation_rows[straight.fold[order]], shuffled.validation_rows[shuffled.fold]
+    np.testing.assert_array_equal(order[other], own)
+    assert {order[row]: names for row, names in shuffled.evidence.suspects.items()} == straight.evidence.suspects
+
+
 def test_a_validation_table(spoiled, classifier):
     frame, labels, _ = spoiled
     valid = table(60, seed=9).drop(columns="same").assign(same="x")  # in another order

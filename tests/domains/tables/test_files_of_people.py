@@ -84,7 +84,7 @@ def test_columns_are_what_their_owner_means_in_any_order(tmp_path, name):
     found = read_inspected(write(tmp_path / "t.csv", table, **how), LABEL)
     assert {c.name: c.kind for c in found.columns}[column] == kind
     for seed in range(2):
-        mixed = table.sample(frac=1, random_state=seed)[table.sample(frac=1, axis=1, random_state=seed).columns]
+        mixed = table.sample(frac=1, random_state=seed).sample(frac=1, axis=1, random_state=seed)
         again = read_inspected(write(tmp_path / "m.csv", mixed, **how), LABEL)
         assert {c.name: c.kind for c in again.columns} == {c.name: c.kind for c in found.columns}
         assert sorted(again.notes) == sorted(found.notes)
@@ -135,7 +135,7 @@ def test_encodings_come_back(tmp_path, encoding):
     words = (
         ["север", "юг", "восток", "запад"] if encoding == "cp1251" else ["Büro – innen", "Köchin", "„Lehrer“", "Straße"]
     )
-    table["town"] = table["town"].map(dict(zip(["Bonn", "Kiel", "Ulm", "Hof"], words, strict=True)))
+    table["town"] = table["town"].replace(dict(zip(["Bonn", "Kiel", "Ulm", "Hof"], words, strict=True)))
     path = write(tmp_path / "in.csv", table, encoding=encoding)
     assert set(read_inspected(path, LABEL).frame["town"]) == set(words)
     made = repair(path, diagnosis_of(path), label=LABEL)
@@ -146,7 +146,7 @@ def test_encodings_come_back(tmp_path, encoding):
 
 def test_a_stray_byte_damages_one_cell(tmp_path):
     table, _ = visits(200)
-    table["town"] = table["town"].map({"Bonn": "Zürich", "Kiel": "Genève", "Ulm": "Łódź", "Hof": "Malmö"})
+    table["town"] = table["town"].replace({"Bonn": "Zürich", "Kiel": "Genève", "Ulm": "Łódź", "Hof": "Malmö"})
     path = tmp_path / "in.csv"
     path.write_bytes(table.to_csv(index=False).encode().replace(b"desk", b"desk\xa0", 1))
     found = read_inspected(path, LABEL)
@@ -206,7 +206,7 @@ def test_exchanged_values_go_back_whatever_the_columns_are_called(tmp_path, name
     lines.to_csv(tmp_path / "diagnosis.csv", index=False)
     repair(path, tmp_path / "diagnosis.csv", label=LABEL).save(tmp_path / "out.csv")
     read = pd.read_csv(tmp_path / "out.csv")
-    assert (read[low] == read["age"] - 5).all() and (read[high] == read["age"] + 7).all()
+    np.testing.assert_array_equal(read[[low, high]], np.column_stack([read["age"] - 5, read["age"] + 7]))
 
 
 SPELLINGS = {
@@ -323,7 +323,7 @@ def test_the_added_column_of_a_decimal_comma_file_has_a_decimal_comma(tmp_path):
     lines = diagnosis_of(path, label_error=list(range(0, 300, 9)))
     repair(path, lines, label=LABEL).save(tmp_path / "out.csv")
     weights = pd.read_csv(tmp_path / "out.csv", sep=";", decimal=",", thousands=".")["sample_weight"]
-    assert weights.dtype == np.float64 and weights.mean() == pytest.approx(1.0, abs=1e-3)
+    assert weights.dtype.kind == "f" and np.mean(weights) == pytest.approx(1.0, abs=1e-3)
     assert "." not in "".join(line.rpartition(";")[2] for line in io.StringIO((tmp_path / "out.csv").read_text()))
 
 
