@@ -89,14 +89,11 @@ def parse(column: Column, values: pd.Series) -> pd.Series:
     """The values of any rows, parsed as the inspected column was; parsed values stay as they are."""
     if column.kind == "vector" and not holds_lists(values):
         return _written_vectors(values)
-    if (
-        column.as_given
-        or column.kind in ("vector", "set", "ignored")
-        or nature(values) != "level"
-        or _keeps_levels(values)
-    ):
-        if nature(values) == "date":
-            return pd.Series(as_dates(values), index=values.index, name=values.name)
+    stored = nature(values)
+    if stored == "date" or (column.kind == "date" and stored == "number"):
+        dates = as_dates(values) if stored == "date" else _epoch_dates(as_numbers(values))
+        return pd.Series(dates, index=values.index, name=values.name)
+    if column.as_given or column.kind in ("vector", "set", "ignored") or stored != "level" or _keeps_levels(values):
         return values
     codes, names = levels(values, column.missing)
     if column.form is None:

@@ -157,6 +157,8 @@ def test_namibia_is_a_country_and_elsewhere_a_gap():
 def test_what_the_user_says_counts(values, kind, dtype):
     found = inspect_column("x", pd.Series(values), kind=kind)
     assert found.column.kind == kind and str(found.values.dtype).startswith(dtype)
+    if kind == "date":
+        pd.testing.assert_series_equal(parse(found.column, pd.Series(values)), found.values)
 
 
 def test_a_letter_beside_few_numbers_is_a_class_too():

@@ -152,8 +152,8 @@ def _possible(near: Feature | None, label: str) -> tuple[str, ...]:
     if near is None:
         return ()
     return (
-        f"{near.name!r} alone predicts the label nearly as well as all columns together, far better than the others "
-        f"without it: if its value is only known after {label!r}, run again with {_ignore([near.name])}.",
+        f"Most of what the columns tell about the label is told by {near.name!r} alone, and without it the label is "
+        f"predicted far worse: if its value is only known after {label!r}, run again with {_ignore([near.name])}.",
     )
 
 
