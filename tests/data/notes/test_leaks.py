@@ -37,6 +37,9 @@ def with_intervals(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(points=np.where(frame.churn == "yes", inside, outside))
 
 
+MOST = "Most of what the columns tell about the label is told by"
+
+
 class TestOneColumn:
     @pytest.mark.parametrize(
         ("change", "name"),
@@ -168,10 +171,7 @@ class TestKnownOnlyLater:
     def test_a_column_far_better_than_all_others(self, seed):
         found = leaks(self.calls(seed), "churn")
         assert found.certain == () and len(found.possible) == 1
-        assert (
-            found.possible[0].startswith("Most of what the columns tell about the label is told by 'duration' alone")
-            and "--ignore duration" in found.possible[0]
-        )
+        assert found.possible[0].startswith(f"{MOST} 'duration' alone") and "--ignore duration" in found.possible[0]
 
     def test_its_copy_does_not_hide_it(self):
         frame = self.calls(1)
@@ -185,7 +185,7 @@ class TestKnownOnlyLater:
         assert (
             leaks(frame.assign(boat=pd.Series(boats).where(kept)), "churn")
             .possible[0]
-            .startswith("Most of what the columns tell about the label is told by 'boat' alone")
+            .startswith(f"{MOST} 'boat' alone")
         )
 
     @pytest.mark.parametrize("flip", [0.0, 0.2, 0.4])
