@@ -55,7 +55,7 @@ class Flags(NamedTuple):
         )
 
 
-def read_flags(frame: pd.DataFrame, diagnosis: Any, label: Any = None) -> Flags:
+def read_flags(frame: pd.DataFrame, diagnosis: Any, label: Any = None, *, whole: bool = False) -> Flags:
     """Flags of N rows by error type.
 
     Args:
@@ -63,12 +63,13 @@ def read_flags(frame: pd.DataFrame, diagnosis: Any, label: Any = None) -> Flags:
       diagnosis: as `saved_diagnosis` takes it; a table has one 0/1 column per error type and optionally p_label_error,
         p_spurious_correlation, row and row_fingerprint.
       label: the label column, which must be the diagnosed one; None where there is none.
+      whole: see `match_rows`.
     Raises:
       InputError: no such file, or absent columns, or values other than 0 and 1; or the diagnosis is of another table or
         another label, see `match_rows`.
     """
     flags, summary, what = saved_diagnosis(diagnosis)
-    matched = match_rows(frame, flags, summary, what)
+    matched = match_rows(frame, flags, summary, what, whole=whole)
     diagnosed = summary.get("label")
     if None not in (label, diagnosed) and str(label) != str(diagnosed):
         raise InputError(

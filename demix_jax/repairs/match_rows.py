@@ -26,7 +26,9 @@ class MatchedRows(NamedTuple):
     sentences: list[str]
 
 
-def match_rows(frame: pd.DataFrame, flags: pd.DataFrame, summary: dict[str, Any], what: str) -> MatchedRows:
+def match_rows(
+    frame: pd.DataFrame, flags: pd.DataFrame, summary: dict[str, Any], what: str, *, whole: bool = False
+) -> MatchedRows:
     """Find the line of a diagnosis about each row of a table.
 
     A line with a fingerprint belongs to the row of its number if their fingerprints agree, else to another row with
@@ -35,6 +37,7 @@ def match_rows(frame: pd.DataFrame, flags: pd.DataFrame, summary: dict[str, Any]
 
     Args:
       frame: N rows. flags: the lines. summary: of the diagnosis, {} if unknown. what: names the diagnosis in messages.
+      whole: whether all columns of `frame` were fingerprinted, whichever the summary names.
     Raises:
       InputError: the diagnosis is of another table, or rows were changed since.
     """
@@ -43,7 +46,7 @@ def match_rows(frame: pd.DataFrame, flags: pd.DataFrame, summary: dict[str, Any]
     given = read_fingerprints([str(text) for text in flags[ROW_FINGERPRINT]])
     if given is None:
         raise InputError(f"{what} has a damaged column {ROW_FINGERPRINT}; restore it, or diagnose the table again.")
-    names = _diagnosed_columns(frame, summary, what)
+    names = list(frame.columns) if whole else _diagnosed_columns(frame, summary, what)
     diagnosed: Any = frame[names]
     line = _by_fingerprint(row_fingerprints(diagnosed), given, _row_numbers(flags))
     lost, new = len(flags) - int(np.sum(line >= 0)), int(np.sum(line < 0))

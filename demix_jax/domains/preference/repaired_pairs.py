@@ -78,7 +78,7 @@ def repair(
     given = {"label_errors": label_errors, "feature_errors": feature_errors, "spurious": spurious}
     check_choices(given, _CHOICES)
     pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
-    flags = read_flags(text_table(pairs), diagnosis)
+    flags = read_flags(text_table(pairs), diagnosis, whole=True)  # a summary names the measures, not the texts
     wrong_label, damaged, minority = flags.label_error, flags.feature_error, flags.minority
     unusable = np.array([bool(notes(pair)) for pair in pairs.pairs])
     made = list(zip(pairs.pairs, pairs.records, strict=True))

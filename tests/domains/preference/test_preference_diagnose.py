@@ -146,6 +146,17 @@ def test_doubtful_preferences_are_left_and_said(pairs):
     assert not any("Left the pref" in s for s in preference.repair(pairs, table, label_errors="keep").sentences)
 
 
+def test_a_saved_diagnosis_finds_its_pairs_again(pairs, diagnosis, tmp_path):
+    diagnosis.save(tmp_path)
+    straight = preference.repair(pairs, diagnosis)
+    lines = pd.read_csv(tmp_path / "diagnosis.csv").sample(frac=1, random_state=0)
+    assert lines.columns[0] == "row" and lines.columns[-1] == "row_fingerprint"
+    lines.to_csv(tmp_path / "diagnosis.csv", index=False)
+    again = preference.repair(pairs, tmp_path)
+    assert again.pairs.pairs == straight.pairs.pairs
+    np.testing.assert_array_equal(again.rows, straight.rows)
+
+
 def test_repair_refuses_the_diagnosis_of_other_pairs(pairs, diagnosis):
     with pytest.raises(InputError, match="another table"):
         preference.repair(make_pairs([pair.swapped() for pair in pairs.pairs]), diagnosis)

@@ -223,7 +223,7 @@ def test_cells_that_seem_filled_bear_each_other_out_and_those_of_a_mistake_come_
     nothing = np.zeros((4, 4), np.float32)
     filled = np.array([[1.2, 0.0, 1.4, 0.3], [1.2, 1.1, 1.4, 0.3], [0.9, 0.9, 0.9, 0.9], [1.2, 0, 0, 0]], np.float32)
     surprise = np.array([[0.0, 3.0, 0, 0], [0, 0, 4.0, 0.5], [0, 0, 0, 0], [0, 0, 0, 5.0]], np.float32)
-    dataset = stand_in(Dataset, robust_z=nothing, misspelt=nothing)
+    dataset = stand_in(Dataset, robust_z=nothing, misspelt=nothing, first_parts=np.arange(4))
     evidence = stand_in(RowEvidence, cells=CellEvidence(surprise, nothing, filled), mistakes=None)
     certain = np.ones((4, 3))
     doubt = cell_doubt(evidence, dataset, certain)
