@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
-
 from demix_jax.common.checks import InputError
 from demix_jax.data.sources.boundary import printable, reading
 from demix_jax.data.sources.json_lines import has_stray, stray_notes, text_to_read, text_to_write, utf_of
 from demix_jax.data.sources.json_splice import elements, members, spliced
-from demix_jax.data.sources.json_table import JsonColumns, RecordEdits, in_batches
+from demix_jax.data.sources.json_table import JsonColumns, JsonRecords, RecordEdits, is_escaped
 from demix_jax.data.sources.json_values import Literal, after_space, value_at, written
 from demix_jax.data.sources.source import Edits
 
@@ -33,14 +31,12 @@ class _Layout(NamedTuple):
     document: Callable[[list[dict[str, Any]], list[str]], Any]
 
 
-class JsonSource:
+class JsonSource(JsonRecords):
     """A JSON document; see `Source`, and `JsonLinesSource` on how values are read.
 
     A list of records is edited in place. Another layout (one list per column, or names and rows) is written anew with
     the same indent where something changes.
     """
-
-    is_text = True
 
     def __init__(self, path: Path, *, encoding: str | None = None) -> None:
         """Read the document.
@@ -63,20 +59,9 @@ class JsonSource:
             self._columns = JsonColumns(self._records(), printable(path))
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._columns.paths)
-
-    @property
     def notes(self) -> tuple[str, ...]:
         lines = [n for n, line in enumerate(self._text.split("\n"), start=1) if has_stray(line)]
         return (*stray_notes(lines), *self._columns.notes())
-
-    def estimated_cells(self) -> int:
-        return self._columns.num_rows * len(self._columns.paths)
-
-    def batches(self, num_rows: int) -> Iterator[pa.Table]:
-        for part in in_batches(self._records(), num_rows):
-            yield self._columns.batch(part)
 
     def write_edited(self, out: Path, edits: Edits) -> None:
         by_row = RecordEdits(edits, self._columns, printable(self.path))
@@ -97,7 +82,7 @@ class JsonSource:
     def _spliced(self, by_row: RecordEdits) -> str:
         """The text with records changed or left out; what stands between records stays."""
         text, parts, last = self._text, [], None
-        ascii_only = text.isascii() and "\\u" in text
+        ascii_only = is_escaped(text)
         for row, span in enumerate(self._spans):
             if by_row.keeps(row):
                 before = self._spans[row - 1][1] if row else 0
@@ -115,7 +100,7 @@ class JsonSource:
 
     def _rebuilt(self, layout: _Layout, by_row: RecordEdits, added: list[str]) -> str:
         text = self._text
-        ascii_only = text.isascii() and "\\u" in text
+        ascii_only = is_escaped(text)
         kept = []
         for row, record in enumerate(layout.records):
             if by_row.keeps(row):

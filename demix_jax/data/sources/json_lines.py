@@ -9,14 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import pyarrow as pa
-
 from demix_jax.common.checks import InputError
 from demix_jax.common.wording import count
 from demix_jax.data.sources.boundary import printable, reading
 from demix_jax.data.sources.compression import compression_by_suffix, member_of, open_compressed, open_decompressed
 from demix_jax.data.sources.json_splice import spliced
-from demix_jax.data.sources.json_table import JsonColumns, RecordEdits, in_batches
+from demix_jax.data.sources.json_table import JsonColumns, JsonRecords, RecordEdits, is_escaped
 from demix_jax.data.sources.json_values import after_space, value_at
 from demix_jax.data.sources.output import new_file
 from demix_jax.data.sources.source import Edits
@@ -34,14 +32,12 @@ class _Line(NamedTuple):
     span: tuple[int, int]
 
 
-class JsonLinesSource:
+class JsonLinesSource(JsonRecords):
     """A file of one JSON record per line; see `Source`.
 
     Numbers are texts with all their digits, nested objects columns such as `address.city`, lists of numbers of one
     length and lists of texts Arrow lists, other lists JSON text. A record may lack keys.
     """
-
-    is_text = True
 
     def __init__(self, path: Path, *, encoding: str | None = None) -> None:
         """Read all lines once, to know the keys.
@@ -55,19 +51,8 @@ class JsonLinesSource:
         self._columns = JsonColumns(self._records(), printable(path))
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._columns.paths)
-
-    @property
     def notes(self) -> tuple[str, ...]:
         return (*stray_notes(self._stray), *self._columns.notes())
-
-    def estimated_cells(self) -> int:
-        return self._columns.num_rows * len(self._columns.paths)
-
-    def batches(self, num_rows: int) -> Iterator[pa.Table]:
-        for part in in_batches(self._records(), num_rows):
-            yield self._columns.batch(part)
 
     def write_edited(self, out: Path, edits: Edits) -> None:
         where = printable(self.path)
@@ -80,7 +65,7 @@ class JsonLinesSource:
                     row += 1
                     if not by_row.keeps(row):
                         continue
-                    changes = by_row.changes(row, line.record, ascii_only=text.isascii() and "\\u" in text)
+                    changes = by_row.changes(row, line.record, ascii_only=is_escaped(text))
                     if changes.cells or changes.added:
                         start, end = line.span
                         text = text[:start] + spliced(text, line.span, changes, f"Line {line.number} of {where}")

@@ -137,3 +137,33 @@ def _value_of(record: Any, path: Path_) -> Any:
 def _plain_number(value: Any) -> Any:
     """A NumPy number as a plain one, without digits that only its wider type would show."""
     return float(str(value)) if isinstance(value, np.floating) else value
+
+
+class JsonRecords:
+    """What sources of JSON records have in common: columns with dotted names, and batches of records; see `Source`.
+
+    Numbers are texts with all their digits, so that every cell counts as text.
+    """
+
+    is_text = True
+    _columns: JsonColumns
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._columns.paths)
+
+    def estimated_cells(self) -> int:
+        return self._columns.num_rows * len(self._columns.paths)
+
+    def batches(self, num_rows: int) -> Iterator[pa.Table]:
+        for part in in_batches(self._records(), num_rows):
+            yield self._columns.batch(part)
+
+    def _records(self) -> Iterator[dict[str, Any]]:
+        """All records, in order."""
+        raise NotImplementedError
+
+
+def is_escaped(text: str) -> bool:
+    """Whether a JSON text writes other characters than ASCII as escapes, so that new values should, too."""
+    return text.isascii() and "\\u" in text
