@@ -14,7 +14,14 @@ import pandas as pd
 from pandas.util import hash_array
 
 from demix_jax.data.encoders.bins import Bins, QuantileNormal, number_text
-from demix_jax.data.encoders.encoded import CodesOfNumbers, ColumnCodes, ColumnEncoder, Encoded, with_indicator
+from demix_jax.data.encoders.encoded import (
+    CodesOfNumbers,
+    ColumnCodes,
+    ColumnEncoder,
+    Encoded,
+    in_ranges,
+    with_indicator,
+)
 from demix_jax.data.encoders.levels import Levels
 from demix_jax.data.encoders.sets import SetColumnEncoder
 from demix_jax.data.encoders.text import TextFeatures
@@ -46,13 +53,7 @@ class NumberEncoder:
     def encode(self, column: pd.Series) -> Encoded:
         values = as_numbers(column)
         x = with_indicator([self.scale(values)], np.isnan(values))
-        return Encoded(
-            x=x,
-            codes=self.bins.codes(values),
-            robust_z=self.bins.robust_z(values),
-            misspelt=np.zeros(len(x), np.float32),
-            numbers=values,
-        )
+        return in_ranges(self.bins, values, x)._replace(numbers=values)
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(name, code, number_text)
@@ -89,12 +90,7 @@ class DateEncoder:
             angle = 2 * np.pi * np.asarray(phase, dtype=np.float64)
             parts += [np.nan_to_num(np.sin(angle)), np.nan_to_num(np.cos(angle))]
         x = with_indicator(parts, np.isnan(seconds))
-        return Encoded(
-            x=x,
-            codes=self.bins.codes(seconds),
-            robust_z=self.bins.robust_z(seconds),
-            misspelt=np.zeros(len(x), np.float32),
-        )
+        return in_ranges(self.bins, seconds, x)
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(name, code, _date_text)

@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
+from demix_jax.data.encoders.bins import Bins
+
 
 class Encoded(NamedTuple):
     """An encoded column of N rows, see `Dataset`.
@@ -56,3 +58,10 @@ class ColumnEncoder(ColumnCodes, Protocol):
 def with_indicator(parts: list[np.ndarray], missing: np.ndarray) -> np.ndarray:
     """f32[N, d + 1]: the features `parts` and whether the value is missing bool[N]."""
     return np.column_stack([*parts, missing]).astype(np.float32)
+
+
+def in_ranges(bins: Bins, values: np.ndarray, x: np.ndarray) -> Encoded:
+    """Numbers f64[N], NaN where missing, by their ranges and their distance from the median; x: f32[N, d]."""
+    return Encoded(
+        x=x, codes=bins.codes(values), robust_z=bins.robust_z(values), misspelt=np.zeros(len(values), np.float32)
+    )

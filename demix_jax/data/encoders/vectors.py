@@ -17,7 +17,7 @@ import pandas as pd
 
 from demix_jax.common.threads import threads_for
 from demix_jax.data.encoders.bins import CLIP, Bins, QuantileNormal, number_text
-from demix_jax.data.encoders.encoded import Encoded, with_indicator
+from demix_jax.data.encoders.encoded import Encoded, in_ranges, with_indicator
 from demix_jax.data.lists import as_vectors, is_missing
 
 MAX_NUMBERS = 32  # a vector of more numbers is reduced
@@ -152,12 +152,7 @@ class VectorPart:
 
     def encode(self, values: np.ndarray) -> Encoded:
         """Encode f64[N]; NaN where the vector is missing."""
-        return Encoded(
-            x=self.scale(values)[:, None],
-            codes=self.bins.codes(values),
-            robust_z=self.bins.robust_z(values),
-            misspelt=np.zeros(len(values), np.float32),
-        )
+        return in_ranges(self.bins, values, self.scale(values)[:, None])
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(f"{name} {self.name}", code, number_text)
