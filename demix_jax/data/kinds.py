@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import pandas as pd
 
+from demix_jax.data.written.missing import MISSING_TEXT
+
 if TYPE_CHECKING:
     from demix_jax.data.written.dates import DateForm
     from demix_jax.data.written.numbers import NumberForm
 
 MAX_INTEGER_LEVELS = 10  # integers with at most this many distinct values are codes (sex, education), not amounts
 MAX_CATEGORIES = 60  # strings with more distinct values than this are text
-MISSING_TEXT = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>", "nat"})  # "?" and "unknown" are values
 
 _SMALLEST_KEY, _LARGEST_KEY = 1e15, 2.0**64  # whole numbers in between have the digits of orders or accounts
 _IDENTIFIER_NAME = re.compile(r"(^|[ _.-])(id|uuid|guid|index|idx|instant|row)$|^unnamed: 0$", re.IGNORECASE)

@@ -40,5 +40,6 @@ def label_notes(table: Table, *, task: str) -> list[str]:
     """Sentences on the label's spellings and on classes of few rows."""
     if task != "classification":
         return []
-    found = (spelling_note(table.written_target, table.spellings), class_size_note(table.target, {}))
+    target, spellings = table.written_target, table.spellings
+    found = (spelling_note(target, spellings), class_size_note(target, spellings))
     return [sentence for sentence in found if sentence is not None]

@@ -11,7 +11,7 @@ import numpy as np
 from demix_jax.common.wording import count
 from demix_jax.data.written.shapes import texts_at
 
-ALWAYS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>", "nat"})
+MISSING_TEXT = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "<na>", "nat"})
 _AMONG_VALUES = frozenset(  # among numbers or dates
     "? ?? ??? . .. ... … - -- --- – — * ** / // \\n #div/0! #value! #ref! #name? #num! #null! #error! none nil "
     "missing unknown unk undefined unavailable n.a. n.a n/d nd n.d. n/k nk tbd tba x (blank) (null) (none) "
@@ -59,7 +59,7 @@ def find_always_missing(texts: Sequence[str], given: Sequence[str] = ()) -> Miss
       [False, False, False, True]
     """
     named = {marker.strip().lower() for marker in given}
-    known = ALWAYS | named
+    known = MISSING_TEXT | named
     longest = max(map(len, known))
     is_missing = np.array([len(text) <= longest and text.lower() in known for text in texts], dtype=bool)
     if "NA" not in texts or "na" in named:
