@@ -154,7 +154,9 @@ class _Reading:
         """The inspected sample, with the findings of the whole label column."""
         table = inspect_table(sample, self._label, options, source=source, notes=source.notes)
         table = dataclasses.replace(table, target_column=whole.target_column, spellings=whole.spellings)
-        return table.with_frame(table.parser(sample))
+        frame = table.frame.copy(deep=False)
+        frame[table.label] = column_of(table.parser.of({table.label})(sample), table.label)
+        return table.with_frame(frame)
 
 
 def _has_value(column: pd.Series) -> bool:

@@ -168,7 +168,8 @@ def conclude(
     """Flag judged rows and explain the findings: the last step of every diagnosis."""
     encoder, dataset, description = fitted.gathered.encoder, fitted.gathered.dataset, fitted.description
     num_rows = len(rows)
-    flags, probability = with_respelt(verdict, verdict.probability, rows.table.respelt())
+    respelt = rows.table.respelt()
+    flags, probability = with_respelt(verdict, verdict.probability, respelt)
     return Diagnosis(
         flags=flags,
         probability=probability,
@@ -176,7 +177,7 @@ def conclude(
         signals=description.signals,
         validation_rows=description.validation_rows - (0 if rows.valid is None else num_rows),
         fold=description.evidence.folds.fold,
-        evidence=explain(encoder, dataset, description, flags, probability, respelt=rows.table.respelt()),
+        evidence=explain(encoder, dataset, description, flags, probability, respelt=respelt),
         train=rows.frame,
         valid=rows.frame if rows.valid is None else rows.valid,
         label=encoder.label,

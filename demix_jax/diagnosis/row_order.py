@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import chex
 import numpy as np
 
+from demix_jax.data.fingerprint import table_fingerprint
 from demix_jax.diagnosis.result import Diagnosis, Evidence
 
 if TYPE_CHECKING:
@@ -19,12 +20,12 @@ def canonical_order(fingerprints: np.ndarray) -> np.ndarray:
     return np.argsort(fingerprints, kind="stable")
 
 
-def in_given_order(diagnosis: Diagnosis, order: np.ndarray, train: pd.DataFrame, fingerprint: str) -> Diagnosis:
+def in_given_order(diagnosis: Diagnosis, order: np.ndarray, train: pd.DataFrame) -> Diagnosis:
     """The diagnosis of reordered rows, in the order of the table.
 
     Args:
       diagnosis: of N rows; its row i is row order[i] of the table.
-      order: i64[N], from `canonical_order`. train: the N rows as they were given. fingerprint: of the table.
+      order: i64[N], from `canonical_order`. train: the N rows as they were given.
     """
     chex.assert_shape(order, (len(train),))
     place = np.empty_like(order)
@@ -35,6 +36,7 @@ def in_given_order(diagnosis: Diagnosis, order: np.ndarray, train: pd.DataFrame,
         known = validation_rows >= 0
         validation_rows = np.where(known, order[validation_rows], validation_rows).astype(np.int32)
     per_row = ("flags", "probability", "influence", "signals", "fold", "row_fingerprints")
+    fingerprint = table_fingerprint(list(train.columns), diagnosis.row_fingerprints[place])
     return dataclasses.replace(
         diagnosis,
         **{name: getattr(diagnosis, name)[place] for name in per_row},

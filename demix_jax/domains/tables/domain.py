@@ -27,6 +27,7 @@ from demix_jax.models import TaskModelLike, check_model_name, check_task_model, 
 from demix_jax.report.row_page import RowPresentation
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
     from demix_jax.data import Dataset, Table
@@ -83,8 +84,6 @@ def diagnose(
     Raises:
       InputError: the table, a name, a file or the model cannot be used; the message tells why and what to do.
     """
-    from demix_jax.data.fingerprint import row_fingerprints, table_fingerprint
-
     classifier = check_options(model, classifier, seed)
     options = ReadOptions.of(
         kinds=kinds,
@@ -97,13 +96,9 @@ def diagnose(
         sheet=sheet,
     )
     domain = TableDomain.of(train, label, valid=valid, task=task, model=model, options=options)
-    written = domain.table.written
-    fingerprints = row_fingerprints(written)
-    order = canonical_order(fingerprints)
-    reordered = dataclasses.replace(domain, table=domain.table.take(order))
+    reordered, order = domain.in_canonical_order()
     diagnosis = diagnose_samples(reordered, classifier=classifier, seed=seed, progress=progress)
-    fingerprint = table_fingerprint(list(written.columns), fingerprints)
-    return with_judged_notes(in_given_order(diagnosis, order, written, fingerprint), domain.table)
+    return with_judged_notes(in_given_order(diagnosis, order, domain.table.written), domain.table)
 
 
 def check_options(
@@ -132,6 +127,7 @@ class TableDomain:
       every_kind: whether probes have every kind of feature error, see `alter_rows`.
       max_epochs: largest number of training epochs of the task models.
       width_multiple: see `Rows`.
+      fingerprints: u64[N], of the rows; None: not known yet.
     """
 
     table: Table
@@ -143,6 +139,7 @@ class TableDomain:
     every_kind: bool = True
     max_epochs: int = 40
     width_multiple: int = 1
+    fingerprints: np.ndarray | None = None
 
     @classmethod
     def of(
@@ -169,6 +166,14 @@ class TableDomain:
         settled = settle_task(table.target, task)
         return cls(table=table, task=settled, valid=trusted, model=model, source=source)
 
+    def in_canonical_order(self) -> tuple[TableDomain, np.ndarray]:
+        """The same rows in `canonical_order` i64[N], and this order."""
+        from demix_jax.data.fingerprint import row_fingerprints
+
+        fingerprints = row_fingerprints(self.table.written)
+        order = canonical_order(fingerprints)
+        return dataclasses.replace(self, table=self.table.take(order), fingerprints=fingerprints[order]), order
+
     def rows(self, steps: StepTimer) -> Rows:
         """See `Domain`."""
         from demix_jax.data.fingerprint import row_fingerprints, table_fingerprint
@@ -177,7 +182,7 @@ class TableDomain:
 
         table, options = self.table, self.table.options
         with steps("read the rows", 1) as advance:
-            fingerprints = row_fingerprints(table.written)
+            fingerprints = row_fingerprints(table.written) if self.fingerprints is None else self.fingerprints
             belonging = belonging_rows(table, num_folds=choose_num_folds(len(table)))
             told = table_notes(table, task=self.task)
             advance(1)

@@ -23,7 +23,7 @@ from demix_jax.diagnosis.explanation import cell_doubt, expected_labels, named_m
 from demix_jax.diagnosis.fold_models import NetworkFolds
 from demix_jax.diagnosis.pipeline import FittedTable, conclude, fit_samples, judge, with_respelt
 from demix_jax.diagnosis.result import Diagnosis
-from demix_jax.diagnosis.row_order import canonical_order, in_given_order
+from demix_jax.diagnosis.row_order import in_given_order
 from demix_jax.diagnosis.table import Tally, row_table, suspect_columns, with_fingerprints
 from demix_jax.domains.tables.domain import TableDomain, check_options, read_valid
 from demix_jax.domains.tables.judged_notes import with_judged_notes
@@ -117,17 +117,17 @@ def diagnose_out_of_core(
             seed=seed,
             on_rows=advance,
         )
-    num_rows, written = survey.num_rows, survey.sample.written
-    order = canonical_order(row_fingerprints(written))
-    table = survey.sample.take(order)
-    check_table(table, task=survey.task)
-    trusted = None if valid is None else read_valid(valid, table)
-    domain = TableDomain(table=table, task=survey.task, valid=trusted, model=model, source=printable(train))
+    num_rows, sample = survey.num_rows, survey.sample
+    check_table(sample, task=survey.task)
+    trusted = None if valid is None else read_valid(valid, sample)
+    given = TableDomain(table=sample, task=survey.task, valid=trusted, model=model, source=printable(train))
+    domain, order = given.in_canonical_order()
+    table = domain.table
     rows = domain.rows(steps)
     fitted = fit_samples(domain, rows, seed=seed, steps=steps)
     verdict = judge(classifier, fitted, steps)
     sample_diagnosis = conclude(domain, rows, fitted, verdict, seed=seed, steps=steps)
-    sample_diagnosis = in_given_order(sample_diagnosis, order, written, sample_diagnosis.summary.fingerprint)
+    sample_diagnosis = in_given_order(sample_diagnosis, order, sample.written)
     sample_diagnosis = with_judged_notes(sample_diagnosis, table)
     own_folds = fitted.gathered.evidence.folds.fold[: len(table)]
     finder = FoldFinder.of(table, own_folds)
