@@ -3,7 +3,7 @@
 from demix_jax.corruption.feature_kinds import FEATURE_KINDS
 from demix_jax.corruption.groups import GROUP_KINDS, Condition, Group
 from demix_jax.corruption.inject import Injected, inject_errors
-from demix_jax.corruption.labels import LABEL_KINDS
+from demix_jax.corruption.labels import LABEL_KINDS, suitable_label_kinds
 from demix_jax.corruption.options import ErrorOptions, FeatureErrors, LabelErrors, SpuriousCorrelation
 from demix_jax.corruption.rules import SHORTCUT_KINDS, ShortcutRule, parse_shortcut
 from demix_jax.corruption.shortcuts import ConstructedShortcut
@@ -24,4 +24,5 @@ __all__ = [
     "SpuriousCorrelation",
     "inject_errors",
     "parse_shortcut",
+    "suitable_label_kinds",
 ]

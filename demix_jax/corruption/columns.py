@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from demix_jax.corruption.groups import is_number, to_floats
+from demix_jax.corruption.groups import is_number, series_of, to_floats
 from demix_jax.corruption.vectors import CleanVectors
+from demix_jax.corruption.words import are_free_texts, is_free_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,12 +65,14 @@ class CleanCategories:
       levels: object[L], the distinct values.
       mode: the most frequent code.
       takes_new_texts: whether the column can hold texts that are not among its levels.
+      free_text: whether it can, and its levels are texts of several words.
     """
 
     codes: np.ndarray
     levels: np.ndarray
     mode: int
     takes_new_texts: bool
+    free_text: bool
 
     @property
     def missing(self) -> np.ndarray:
@@ -105,11 +108,13 @@ def _categories(series: pd.Series, codes: np.ndarray, levels: np.ndarray) -> Cle
     import pandas as pd
 
     has_texts = any(isinstance(level, str) for level in levels)
+    takes_new_texts = has_texts and not isinstance(series.dtype, pd.CategoricalDtype)
     return CleanCategories(
         codes=codes,
         levels=levels,
         mode=int(np.bincount(codes[codes >= 0]).argmax()),
-        takes_new_texts=has_texts and not isinstance(series.dtype, pd.CategoricalDtype),
+        takes_new_texts=takes_new_texts,
+        free_text=takes_new_texts and are_free_texts(levels),
     )
 
 
@@ -131,7 +136,7 @@ def _lists(series: pd.Series) -> CleanCategories | CleanVectors | None:
 
 
 def is_identifier(series: pd.Series) -> bool:
-    """Whether a column only identifies rows: distinct texts, or distinct whole numbers in ascending order."""
+    """Whether a column only identifies rows: distinct short texts, or distinct whole numbers in ascending order."""
     from demix_jax.data.lists import holds_lists
 
     if series.dtype.kind in "fbM" or len(series) < 2 or holds_lists(series):
@@ -141,7 +146,13 @@ def is_identifier(series: pd.Series) -> bool:
             return False
     except TypeError:
         return False
-    return not is_number(series) or series.is_monotonic_increasing
+    return series.is_monotonic_increasing if is_number(series) else not is_free_text(series)
+
+
+def usable_columns(table: pd.DataFrame, label: Any = None) -> list[Any]:
+    """The columns that errors fall on: all but the label and those that only identify rows."""
+    features = [name for name in table.columns if name != label]
+    return [name for name in features if not is_identifier(series_of(table, name))] or features
 
 
 def written(series: pd.Series, column: Column, rows: np.ndarray, new: np.ndarray) -> pd.Series:

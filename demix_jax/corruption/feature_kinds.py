@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from demix_jax.corruption.columns import CleanCategories, CleanNumbers, Column
+from demix_jax.corruption.text_kinds import TEXT_KINDS
 from demix_jax.corruption.vectors import CleanVectors, suitable_vector_kinds
 
 DEFAULT_FEATURE_KINDS = ("outlier", "scale", "swap_category")
 
 # (factor, offset) between inches, feet, miles, pounds, ounces, degrees Fahrenheit and their metric counterparts
-_UNITS = (
+UNITS = (
     (2.54, 0.0), (1 / 2.54, 0.0), (3.2808, 0.0), (0.3048, 0.0), (1.6093, 0.0), (1 / 1.6093, 0.0), (2.2046, 0.0),
     (0.4536, 0.0), (28.35, 0.0), (1 / 28.35, 0.0), (1.8, 32.0), (1 / 1.8, -32 / 1.8),
 )  # fmt: skip
@@ -74,15 +75,15 @@ def _round(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> 
 
 
 def _digit(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    draws = zip(column.values[rows].tolist(), rng.integers(0, 3, len(rows)), rng.random(len(rows)), strict=True)
+    draws = zip(column.values[rows].tolist(), rng.integers(0, 4, len(rows)), rng.random(len(rows)), strict=True)
     return np.array([_with_wrong_digit(value, way, place) for value, way, place in draws])
 
 
 def _with_wrong_digit(value: float, way: int, place: float) -> float:
-    """`value` with two neighbouring digits swapped, a digit left out, or a digit doubled."""
+    """`value` with two neighbouring digits swapped, or a digit left out, doubled or replaced by another."""
     text = f"{value:.15g}"
     digits = [i for i, character in enumerate(text.split("e")[0]) if character.isdigit()]
-    k = int(place * (len(digits) - 1))
+    k = int(place * (len(digits) - (way == 0)))
     first, second = digits[k], digits[min(k + 1, len(digits) - 1)]
     if way == 0:
         characters = list(text)
@@ -91,7 +92,10 @@ def _with_wrong_digit(value: float, way: int, place: float) -> float:
     left_out = text[:first] + text[first + 1 :]
     if way == 1 and len(digits) > 1 and left_out.split("e")[0].strip("-+."):
         return float(left_out)
-    return float(text[: first + 1] + text[first:])
+    if way == 2:
+        return float(text[: first + 1] + text[first:])
+    other = (int(text[first]) + 1 + int(997 * place) % 9) % 10
+    return float(f"{text[:first]}{other}{text[first + 1 :]}")
 
 
 def _sentinel_number(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -99,12 +103,18 @@ def _sentinel_number(column: CleanNumbers, rows: np.ndarray, rng: np.random.Gene
 
 
 def _unit(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    factor, offset = _UNITS[int(rng.integers(len(_UNITS)))]
+    factor, offset = UNITS[int(rng.integers(len(UNITS)))]
     return factor * column.values[rows] + offset
 
 
 def _offset(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return column.values[rows] + rng.choice((-1, 1)) * rng.uniform(0.75, 2.5) * column.std
+
+
+def _drift(column: CleanNumbers, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """An offset that grows with the position of a row among the rows, as of a sensor that loses its calibration."""
+    growth = (np.argsort(np.argsort(rows, kind="stable"), kind="stable") + 1) / max(len(rows), 1)
+    return column.values[rows] + rng.choice((-1, 1)) * (0.3 + rng.uniform(1.0, 4.0) * growth) * column.std
 
 
 # Kinds for columns of categories. Each returns the new values (object[n]; None: missing) of the cells `rows` (i64[n]).
@@ -157,6 +167,18 @@ def _misspelt(text: str, way: int, place: float) -> str:
     return text.swapcase()
 
 
+def _of_texts(kind: str) -> _NewValues:
+    """A kind of TEXT_KINDS as one for columns; what is not a string stays."""
+
+    def new_values(column: CleanCategories, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        new = column.levels[column.codes[rows]]
+        are_texts = np.array([isinstance(value, str) for value in new], dtype=bool)
+        new[are_texts] = TEXT_KINDS[kind](new[are_texts], rng)
+        return new
+
+    return new_values
+
+
 _NewValues = Callable[..., np.ndarray]
 NUMBER_KINDS: dict[str, _NewValues] = {
     "outlier": _outlier,
@@ -175,6 +197,7 @@ NUMBER_KINDS: dict[str, _NewValues] = {
     "sentinel": _sentinel_number,
     "unit": _unit,
     "offset": _offset,
+    "drift": _drift,
 }
 CATEGORY_KINDS: dict[str, _NewValues] = {
     "swap_category": _other_category,
@@ -184,8 +207,11 @@ CATEGORY_KINDS: dict[str, _NewValues] = {
     "typo": _typo,
     "stale": _previous_category,
     "sentinel": _sentinel_text,
+    "other_text": _permute_categories,
+    **{kind: _of_texts(kind) for kind in TEXT_KINDS},
 }
-_DATE_KINDS = ("outlier", "shift", "noise", "permute", "constant", "missing", "stale", "limit", "offset")
+_FREE_TEXT_KINDS = ("other_text", *TEXT_KINDS)
+_DATE_KINDS = ("outlier", "shift", "noise", "permute", "constant", "missing", "stale", "limit", "offset", "drift")
 # "swap_columns" changes two cells of a row at once, so it is not a function of one column; features.py implements it
 FEATURE_KINDS = (*dict.fromkeys([*NUMBER_KINDS, *CATEGORY_KINDS]), "swap_columns")
 
@@ -211,8 +237,9 @@ def suitable_kinds(column: Column | None, kinds: Sequence[str], num_swappable: i
     if isinstance(column, CleanVectors):
         return suitable_vector_kinds(kinds)
     if isinstance(column, CleanCategories):
-        takes_text = column.takes_new_texts
-        return [k for k in kinds if k in CATEGORY_KINDS and (takes_text or k not in ("typo", "sentinel"))]
+        left_out = set() if column.free_text else set(_FREE_TEXT_KINDS)
+        left_out |= set() if column.takes_new_texts else {"typo", "sentinel"}
+        return [k for k in kinds if k in CATEGORY_KINDS and k not in left_out]
     if column.tick:
         return [k for k in kinds if k in _DATE_KINDS]
     if len(column.levels) == 2:

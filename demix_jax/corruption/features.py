@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
 from demix_jax.common.checks import InputError
-from demix_jax.corruption.columns import CleanNumbers, Column, describe, is_identifier, written
+from demix_jax.corruption.columns import CleanNumbers, Column, describe, usable_columns, written
 from demix_jax.corruption.feature_kinds import (
     CATEGORY_KINDS,
     FEATURE_KINDS,
@@ -41,7 +42,8 @@ def corrupt_features(
 
     Args:
       table: N rows, clean.
-      candidates: i64[n], the rows that errors may fall on, in the order in which they are taken.
+      candidates: i64[n], the rows that errors may fall on, in the order in which they are taken; where "drift" is the
+        only kind, a stretch of them is taken instead.
       count: number of rows to corrupt; fewer are corrupted where no more can change.
       names: the Q columns that errors may fall on; they replace `errors.columns`.
       errors: kinds of errors and share of cells; its rate is not used.
@@ -51,9 +53,7 @@ def corrupt_features(
       InputError: none of the kinds suits any column.
     """
     kinds = tuple(errors.kinds)
-    columns = [describe(series_of(table, name)) for name in names]
-    num_swappable = sum(map(is_swappable, columns))
-    suitable = [suitable_kinds(column, kinds, num_swappable) for column in columns]
+    columns, suitable = _described(table, names, kinds)
     if not any(suitable):
         raise InputError(
             f"FeatureErrors.kinds ({', '.join(kinds)}) suit none of the columns {', '.join(map(str, names))}; "
@@ -62,6 +62,8 @@ def corrupt_features(
     cells = _CorruptedCells.unchanged(columns, suitable, len(table))
     can_change = cells.can_change()
     pool = candidates[can_change[candidates].any(1)]
+    if kinds == ("drift",):
+        pool = _as_stretch(pool, rng)
     draw_kinds = _OneKindPerRow(kinds) if errors.one_kind_per_row else _any_kind
     for _ in range(_MAX_ROUNDS):
         wanted = count - int(cells.changed.any(1).sum())
@@ -73,10 +75,24 @@ def corrupt_features(
     return cells.written_to(table, names), cells.changed
 
 
-def usable_columns(table: pd.DataFrame, label: str) -> list[str]:
-    """The columns that feature errors fall on: all but the label and those that only identify rows."""
-    features = [name for name in table.columns if name != label]
-    return [name for name in features if not is_identifier(series_of(table, name))] or features
+def suitable_feature_kinds(table: pd.DataFrame, names: list[str]) -> tuple[str, ...]:
+    """Those of FEATURE_KINDS that suit at least one of the columns `names`."""
+    _, suitable = _described(table, names, FEATURE_KINDS)
+    return tuple(kind for kind in FEATURE_KINDS if any(kind in kinds for kinds in suitable))
+
+
+def _described(
+    table: pd.DataFrame, names: list[str], kinds: Sequence[str]
+) -> tuple[list[Column | None], list[list[str]]]:
+    """The columns `names`, clean, and for each those of `kinds` that suit it."""
+    columns = [describe(series_of(table, name)) for name in names]
+    num_swappable = sum(map(is_swappable, columns))
+    return columns, [suitable_kinds(column, kinds, num_swappable) for column in columns]
+
+
+def _as_stretch(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The rows i64[n] in ascending order from a random one on, and from the first on after the last."""
+    return np.roll(np.sort(rows), -int(rng.integers(len(rows)))) if len(rows) else rows
 
 
 class _DrawKinds(Protocol):

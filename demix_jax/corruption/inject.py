@@ -9,7 +9,8 @@ import numpy as np
 
 from demix_jax.common.checks import InputError, check_choices
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.corruption.features import corrupt_features, usable_columns
+from demix_jax.corruption.columns import usable_columns
+from demix_jax.corruption.features import corrupt_features
 from demix_jax.corruption.groups import is_number, series_of, to_floats
 from demix_jax.corruption.labels import corrupt_labels
 from demix_jax.corruption.options import FeatureErrors, LabelErrors, SpuriousCorrelation, check_some, checked_options
@@ -55,7 +56,8 @@ def inject_errors(
     Args:
       table: N rows with labels; not modified.
       label: the label column.
-      label_errors: share of the remaining rows that get a wrong label, in [0, 1]; or `LabelErrors`.
+      label_errors: share of the remaining rows that get a wrong label, in [0, 1]; or `LabelErrors`. Fewer rows are
+        wrong where a kind of errors can make no more wrong; the same holds for features.
       feature_errors: share of the remaining rows that get wrong features, in [0, 1]; or `FeatureErrors`. The rates of
         label errors and feature errors add up to at most 1.
       spurious: share of the remaining rows that break the shortcut, in [0, 0.5]; or `SpuriousCorrelation`. 0: no
@@ -79,7 +81,7 @@ def inject_errors(
     if options.feature_errors.columns is not None:
         features = [name for name in table.columns if name != label]
         check_some("FeatureErrors.columns", options.feature_errors.columns, features)
-    classes = _holds_classes(table, label, task)
+    classes = holds_classes(table, label, task)
     # one stream per error type, so that options of one type do not change the draws of the others
     rng_rule, rng_rows, rng_order, rng_label, rng_feature = generator(seed).spawn(5)
 
@@ -95,8 +97,8 @@ def inject_errors(
 
     result, mislabelled = clean.copy(), np.zeros(len(clean), dtype=bool)
     if count := round(options.label_errors.rate * len(clean)):
-        kind = options.label_errors.kind
-        result[label], mislabelled = corrupt_labels(clean, label, count, rng_label, classes=classes, kind=kind)
+        kinds = options.label_errors.kinds
+        result[label], mislabelled = corrupt_labels(clean, label, count, rng_label, classes=classes, kinds=kinds)
     columns = options.feature_errors.columns
     names = usable_columns(clean, label) if columns is None else list(columns)
     cells = np.zeros((len(clean), len(names)), dtype=bool)
@@ -165,8 +167,8 @@ def _check_table(table: pd.DataFrame, label: str) -> None:
         raise InputError(f'the label column "{label}" has {empty} missing values; drop those rows first.')
 
 
-def _holds_classes(table: pd.DataFrame, label: str, task: str) -> bool:
-    """Whether the labels are classes; InputError if they cannot be corrupted."""
+def holds_classes(table: pd.DataFrame, label: str, task: str = "auto") -> bool:
+    """Whether the labels are classes, see `inject_errors`; InputError if they cannot be corrupted."""
     target = series_of(table, label)
     number = is_number(target)
     classes = _looks_like_classes(target) if task == "auto" else task == "classification"

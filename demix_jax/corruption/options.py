@@ -21,17 +21,30 @@ class LabelErrors:
 
     Attributes:
       rate: share of the rows, in [0, 1].
-      kind: one of LABEL_KINDS. "uniform": any row gets any other class; a numeric label moves by at least a quarter
-        of its range. "near": as "uniform", but numeric labels move by an eighth to a half of their range.
-        "asymmetric": each class has its own error rate and is always mistaken for the same other class; numeric labels
-        all move in one direction. "feature_dependent": mostly rows near the boundary to another class get that class;
-        for numeric labels the boundary is between the low and the high half. "subgroup": only rows of one group, which
-        a condition on one column defines.
+      kind: one of LABEL_KINDS, or several, of which each makes about as many rows wrong. "uniform": any row gets any
+        other class; a numeric label moves by at least a quarter of its range. "near": as "uniform", but numeric labels
+        move by an eighth to a half of their range. "asymmetric": each class has its own error rate and is always
+        mistaken for the same other class; numeric labels all move in one direction. "feature_dependent": mostly rows
+        near another class's centroid get that class; for numeric labels the classes are the low and the high half.
+        "subgroup": only rows of one group, which a condition on one column defines.
+        For classes only: "class_dependent": one class is wrong twenty times as often as the others; "boundary": rows
+        next to the decision boundary of a linear model get the likeliest other class; "annotator": a few annotators
+        label the rows, each with a line somewhat off the true one; "rule": a threshold, values or keywords say the
+        class of a region of rows; "minority": rows of other classes get the rarest class.
+        For numeric labels only: "constant": labels slip by one offset or factor, the same for all; "sign": the sign
+        changes; "digit": a digit is mistyped, left out, doubled or swapped; "unit": another unit of measurement or a
+        power of ten; "swapped": the label of another row.
+    Fewer rows than the rate asks for are wrong where the kinds can make no more wrong.
     Source: Northcutt, Jiang & Chuang 2021, "Confident Learning" (class-conditional label noise).
     """
 
     rate: float = 0.15
-    kind: str = "uniform"
+    kind: str | Sequence[str] = "uniform"
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds, one or several."""
+        return (self.kind,) if isinstance(self.kind, str) else tuple(self.kind)
 
 
 @dataclass(frozen=True)
@@ -46,9 +59,11 @@ class FeatureErrors:
         missing; "swap_category": another category; "permute": the value of a random row; "stale": the value of the
         row before; "constant": the median, zero or the most frequent category; "typo": misspelt; "swap_columns":
         swapped with another column; "limit": an end of the column's range, as from a saturated sensor; "round":
-        rounded to one significant digit; "digit": a digit swapped with the next, left out or doubled; "sentinel": a
-        number or word that means missing, such as -999; "unit": converted to another unit of measurement. Of these
-        "scale", "noise", "missing" and "constant" (zeros) also suit vectors, as a whole; "sign", "permute" and
+        rounded to one significant digit; "digit": a digit mistyped, left out, doubled or swapped with the next;
+        "sentinel": a number or word that means missing, such as -999; "unit": converted to another unit of
+        measurement; "drift": an offset that grows over the affected rows, which are consecutive where this is the only
+        kind. For free text: "cut": cut short; "mojibake": UTF-8 read as Latin-1; "other_text": the text of a random
+        row; "boilerplate": a standard sentence, the same for all, in place of the text or beside it. Of these "scale", "noise", "missing" and "constant" (zeros) also suit vectors, as a whole; "sign", "permute" and
         "stale" do where none of these is given.
       columns: names of the feature columns that errors may fall on; None: all but those that identify rows.
       cell_share: probability that a cell of a row with errors changes, in [0, 1]; at least one cell does. Two numbers
@@ -118,10 +133,8 @@ def checked_options(
             f"label_errors {labels.rate:g} and feature_errors {features.rate:g} fall on different rows, so they "
             "may add up to at most 1; lower one of them."
         )
-    check_choices(
-        {"LabelErrors.kind": labels.kind, "SpuriousCorrelation.kind": spurious.kind},
-        {"LabelErrors.kind": LABEL_KINDS, "SpuriousCorrelation.kind": SHORTCUT_KINDS},
-    )
+    check_choices({"SpuriousCorrelation.kind": spurious.kind}, {"SpuriousCorrelation.kind": SHORTCUT_KINDS})
+    check_some("LabelErrors.kind", labels.kinds, LABEL_KINDS)
     check_some("FeatureErrors.kinds", features.kinds, FEATURE_KINDS)
     check_some("SpuriousCorrelation.group_kinds", spurious.group_kinds, GROUP_KINDS)
     return options

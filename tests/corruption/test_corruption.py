@@ -17,7 +17,6 @@ from demix_jax.common.checks import InputError
 from demix_jax.corruption import (
     FEATURE_KINDS,
     GROUP_KINDS,
-    LABEL_KINDS,
     SHORTCUT_KINDS,
     Condition,
     ConstructedShortcut,
@@ -29,6 +28,7 @@ from demix_jax.corruption import (
     SpuriousCorrelation,
     inject_errors,
     parse_shortcut,
+    suitable_label_kinds,
 )
 
 ALL_KINDS = FeatureErrors(kinds=FEATURE_KINDS)
@@ -96,8 +96,11 @@ def assert_truth(source: pd.DataFrame, injected, label: str) -> None:
     assert not (truth["label_error"] & truth["feature_error"]).any()
 
 
-@pytest.mark.parametrize("label", ["label", "amount"])
-@pytest.mark.parametrize("label_kind", LABEL_KINDS)
+KINDS_OF_LABELS = [("label", kind) for kind in suitable_label_kinds(classes=True)]
+KINDS_OF_LABELS += [("amount", kind) for kind in suitable_label_kinds(classes=False)]
+
+
+@pytest.mark.parametrize(("label", "label_kind"), KINDS_OF_LABELS)
 def test_truth_is_what_differs_and_rates_are_met(people, label, label_kind):
     got = inject_errors(
         people, label=label, label_errors=LabelErrors(kind=label_kind), feature_errors=ALL_KINDS, seed=3
@@ -356,12 +359,12 @@ def test_subgroup_flips_stay_in_one_group():
         frame[c][wrong].min() > frame[c].min() + 0.1 or frame[c][wrong].max() < frame[c].max() - 0.1 for c in "ab"
     ]
     assert len(set(frame["k"][wrong])) == 1 or any(inside)
-    with pytest.raises(InputError, match="no group of rows large enough"):
-        subgroup = LabelErrors(0.9, kind="subgroup")
-        inject_errors(frame, label="y", label_errors=subgroup, feature_errors=0, seed=0, spurious=0)
+    too_many = LabelErrors(0.95, kind="subgroup")
+    got = inject_errors(frame, label="y", label_errors=too_many, feature_errors=0, seed=0, spurious=0)
+    assert 0.2 < np.mean(got.truth["label_error"]) < 0.95, "all of the largest group"
 
 
-@pytest.mark.parametrize("label_kind", LABEL_KINDS)
+@pytest.mark.parametrize("label_kind", ["uniform", "near", "asymmetric", "feature_dependent", "subgroup"])
 @pytest.mark.parametrize("draw", ["normal", "lognormal", "whole", "stretched"])
 def test_targets_move_a_part_of_the_range(label_kind, draw):
     rng = np.random.default_rng(1)
@@ -383,7 +386,7 @@ def test_targets_move_a_part_of_the_range(label_kind, draw):
     moved, part = np.abs(new - old), (high - low) / (8 if label_kind == "near" else 4)
     assert (moved >= part - 1e-9).all()
     if label_kind == "near" and draw != "stretched":
-        assert moved.max() <= 4 * part + 1
+        assert moved[(old >= low) & (old <= high)].max() <= 4 * part + 1
     assert new.min() >= low - 0.01 and new.max() <= high + 0.01
     assert got.table["y"].dtype == frame["y"].dtype
     if draw == "lognormal":
@@ -513,7 +516,7 @@ def test_slipped_digits(numbers):
     old, new = hit_by(numbers, "digit")[0]["d"]
     for before, after in zip(old.abs().astype(str), new.abs().astype(str), strict=True):
         assert abs(len(before) - len(after)) <= 1 or before.endswith("0") or "0" in before
-        assert set(after) <= set(before) | {"0"}
+        assert len(set(after) - set(before)) <= 1 + (set(after) >= {"0"})
 
 
 def test_units_offsets_and_what_stands_for_missing(numbers):
@@ -657,7 +660,7 @@ def test_odd_columns_do_not_matter():
         ({"feature_errors": FeatureErrors(kinds=("scale", "odd"))}, "FeatureErrors.kinds was given odd"),
         ({"feature_errors": FeatureErrors(kinds=())}, "FeatureErrors.kinds was given nothing"),
         ({"feature_errors": FeatureErrors(kinds="outlier")}, 'kinds is "outlier"; give a tuple of names'),
-        ({"label_errors": LabelErrors(kind="odd")}, "LabelErrors.kind must be one of uniform, .*, got 'odd'"),
+        ({"label_errors": LabelErrors(kind="odd")}, "LabelErrors.kind was given odd; choose among uniform"),
         (
             {"spurious": SpuriousCorrelation(kind="three-sided")},
             "SpuriousCorrelation.kind must be one of two-sided, one",

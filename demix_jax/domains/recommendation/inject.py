@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from demix_jax.corruption.features import corrupt_features, usable_columns
+from demix_jax.corruption.columns import usable_columns
+from demix_jax.corruption.features import corrupt_features
 from demix_jax.corruption.groups import series_of
 from demix_jax.corruption.inject import generator, truth_table
 from demix_jax.corruption.options import (
