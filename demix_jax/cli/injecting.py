@@ -24,6 +24,9 @@ def inject(
     label: Label,
     out: Annotated[Path, typer.Option(help="Folder for the corrupted table and truth.csv.", show_default=False)],
     label_errors: Annotated[float, typer.Option(help="Share of rows that get a wrong label.")] = 0.15,
+    label_kind: Annotated[
+        str, typer.Option(help='How labels go wrong, such as "uniform", "boundary", "annotator" or "rule".')
+    ] = "uniform",
     feature_errors: Annotated[float, typer.Option(help="Share of rows that get wrong features.")] = 0.15,
     spurious: Annotated[float, typer.Option(help="Share of rows that break the shortcut; 0 for no shortcut.")] = 0.15,
     shortcut: Annotated[
@@ -43,7 +46,7 @@ def inject(
     corrupted, truth = out / f"corrupted{suffix_to_write(train)}", out / "truth.csv"
     check_outputs(corrupted, truth, inputs={"TRAIN": train})
 
-    from demix_jax.corruption import SpuriousCorrelation, inject_errors
+    from demix_jax.corruption import LabelErrors, SpuriousCorrelation, inject_errors
     from demix_jax.data.edited_table import EditedTable, changed_rows
     from demix_jax.data.read import read_inspected
 
@@ -51,7 +54,7 @@ def inject(
     injected = inject_errors(
         table.frame,
         label=label,
-        label_errors=label_errors,
+        label_errors=LabelErrors(label_errors, label_kind),
         feature_errors=feature_errors,
         spurious=SpuriousCorrelation(spurious, shortcut=shortcut),
         seed=seed,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import numpy as np
 
 from demix_jax.common.checks import InputError
-from demix_jax.corruption.columns import CleanNumbers, Column, describe, usable_columns, written
+from demix_jax.corruption.columns import CleanNumbers, Column, describe, written
 from demix_jax.corruption.feature_kinds import (
     CATEGORY_KINDS,
     FEATURE_KINDS,

@@ -73,5 +73,6 @@ def random_group(features: pd.DataFrame, count: int, rng: np.random.Generator) -
         if masks:
             return next((mask for mask in masks if mask.sum() >= count), max(masks, key=np.sum))
     raise InputError(
-        'LabelErrors.kind "subgroup" found no group of rows: no column has numbers or a few values; choose another kind.'
+        'LabelErrors.kind "subgroup" found no group of rows, as no column has numbers or a few values; choose another '
+        "kind."
     )

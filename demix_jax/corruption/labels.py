@@ -69,13 +69,13 @@ def corrupt_labels(
     target = series_of(table, label)
     _check_kinds(kinds, label, classes=classes)
     features = table.drop(columns=label)
-    if classes:
-        codes, values = target.factorize()
-        labels = Classes(features, codes, len(values))
-    else:
+    if not classes:
         labels = Targets(features, to_floats(target), cast(CleanNumbers, describe(target)))
-    new, changed = _mix(labels, count, rng, kinds)
-    return _like(values.take(new) if classes else new, target), changed
+        new, changed = _mix(labels, count, rng, kinds)
+        return _like(new, target), changed
+    codes, values = target.factorize()
+    new, changed = _mix(Classes(features, codes, len(values)), count, rng, kinds)
+    return _like(values.take(new), target), changed
 
 
 def _mix(

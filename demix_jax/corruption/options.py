@@ -63,8 +63,9 @@ class FeatureErrors:
         "sentinel": a number or word that means missing, such as -999; "unit": converted to another unit of
         measurement; "drift": an offset that grows over the affected rows, which are consecutive where this is the only
         kind. For free text: "cut": cut short; "mojibake": UTF-8 read as Latin-1; "other_text": the text of a random
-        row; "boilerplate": a standard sentence, the same for all, in place of the text or beside it. Of these "scale", "noise", "missing" and "constant" (zeros) also suit vectors, as a whole; "sign", "permute" and
-        "stale" do where none of these is given.
+        row; "boilerplate": a standard sentence, the same for all, in place of the text or beside it. Of all these,
+        "scale", "noise", "missing" and "constant" (zeros) also suit vectors, as a whole; "sign", "permute" and "stale"
+        do where none of these is given.
       columns: names of the feature columns that errors may fall on; None: all but those that identify rows.
       cell_share: probability that a cell of a row with errors changes, in [0, 1]; at least one cell does. Two numbers
         are a range from which each row's probability is drawn.

@@ -1,4 +1,4 @@
-"""Plans of worlds: table, seed and variety of errors."""
+"""Plans of worlds: table, seed and variety."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+# Varieties of worlds, used in rotation: a quarter has probes of some kinds only, and one in twelve chance labels.
+VARIETIES = tuple(Variety(every_probe=k % 4 != 3, chance_labels=k == 5) for k in range(12))
+
+
 class PlannedWorld(NamedTuple):
     """Plan of a world.
 
-    table: name of the table. load: returns (frame, label). seed: seed of the world. variety: kinds of its errors.
+    table: name of the table. load: returns (frame, label). seed: seed of the world. variety: see `Variety`.
     """
 
     table: str

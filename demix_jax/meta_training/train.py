@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from demix_jax.classifier import ErrorClassifier, Interventions, NetworkConfig, 
 from demix_jax.common.checks import InputError, check_seed
 from demix_jax.common.compiled_programs import make_room
 from demix_jax.meta_training import (
-    USUAL,
+    VARIETIES,
     PlannedWorld,
     Variety,
     load_synthetic,
@@ -21,7 +20,9 @@ from demix_jax.meta_training import (
     save_world,
     synthetic_panel,
     synthetic_plain,
+    synthetic_probabilities,
     synthetic_table,
+    synthetic_texts,
     world_seeds,
 )
 
@@ -29,17 +30,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _WORLDS_PER_SYNTHETIC_TABLE = 2
-_SYNTHETIC = (synthetic_table, synthetic_plain, synthetic_panel)  # used in rotation
-# Varieties of a table's worlds, used in rotation.
-_VARIETIES = (
-    USUAL,
-    Variety(every_kind=True, every_probe=True),
-    USUAL,
-    Variety(every_kind=True, two_columns=True),
-    USUAL,
-    Variety(two_columns=True, every_probe=True),
-    Variety(every_kind=True, every_probe=True, often_clean=True, chance_labels=True),
-)
+# Used in rotation.
+_SYNTHETIC = (synthetic_table, synthetic_plain, synthetic_texts, synthetic_panel, synthetic_probabilities)
 
 
 def train_classifier(
@@ -59,12 +51,11 @@ def train_classifier(
 
     Args:
       tables: name -> (frame, label column).
-      worlds_per_table: number of corrupted versions of each table, each with its own rates and kinds of errors. About
-        every other one has feature errors of all kinds, a two-column shortcut or both. In one of seven, hardly anything
-        predicts the labels.
-      num_synthetic: number of additional random tables, in rotation from causal models, from nearly independent columns
-        and from repeated measurements.
-      num_rows: maximum number of rows drawn from a table for a world.
+      worlds_per_table: number of corrupted versions of each table, each with its own size, and types, rates and kinds
+        of errors, see `random_injection`. In one of twelve, hardly anything predicts the labels.
+      num_synthetic: number of additional random tables, in rotation from causal models, of nearly independent columns,
+        of texts, of repeated measurements and of class probabilities.
+      num_rows: largest number of rows of a world.
       seed: seed of all randomness.
       interventions, options, config: settings of the training; None for the defaults.
       worlds_dir: folder for worlds and trained networks, from which an interrupted call resumes; None keeps them in
@@ -112,18 +103,18 @@ def _plans(
     tables: Mapping[str, tuple[pd.DataFrame, str]], worlds_per_table: int, num_synthetic: int, num_rows: int, seed: int
 ) -> Iterator[PlannedWorld]:
     for t, name in enumerate(sorted(tables)):
-        for world_seed, variety in _worlds_of_table([seed, 0, t], worlds_per_table):
+        for world_seed, variety in _worlds_of_table([seed, 0, t], worlds_per_table, t):
             yield PlannedWorld(name, partial(tables.__getitem__, name), world_seed, variety)
     for s in range(num_synthetic):
         number = seed * 1_000_000 + s
         load = partial(load_synthetic, _SYNTHETIC[number % len(_SYNTHETIC)], number, num_rows)
-        for world_seed, variety in _worlds_of_table([seed, 1, s], _WORLDS_PER_SYNTHETIC_TABLE):
+        for world_seed, variety in _worlds_of_table([seed, 1, s], _WORLDS_PER_SYNTHETIC_TABLE, 2 * s):
             yield PlannedWorld(f"synthetic {seed}-{s}", load, world_seed, variety)
 
 
-def _worlds_of_table(entropy: list[int], count: int) -> Iterator[tuple[int, Variety]]:
-    """Seed and variety of each world."""
-    return zip(world_seeds(entropy, count), itertools.cycle(_VARIETIES), strict=False)
+def _worlds_of_table(entropy: list[int], count: int, first: int) -> Iterator[tuple[int, Variety]]:
+    """Seed and variety of each world; the rotation of varieties begins at number `first`."""
+    return ((seed, VARIETIES[(first + k) % len(VARIETIES)]) for k, seed in enumerate(world_seeds(entropy, count)))
 
 
 def _world(plan: PlannedWorld, num_rows: int, folder: Path | None) -> World:

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import math
 import sys
 from collections import Counter
 from pathlib import Path
@@ -40,7 +39,7 @@ from demix_jax.common.target import ClassTarget
 from demix_jax.data import Dataset, TableEncoder
 from demix_jax.domains.recommendation import read_recommendation_data
 from demix_jax.evidence.out_of_fold import OutOfFold
-from demix_jax.meta_training import USUAL, Variety
+from demix_jax.meta_training import VARIETIES
 
 
 def small_table(num_rows=300, *, regression=False):
@@ -218,22 +217,19 @@ def test_plan_has_one_clean_trial_per_table_and_seed():
     assert {trial.seed for trial in planned[:6]} == {0}
 
 
-def test_worlds_have_files_of_their_own():
+def test_worlds_have_files_of_their_own_and_go_round_the_varieties():
     worlds = make_worlds.plan(3)
     num_listed = len((Path(make_worlds.__file__).parent / "real_tables.csv").read_text().splitlines()) - 1
-    assert len(worlds) == len({world.file_name for world in worlds})
-    assert [Counter(world.table for world in worlds)[name] for name in ("panel 0-0", "plain 0-0")] == [2, 2]
-    count = Counter(world.variety for world in worlds if not world.table.startswith(("panel", "plain")))
-    others = 6 * 4 + (3 + 3 + num_listed)
-    by_chance = math.ceil((6 + 3 + 3 + num_listed) / 3)
-    assert count == {
-        USUAL: 6 * 24 + 3 * 6 + 3 * 2 + num_listed * 2,
-        Variety(every_kind=True): 6 * 6 + (3 + 3 + num_listed) * 2,
-        Variety(every_kind=True, two_columns=True): others,
-        Variety(every_kind=True, every_probe=True): others,
-        Variety(two_columns=True, every_probe=True): others,
-        Variety(every_kind=True, every_probe=True, often_clean=True, chance_labels=True): by_chance,
-    }
+    assert len(worlds) == len({world.file_name for world in worlds}) == 6 * 12 + 3 * 4 + num_listed + 5 * 3
+    assert 650 < len(make_worlds.plan(84)) < 750
+    count = Counter(world.table for world in worlds)
+    assert (
+        count["adult"] == 12 and count["wine"] == 4 and {count[f"{name} 0-2"] for name in make_worlds.SYNTHETIC} == {1}
+    )
+    of_adult = [world.variety for world in worlds if world.table == "adult"]
+    assert of_adult == list(VARIETIES)
+    assert [variety.every_probe for variety in of_adult].count(False) == 3
+    assert [variety.chance_labels for variety in of_adult].count(True) == 1
 
 
 @pytest.mark.parametrize(("regime", "tables"), [("unseen", ["adult", "bank"]), ("known", ["bank"])])

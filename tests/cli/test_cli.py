@@ -216,6 +216,7 @@ BAD = {
     "a file in a folder": (["inject", ".", "--label", "income", "--out", "o"], "empty.csv is empty"),
     "no such column": (["inject", "train.csv", "--label", "incom", "--out", "o"], "incom"),
     "empty table": (["inject", "empty.csv", "--label", "income", "--out", "o"], "empty"),
+    "label kind": (["inject", "train.csv", "--label", "income", "--out", "o", "--label-kind", "odd"], "uniform, near"),
     "rate": (["inject", "train.csv", "--label", "income", "--out", "o", "--label-errors", "1.5"], "[0, 1]"),
     "not a number": (["inject", "train.csv", "--label", "income", "--out", "o", "--spurious", "x"], "'--spurious'"),
     "shortcut": (["inject", "train.csv", "--label", "income", "--out", "o", "--shortcut", "sex"], "->"),

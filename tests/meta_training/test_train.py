@@ -11,7 +11,7 @@ from fabricated_worlds import TINY, fabricated_world
 from demix_jax.classifier import Interventions, TrainingOptions, load_classifier
 from demix_jax.cli.training import train_classifier as command
 from demix_jax.common.checks import InputError
-from demix_jax.meta_training import LABEL, USUAL, Variety, synthetic_table
+from demix_jax.meta_training import LABEL, VARIETIES, synthetic_table
 from demix_jax.meta_training import train as module
 from demix_jax.meta_training.train import train_classifier
 
@@ -76,7 +76,8 @@ def test_worlds_of_every_table_and_of_synthetic_ones(made):
     assert len({seed for _, _, seed, *_ in made}) == 8, "each world has errors of its own"
     assert {rows for name, _, _, rows, *_ in made if name == "a"} == {90}
     assert {limit for *_, limit, _ in made} == {70}
-    assert [variety for *_, variety in made] == [USUAL, Variety(every_kind=True, every_probe=True)] * 4
+    of_tables = [[variety for name, *_, variety in made if name == table] for table in ("a", "b", "synthetic 1-1")]
+    assert of_tables == [list(VARIETIES[:2]), list(VARIETIES[1:3]), list(VARIETIES[2:4])]
     assert classifier.card["tables"] == sorted(set(names)) and classifier.card["num_worlds"] == 8
     assert display.stages == [("make worlds", 8), ("train classifier", 6)] and display.counts == [8, 6]
 

@@ -8,35 +8,26 @@ import pytest
 
 from demix_jax.classifier.examples import View
 from demix_jax.classifier.schema import CHANNELS, SIGNALS
-from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES
-from demix_jax.corruption import (
-    FEATURE_KINDS,
-    ErrorOptions,
-    FeatureErrors,
-    Injected,
-    LabelErrors,
-    SpuriousCorrelation,
-)
 from demix_jax.data import TableEncoder, check_table, infer_task
 from demix_jax.diagnosis.description import SET_SIZE
-from demix_jax.diagnosis.probes import SOME_KINDS
 from demix_jax.meta_training import (
     LABEL,
-    Variety,
-    inject_at_random,
     load_world,
     make_world,
-    random_injection,
     save_world,
     synthetic_panel,
     synthetic_plain,
+    synthetic_probabilities,
     synthetic_table,
+    synthetic_texts,
 )
 from demix_jax.meta_training import world as module
 
 
-@pytest.mark.parametrize("draw", [synthetic_table, synthetic_plain, synthetic_panel])
+@pytest.mark.parametrize(
+    "draw", [synthetic_table, synthetic_plain, synthetic_panel, synthetic_texts, synthetic_probabilities]
+)
 def test_equal_seeds_give_equal_tables_and_other_seeds_others(draw):
     first, again, other = (draw(seed, 100) for seed in (3, 3, 4))
     pd.testing.assert_frame_equal(first, again)
@@ -94,6 +85,41 @@ def test_columns_of_plain_tables_have_little_to_do_with_each_other():
     assert min(told) < 0.15 and max(told) > 0.6
 
 
+def test_texts_tell_their_classes_and_are_of_many_lengths():
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    scores, lengths, classes, extra = [], [], set(), 0
+    for seed in range(12):
+        frame = synthetic_texts(seed, 500)
+        check_table(frame, LABEL)
+        assert frame["text"].str.len().gt(0).all() and len(frame) == 500
+        lengths.append(frame["text"].str.split().str.len().median())
+        classes.add(frame[LABEL].nunique())
+        extra += frame.shape[1] > 2
+        x = TfidfVectorizer().fit_transform(frame["text"])
+        model = LogisticRegression(C=5).fit(x[:350], frame[LABEL][:350])
+        most = frame[LABEL][350:].value_counts(normalize=True).max()
+        scores.append((model.score(x[350:], frame[LABEL][350:]) - most) / (1 - most))
+    assert 0 < extra < 12 and len(classes) > 3 and 2 in classes
+    assert min(lengths) < 12 and max(lengths) > 25
+    assert np.median(scores) > 0.3 and max(scores) > 0.8
+
+
+def test_class_probabilities_add_up_and_come_from_strong_and_weak_models():
+    accuracy, classes = [], set()
+    for seed in range(20):
+        frame = synthetic_probabilities(seed, 400)
+        check_table(frame, LABEL)
+        probability = frame.drop(columns=LABEL)
+        assert probability.columns.tolist() == [f"p{k}" for k in range(probability.shape[1])]
+        np.testing.assert_allclose(probability.sum(axis=1), 1, atol=0.01)
+        given = frame[LABEL].map(lambda name: int(str(name).removeprefix("k"))).to_numpy()
+        accuracy.append(np.mean(probability.to_numpy().argmax(1) == given))
+        classes.add(probability.shape[1])
+    assert min(accuracy) < 0.75 and max(accuracy) > 0.95 and len(classes) > 3
+
+
 def test_chance_labels_are_the_tables_own_and_hardly_told():
     table = pd.DataFrame({"a": np.arange(400), "y": np.arange(400) > 150}, index=np.arange(400) * 2)
     mixed = module._with_chance_labels(np.random.default_rng(0), table, "y")
@@ -101,18 +127,6 @@ def test_chance_labels_are_the_tables_own_and_hardly_told():
     assert (
         abs(np.corrcoef(mixed["a"], mixed["y"])[0, 1]) < 0.3 and table["y"].tolist() == (np.arange(400) > 150).tolist()
     )
-
-
-def rates_of(options):
-    return options.label_errors.rate, options.feature_errors.rate, options.spurious.minority_share
-
-
-def test_worlds_of_a_variety_are_clean_more_often():
-    def share_clean(variety):
-        drawn = [random_injection(np.random.default_rng(seed), variety) for seed in range(400)]
-        return np.mean([max(rates_of(one)) == 0 for one in drawn])
-
-    assert 0.15 < share_clean(Variety()) < 0.28 and 0.55 < share_clean(Variety(often_clean=True)) < 0.7
 
 
 def test_labels_follow_from_the_columns():
@@ -133,59 +147,27 @@ def test_labels_follow_from_the_columns():
     assert np.median(scores) > 0.7
 
 
-def test_injections_cover_clean_tables_and_every_type():
+def test_sizes_are_few_and_spread_evenly_over_their_logarithm():
     rng = np.random.default_rng(0)
-    drawn = [random_injection(rng) for _ in range(300)]
-    rates = np.array([rates_of(options) for options in drawn])
-    assert 0.15 < np.mean(rates.max(axis=1) == 0) < 0.3
-    assert (rates.max(axis=0) <= 0.35).all()
-    missing = np.mean(rates == 0, axis=0)
-    assert (missing > 0.1).all() and (missing < 0.45).all()
-    assert {options.label_errors.kind for options in drawn} > {"uniform"}
-    assert {options.spurious.kind for options in drawn} == {"one-sided", "two-sided"}
+    sizes, counts = np.unique([module._draw_size(rng, 4_096) for _ in range(3_000)], return_counts=True)
+    assert sizes.tolist() == list(module.SIZES)
+    # log2(4096 / 100) octaves, of which each inner size takes one
+    np.testing.assert_allclose(counts[1:-1] / 3_000, 1 / np.log2(40.96), atol=0.03)
+    assert {module._draw_size(rng, 160) for _ in range(50)} == {128}
+    assert {module._draw_size(rng, 50) for _ in range(50)} == {128}, "a smaller table is taken whole"
 
 
-def test_worlds_of_every_kind_mostly_have_one_alone():
-    def kinds_of(variety):
-        return [random_injection(np.random.default_rng(i), variety).feature_errors.kinds for i in range(300)]
-
-    drawn = kinds_of(Variety(every_kind=True))
-    assert {kind for kinds in drawn for kind in kinds} == set(FEATURE_KINDS)
-    assert 0.5 < np.mean([len(kinds) == 1 for kinds in drawn]) < 0.7
-    assert {kind for kinds in kinds_of(Variety()) for kind in kinds} == set(SOME_KINDS)
-
-
-def test_shortcuts_are_of_two_columns_where_that_is_asked_for():
-    table = synthetic_table(3, 800)
-    for two_columns, num_columns in ((False, {1}), (True, {2})):
-        variety = Variety(every_kind=True, two_columns=two_columns)
-        made = [inject_at_random(table, LABEL, seed=seed, variety=variety).shortcut for seed in range(12)]
-        assert {len(shortcut.rule.group.conditions) for shortcut in made if shortcut} == num_columns
-
-
-def test_where_no_shortcut_can_be_made_there_is_none(monkeypatch):
-    asked = []
-
-    def refuse_shortcuts(table, *, label, seed, **options):
-        asked.append(options["spurious"].minority_share)
-        if asked[-1] > 0:
-            raise InputError("no rule")
-        return Injected(table, pd.DataFrame(), None)
-
-    monkeypatch.setattr(module, "inject_errors", refuse_shortcuts)
-    drawn = ErrorOptions(LabelErrors(), FeatureErrors(), SpuriousCorrelation(0.2))
-    monkeypatch.setattr(module, "random_injection", lambda rng, variety: drawn)
-    inject_at_random(pd.DataFrame({"a": [1]}), "a", seed=0)
-    assert asked == [0.2] * 4 + [0.0]
-
-
-def test_a_table_that_allows_no_error_is_refused(monkeypatch):
-    def refuse(*args, **options):
-        raise InputError("no")
-
-    monkeypatch.setattr(module, "inject_errors", refuse)
-    with pytest.raises(InputError, match="No errors can be injected"):
-        inject_at_random(pd.DataFrame({"a": [1]}), "a", seed=0)
+def test_rows_are_kept_by_size_unless_one_label_would_be_left():
+    rng = np.random.default_rng(0)
+    labels = pd.Series(np.arange(700) % 2)
+    for size, want in ((128, 128), (1_024, 512)):
+        kept = module._round_number_of_rows(rng, labels, size)
+        assert len(kept) == len(set(kept)) == want and (np.diff(kept) > 0).all()
+    assert len(module._round_number_of_rows(rng, labels[:90], 128)) == 90
+    assert len(module._rows_to_corrupt(rng, labels, 128)) == 256
+    rare = pd.Series(np.r_[1, np.zeros(2_999)])
+    drawn = [len(module._rows_to_corrupt(rng, rare, 128)) for _ in range(60)]
+    assert set(drawn) == {256, 3_000}
 
 
 @pytest.fixture(scope="module")
