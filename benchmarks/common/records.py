@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 
 def append_line(path: Path, record: dict) -> None:
@@ -37,6 +38,18 @@ def read_lines(path: Path) -> list[dict]:
         except ValueError:  # torn by an interruption; that trial is run again
             continue
     return records
+
+
+def finished_lines(path: Path, identities: dict[Any, dict]) -> dict[Any, dict]:
+    """Lines of a file of finished trials, by trial; `identities` has what a line must agree in to count as a trial."""
+    trials = {json.dumps(identity): trial for trial, identity in identities.items()}
+    done = {}
+    for line in read_lines(path):
+        for keys in {tuple(identity) for identity in identities.values()}:
+            trial = trials.get(json.dumps({key: line.get(key) for key in keys}))
+            if trial is not None:
+                done[trial] = line
+    return done
 
 
 def provenance(script: str = "debugging") -> dict:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import sys
 import traceback
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # so that it also runs as a plain script
 
 from benchmarks.common.command import run_command
-from benchmarks.common.records import append_line, provenance, read_lines
+from benchmarks.common.records import append_line, finished_lines, provenance
 from benchmarks.debugging.cheap_trees import CheapTrees, make_tasks
 from benchmarks.debugging.paper_recipe import load_params, save_params, train_paper_recipe
 from benchmarks.debugging.peers import BEST_PER_TYPE
@@ -103,14 +102,7 @@ def _run(trials, classifiers, path: Path, options, peers: dict[str, Any], progre
 
 def _finished(trials, classifiers, path: Path, options) -> dict[Trial, dict]:
     """Lines of the file that belong to these trials, with these classifiers and this regime."""
-    identities = {json.dumps(_identity(trial, classifiers, options)): trial for trial in trials}
-    done = {}
-    for line in read_lines(path):
-        identity = {key: line.get(key) for key in _identity(trials[0], classifiers, options)}
-        trial = identities.get(json.dumps(identity))
-        if trial is not None:
-            done[trial] = line
-    return done
+    return finished_lines(path, {trial: _identity(trial, classifiers, options) for trial in trials})
 
 
 def _identity(trial: Trial, classifiers: dict[str, ErrorClassifier], options) -> dict[str, Any]:

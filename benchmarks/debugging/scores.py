@@ -16,11 +16,11 @@ def flag_scores(truth: np.ndarray, flags: np.ndarray) -> dict:
       {"types": {type: {precision, recall, f1, flagged, true}}, "macro_f1", "any": the same five for "wrong in any
       way"}; flagged and true are shares of the rows. A type that neither occurs nor is flagged has F1 = 1.
     """
-    types = {name: _binary(truth[:, t], flags[:, t]) for t, name in enumerate(ERROR_TYPES)}
+    types = {name: binary_scores(truth[:, t], flags[:, t]) for t, name in enumerate(ERROR_TYPES)}
     return {
         "types": types,
         "macro_f1": float(np.mean([scores["f1"] for scores in types.values()])),
-        "any": _binary(np.asarray(truth.any(axis=1)), np.asarray(flags.any(axis=1))),
+        "any": binary_scores(np.asarray(truth.any(axis=1)), np.asarray(flags.any(axis=1))),
     }
 
 
@@ -72,7 +72,11 @@ def expected_calibration_error(bins: dict[str, list]) -> float:
     return float(gap.sum() / max(1, sum(bins["rows"])))
 
 
-def _binary(truth: np.ndarray, flag: np.ndarray) -> dict[str, float]:
+def binary_scores(truth: np.ndarray, flag: np.ndarray) -> dict[str, float]:
+    """Precision, recall and F1 of flags bool[N] against the truth bool[N], and the shares flagged and true.
+
+    If no row is wrong and none is flagged, F1 = 1.
+    """
     hits, flagged, true = int(np.sum(truth & flag)), int(flag.sum()), int(truth.sum())
     return {
         "precision": hits / flagged if flagged else float(not true),

@@ -25,10 +25,12 @@ def spoil_rows(
       features: N rows, without the label. kind: of FEATURE_KINDS. candidates: row numbers, in random order.
     """
     numbers = [name for name in features.columns if _is_number(features[name])]
-    texts = [name for name in features.columns if not _is_number(features[name])]
+    texts = [name for name in features.columns if any(isinstance(value, str) for value in features[name].head(50))]
     usable = texts if kind == "mistyped" else numbers if kind in _OF_NUMBERS else list(features.columns)
     if len(usable) < (2 if kind == "exchanged" else 1):
         kind, usable = "another row", list(features.columns)
+    if kind == "drift":
+        usable = [usable[int(rng.integers(len(usable)))]]  # one column drifts
     columns = {name: _as_array(features[name]) for name in usable}
     spoiled = {name: values.copy() for name, values in columns.items()}
     rows = _stretch(candidates, count, rng) if kind == "drift" else candidates
@@ -59,8 +61,8 @@ def _cells(kind, columns, names, row, progress, factor, rng) -> list[tuple]:
     if kind == "mistyped":
         return [(name, _mistyped(columns[name][row], rng)) for name in names]
     if kind == "drift":
-        name = list(columns)[0]
-        return [(name, columns[name][row] + (0.5 + 2.5 * progress) * np.nanstd(columns[name]))]
+        offset = 0.5 + 2.5 * progress  # in standard deviations
+        return [(name, columns[name][row] + offset * np.nanstd(columns[name])) for name in names]
     known = [name for name in names if np.isfinite(columns[name][row])]
     if kind == "unit":
         return [(name, columns[name][row] * factor) for name in known]
@@ -97,7 +99,7 @@ def _as_array(column: pd.Series) -> np.ndarray:
 def _like(values: np.ndarray, column: pd.Series) -> pd.Series:
     """A column as it was: whole numbers stay whole if they can."""
     if not _is_number(column):
-        return pd.Series(values, index=column.index, dtype=object)
+        return pd.Series(values, index=column.index, dtype=object).infer_objects()
     whole = pd.api.types.is_integer_dtype(column) and bool(np.all(values % 1 == 0))
     return pd.Series(values, index=column.index).astype("int64" if whole else float)
 

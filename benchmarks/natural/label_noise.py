@@ -154,7 +154,7 @@ def _regions(features: pd.DataFrame, rng: np.random.Generator):
         if text.nunique() > len(text) / 2:
             words = text.str.lower().str.split().explode().value_counts().index[:30]
             for word in words:
-                yield text.str.lower().str.contains(str(word), regex=False).to_numpy(bool)
+                yield text.str.lower().str.contains(str(word), regex=False, na=False).to_numpy(bool)
 
 
 def _mostly_false(codes: np.ndarray, rate: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ shortcut_noise.py makes a shortcut by leaving rows out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -77,9 +78,7 @@ def add_shortcut(clean: pd.DataFrame, label: str, kind: str, rate: float, rng: n
     return Noisy(clean.iloc[source].reset_index(drop=True), _truth(_SHORTCUT, broken), source)
 
 
-def add_mixture(
-    clean: pd.DataFrame, label: str, rates: tuple[float, float, float], kinds: tuple[str, str, str], *, seed: int
-) -> Noisy:
+def add_mixture(clean: pd.DataFrame, label: str, rates: Sequence[float], kinds: Sequence[str], *, seed: int) -> Noisy:
     """Errors of all three types: first the shortcut, then wrong labels, then wrong cells of other rows.
 
     Args:

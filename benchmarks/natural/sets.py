@@ -32,7 +32,8 @@ class LabelSet:
       table: N rows, the inputs and `LABEL`, the label that a learner is given.
       true_label: str[N] where the set has one class as truth, else None.
       wrong: bool[N], rows whose given label is wrong.
-      test: rows with true labels that no error was made in, and with no text of `table`; None if there are none.
+      test: rows with true labels, none with a text of `table`; None if there are none.
+      class_names: of input columns that are class probabilities, in their order; empty for texts.
     """
 
     name: str
@@ -40,6 +41,7 @@ class LabelSet:
     true_label: np.ndarray | None
     wrong: np.ndarray
     test: pd.DataFrame | None
+    class_names: tuple[str, ...] = ()
 
     @property
     def is_text(self) -> bool:
@@ -49,11 +51,16 @@ class LabelSet:
 
 @dataclass(frozen=True)
 class _Source:
-    """file: in the folder. read: from its table to a LabelSet. counted: whether the targets of the issue count it."""
+    """file: in the folder. read: from its table to a LabelSet. counted: whether means and checks count it."""
 
     file: str
     read: Callable[[str, pd.DataFrame], LabelSet]
     counted: bool = True
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the input is one column of texts."""
+        return self.read is _texts
 
 
 def load_set(name: str) -> LabelSet:
@@ -86,7 +93,7 @@ def _folder() -> Path:
 def _texts(name: str, frame: pd.DataFrame) -> LabelSet:
     """Rows of the training split that a label was given to; classes as text, so that none is taken for a number."""
     train = frame.loc[(frame["split"] == "train") & frame["label_noisy"].notna()].reset_index(drop=True)
-    test = frame.loc[(frame["split"] == "test") & ~frame[TEXT].isin(set(train[TEXT]))].reset_index(drop=True)
+    test = frame.loc[(frame["split"] == "test") & ~frame[TEXT].isin(train[TEXT])].reset_index(drop=True)
     given, true = (train[column].astype(str).to_numpy(str) for column in ("label_noisy", "label_true"))
     return LabelSet(
         name=name,
@@ -112,6 +119,7 @@ def _cifar(name: str, frame: pd.DataFrame) -> LabelSet:
         true_label=None,
         wrong=unconfirmed | (votes.argmax(axis=1) != given),
         test=None,
+        class_names=_CIFAR_CLASSES,
     )
 
 
@@ -124,15 +132,16 @@ def _mnist(name: str, frame: pd.DataFrame) -> LabelSet:
         true_label=None,
         wrong=frame["confirmed_error"].fillna(False).to_numpy(bool),
         test=None,
+        class_names=tuple(f"digit {k}" for k in range(10)),
     )
 
 
 SOURCES = {
-    "AG News": _Source("agnews_crowd.parquet", _texts),
     "SMS": _Source("sms_weak_labels.parquet", _texts),
-    "ChemProt": _Source("chemprot_weak_labels.parquet", _texts),
-    "TREC": _Source("trec_weak_labels.parquet", _texts),
     "Hausa": _Source("hausa_news_noisy.parquet", _texts),
+    "TREC": _Source("trec_weak_labels.parquet", _texts),
     "CIFAR-10": _Source("cifar10_test_human.parquet", _cifar),
+    "AG News": _Source("agnews_crowd.parquet", _texts),
+    "ChemProt": _Source("chemprot_weak_labels.parquet", _texts),
     "MNIST": _Source("mnist_test_suspects.parquet", _mnist, counted=False),
 }

@@ -9,6 +9,7 @@ import csv
 import functools
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ def load_table(name: str) -> tuple[pd.DataFrame, str]:
     row = _listed()[name]
     frame = load_r_table(row["package"], row["item"], row["label"])
     label = frame[row["label"]]
-    if pd.api.types.is_float_dtype(label) and label.nunique() <= _MOST_CLASSES and bool((label % 1 == 0).all()):
+    if pd.api.types.is_float_dtype(label) and len(set(label)) <= _MOST_CLASSES and bool(np.all(label % 1 == 0)):
         frame = frame.assign(**{row["label"]: label.astype(int)})
     return frame, row["label"]
 
@@ -67,11 +68,11 @@ def is_class_table(name: str) -> bool:
     return has_classes(frame[label])
 
 
-def has_classes(target: pd.Series) -> bool:
+def has_classes(target: Any) -> bool:
     """Whether a target is a class: not a number, or a whole number with few values."""
     if not pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target):
         return True
-    return not pd.api.types.is_float_dtype(target) and target.nunique() <= _MOST_CLASSES
+    return not pd.api.types.is_float_dtype(target) and len(set(target)) <= _MOST_CLASSES
 
 
 def draw_rows(name: str, num_rows: int, seed: int) -> tuple[pd.DataFrame, str]:
@@ -101,6 +102,8 @@ def _synthetic(name: str) -> pd.DataFrame:
         "flip_y": 0,
         "random_state": 5,
     }
+    x: Any
+    y: Any
     if name == "two blobs a class":
         x, y = make_classification(n_classes=2, **classes)
     elif name == "four classes":
@@ -108,7 +111,7 @@ def _synthetic(name: str) -> pd.DataFrame:
     elif name == "Friedman's function":
         x, y = make_friedman1(rows, noise=1.0, random_state=5)
     elif name == "linear target":
-        x, y = make_regression(rows, 10, n_informative=5, noise=20.0, random_state=5)
+        x, y = make_regression(rows, 10, n_informative=5, noise=20.0, random_state=5)[:2]
     elif name == "labels by chance":
         x, y = rng.normal(size=(rows, 8)), rng.integers(0, 2, rows)
     else:
