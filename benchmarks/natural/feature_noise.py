@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.natural.number_noise import wrong_numbers
+from demix_jax.data.kinds import column_of
 
 FEATURE_KINDS = ("another row", "exchanged", "unit", "digit", "noise", "row before", "drift", "mistyped")
 _NUM_CELLS = (1, 4)  # wrong cells in a row: one to three
@@ -24,14 +25,14 @@ def spoil_rows(
     Args:
       features: N rows, without the label. kind: of FEATURE_KINDS. candidates: row numbers, in random order.
     """
-    numbers = [name for name in features.columns if _is_number(features[name])]
-    texts = [name for name in features.columns if any(isinstance(value, str) for value in features[name].head(50))]
+    numbers = [name for name in features.columns if _is_number(column_of(features, name))]
+    texts = [name for name in features.columns if _has_texts(column_of(features, name))]
     usable = texts if kind == "mistyped" else numbers if kind in _OF_NUMBERS else list(features.columns)
     if len(usable) < (2 if kind == "exchanged" else 1):
         kind, usable = "another row", list(features.columns)
     if kind == "drift":
         usable = [usable[int(rng.integers(len(usable)))]]  # one column drifts
-    columns = {name: _as_array(features[name]) for name in usable}
+    columns = {name: _as_array(column_of(features, name)) for name in usable}
     spoiled = {name: values.copy() for name, values in columns.items()}
     rows = _stretch(candidates, count, rng) if kind == "drift" else candidates
     constant = rng.choice([0.01, 0.1, 10.0, 100.0, 1000.0]) if kind == "unit" else 0.0
@@ -43,8 +44,8 @@ def spoil_rows(
         for name, value in _cells(kind, columns, names, int(row), place / max(1, count), constant, rng):
             wrong[row] |= not _same(columns[name][row], value)
             spoiled[name][row] = value
-    result = {name: _like(spoiled[name], features[name]) if name in spoiled else features[name] for name in features}
-    return pd.DataFrame(result), wrong
+    result = features.assign(**{str(name): _like(spoiled[name], column_of(features, name)) for name in spoiled})
+    return result, wrong
 
 
 def _cells(kind, columns, names, row, progress, factor, rng) -> list[tuple]:
@@ -69,7 +70,9 @@ def _cells(kind, columns, names, row, progress, factor, rng) -> list[tuple]:
     if kind == "noise":
         step = rng.choice([-1, 1], len(known)) * rng.uniform(1, 3, len(known))
         return [(name, columns[name][row] + s * np.nanstd(columns[name])) for name, s in zip(known, step, strict=True)]
-    return [(name, float(wrong_numbers(pd.Series([columns[name][row]]), "digit", 1.0, rng)[0])) for name in known]
+    return [
+        (name, wrong_numbers(pd.Series([columns[name][row]]), "digit", 1.0, rng).to_numpy(float)[0]) for name in known
+    ]
 
 
 def _stretch(candidates: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -90,6 +93,10 @@ def _mistyped(text, rng: np.random.Generator):
 
 def _is_number(column: pd.Series) -> bool:
     return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def _has_texts(column: pd.Series) -> bool:
+    return any(isinstance(value, str) for value in column.head(50))
 
 
 def _as_array(column: pd.Series) -> np.ndarray:

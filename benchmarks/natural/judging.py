@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from benchmarks.natural.peers import Peer
 
-_LIKELY = 0.5
+LIKELY = 0.5
 
 
 def type_scores(found: pd.DataFrame, truth: np.ndarray, error_type: str) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def type_scores(found: pd.DataFrame, truth: np.ndarray, error_type: str) -> dict
       rows that the diagnosis implies. AUROC and average precision are None where all rows are alike.
     """
     p = found[f"p_{error_type}"].to_numpy(float)
-    likely = binary_scores(truth, p >= _LIKELY)
+    likely = binary_scores(truth, p >= LIKELY)
     return {
         **binary_scores(truth, found[error_type].to_numpy(bool)),
         "likely_f1": likely["f1"],

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from demix_jax.data.kinds import column_of
+
 CLASS_KINDS = ("uniform", "class-dependent", "near-boundary", "annotator", "rule-made", "minority")
 OWN_RATE = ("class-dependent",)  # kinds that come with rates of their own
 _ONE_CLASS, _OTHER_CLASSES = 0.4, 0.02  # rates of class-dependent noise
@@ -45,7 +47,7 @@ def numeric_features(features: pd.DataFrame) -> np.ndarray:
     """f64[N, D] of mean 0 and variance 1: ranks of numbers and dates, an indicator for each of the commonest values."""
     columns = []
     for name in features.columns:
-        column = features[name]
+        column = column_of(features, name)
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             columns.append(column.rank(pct=True).fillna(0.5).to_numpy(float))
         else:
@@ -141,7 +143,7 @@ def _by_rule(
 def _regions(features: pd.DataFrame, rng: np.random.Generator):
     """bool[N] of rules on one column: beyond a quantile; one of the commonest values; with one of the common words."""
     for name in features.columns:
-        column = features[name]
+        column = column_of(features, name)
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             for share in rng.uniform(0.02, 0.98, 12):
                 above = (column >= column.quantile(share)).to_numpy(bool, na_value=False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from benchmarks.natural.judging import peer_scores, type_scores
+from benchmarks.natural.judging import LIKELY, peer_scores, type_scores
 from benchmarks.natural.peers import Peer, cleanlab_peer, encode_table, encode_texts, label_peers, out_of_fold
 from benchmarks.natural.repairing import accuracies
 from benchmarks.natural.sets import LABEL, SOURCES, TEXT, LabelSet, load_set
@@ -19,6 +19,7 @@ from demix_jax import diagnose
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import write_table
 from demix_jax.common.threads import one_thread
+from demix_jax.data.kinds import column_of
 
 if TYPE_CHECKING:
     from demix_jax import ErrorClassifier
@@ -65,13 +66,13 @@ def run_trial(trial: Trial, classifier: ErrorClassifier, folder: Path) -> dict:
     started = time.perf_counter()
     if trial.suite == "repair":
         with one_thread():
-            p = out_of_fold(encode_texts(labels.table[TEXT], labels.table[LABEL]), texts=True)
+            p = out_of_fold(encode_texts(column_of(labels.table, TEXT), column_of(labels.table, LABEL)), texts=True)
         result: dict = {"test": accuracies(labels, found, p, seed=trial.seed)}
     else:
         peers = set_peers(labels)
         result = {
             "types": {"label_error": type_scores(found, labels.wrong, "label_error")},
-            "flagged": {name: float((found[f"p_{name}"] >= 0.5).mean()) for name in ERROR_TYPES[1:]},
+            "flagged": {name: float(np.mean(column_of(found, f"p_{name}") >= LIKELY)) for name in ERROR_TYPES[1:]},
             "peers": {"label_error": peer_scores(peers, labels.wrong)},
             "label_doubt": bool(found["label_doubt"].iloc[0]),
         }
@@ -94,10 +95,10 @@ def set_peers(labels: LabelSet) -> dict[str, Peer]:
     """What the peers say of a set of texts, or of class probabilities; these also as they are, given to cleanlab."""
     with one_thread():
         if labels.is_text:
-            data = encode_texts(labels.table[TEXT], labels.table[LABEL])
+            data = encode_texts(column_of(labels.table, TEXT), column_of(labels.table, LABEL))
             return label_peers(data, out_of_fold(data, texts=True))
         features = labels.table.drop(columns=LABEL)
-        data = encode_table(features, labels.table[LABEL])
+        data = encode_table(features, column_of(labels.table, LABEL))
         order = np.argsort(labels.class_names)  # columns of the table in the order of the sorted classes of `data`
         given = cleanlab_peer(data.y, features.to_numpy(np.float64)[:, order])
         return label_peers(data, out_of_fold(data, texts=False)) | {"cleanlab on the given probabilities": given}

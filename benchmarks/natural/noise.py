@@ -18,6 +18,7 @@ from benchmarks.natural.number_noise import NUMBER_KINDS, wrong_numbers
 from benchmarks.natural.shortcut_noise import SHORTCUT_KINDS, make_shortcut
 from demix_jax import InputError
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.data.kinds import column_of
 
 _LABEL, _FEATURE, _SHORTCUT = range(len(ERROR_TYPES))
 
@@ -44,12 +45,12 @@ def add_label_noise(clean: pd.DataFrame, label: str, kind: str, rate: float, rng
     """
     _check(kind, (*CLASS_KINDS, *NUMBER_KINDS), rate)
     if kind in NUMBER_KINDS:
-        target = wrong_numbers(clean[label], kind, rate, rng)
+        target = wrong_numbers(column_of(clean, label), kind, rate, rng)
         source = np.arange(len(clean))
     else:
-        target, source = wrong_classes(clean.drop(columns=label), clean[label], kind, rate, rng)
-    kept = clean.iloc[source].reset_index(drop=True)
-    before = kept[label].to_numpy()
+        target, source = wrong_classes(clean.drop(columns=label), column_of(clean, label), kind, rate, rng)
+    kept = clean.take(source).reset_index(drop=True)
+    before = column_of(kept, label).to_numpy()
     return Noisy(kept.assign(**{label: target}), _truth(_LABEL, np.asarray(target != before, bool)), source)
 
 
@@ -63,7 +64,7 @@ def add_feature_noise(clean: pd.DataFrame, label: str, kind: str, rate: float, r
     features, wrong = spoil_rows(
         clean.drop(columns=label), kind, rng.permutation(len(clean)), round(rate * len(clean)), rng
     )
-    table = features.assign(**{label: clean[label]})[list(clean.columns)]
+    table = features.assign(**{label: column_of(clean, label)}).reindex(columns=list(clean.columns))
     return Noisy(table, _truth(_FEATURE, wrong), np.arange(len(clean)))
 
 
@@ -74,8 +75,8 @@ def add_shortcut(clean: pd.DataFrame, label: str, kind: str, rate: float, rng: n
       InputError: no such kind, or a rate outside [0, 1].
     """
     _check(kind, SHORTCUT_KINDS, rate)
-    source, broken = make_shortcut(clean.drop(columns=label), clean[label], kind, rate, rng)
-    return Noisy(clean.iloc[source].reset_index(drop=True), _truth(_SHORTCUT, broken), source)
+    source, broken = make_shortcut(clean.drop(columns=label), column_of(clean, label), kind, rate, rng)
+    return Noisy(clean.take(source).reset_index(drop=True), _truth(_SHORTCUT, broken), source)
 
 
 def add_mixture(clean: pd.DataFrame, label: str, rates: Sequence[float], kinds: Sequence[str], *, seed: int) -> Noisy:
@@ -91,7 +92,7 @@ def add_mixture(clean: pd.DataFrame, label: str, rates: Sequence[float], kinds: 
     free = rng.permutation(np.flatnonzero(~truth[:, _LABEL]))
     wanted = round(rates[_FEATURE] * len(truth))
     features, wrong = spoil_rows(second.table.drop(columns=label), kinds[_FEATURE], free, wanted, rng)
-    table = features.assign(**{label: second.table[label]})[list(clean.columns)]
+    table = features.assign(**{label: column_of(second.table, label)}).reindex(columns=list(clean.columns))
     return Noisy(table, truth | _truth(_FEATURE, wrong), first.source[second.source])
 
 

@@ -30,6 +30,7 @@ from demix_jax import diagnose
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.threads import one_thread
 from demix_jax.data import NAMES
+from demix_jax.data.kinds import column_of
 
 if TYPE_CHECKING:
     from demix_jax import ErrorClassifier
@@ -155,14 +156,14 @@ def make_noisy(trial: Trial) -> tuple[Noisy, str]:
 def _at_most(num_rows: int, noisy: Noisy) -> Noisy:
     """Random rows of a table, in its order."""
     kept = np.sort(np.random.default_rng(num_rows).permutation(len(noisy.table))[:num_rows])
-    return Noisy(noisy.table.iloc[kept].reset_index(drop=True), noisy.truth[kept], noisy.source[kept])
+    return Noisy(noisy.table.take(kept).reset_index(drop=True), noisy.truth[kept], noisy.source[kept])
 
 
 def table_peers(table, label: str, types: Sequence[str]) -> dict[str, dict[str, Peer]]:
     """By error type, what the peers say of a table."""
-    data = encode_table(table.drop(columns=label), table[label])
+    data = encode_table(table.drop(columns=label), column_of(table, label))
     with one_thread():
-        p = out_of_fold(data, texts=False) if has_classes(table[label]) else None
+        p = out_of_fold(data, texts=False) if has_classes(column_of(table, label)) else None
         return {name: _peers_of(name, data, p) for name in types}
 
 

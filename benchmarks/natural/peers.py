@@ -7,12 +7,14 @@ probabilities go to cleanlab; for a numeric target the trees go to cleanlab's Cl
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.natural.tables import has_classes
+from demix_jax.data.kinds import column_of
 
 if TYPE_CHECKING:
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 NUM_FOLDS = 5
 _NUM_NEIGHBOURS = 20
-_TREES: dict[str, Any] = {"max_iter": 60, "early_stopping": False, "random_state": 0}
 _MOST_CATEGORIES = 200
 
 
@@ -68,13 +69,13 @@ def encode_table(features: pd.DataFrame, label: pd.Series) -> Encoded:
     """Numbers as they are, other columns as codes; the rarest of more than 200 values share the last code."""
     columns, categories = [], []
     for d, name in enumerate(features.columns):
-        column = features[name]
+        column = column_of(features, name)
         if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
             columns.append(column.to_numpy(float, na_value=np.nan))
             continue
         text = column.astype(str)
         rank = {value: code for code, value in enumerate(text.value_counts().index)}
-        columns.append(np.minimum(text.map(rank).to_numpy(float), _MOST_CATEGORIES))
+        columns.append(np.minimum(text.map(rank.get).to_numpy(float), _MOST_CATEGORIES))
         categories.append(d)
     if not has_classes(label):
         return Encoded(np.stack(columns, axis=1), label.to_numpy(float), None, categories)
@@ -166,7 +167,7 @@ def neighbour_peer(data: Encoded) -> Peer:
     texts = not isinstance(data.x, np.ndarray)
     x = data.x if texts else _scaled(data)
     count = min(_NUM_NEIGHBOURS + 1, len(data.y))
-    metric = {"metric": "cosine", "algorithm": "brute"} if texts else {}
+    metric: dict[str, Any] = {"metric": "cosine", "algorithm": "brute"} if texts else {}
     rows = NearestNeighbors(n_neighbors=count, **metric).fit(x).kneighbors(x, return_distance=False)
     is_other = rows != np.arange(len(rows))[:, None]  # a row has no vote on itself
     if data.classes is None:
@@ -221,16 +222,21 @@ def _as_distribution(p: np.ndarray) -> np.ndarray:
 def _predicted(data: Encoded) -> np.ndarray:
     from sklearn.model_selection import KFold, cross_val_predict
 
-    return cross_val_predict(_tree_regressor(data), data.x, data.y, cv=KFold(NUM_FOLDS, shuffle=True, random_state=0))
+    folds = KFold(NUM_FOLDS, shuffle=True, random_state=0)
+    return np.asarray(cross_val_predict(_tree_regressor(data), data.x, data.y, cv=folds))
 
 
 def _tree_classifier(data: Encoded) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(**_TREES | {"categorical_features": data.categories})
+    return _trees(HistGradientBoostingClassifier, data)
 
 
 def _tree_regressor(data: Encoded) -> Any:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
-    return HistGradientBoostingRegressor(**_TREES | {"categorical_features": data.categories})
+    return _trees(HistGradientBoostingRegressor, data)
+
+
+def _trees(kind: Callable[..., Any], data: Encoded) -> Any:
+    return kind(categorical_features=data.categories, max_iter=60, early_stopping=False, random_state=0)

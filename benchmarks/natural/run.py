@@ -79,7 +79,7 @@ def _few(trials: list[Trial]) -> list[Trial]:
     """The first small trial of every suite."""
     small = [trial for trial in trials if isinstance(trial, natural_trials.Trial) or trial.rows <= 2_000]
     first = {trial.suite: trial for trial in reversed(small)}
-    return list(first.values())
+    return list(first.values())[::-1]
 
 
 def _run(trials: list[Trial], classifier: ErrorClassifier, path: Path, progress) -> list[Trial]:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.natural.tables import has_classes
+from demix_jax.data.kinds import column_of
 
 SHORTCUT_KINDS = ("threshold", "value", "two columns")
 _TRIES = 40
@@ -59,13 +60,13 @@ def _group(features: pd.DataFrame, kind: str, rng: np.random.Generator) -> np.nd
     if kind == "two columns":
         first, second = (_group(features, str(rng.choice(SHORTCUT_KINDS[:2])), rng) for _ in range(2))
         return None if first is None or second is None else first & second
-    column = features[name]
+    column = column_of(features, name)
     is_number = pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
     if kind == "threshold":
         if not is_number:
             return None
         return (column > column.quantile(rng.uniform(0.3, 0.7))).to_numpy(bool, na_value=False)
-    if is_number and column.nunique() > 20:
+    if is_number and len(set(column)) > 20:
         return None
     text = column.astype(str)
     return (text == rng.choice(text.value_counts().index[:5])).to_numpy(bool)

@@ -17,6 +17,7 @@ import pandas as pd
 from benchmarks.common.r_tables import load_r_table
 from demix_jax import InputError
 from demix_jax.data import NAMES, load_named
+from demix_jax.data.kinds import column_of
 
 TARGET = "target"
 SYNTHETIC = (
@@ -56,7 +57,7 @@ def load_table(name: str) -> tuple[pd.DataFrame, str]:
         raise InputError(f"There is no table '{name}'; the held-out tables are in held_out_tables.csv.")
     row = _listed()[name]
     frame = load_r_table(row["package"], row["item"], row["label"])
-    label = frame[row["label"]]
+    label = column_of(frame, row["label"])
     if pd.api.types.is_float_dtype(label) and len(set(label)) <= _MOST_CLASSES and bool(np.all(label % 1 == 0)):
         frame = frame.assign(**{row["label"]: label.astype(int)})
     return frame, row["label"]
@@ -65,10 +66,10 @@ def load_table(name: str) -> tuple[pd.DataFrame, str]:
 def is_class_table(name: str) -> bool:
     """Whether the label is a class."""
     frame, label = load_table(name)
-    return has_classes(frame[label])
+    return has_classes(column_of(frame, label))
 
 
-def has_classes(target: Any) -> bool:
+def has_classes(target: pd.Series) -> bool:
     """Whether a target is a class: not a number, or a whole number with few values."""
     if not pd.api.types.is_numeric_dtype(target) or pd.api.types.is_bool_dtype(target):
         return True
@@ -80,7 +81,7 @@ def draw_rows(name: str, num_rows: int, seed: int) -> tuple[pd.DataFrame, str]:
     frame, label = load_table(name)
     rng = np.random.default_rng([seed, 7, zlib.crc32(name.encode())])
     chosen = rng.permutation(len(frame))[:num_rows]
-    return frame.iloc[chosen].reset_index(drop=True), label
+    return frame.take(chosen).reset_index(drop=True), label
 
 
 @functools.cache

@@ -108,8 +108,8 @@ def _one_type(trials: list[dict]) -> str:
         tables.append(markdown_table(head, rows))
     note = (
         "*Rate right*: share of the trials from 5 % on whose estimated rate, the mean probability, is within a factor "
-        "of 1.5. *Other types likely*: share of the rows likely to have a type that nothing was done of. *All rows*: F1 "
-        "of calling every row wrong. The shipped classifier has learned from versions of the named tables."
+        "of 1.5. *Other types likely*: share of the rows likely to have a type that nothing was done of. *All rows*: "
+        "F1 of calling every row wrong. The shipped classifier has learned from versions of the named tables."
     )
     return note + "\n\n" + "\n\n".join(tables)
 
