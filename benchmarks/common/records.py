@@ -43,9 +43,10 @@ def read_lines(path: Path) -> list[dict]:
 def finished_lines(path: Path, identities: dict[Any, dict]) -> dict[Any, dict]:
     """Lines of a file of finished trials, by trial; `identities` has what a line must agree in to count as a trial."""
     trials = {json.dumps(identity): trial for trial, identity in identities.items()}
+    sets_of_keys = {tuple(identity) for identity in identities.values()}
     done = {}
     for line in read_lines(path):
-        for keys in {tuple(identity) for identity in identities.values()}:
+        for keys in sets_of_keys:
             trial = trials.get(json.dumps({key: line.get(key) for key in keys}))
             if trial is not None:
                 done[trial] = line

@@ -1,4 +1,4 @@
-"""Errors of one type, put in by code that shares nothing with the package: counts, places and kinds, on small tables."""
+"""Errors put in by code that shares nothing with the package: counts, places and kinds, on small tables."""
 
 import ast
 import csv
@@ -22,7 +22,9 @@ FOLDER = Path(noise.__file__).parent
 def table(num_rows=600):
     rng = np.random.default_rng(0)
     x, other = rng.normal(50, 10, num_rows), rng.normal(5, 2, num_rows)
-    frame = pd.DataFrame({"x": x.round(2), "other": other.round(2), "word": rng.choice(["red", "green", "blue"], num_rows)})
+    frame = pd.DataFrame(
+        {"x": x.round(2), "other": other.round(2), "word": rng.choice(["red", "green", "blue"], num_rows)}
+    )
     classes = np.array(["low", "middle", "high"])[np.digitize(x + rng.normal(0, 2, num_rows), [45, 60])]
     return frame.assign(y=classes), frame.assign(y=(3 * x + 100).round(1))
 
@@ -159,7 +161,9 @@ def test_the_noise_shares_no_code_with_the_package():
     for name in ("noise", "label_noise", "number_noise", "feature_noise", "shortcut_noise"):
         tree = ast.parse((FOLDER / f"{name}.py").read_text())
         modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-        assert not any("corruption" in module or "meta_training" in module or "debugging" in module for module in modules)
+        assert not any(
+            "corruption" in module or "meta_training" in module or "debugging" in module for module in modules
+        )
 
 
 def test_held_out_tables_are_not_among_those_learned_from():
