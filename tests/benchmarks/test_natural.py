@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from stand_ins import stand_in
 
 from benchmarks.natural import natural_trials, one_type, run, sets
 from benchmarks.natural.checks import check_all, compare, rate_within
@@ -14,8 +15,9 @@ from benchmarks.natural.peers import Encoded, Peer, encode_table, fenced, neighb
 from benchmarks.natural.repairing import accuracy_on
 from benchmarks.natural.tables import SYNTHETIC, draw_rows, has_classes, load_table
 from benchmarks.natural.write_up import markdown
-from demix_jax import InputError
+from demix_jax import ErrorClassifier, InputError
 from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.data.kinds import column_of
 
 SCORES = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "flagged": 0.1, "true": 0.1, "likely_f1": 0.4, "likely": 0.005,
           "auroc": 0.8, "average_precision": 0.6, "ece": 0.02, "estimated": 0.12}  # fmt: skip
@@ -149,7 +151,7 @@ def test_peers_by_hand():
 
 def test_a_peer_sees_codes_of_categories_and_every_row_out_of_fold():
     frame, label = draw_rows("categories only", 200, seed=0)
-    data = encode_table(frame.drop(columns=label), frame[label])
+    data = encode_table(frame.drop(columns=label), column_of(frame, label))
     assert data.categories == list(range(8)) and data.classes is not None and data.classes.tolist() == ["no", "yes"]
     p = out_of_fold(data, texts=False)
     assert p.shape == (200, 2) and np.allclose(p.sum(axis=1), 1)
@@ -166,7 +168,7 @@ def test_weights_of_a_repaired_table_count():
 def test_drawn_tables(name):
     frame, label = load_table(name)
     assert len(frame) == 3_000 and frame.notna().all().all()
-    assert has_classes(frame[label]) == (name not in ("Friedman's function", "linear target"))
+    assert has_classes(column_of(frame, label)) == (name not in ("Friedman's function", "linear target"))
 
 
 def test_trials_of_a_thinned_table_have_no_more_rows_than_asked_for():
@@ -199,6 +201,7 @@ def test_a_run_goes_on_where_it_was_interrupted(monkeypatch, tmp_path):
 
     monkeypatch.setattr(one_type, "run_trial", judged)
     monkeypatch.setattr(run, "_check_peers", lambda: None)
+    monkeypatch.setattr(run, "load_classifier", lambda path: stand_in(ErrorClassifier, fingerprint="f"))
     monkeypatch.setattr(one_type, "is_class_table", lambda name: name in ("adult", "bank"))
     command = ["--only", "clean", "--trials", str(tmp_path / "t.jsonl"), "--results", str(tmp_path)]
     assert run.main(command) == 0 and len(calls) == 32

@@ -45,7 +45,7 @@ def test_as_many_labels_are_wrong_as_asked_for(kind):
 def test_labels_near_the_boundary_are_wrong_there():
     clean, _ = table()
     made = add_label_noise(clean, "y", "near-boundary", 0.1, rng())
-    distance = np.minimum(abs(clean["x"] - 45), abs(clean["x"] - 60)).to_numpy()
+    distance = np.abs(clean[["x"]].to_numpy() - [45, 60]).min(axis=1)
     assert distance[made.truth[:, 0]].mean() < 0.5 * distance[~made.truth[:, 0]].mean()
 
 
@@ -65,7 +65,7 @@ def test_a_rule_gives_all_rows_of_a_region_one_class():
 def test_one_class_has_most_of_class_dependent_noise():
     clean, _ = table(6_000)
     made = add_label_noise(clean, "y", "class-dependent", 0.0, rng())
-    by_class = pd.Series(made.truth[:, 0]).groupby(clean["y"]).mean().sort_values().to_numpy()
+    by_class = sorted(made.truth[(clean["y"] == name).to_numpy(), 0].mean() for name in ("low", "middle", "high"))
     assert by_class[:2] == pytest.approx([0.02, 0.02], abs=0.01) and by_class[2] == pytest.approx(0.4, abs=0.05)
 
 
@@ -109,7 +109,7 @@ def test_as_many_rows_have_wrong_cells_as_asked_for(kind):
     made = add_feature_noise(clean, "y", kind, 0.1, rng())
     changed = (made.table != clean).any(axis=1).to_numpy()
     assert changed.tolist() == made.truth[:, 1].tolist() and changed.sum() == 60
-    assert list(made.table.columns) == list(clean.columns) and (made.table["y"] == clean["y"]).all()
+    assert list(made.table.columns) == list(clean.columns) and made.table["y"].tolist() == clean["y"].tolist()
 
 
 def test_a_drift_grows_along_neighbouring_rows():
@@ -117,7 +117,7 @@ def test_a_drift_grows_along_neighbouring_rows():
     made = add_feature_noise(clean, "y", "drift", 0.1, rng())
     rows = np.flatnonzero(made.truth[:, 1])
     assert rows[-1] - rows[0] == 59
-    (column,) = [name for name in ("x", "other") if (made.table[name] != clean[name]).any()]
+    (column,) = [name for name in ("x", "other") if made.table[name].tolist() != clean[name].tolist()]
     off = (made.table[column] - clean[column]).to_numpy()[rows]
     assert (np.diff(off) > 0).all()
 
