@@ -8,16 +8,20 @@ from typing import NamedTuple
 import chex
 import numpy as np
 
+from demix_jax.common.bands import LIKELY
 from demix_jax.common.error_types import ALL_TYPES
 
-MOST_IN_DOUBT = 0.05  # largest share of the rows that is flagged where a table may have no error of a type
+MOST_IN_DOUBT = (
+    0.05  # largest share of the rows that is flagged where a table may have no error of a type, see `decide`
+)
 LARGEST_LOG_ODDS = 10.0  # calibration on held-out rows cannot support more
 
 
 class Bounds(NamedTuple):
     """Bounds of flags, in the order of `ERROR_TYPES`.
 
-    floor: f32[3], no row with a lower probability is flagged, whatever the rest of its table looks like.
+    floor: f32[3], no row with a lower probability is flagged unless it is likely wrong, whatever the rest of its table
+      looks like.
     presence: f32[3, 3], per type the coefficients of `presence_inputs` in the log-odds that a table has such errors.
     """
 
@@ -28,7 +32,7 @@ class Bounds(NamedTuple):
 class Decision(NamedTuple):
     """Thresholds of one table, in the order of `ERROR_TYPES`.
 
-    threshold: f64[3], rows with at least this probability are flagged.
+    threshold: f64[3] ≤ `LIKELY`, rows with at least this probability are flagged.
     held_back: bool[3], whether fewer rows are flagged because the table may have no such errors.
     """
 
@@ -78,6 +82,8 @@ def decide(probability: np.ndarray, of_networks: Sequence[np.ndarray], bounds: B
     table has any such error, at most 5 % of the rows are flagged, the most probable ones. That question is put to each
     network by itself, as its coefficients were fitted: the mean of networks that disagree promises a lower F1.
 
+    No threshold exceeds `LIKELY`, so that every likely row is flagged, even if it is below the floor or beyond the 5 %.
+
     Args:
       probability: f[N, 3], of the ensemble. of_networks: f[N, 3] of each network.
     """
@@ -86,10 +92,11 @@ def decide(probability: np.ndarray, of_networks: Sequence[np.ndarray], bounds: B
     threshold, held_back = np.empty((2, len(ALL_TYPES)))
     for t, error_type in enumerate(ALL_TYPES):
         of_type = probability[:, t]
-        wanted = threshold[t] = max(error_type.lenience * best_f1(of_type).threshold, bounds.floor[t])
+        wanted = max(error_type.lenience * best_f1(of_type).threshold, bounds.floor[t])
+        wanted = threshold[t] = min(wanted, LIKELY)
         present = np.mean([bounds.presence[t] @ presence_inputs(by_one[:, t]) for by_one in of_networks])
         if present < _log_odds(np.array(error_type.present_from)):
-            threshold[t] = max(wanted, _threshold_of_share(of_type, MOST_IN_DOUBT))
+            threshold[t] = min(max(wanted, _threshold_of_share(of_type, MOST_IN_DOUBT)), LIKELY)
         held_back[t] = threshold[t] > wanted
     return Decision(threshold, held_back.astype(bool))
 

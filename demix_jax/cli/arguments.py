@@ -35,6 +35,12 @@ Spurious = Annotated[
     Literal["reweight", "keep"],
     typer.Option(help="What happens to those that break a shortcut; they are never dropped."),
 ]
+Also = Annotated[
+    Literal["look"] | None,
+    typer.Option(
+        help="Repair also what is only worth a look; by default only what is likely wrong.", show_default=False
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, metavar="<int>", help="Random seed; the same seed gives the same result.")]
 Kinds = Annotated[
     list[str] | None,

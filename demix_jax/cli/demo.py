@@ -12,6 +12,7 @@ import typer
 
 from demix_jax.cli.arguments import Seed
 from demix_jax.cli.compiling import check_platform
+from demix_jax.common.bands import BAND_COLUMNS, IN_LIKELY, IN_LOOK
 from demix_jax.common.checks import check_seed
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import check_writable
@@ -28,6 +29,7 @@ MINORITY = 0.15
 SHORTCUT = "sex=Male -> >50K"
 NUM_MODELS = 3
 VERSIONS = ("corrupted", "repaired by diagnosis", "repaired by truth", "never corrupted")
+_LOOK = ("Worth a look", "Of these true")
 METRICS = ("AUC", "balanced accuracy", "accuracy")
 
 
@@ -56,7 +58,8 @@ class DemoResult(NamedTuple):
     """What the demo measured.
 
     Attributes:
-      detection: one line per error type: rows (true number), flagged, precision, recall, f1.
+      detection: one line per error type: rows (true number), likely (number of likely rows), precision, recall and f1
+        of these; look (number of rows worth a look), look_precision.
       retrained: one line per version of the training table: rows, AUC, balanced accuracy, accuracy on clean test rows.
       shortcut: the shortcut that was injected, in words.
       changes: what the repair by diagnosis did, in sentences.
@@ -134,18 +137,25 @@ def run(*, seed: int = 0, out: str | os.PathLike | None = None, progress: Any = 
     return result
 
 
-def detection_scores(truth: pd.DataFrame, flags: pd.DataFrame) -> pd.DataFrame:
-    """Precision, recall and F1 of the flags, with the numbers of true and flagged rows; one line per error type."""
+def detection_scores(truth: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
+    """Precision, recall and F1 of the likely rows, and precision of those worth a look; one line per error type.
+
+    Args:
+      truth: N rows with a 0/1 column per error type. found: `Diagnosis.table` of the same rows.
+    """
     import pandas as pd
 
     lines = []
-    for name in ERROR_TYPES:
-        true, found = truth[name].to_numpy() == 1, flags[name].to_numpy() == 1
-        both = int((true & found).sum())
-        precision, recall = both / max(1, int(found.sum())), both / max(1, int(true.sum()))
-        f1 = 2 * both / max(1, int(true.sum()) + int(found.sum()))
-        lines.append((int(true.sum()), int(found.sum()), precision, recall, f1))
-    return pd.DataFrame(lines, columns=["rows", "flagged", "precision", "recall", "f1"], index=list(ERROR_TYPES))
+    for name, band in zip(ERROR_TYPES, BAND_COLUMNS, strict=True):
+        true, bands = truth[name].to_numpy() == 1, found[band].to_numpy(dtype=object)
+        likely, look = bands == IN_LIKELY, bands == IN_LOOK
+        num_true, num_likely, both = int(true.sum()), int(likely.sum()), int((true & likely).sum())
+        scores = both / max(1, num_likely), both / max(1, num_true), 2 * both / max(1, num_true + num_likely)
+        lines.append(
+            (num_true, num_likely, *scores, int(look.sum()), int((true & look).sum()) / max(1, int(look.sum())))
+        )
+    columns = ["rows", "likely", "precision", "recall", "f1", "look", "look_precision"]
+    return pd.DataFrame(lines, columns=columns, index=list(ERROR_TYPES))
 
 
 def retrained_metrics(train: pd.DataFrame, test: pd.DataFrame, label: str, *, seed: int) -> dict[str, float]:
@@ -209,10 +219,11 @@ def print_result(result: DemoResult, console: Console) -> None:
         return made
 
     console.print()
-    found = table("What the diagnosis found", "Type", "True rows", "Flagged", "Precision", "Recall", "F1")
+    found = table("What the diagnosis found", "Type", "True rows", "Likely", "Precision", "Recall", "F1", *_LOOK)
     for name, line in result.detection.iterrows():
         shares = (f"{line[key]:.2f}" for key in ("precision", "recall", "f1"))
-        found.add_row(NAMES[str(name)], f"{line['rows']:,.0f}", f"{line['flagged']:,.0f}", *shares)
+        look = f"{line['look']:,.0f}", f"{line['look_precision']:.2f}"
+        found.add_row(NAMES[str(name)], f"{line['rows']:,.0f}", f"{line['likely']:,.0f}", *shares, *look)
     console.print(found)
     metrics = table("Retrained, on clean test rows", "Training table", "Rows", "AUC", "Balanced accuracy", "Accuracy")
     for name, line in result.retrained.iterrows():

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from demix_jax.cli.arguments import Classifier, DiagnosisFile, DiagnosisFolder, Seed, Spurious
+from demix_jax.cli.arguments import Also, Classifier, DiagnosisFile, DiagnosisFolder, Seed, Spurious
 from demix_jax.cli.checks import check_classifier, check_diagnosis_folder, check_outputs, diagnosis_file
 from demix_jax.cli.compiling import check_platform
 from demix_jax.cli.groups import command_group
@@ -70,10 +70,12 @@ def repair(
         Literal["drop", "trim", "keep"], typer.Option(help="What happens to pairs with damaged texts.")
     ] = "drop",
     spurious: Spurious = "reweight",
+    also: Also = None,
 ) -> None:
     """Write a repaired copy of preference pairs.
 
-    The copy has one pair per line, in the schema of PAIRS and with a sample_weight. PAIRS stays as it is.
+    Those pairs are repaired that are likely wrong or likely break a shortcut: their flag is 1, and their band is not
+    "look". The copy has one pair per line, in the schema of PAIRS and with a sample_weight. PAIRS stays as it is.
     """
     check_suffix(out, PAIR_SUFFIXES)
     check_outputs(out, inputs={"PAIRS": pairs, "the diagnosis": diagnosis_file(diagnosis)})
@@ -83,7 +85,7 @@ def repair(
     from demix_jax.report.terminal import say
 
     repaired = repair_pairs(
-        pairs, diagnosis, label_errors=label_errors, feature_errors=feature_errors, spurious=spurious
+        pairs, diagnosis, label_errors=label_errors, feature_errors=feature_errors, spurious=spurious, also=also
     )
     repaired.save(out)
     say(*repaired.sentences, f"Written: {out}")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from demix_jax.cli.arguments import DiagnosisFile, Encoding, Label, Seed, Sheet, Spurious, Train
+from demix_jax.cli.arguments import Also, DiagnosisFile, Encoding, Label, Seed, Sheet, Spurious, Train
 from demix_jax.cli.checks import check_outputs, diagnosis_file
 from demix_jax.cli.compiling import check_platform
 
@@ -27,14 +27,16 @@ def repair(
         Literal["impute", "drop", "keep"], typer.Option(help="What happens to rows with wrong features.")
     ] = "impute",
     spurious: Spurious = "reweight",
+    also: Also = None,
     encoding: Encoding = None,
     sheet: Sheet = None,
     seed: Seed = 0,
 ) -> None:
     """Write a repaired copy of a table.
 
-    The copy has one more column, sample_weight. In the format of TRAIN, every cell that was not repaired stays as it is
-    written. TRAIN itself is not touched.
+    Those rows are repaired that are likely wrong or likely break a shortcut: their flag is 1, and their band is not
+    "look". The copy has one more column, sample_weight. In the format of TRAIN, every cell that was not repaired stays
+    as it is written. TRAIN itself is not touched.
     """
     from demix_jax.data.sources.formats import check_suffix_to_write
 
@@ -52,6 +54,7 @@ def repair(
         label_errors=label_errors,
         feature_errors=feature_errors,
         spurious=spurious,
+        also=also,
         encoding=encoding,
         sheet=sheet,
         seed=seed,

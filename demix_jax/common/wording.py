@@ -22,7 +22,8 @@ class Words(NamedTuple):
       from the others.
     names, meaning, plural, reading, advice: texts by error type. In order: its name ("none": no finding), its meaning,
       the plural of the findings, how to read them, and what to do (terminal).
-    found_none: start of the sentence that a type has no findings. unfolds: what an opened finding shows.
+    unfolds: what an opened finding shows.
+    labels: plural of the label ("labels"). for_labels: advice where labels cannot be judged, a sentence.
     """
 
     noun: str
@@ -32,8 +33,9 @@ class Words(NamedTuple):
     plural: Mapping[str, str]
     reading: Mapping[str, str]
     advice: Mapping[str, str]
-    found_none: str
     unfolds: str
+    labels: str
+    for_labels: str
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:

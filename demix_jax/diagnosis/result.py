@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from demix_jax.classifier.decision import MOST_IN_DOUBT
+from demix_jax.common.bands import Bands, bands_of
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.row_names import ROW
 from demix_jax.common.target import Target
@@ -95,14 +96,16 @@ class Summary:
     """Counts, settings and versions of a diagnosis; summary.json holds `as_dict`.
 
     Attributes:
-      rows: number of rows of the whole table, even if only a sample was explained. wrong_rows: number of rows with a
-        wrong label or feature.
-      counts, rates, mean_probability: number, share and mean probability of the flagged rows by error type (the mean is
-        None without flagged rows).
+      rows: number of rows of the whole table, even if only a sample was explained.
+      wrong_rows: number of rows whose label or features are likely wrong. look_rows: number of other rows whose label
+        or features are worth a look.
+      likely, look: number of likely rows and of rows worth a look by error type, see `Bands`.
+      rates, mean_probability: share and mean probability of the likely rows by error type (the mean is None without
+        any).
       valid_rows: number of rows of the validation table; 0 if the training rows were cross-fitted.
       label: name of the label column. task: "classification", "regression" or "preference".
       fingerprint: SHA-256 of the diagnosed data.
-      thresholds: minimum probability of a flagged row, by error type.
+      thresholds: minimum probability of a flagged row, which is at least worth a look, by error type.
       held_back: error types with few flagged rows because the data may have no such error.
       validation: quality of the task model's predictions of held-out rows, by metric.
       columns: column name -> kind. written_as: column name -> how its texts were read, where they are not plain.
@@ -110,7 +113,8 @@ class Summary:
       seconds: duration by step. versions: of Python and packages.
       model: task model. seed: as given. train: path of the diagnosed file, None if there is none.
       notes: sentences for the user.
-      label_doubt: why wrong labels cannot be seen in this table; None if they can.
+      label_doubt: why labels cannot be judged in this table; None if they can. Where models cannot predict them, no
+        label is called likely wrong but for its spelling.
       noisy_group: rows whose labels are often wrong, None if no such group was found.
       identifiers: columns that identify a row and are not features.
       drawn_from, fitted_rows: for a table larger than memory, number of all rows and of rows used to fit models.
@@ -119,7 +123,9 @@ class Summary:
 
     rows: int
     wrong_rows: int
-    counts: Mapping[str, int]
+    look_rows: int
+    likely: Mapping[str, int]
+    look: Mapping[str, int]
     rates: Mapping[str, float]
     mean_probability: Mapping[str, float | None]
     valid_rows: int
@@ -219,16 +225,18 @@ class Diagnosis:
         """Findings with one row per row of `train` and the same index.
 
         Columns for tables:
-          label_error, feature_error, spurious_correlation: 0 or 1.
+          label_error, feature_error, spurious_correlation: 1 if the row is in either band, else 0.
           p_label_error, p_feature_error, p_spurious_correlation: probabilities.
-          suggested_label: out-of-fold prediction for a label error, else missing.
+          band_label_error, band_feature_error, band_spurious_correlation: "likely" from a probability of one half,
+            "look" for other flagged rows, which are worth a look; else "".
+          suggested_label: out-of-fold prediction for a flagged label, else missing.
           suspect_columns: names of the columns that stand out in a feature error, as a JSON list.
           mistake: likely cause of a feature error, else "". "filled": with the commonest values. "exchanged": the first
             two suspect columns. "times 1000", 0.1, -1 and the like, or "stray decimals": the first suspect column.
           row_fingerprint: of the diagnosed cells, by which a repair finds the row again.
         Columns that name the rows come first, see `ReadOptions.id`. Interaction logs have user, item and timestamp in
-        front. Preference pairs replace the last three columns by
-        margin, suggestion, damaged, suspect_measures and note.
+        front. Preference pairs have margin, suggestion, damaged, suspect_measures and note in place of suggested_label,
+        suspect_columns and mistake.
         """
         return self.presentation.table(self)
 
@@ -238,8 +246,13 @@ class Diagnosis:
         return MOST_IN_DOUBT
 
     def flagged(self, error_type: str) -> np.ndarray:
-        """bool[N], samples flagged for `error_type`."""
+        """bool[N], samples flagged for `error_type`, in either band."""
         return self.flags[:, ERROR_TYPES.index(error_type)]
+
+    def bands(self, error_type: str) -> Bands:
+        """Samples flagged for `error_type`, by band: bool[N] each."""
+        column = ERROR_TYPES.index(error_type)
+        return bands_of(self.flags[:, column], self.probability[:, column])
 
     def to_html(self, path: str | os.PathLike) -> None:
         """Write the report as one file that opens without a network."""

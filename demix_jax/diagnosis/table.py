@@ -1,4 +1,4 @@
-"""The table of a diagnosis: flags, probabilities and suspect columns."""
+"""The table of a diagnosis: flags, probabilities, bands and suspect columns; and the counts of its rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import chex
 import numpy as np
 
-from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.bands import BAND_COLUMNS, bands_of
+from demix_jax.common.error_types import ERROR_TYPES, FEATURE_ERROR, LABEL_ERROR
 from demix_jax.common.row_names import ROW_FINGERPRINT, fingerprint_texts
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def flags_table(index: pd.Index, flags: np.ndarray, probability: np.ndarray) -> 
 
     columns: dict[str, Any] = {name: flags[:, t].astype(np.int64) for t, name in enumerate(ERROR_TYPES)}
     columns |= {f"p_{name}": probability[:, t] for t, name in enumerate(ERROR_TYPES)}
+    columns |= dict(zip(BAND_COLUMNS, bands_of(flags, probability).named().T, strict=True))
     return pd.DataFrame(columns, index=index)
 
 
@@ -71,39 +73,47 @@ def row_table(
 
 
 class FlagCounts(NamedTuple):
-    """rows: number of rows. wrong_rows: rows with a wrong label or feature. Others: by error type, see `Summary`."""
+    """rows: number of rows. Others as in `Summary`."""
 
     rows: int
     wrong_rows: int
-    counts: dict[str, int]
+    look_rows: int
+    likely: dict[str, int]
+    look: dict[str, int]
     rates: dict[str, float]
     mean_probability: dict[str, float | None]
 
 
 class Tally:
-    """Counts flagged rows batch by batch."""
+    """Counts likely rows and rows worth a look batch by batch."""
 
     def __init__(self) -> None:
-        self._num_rows, self._wrong = 0, 0
-        self._flagged, self._probability = np.zeros(len(ERROR_TYPES), np.int64), np.zeros(len(ERROR_TYPES))
+        self._num_rows, self._wrong, self._look_only = 0, 0, 0
+        self._likely, self._look = np.zeros((2, len(ERROR_TYPES)), np.int64)
+        self._probability = np.zeros(len(ERROR_TYPES))
 
     def add(self, flags: np.ndarray, probability: np.ndarray) -> None:
         """Count flags bool[n, 3] and probabilities f32[n, 3]."""
         chex.assert_shape([flags, probability], (len(flags), len(ERROR_TYPES)))
-        wrong = [ERROR_TYPES.index(name) for name in ("label_error", "feature_error")]
+        of_wrong = [LABEL_ERROR.column, FEATURE_ERROR.column]
+        likely, look = bands_of(flags, probability)
+        wrong = likely[:, of_wrong].any(axis=1)
         self._num_rows += len(flags)
-        self._wrong += int(flags[:, wrong].any(axis=1).sum())
-        self._flagged += flags.sum(axis=0)
-        self._probability += (flags * probability).sum(axis=0, dtype=np.float64)
+        self._wrong += int(wrong.sum())
+        self._look_only += int((look[:, of_wrong].any(axis=1) & ~wrong).sum())
+        self._likely += likely.sum(axis=0)
+        self._look += look.sum(axis=0)
+        self._probability += (likely * probability).sum(axis=0, dtype=np.float64)
 
     def counted(self) -> FlagCounts:
         """Counts of all rows added so far."""
-        counts = dict(zip(ERROR_TYPES, self._flagged.tolist(), strict=True))
-        sums = zip(self._probability, self._flagged, strict=True)
+        sums = zip(self._probability, self._likely, strict=True)
         return FlagCounts(
             rows=self._num_rows,
             wrong_rows=self._wrong,
-            counts=counts,
-            rates={name: count / self._num_rows for name, count in counts.items()},
-            mean_probability=dict(zip(ERROR_TYPES, (p / n if n else None for p, n in sums), strict=True)),
+            look_rows=self._look_only,
+            likely=dict(zip(ERROR_TYPES, self._likely.tolist(), strict=True)),
+            look=dict(zip(ERROR_TYPES, self._look.tolist(), strict=True)),
+            rates=dict(zip(ERROR_TYPES, (self._likely / self._num_rows).tolist(), strict=True)),
+            mean_probability=dict(zip(ERROR_TYPES, (float(p / n) if n else None for p, n in sums), strict=True)),
         )

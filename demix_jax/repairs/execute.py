@@ -82,7 +82,7 @@ def execute_plan(problem: RepairProblem, plan: RepairPlan, base: np.ndarray) -> 
         dropped=state.dropped,
         cells=pd.concat(cells, ignore_index=True) if cells else _lines(np.zeros(0, np.int64), "", "", [], []),
         counts=counts,
-        sentences=[*sentences, *plan.sentences] or ["Nothing was flagged, so nothing was changed."],
+        sentences=[*sentences, *plan.sentences] or ["There was nothing to repair, so nothing was changed."],
     )
 
 
@@ -90,7 +90,7 @@ def _repair_features(state: _State, plan: RepairPlan) -> _Step:
     """Impute or drop rows with feature errors."""
     problem = state.problem
     if plan.feature_errors == "drop":
-        sentence = f"Dropped {problem.feature_error.sum():,} rows flagged for feature errors."
+        sentence = f"Dropped {problem.feature_error.sum():,} rows with feature errors."
         return _Step(state._replace(dropped=state.dropped | problem.feature_error), {}, [], [sentence])
     if plan.feature_errors != "impute":
         return _Step(state, {}, [], [])
@@ -100,15 +100,15 @@ def _repair_features(state: _State, plan: RepairPlan) -> _Step:
     if undone.any():
         cells.append(_differences(state.frame, restored, "undo"))
         sentences.append(
-            f"Undid known mistakes (exchanged values, wrong signs) in {undone.sum():,} of the flagged rows."
+            f"Undid known mistakes (exchanged values, wrong signs) in {undone.sum():,} rows with feature errors."
         )
     frame = imputed.table.frame
     changes = _differences(restored, frame, "impute")
     num_rows = int(changes["row"].nunique())  # pyright: ignore
     sentences.append(
         f"Imputed {len(changes):,} cells in {num_rows:,} of "
-        f"{(problem.feature_error & ~undone).sum():,} {'other ' if undone.any() else ''}rows flagged for feature "
-        "errors; the other cells fit their rows."
+        f"{(problem.feature_error & ~undone).sum():,} {'other ' if undone.any() else ''}rows with feature errors; "
+        "the other cells fit their rows."
     )
     counts = {"undone_rows": int(undone.sum()), "imputed_rows": num_rows, "imputed_cells": len(changes)}
     return _Step(state._replace(problem=imputed, frame=frame), counts, [*cells, changes], sentences)
@@ -118,9 +118,9 @@ def _repair_labels(state: _State, plan: RepairPlan) -> _Step:
     """Relabel or drop rows with label errors; unite the spellings of a class."""
     problem = state.problem
     united = _united_labels(state)
-    num_flagged = int(problem.label_error.sum())
+    num_wrong = int(problem.label_error.sum())
     if plan.label_errors == "drop":
-        sentence = f"Dropped {num_flagged:,} rows flagged for label errors."
+        sentence = f"Dropped {num_wrong:,} rows with label errors."
         dropped = state._replace(dropped=state.dropped | problem.label_error)
         return united._replace(state=dropped, sentences=[sentence, *united.sentences])
     if plan.label_errors != "relabel":
@@ -129,9 +129,9 @@ def _repair_labels(state: _State, plan: RepairPlan) -> _Step:
     frame = state.frame.copy(deep=False)
     frame[problem.table.label] = label_column(problem, new.y)
     changes = _differences(state.frame, frame, "relabel")
-    kept = num_flagged - len(changes)
+    kept = num_wrong - len(changes)
     sentence = (
-        f"Relabelled {len(changes):,} of {num_flagged:,} rows flagged for label errors"
+        f"Relabelled {len(changes):,} of {num_wrong:,} rows with label errors"
         + (f"; {kept:,} kept their label, which is the more probable one" if kept else "")
         + ". The less certain a label, the less its row weighs."
     )

@@ -26,7 +26,7 @@ class RepairProblem(NamedTuple):
 
     table: inspected, without a weight column. encoder, data: fitted on `table`, and its rows as arrays.
     trees: the table as trees read it.
-    label_error, feature_error, minority: bool[N], flagged rows.
+    label_error, feature_error, minority: bool[N], rows to repair.
     respelt: bool[N], rows whose label is right but spelled otherwise than most of its class.
     certainty: f64[N] in [0, 1], of the given label, see `certainty_of`.
     p_minority: f64[N], probability that a row is of the minority.
@@ -132,9 +132,9 @@ def relabel(problem: RepairProblem, allowed: np.ndarray | None = None) -> Relabe
 
 
 def minority_weight(problem: RepairProblem, factor: float) -> np.ndarray:
-    """f64[N]: expected weight of a row if minority rows weigh `factor` and others 1; 1 for unflagged rows.
+    """f64[N]: expected weight of a row if minority rows weigh `factor` and others 1; 1 for all others.
 
-    Thus a row that is flagged wrongly, with a low probability, gains little weight.
+    Thus a row that breaks no shortcut after all, with a low probability, gains little weight.
     """
     raised = problem.minority & ~problem.label_error
     return np.where(raised, 1 + (factor - 1) * problem.p_minority, 1.0)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError, check_choices, check_seed
+from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.read_options import ReadOptions
 from demix_jax.data.edited_table import EditedTable
 from demix_jax.data.encoding import TableEncoder
@@ -20,7 +21,7 @@ from demix_jax.data.read import read_written
 from demix_jax.data.table_checks import check_table
 from demix_jax.repairs.choose import Options, choose_plan
 from demix_jax.repairs.execute import Executed, execute_plan
-from demix_jax.repairs.flags import Flags, read_flags, saved_diagnosis
+from demix_jax.repairs.flags import Flags, check_also, read_flags, saved_diagnosis
 from demix_jax.repairs.match_rows import WEIGHT
 from demix_jax.repairs.operations import RepairProblem
 from demix_jax.repairs.relabel import certainty_of
@@ -77,18 +78,18 @@ def repair(
     label_errors: str = "relabel",
     feature_errors: str = "impute",
     spurious: str = "reweight",
+    also: str | None = None,
     task: str = "auto",
     encoding: str | None = None,
     sheet: str | None = None,
     seed: int = 0,
 ) -> Repaired:
-    """Repair a table by its diagnosis.
+    """Repair a table by its diagnosis: the rows that are likely wrong, or likely break a shortcut.
 
-    * Label errors: a row whose label is more likely wrong than right gets the most probable label. Models of clean rows
-      and the given label decide which one that is. The weight of every row, flagged or not, is the certainty of its
-      label.
-    * Feature errors: the cells that contradict the rest of a flagged row are replaced.
-    * Spurious correlations: flagged rows are right and rare, so their weight is raised.
+    * Label errors: such a row gets the most probable label. Models of the other rows and the given label decide which
+      one that is. The weight of every row, flagged or not, is the certainty of its label.
+    * Feature errors: the cells that contradict the rest of such a row are replaced.
+    * Spurious correlations: such rows are right and rare, so their weight is raised.
 
     Task models judge each step on held-out rows. A step is left out if the table does better without it.
 
@@ -98,12 +99,14 @@ def repair(
       diagnosis: Diagnosis, or a table (or its path) with the 0/1 columns label_error, feature_error and
         spurious_correlation. With the columns row and row_fingerprint, as `Diagnosis.save` writes them, both tables may
         have been sorted, filtered or given more columns since; else it has one line per row of `train`, in its order.
-        It may have two columns of probabilities. Labels with
-        p_label_error below one half are left; the higher p_spurious_correlation, the more weight a row gains. Where a
-        probability is missing, the flag decides.
+        It may have columns of probabilities (p_label_error) and bands (band_label_error). A row is acted on if its flag
+        is 1 and its band is not "look"; without the column of bands, if its probability is not below one half. So you
+        may set flags yourself: 0 spares the row; 1 with an empty band repairs it. The higher p_spurious_correlation,
+        the more weight a row gains.
       label: label column.
       label_errors: "relabel", "drop" or "keep". feature_errors: "impute", "drop" or "keep".
       spurious: "reweight" or "keep".
+      also: "look" repairs rows that are only worth a look, too; None: only likely ones.
       task: "classification", "regression" or "auto": as diagnosed, else as the label's values suggest.
       encoding, sheet: of a text file, of a workbook; None: as it was diagnosed.
       seed: whole number from 0; the same seed gives the same result.
@@ -113,13 +116,13 @@ def repair(
       InputError: an unknown choice, a table that cannot be used, or the diagnosis of another table.
     """
     options = Options(label_errors, feature_errors, spurious)
-    _check_options(options, seed)
+    _check_options(options, also, seed)
     saved = saved_diagnosis(diagnosis)
     told = {"encoding": encoding, "sheet": sheet}
     told = {name: value for name, value in told.items() if value is not None}
     known = ReadOptions.of(**(saved.summary.get("options") or {}) | told)
     given = read_written(train, known)
-    flags = read_flags(given.frame, saved, label)
+    flags = read_flags(given.frame, saved, label, also=also)
     given_weight, weight_note = _take_weights(given.frame)
     apart = tuple(name for name in (*flags.identifiers, WEIGHT) if name in given.frame.columns)
     known = dataclasses.replace(known, ignore=tuple(dict.fromkeys((*known.ignore, *apart))))
@@ -128,9 +131,9 @@ def repair(
     problem = make_problem(table, flags, unite=label_errors != "keep", task=task, seed=seed)
     base = np.ones(len(table)) if given_weight is None else given_weight
     made = execute_plan(problem, choose_plan(problem, options, base), base)
-    sentences = [*flags.sentences, *made.sentences, *([weight_note] if weight_note else [])]
-    if flags.doubtful and label_errors != "keep":
-        sentences.append(flags.doubts("label", "rows"))
+    choices = dict(zip(ERROR_TYPES, options, strict=True))
+    left = flags.left_sentences(choices, "row")
+    sentences = [*flags.sentences, *made.sentences, *([weight_note] if weight_note else []), *left]
     edited = _edited(table, made)
     changes = Changes(made.counts, _as_written(made.cells, edited), sentences)
     return Repaired(edited.parsed() if given.source else given.like(edited.frame()), changes, edited)
@@ -184,8 +187,9 @@ def make_problem(table: Table, flags: Flags, *, unite: bool = True, task: str, s
     )
 
 
-def _check_options(options: Options, seed: int) -> None:
+def _check_options(options: Options, also: str | None, seed: int) -> None:
     check_choices(options._asdict(), _CHOICES)
+    check_also(also)
     check_seed(seed)
 
 

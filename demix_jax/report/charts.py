@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from demix_jax.common.bands import LIKELY
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import Html, Words, count
 from demix_jax.report.findings import column, most_certain, times_suspect
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MAX_PROFILE_ROWS = 1_000
 MAX_HEAT_ROWS = 30
 MAX_HEAT_COLUMNS = 16
-NUM_BINS = 25
+NUM_BINS = 20  # with an edge at one half
 _POINTS = np.linspace(0.0, 1.0, 41)
 
 
@@ -36,14 +37,15 @@ class Profile(NamedTuple):
 
 
 def influence_profiles(diagnosis: Diagnosis) -> dict[str, Profile]:
-    """Influence on validation samples, sorted from most helped to most harmed, by error type and for "none".
+    """Influence on validation samples, sorted from most helped to most harmed.
+
+    By error type for likely rows, and for "none" of the rows that are not flagged at all.
 
     If labels are comparable classes, validation samples with the row's label are separated from the others. Otherwise
     all count as having the row's label.
     """
-    flags = {name: diagnosis.flagged(name) for name in ERROR_TYPES}
-    groups = {name: np.flatnonzero(flag) for name, flag in flags.items()}
-    groups["none"] = np.flatnonzero(~np.any(list(flags.values()), axis=0))
+    groups = {name: np.flatnonzero(diagnosis.bands(name).likely) for name in ERROR_TYPES}
+    groups["none"] = np.flatnonzero(~diagnosis.flags.any(axis=1))
     given, valid = _label_codes(diagnosis)
     result = {}
     for name, rows in groups.items():
@@ -107,7 +109,7 @@ def profile_figure(diagnosis: Diagnosis) -> Html:
     )
     caption = element(
         "figcaption",
-        f"Each panel takes the {words.noun}s of one kind and sorts the validation samples from the one that a "
+        f"Each panel takes the likely {words.noun}s of one kind and sorts the validation samples from the one that a "
         f"{words.noun} helps most (left, influence below zero: raising the {words.noun}'s weight lowers that sample's "
         f"loss) to the one that it harms most (right, above zero). Lines are medians over the {words.noun}s; the thin "
         "grey ones repeat the last panel.",
@@ -139,12 +141,13 @@ def _profile_panel(name: str, profile: Profile, *, usual: Profile, limit: float,
 
 
 def probability_figure(diagnosis: Diagnosis) -> Html:
-    """Histograms of the three probabilities with a logarithmic count axis and thresholds."""
+    """Histograms of the three probabilities with a logarithmic count axis and the two bands."""
     panels, noun = [_histogram_panel(diagnosis, name) for name in ERROR_TYPES], diagnosis.presentation.words.noun
     caption = element(
         "figcaption",
         f"{noun.capitalize()}s by probability; every rung of the count axis is ten times the one below. "
-        f"The dashed line is the threshold: {noun}s to its right are flagged.",
+        f"{noun.capitalize()}s to the right of the dashed line are worth a look; from 50 % on, in full colour, they "
+        "are likely wrong, or likely break a shortcut.",
     )
     return element("figure", element("div", panels, class_="panels three"), caption)
 
@@ -159,14 +162,16 @@ def _histogram_panel(diagnosis: Diagnosis, name: str) -> Html:
         panel.rung(power, f"{10**power:,}" if power < 6 else f"1e{power}")
     for number, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         if number:
-            is_flagged = (left + right) / 2 >= threshold
+            middle = (left + right) / 2
+            band = "likely" if middle >= LIKELY else "look" if middle >= threshold else "quiet"
             said = f"{left:.2f} to {right:.2f}: {count(int(number), words.noun)}"
-            panel.bar(left, right, np.log10(number), "flagged" if is_flagged else "quiet", said)
+            panel.bar(left, right, np.log10(number), band, said)
     panel.upright(threshold, "threshold")
     for share in (0.0, 0.5, 1.0):
         panel.under(share, f"{100 * share:.0f} %")
-    said = count(int(diagnosis.flagged(name).sum()), words.noun)
-    return panel.html(f"{said} flagged, threshold {threshold:.2f}")
+    bands = diagnosis.bands(name)
+    likely = count(int(bands.likely.sum()), words.noun)
+    return panel.html(f"{likely} likely, {int(bands.look.sum()):,} worth a look from {threshold:.2f} on")
 
 
 def suspect_figure(diagnosis: Diagnosis) -> Html | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from demix_jax.common.bands import IN_LIKELY, IN_LOOK
 from demix_jax.common.error_types import ERROR_TYPES
 
 if TYPE_CHECKING:
@@ -35,9 +36,15 @@ def row_number(diagnosis: Diagnosis, row: int) -> int:
     return row if diagnosis.summary.drawn_from is None else int(diagnosis.train.index[row])
 
 
-def most_certain(diagnosis: Diagnosis, error_type: str, limit: int = 10) -> np.ndarray:
-    """Positions of at most `limit` rows flagged for one error type, most probable first."""
-    rows = np.flatnonzero(diagnosis.flagged(error_type))
+def most_certain(diagnosis: Diagnosis, error_type: str, limit: int = 10, *, band: str | None = None) -> np.ndarray:
+    """Positions of at most `limit` rows flagged for one error type, most probable first.
+
+    Args:
+      band: "likely" or "look": rows of this band only; None: of both.
+    """
+    bands = diagnosis.bands(error_type)
+    chosen = {None: bands.likely | bands.look, IN_LIKELY: bands.likely, IN_LOOK: bands.look}[band]
+    rows = np.flatnonzero(chosen)
     probability = diagnosis.probability[rows, ERROR_TYPES.index(error_type)]
     return rows[np.argsort(-probability, kind="stable")][:limit]
 
@@ -57,7 +64,7 @@ def suspects(diagnosis: Diagnosis, row: int) -> dict[str, float]:
 
 
 def times_suspect(diagnosis: Diagnosis) -> Counter[str]:
-    """Number of rows with feature errors in which each column is suspect."""
+    """Number of rows flagged for feature errors in which each column is suspect."""
     return Counter(name for names in diagnosis.evidence.suspects.values() for name in names)
 
 

@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterable
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.bands import IN_LIKELY, IN_LOOK
+from demix_jax.common.error_types import ERROR_TYPES, SPURIOUS_CORRELATION
 from demix_jax.common.wording import Html, chance, count, listed, percent
 from demix_jax.report.charts import probability_figure, profile_figure
 from demix_jax.report.findings import Witness, most_certain, witnesses
-from demix_jax.report.html import element
+from demix_jax.report.html import element, join
 from demix_jax.report.words import signed
 
 if TYPE_CHECKING:
     from demix_jax.diagnosis.result import Diagnosis
 
+SHORTCUT = SPURIOUS_CORRELATION.name
 NUM_SHOWN = 10
 NUM_OPEN = 2
 
@@ -36,34 +38,53 @@ def page(title: str, sections: Iterable[object]) -> Html:
 
 
 def headline(diagnosis: Diagnosis) -> tuple[str, str]:
-    """One sentence about wrong samples, and one about broken shortcuts."""
-    noun, summary = diagnosis.presentation.words.noun, diagnosis.summary
-    total, wrong, broken = summary.rows, summary.wrong_rows, summary.counts["spurious_correlation"]
-    first = f"{wrong:,} of {count(total, noun)} ({percent(wrong / total)}) {'looks' if wrong == 1 else 'look'} wrong"
+    """One sentence about wrong samples, and one about broken shortcuts; each tells likely ones before others."""
+    words, summary = diagnosis.presentation.words, diagnosis.summary
+    noun, total, wrong = words.noun, summary.rows, summary.wrong_rows
+    are = "is" if wrong == 1 else "are"
+    first = f"{wrong:,} of {count(total, noun)} ({percent(wrong / total)}) {are} likely wrong"
     if not wrong:
-        first = f"None of {count(total, noun)} looks wrong"
-    if summary.label_doubt is not None and not summary.counts["label_error"]:
-        first += ", but wrong labels could not be seen here"
-    second = (
-        f"{count(broken, noun)} ({percent(broken / total)}) {'breaks' if broken == 1 else 'break'} a shortcut that "
-        f"most {noun}s follow. Such a {noun} is valuable, not wrong: it keeps a model from learning the shortcut."
+        first = f"None of {count(total, noun)} is likely wrong"
+    if summary.look_rows:
+        others = "other is" if summary.look_rows == 1 else "others are"
+        first += f", and {summary.look_rows:,} {others} worth a look"
+    if summary.label_doubt is not None and not summary.likely["label_error"]:
+        first += f", but {words.labels} cannot be judged here"
+    return first, _about_shortcuts(noun, total, summary.likely[SHORTCUT], summary.look[SHORTCUT])
+
+
+def _about_shortcuts(noun: str, total: int, likely: int, look: int) -> str:
+    """A sentence or two about the numbers of samples that break a shortcut."""
+    if not likely:
+        few = f", though {count(look, noun)} may and {'is' if look == 1 else 'are'} worth a look" if look else ""
+        return f"No {noun} likely breaks a shortcut{few}."
+    more = f", and {look:,} more may" if look else ""
+    return (
+        f"{count(likely, noun)} ({percent(likely / total)}) likely {'breaks' if likely == 1 else 'break'} a shortcut "
+        f"that most {noun}s follow{more}. Such a {noun} is valuable, not wrong: it keeps a model from learning the "
+        "shortcut."
     )
-    return first, second if broken else f"No {noun} was found to break a shortcut."
+
+
+def not_judged(diagnosis: Diagnosis, error_type: str) -> bool:
+    """Whether nothing can be said of this type, since labels cannot be judged, rather than that there are none."""
+    summary = diagnosis.summary
+    return error_type == "label_error" and summary.label_doubt is not None and not summary.likely[error_type]
 
 
 def held_back(diagnosis: Diagnosis) -> list[str]:
     """A sentence that names the error types in `Summary.held_back`; an empty list if there are none.
 
-    Where wrong labels cannot be seen, nothing is said of them.
+    Nothing is said of a type with likely rows, nor of label errors where labels cannot be judged.
     """
     words, summary = diagnosis.presentation.words, diagnosis.summary
-    unseen = () if summary.label_doubt is None else ("label_error",)
-    types = [words.plural[name] for name in summary.held_back if name not in unseen]
+    doubted = [name for name in summary.held_back if not summary.likely[name]]
+    types = [words.plural[name] for name in doubted if not not_judged(diagnosis, name)]
     if not types:
         return []
     return [
-        f"There may be no {listed(types, 'or')} here: data without any often look like this. Only the most probable "
-        f"{100 * diagnosis.most_in_doubt:.0f} % of the {words.noun}s are flagged as such."
+        f"There may be no {listed(types, 'or')} here: data without any often look like this. At most "
+        f"{100 * diagnosis.most_in_doubt:.0f} % of the {words.noun}s are worth a look as such, the most probable ones."
     ]
 
 
@@ -87,18 +108,26 @@ def opening(diagnosis: Diagnosis, *, eyebrow: str, facts: Iterable[tuple[str, st
 
 
 def _card(diagnosis: Diagnosis, name: str) -> Html:
-    words, num_flagged = diagnosis.presentation.words, diagnosis.summary.counts[name]
-    share = num_flagged / diagnosis.summary.rows
+    words, summary = diagnosis.presentation.words, diagnosis.summary
+    likely, look = summary.likely[name], summary.look[name]
+    share = likely / summary.rows
+    number = f" likely {words.noun if likely == 1 else f'{words.noun}s'}, {percent(share)}"
+    more = "more " if likely else ""
+    figure = [element("span", f"{likely:,}", class_="big"), element("span", number)]
+    if not_judged(diagnosis, name):
+        figure = [element("span", "?", class_="big"), element("span", f" {words.labels} cannot be judged here")]
+    bars = (("likely", share), ("look", look / summary.rows))
     return element(
         "a",
         element("h2", words.names[name]),
+        element("p", figure, class_="figure"),
         element(
-            "p",
-            element("span", f"{num_flagged:,}", class_="big"),
-            element("span", f" {words.noun if num_flagged == 1 else f'{words.noun}s'}, {percent(share)}"),
-            class_="figure",
+            "div",
+            [element("i", style=f"width:{100 * part:.2f}%", class_=band) for band, part in bars if part],
+            class_="share",
+            aria_hidden="true",
         ),
-        element("div", element("i", style=f"width:{100 * share:.2f}%"), class_="share", aria_hidden="true"),
+        element("p", f"{look:,} {more}worth a look", class_="small") if look else None,
         element("p", words.meaning[name]),
         href=f"#{name}",
         class_=f"card {name}",
@@ -106,23 +135,39 @@ def _card(diagnosis: Diagnosis, name: str) -> Html:
 
 
 def type_section(diagnosis: Diagnosis, name: str) -> Html:
-    """Section with the most certain findings of one error type."""
-    words, show = diagnosis.presentation.words, diagnosis.presentation.show
-    rows = most_certain(diagnosis, name, NUM_SHOWN)
-    num_flagged = int(diagnosis.flagged(name).sum())
-    if not len(rows):
-        content: object = element("p", f"{words.found_none} {words.plural[name]} to show.")
+    """Section with the most certain likely findings of one error type, and behind them those worth a look."""
+    words, bands = diagnosis.presentation.words, diagnosis.bands(name)
+    num_likely, num_look = int(bands.likely.sum()), int(bands.look.sum())
+    if num_likely:
+        content: object = [element("p", words.reading[name]), _findings(diagnosis, name, IN_LIKELY, num_likely)]
+    elif not_judged(diagnosis, name):
+        content = element("p", str(diagnosis.summary.label_doubt))
     else:
-        shown = "all of them" if num_flagged == len(rows) else f"the {len(rows)} most certain of {num_flagged:,}"
-        shown += "" if diagnosis.summary.drawn_from is None else " among the rows drawn"
-        how = f"Shown: {shown}. {words.noun.capitalize()}s count from 0. Open one for its {words.unfolds}."
-        content = [
-            element("p", words.reading[name]),
-            element("p", how, class_="small"),
-            [show(diagnosis, int(row), name, is_open=place < NUM_OPEN) for place, row in enumerate(rows)],
-        ]
+        content = element("p", f"No {words.noun} is likely one of these.")
+    offered = None
+    if num_look:
+        title = f"{count(num_look, words.noun)} worth a look, each less likely than not"
+        offered = element(
+            "details",
+            element("summary", element("h3", title)),
+            None if num_likely else element("p", words.reading[name]),
+            _findings(diagnosis, name, IN_LOOK, num_look),
+            class_="look",
+        )
     heading = element("h2", words.plural[name].capitalize())
-    return element("section", heading, content, id=name, class_=f"findings {name}")
+    return element("section", heading, content, offered, id=name, class_=f"findings {name}")
+
+
+def _findings(diagnosis: Diagnosis, name: str, band: str, number: int) -> Html:
+    """The most certain of `number` findings in one band, after a line that says how many are shown."""
+    words, show = diagnosis.presentation.words, diagnosis.presentation.show
+    rows = most_certain(diagnosis, name, NUM_SHOWN, band=band)
+    shown = "all of them" if number == len(rows) else f"the {len(rows)} most certain of {number:,}"
+    shown += "" if diagnosis.summary.drawn_from is None else " among the rows drawn"
+    how = f"Shown: {shown}. {words.noun.capitalize()}s count from 0. Open one for its {words.unfolds}."
+    num_open = NUM_OPEN if band == IN_LIKELY else 0
+    blocks = [show(diagnosis, int(row), name, is_open=place < num_open) for place, row in enumerate(rows)]
+    return join([element("p", how, class_="small"), blocks])
 
 
 def finding(title: str, probability: float, why: Html, body: Iterable[Html | None], *, is_open: bool) -> Html:
@@ -137,9 +182,12 @@ def finding(title: str, probability: float, why: Html, body: Iterable[Html | Non
 
 
 def other_types(diagnosis: Diagnosis, row: int, name: str) -> str:
-    """Error types other than `name` that the row is flagged for, in words; empty if none."""
-    names = diagnosis.presentation.words.names
-    return listed([names[t].lower() for t in ERROR_TYPES if t != name and diagnosis.flagged(t)[row]])
+    """Error types other than `name` that the row is flagged for, in words and with their band; empty if none."""
+    names, others = diagnosis.presentation.words.names, [t for t in ERROR_TYPES if t != name]
+    said = {
+        t: "likely" if diagnosis.bands(t).likely[row] else "worth a look" for t in others if diagnosis.flagged(t)[row]
+    }
+    return listed([f"{names[t].lower()} ({band})" for t, band in said.items()])
 
 
 def witness_tables(

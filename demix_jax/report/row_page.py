@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demix_jax.common.bands import LIKELY
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import Html, Words, count, duration, listed, percent
 from demix_jax.data.sources.boundary import printable
@@ -163,8 +164,11 @@ def _next_steps(diagnosis: Diagnosis, command: str) -> Html:
         element("pre", _code(command)),
         element(
             "p",
-            "By default, wrong labels are replaced by the label expected, suspect cells are filled in anew, and rows "
-            "that break a shortcut stay and get a larger sample weight. ",
+            "By default, likely wrong labels are replaced by the label expected, suspect cells of rows with likely "
+            "wrong values are filled in anew, and rows that likely break a shortcut stay and get a larger sample "
+            "weight. Rows that are only worth a look are left; ",
+            _code("--also look"),
+            " repairs them, too. In diagnosis.csv you may set flags to 0, or to 1 with an empty band, before. ",
             _code("--label-errors drop|keep"),
             ", ",
             _code("--feature-errors drop|keep"),
@@ -200,7 +204,8 @@ def _settings(summary: Summary) -> Html:
             ("Error classifier", summary.classifier.name),
             ("Trained on", _trained_on(summary.classifier.trained_on)),
             ("Weights, SHA-256", summary.classifier.sha256),
-            ("Thresholds", ", ".join(thresholds)),
+            ("Likely from", f"{LIKELY:.2f}"),
+            ("Worth a look from", ", ".join(thresholds)),
             ("Seed", summary.seed),
             ("Table, SHA-256", summary.fingerprint),
             ("Time by step", ", ".join(steps)),

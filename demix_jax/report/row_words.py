@@ -53,6 +53,7 @@ ROWS = Words(
     plural=PLURAL,
     reading=READING,
     advice=ADVICE,
-    found_none="No row was flagged; there are no",
     unfolds="values and evidence",
+    labels="labels",
+    for_labels="Add columns that bear on the label.",
 )

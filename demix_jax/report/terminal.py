@@ -11,7 +11,7 @@ from rich.table import Table
 
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import percent
-from demix_jax.report.parts import headline, held_back
+from demix_jax.report.parts import headline, held_back, not_judged
 
 if TYPE_CHECKING:
     from demix_jax.diagnosis.result import Diagnosis
@@ -43,19 +43,22 @@ def print_diagnosis(diagnosis: Diagnosis, out: Path) -> None:
 
 
 def print_types(diagnosis: Diagnosis) -> None:
-    """Print the headline, a table of the error types, and notes on doubtful types."""
+    """Print the headline, a table of the error types with both bands, and notes on doubtful types."""
     words, summary = diagnosis.presentation.words, diagnosis.summary
     first, second = headline(diagnosis)
     say(f"{first}.", second, "")
     console = make_console()
     table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
     table.add_column("Type")
-    for name in (f"{words.noun.capitalize()}s", "Share", "Mean probability"):
+    for name in ("Likely", "Share", "Mean probability", "Worth a look"):
         table.add_column(name, justify="right")
     table.add_column("What to do")
     for name in ERROR_TYPES:
-        count, mean = summary.counts[name], summary.mean_probability[name]
-        shown = "–" if mean is None else f"{mean:.2f}"
-        table.add_row(words.names[name], f"{count:,}", percent(count / summary.rows), shown, words.advice[name])
+        likely, mean = summary.likely[name], summary.mean_probability[name]
+        figures = (f"{likely:,}", percent(likely / summary.rows), "–" if mean is None else f"{mean:.2f}")
+        advice = words.advice[name]
+        if not_judged(diagnosis, name):
+            figures, advice = ("–", "–", "–"), f"{words.labels} cannot be judged here"
+        table.add_row(words.names[name], *figures, f"{summary.look[name]:,}", advice)
     console.print(table)
     say(*(f"Note: {note}" for note in held_back(diagnosis)))

@@ -109,9 +109,10 @@ def test_diagnose_hands_over_its_options_and_says_what_was_found(tmp_path, capsy
         "sheet": None,
     }
     said = capsys.readouterr()
-    assert "80 of 600 rows (13.3 %) look wrong." in said.out and "valuable, not wrong" in said.out
+    assert "60 of 600 rows (10.0 %) are likely wrong, and 20 others are worth a look." in said.out
+    assert "valuable, not wrong" in said.out
     row = next(line for line in lines(said.out) if line.startswith("Spurious correlation"))
-    assert row.split()[2:5] == ["30", "5.0", "%"]
+    assert row.split()[2:5] == ["22", "3.7", "%"]
     assert str(out / "report.html") in said.out
     assert f"demix-jax repair {train} --label income --diagnosis {out / 'diagnosis.csv'}" in said.out
     assert "\x1b" not in said.out and "influence: 10" in said.err  # plain text when it is no terminal
@@ -155,9 +156,10 @@ def test_the_file_that_repair_is_told_to_write_can_be_written(tmp_path, capsys, 
 def test_repair_writes_what_the_library_gives_and_says_what_changed(tmp_path, capsys, calls, table):
     (tmp_path / "diagnosis.csv").write_text("x")
     before = (tmp_path / "train.csv").read_bytes()
-    for name in ("fixed.csv", "fixed.parquet"):
+    for name, also in (("fixed.csv", []), ("fixed.parquet", ["--also", "look"])):
         arguments = [str(tmp_path / "train.csv"), "--label", "income", "--diagnosis", str(tmp_path / "diagnosis.csv")]
-        assert main(["repair", *arguments, "--out", str(tmp_path / name), "--label-errors", "drop"]) == 0
+        assert main(["repair", *arguments, "--out", str(tmp_path / name), "--label-errors", "drop", *also]) == 0
+        assert calls["repair"]["also"] == ("look" if also else None)
         read = pd.read_csv if name.endswith("csv") else pd.read_parquet
         assert list(read(tmp_path / name).columns) == [*table.columns, "sample_weight"]
     assert calls["repair"]["label_errors"] == "drop" and calls["repair"]["feature_errors"] == "impute"

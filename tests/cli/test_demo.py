@@ -23,6 +23,8 @@ class KnownDiagnosis:
     def __init__(self, truth: pd.DataFrame):
         miss = np.random.default_rng(0).random((len(truth), 3)) < 1 / 3
         self.table = truth[list(ERROR_TYPES)].where(~miss, 0)
+        for name in ERROR_TYPES:
+            self.table[f"band_{name}"] = np.where(self.table[name] == 1, "likely", "")
         self.summary = SimpleNamespace(as_dict=dict)  # nothing is known of it
 
     def save(self, directory) -> None:
@@ -63,11 +65,17 @@ def test_detection_is_that_of_the_known_diagnosis(result):
 
 def test_detection_scores_by_hand():
     truth = pd.DataFrame({name: [1, 1, 0, 0] for name in ERROR_TYPES})
-    flags = truth.assign(label_error=[1, 0, 1, 0], feature_error=0)
-    scores = demo.detection_scores(truth, flags)
-    assert scores.loc["label_error"].tolist() == [2, 2, 0.5, 0.5, 0.5]
-    assert scores.loc["feature_error"].tolist() == [2, 0, 0, 0, 0]
-    assert scores.loc["spurious_correlation"].tolist() == [2, 2, 1, 1, 1]
+    found = pd.DataFrame(
+        {
+            "band_label_error": ["likely", "look", "likely", "look"],
+            "band_feature_error": "",
+            "band_spurious_correlation": ["likely", "likely", "", ""],
+        }
+    )
+    scores = demo.detection_scores(truth, found)
+    assert scores.loc["label_error"].tolist() == [2, 2, 0.5, 0.5, 0.5, 2, 0.5]
+    assert scores.loc["feature_error"].tolist() == [2, 0, 0, 0, 0, 0, 0]
+    assert scores.loc["spurious_correlation"].tolist() == [2, 2, 1, 1, 1, 0, 0]
 
 
 def test_result_is_printed_and_written(result):

@@ -79,6 +79,10 @@ def test_repair_undoes_what_the_diagnosis_says(written, pairs, capsys):
     assert (written / "pairs.jsonl").read_bytes() == before
     assert main([*arguments, "--out", "kept.jsonl", "--label-errors", "keep"]) == 0
     assert preference.read_pairs("kept.jsonl").pairs[0] == pairs.pairs[0]
+    pd.read_csv("found/diagnosis.csv").assign(p_label_error=0.4).to_csv("found/diagnosis.csv", index=False)
+    for also, wanted in (([], pairs.pairs[0]), (["--also", "look"], pairs.pairs[0].swapped())):
+        assert main([*arguments, "--out", "again.jsonl", *also]) == 0
+        assert preference.read_pairs("again.jsonl").pairs[0] == wanted
 
 
 def test_inject_writes_what_the_library_gives(written, pairs, capsys):

@@ -442,16 +442,51 @@ def test_the_less_certain_a_label_the_less_its_row_weighs(dirty):
         assert len(np.unique(repair(table, flags, label="y", label_errors=choice).table["sample_weight"])) == 1
 
 
-def test_labels_more_likely_right_than_wrong_are_left(dirty):
+def acted_on(flags) -> dict[str, list[int]]:
+    names = zip(ERROR_TYPES, (flags.label_error, flags.feature_error, flags.minority), strict=True)
+    return {name: np.flatnonzero(rows).tolist() for name, rows in names}
+
+
+def test_rows_less_likely_wrong_than_right_are_left(dirty):
     _, table, _ = dirty
     flags = flags_of(900, label_error=range(10))
-    flags["p_label_error"] = 0.0
-    flags.loc[:4, "p_label_error"] = [0.9, 0.5, 0.49, 0.3, np.nan]
+    for name in ERROR_TYPES:
+        flags[name] = flags["label_error"]
+        flags[f"p_{name}"] = 0.0
+        flags.loc[:4, f"p_{name}"] = [0.9, 0.5, 0.49, 0.3, np.nan]
     rows = read_flags(table, flags)
-    assert np.flatnonzero(rows.label_error).tolist() == [0, 1, 4] and rows.doubtful == 7
-    result = repair(table, flags, label="y")
+    assert acted_on(rows) == {name: [0, 1, 4] for name in ERROR_TYPES} and rows.left == dict.fromkeys(ERROR_TYPES, 7)
+    everything = read_flags(table, flags, also="look")
+    assert acted_on(everything) == {name: list(range(10)) for name in ERROR_TYPES} and not any(everything.left.values())
+    result = repair(table, flags, label="y", feature_errors="keep", spurious="keep")
     assert result.table["y"].iloc[5:].equals(table["y"].iloc[5:]) and result.changes.counts["relabelled"] <= 3
-    assert any("Left the label of 7 flagged rows" in sentence for sentence in result.changes.sentences)
+    said = " ".join(result.changes.sentences)
+    assert "worth a look, since it is less likely than not: label errors in 7 rows. To include it, say --also" in said
+    assert "Left what is only" not in " ".join(repair(table, flags, label="y", also="look").changes.sentences)
+
+
+def test_bands_decide_where_they_are_given(dirty):
+    """Also after somebody has edited the flags: 0 spares a likely row, 1 without a band repairs an unflagged one."""
+    _, table, _ = dirty
+    flags = flags_of(900, label_error=range(6))
+    for name in ERROR_TYPES:
+        flags[name] = flags["label_error"]
+        flags[f"p_{name}"] = [0.9, 0.3, 0.9, 0.45, 0.02, 0.02, *[0.02] * 894]
+        flags[f"band_{name}"] = ["likely", "look", "likely", "look", "", np.nan, *[""] * 894]
+        flags.loc[2, name] = 0
+    rows = read_flags(table, flags)
+    assert acted_on(rows) == {name: [0, 4, 5] for name in ERROR_TYPES} and rows.left == dict.fromkeys(ERROR_TYPES, 2)
+    assert rows.p_minority[[0, 1, 4, 5, 6]].tolist() == [0.9, 0.3, 1.0, 1.0, 0.02], "a flag set by hand is certain"
+    assert acted_on(read_flags(table, flags, also="look")) == {name: [0, 1, 3, 4, 5] for name in ERROR_TYPES}
+
+
+def test_unknown_bands_and_choices_are_refused(dirty):
+    _, table, _ = dirty
+    flags = flags_of(900, label_error=[0]).assign(band_label_error="surely")
+    with pytest.raises(InputError, match="band_label_error of the diagnosis has 'surely'; expected likely, look or"):
+        repair(table, flags, label="y")
+    with pytest.raises(InputError, match="also must be 'look' or None, got 'all'"):
+        repair(table, flags, label="y", also="all")
 
 
 def told(num_rows: int, mistakes: dict[int, tuple[str, str]]) -> pd.DataFrame:
@@ -550,7 +585,7 @@ def test_the_repair_says_which_mistakes_were_undone():
     changed = repaired.changes.cells
     if len(changed):  # the check on held-out rows may find that it does not help
         assert set(changed["action"]) == {"undo"} and repaired.changes.counts["undone_rows"] == 10
-        assert "10 of the flagged rows" in " ".join(repaired.changes.sentences)
+        assert "in 10 rows with feature errors" in " ".join(repaired.changes.sentences)
         pd.testing.assert_series_equal(repaired.table.loc[:, "size"], table.loc[:, "size"].astype(float))
 
 

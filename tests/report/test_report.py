@@ -20,7 +20,7 @@ from demix_jax.report import headline
 from demix_jax.report.charts import influence_profiles
 from demix_jax.report.findings import most_certain, suspects, witnesses
 from demix_jax.report.html import element, escape
-from demix_jax.report.parts import held_back
+from demix_jax.report.parts import held_back, other_types
 from demix_jax.report.row_reasons import condition
 from demix_jax.report.terminal import print_types
 from demix_jax.report.words import cell, unusual
@@ -32,6 +32,13 @@ def render(diagnosis: Diagnosis, folder: Path = Path(".")) -> str:
 
 def with_summary(diagnosis: Diagnosis, **changes) -> Diagnosis:
     return dataclasses.replace(diagnosis, summary=dataclasses.replace(diagnosis.summary, **changes))
+
+
+def without_flags(diagnosis: Diagnosis) -> Diagnosis:
+    none = dict.fromkeys(ERROR_TYPES, 0)
+    diagnosis = dataclasses.replace(diagnosis, flags=np.zeros((len(diagnosis.train), 3), bool))
+    diagnosis = with_evidence(diagnosis, shortcuts=(), shortcut_broken=np.full(len(diagnosis.train), -1), suspects={})
+    return with_summary(diagnosis, wrong_rows=0, look_rows=0, likely=none, look=none)
 
 
 def with_evidence(diagnosis: Diagnosis, **changes) -> Diagnosis:
@@ -88,33 +95,40 @@ def page(diagnosis):
 
 
 def test_headline_counts_wrong_rows_once_and_keeps_the_valuable_ones_apart(diagnosis, page):
-    # rows 0-79 carry errors, row 5 two of them; 80-109 break a shortcut
+    # rows 0-79 carry errors, row 5 two of them; 80-109 break a shortcut; every fourth of all is only worth a look
     first, second = headline(diagnosis)
-    assert first == "80 of 600 rows (13.3 %) look wrong"
-    assert second.startswith("30 rows (5.0 %) break a shortcut") and "valuable, not wrong" in second
+    assert first == "60 of 600 rows (10.0 %) are likely wrong, and 20 others are worth a look"
+    assert second.startswith("22 rows (3.7 %) likely break a shortcut that most rows follow, and 8 more may.")
+    assert "valuable, not wrong" in second
     assert first in page.text and "Such a row is valuable, not wrong: keep it and give it weight." in page.text
 
 
 def test_page_and_terminal_say_of_which_types_there_may_be_none(capsys):
     diagnosis = make_diagnosis()
     assert "There may be no" not in Page(render(diagnosis)).text
-    diagnosis = with_summary(diagnosis, held_back=("label_error", "spurious_correlation"))
+    held = ("label_error", "spurious_correlation")
+    likely = dict(diagnosis.summary.likely) | dict.fromkeys(held, 0)
+    diagnosis = with_summary(diagnosis, held_back=held, likely=likely)
     print_types(diagnosis)
     doubt = "There may be no label errors or rows that break a shortcut here"
     for told in (Page(render(diagnosis)).text, capsys.readouterr().out):
-        assert doubt in told and "Only the most probable 5 % of the rows are flagged as such." in told
+        assert doubt in told and "At most 5 % of the rows are worth a look as such" in told
+    some = with_summary(diagnosis, likely=likely | {"label_error": 1})
+    assert held_back(some)[0].startswith("There may be no rows that break a shortcut here"), "one is likely wrong"
 
 
 def test_nothing_reassures_where_wrong_labels_cannot_be_seen(capsys):
     none = {name: 0 for name in ERROR_TYPES}
-    unseen = dict(wrong_rows=0, counts=none, held_back=("label_error",))
-    clean = with_summary(make_diagnosis(), **unseen)
-    assert headline(clean)[0] == "None of 600 rows looks wrong" and len(held_back(clean)) == 1
+    unseen = dict(wrong_rows=0, look_rows=0, likely=none, held_back=("label_error",))
+    clean = with_summary(without_flags(make_diagnosis()), **unseen)
+    assert headline(clean)[0] == "None of 600 rows is likely wrong" and len(held_back(clean)) == 1
     leaky = with_summary(clean, label_doubt="'status_code' alone predicts the label in every row.")
     print_types(leaky)
     for told in (Page(render(leaky)).text, capsys.readouterr().out):
-        assert "None of 600 rows looks wrong, but wrong labels could not be seen here" in told
-        assert "There may be no" not in told
+        assert "None of 600 rows is likely wrong, but labels cannot be judged here" in told
+        assert "There may be no" not in told and told.count("cannot be judged here") == 2, "headline, and card or table"
+    section = Page(render(leaky)).text.partition("Open one for")[0]
+    assert "'status_code' alone predicts the label in every row." in section
     both = with_summary(leaky, held_back=("label_error", "spurious_correlation"))
     assert held_back(both)[0].startswith("There may be no rows that break a shortcut here")
     assert leaky.summary.as_dict()["label_doubt"].startswith("'status_code'")
@@ -134,12 +148,13 @@ def test_page_is_self_contained_and_well_formed(diagnosis, page, tmp_path):
 
 
 def test_every_type_shows_its_most_certain_rows_with_reasons(diagnosis, page):
-    for name in ("label_error", "feature_error", "spurious_correlation"):
-        rows = most_certain(diagnosis, name)
+    for name in ERROR_TYPES:
         p = diagnosis.table[f"p_{name}"].to_numpy()
-        flagged = diagnosis.table.index[diagnosis.table[name] == 1]
-        assert set(rows) <= set(flagged) and min(p[rows]) >= np.sort(p[flagged])[-10]
-        assert all(f"Row {row}" in page.text for row in rows)
+        for band in ("likely", "look"):
+            rows = most_certain(diagnosis, name, band=band)
+            flagged = diagnosis.table.index[diagnosis.table[f"band_{name}"] == band]
+            assert set(rows) <= set(flagged) and min(p[rows]) >= np.sort(p[flagged])[-10:].min()
+            assert all(f"Row {row}" in page.text for row in rows)
     row = most_certain(diagnosis, "label_error")[0]
     given, expected = diagnosis.train["income"][row], diagnosis.evidence.expected_label[row]
     assert f"Labelled {given}, expected {expected}" in page.text
@@ -180,6 +195,7 @@ def test_suspects_come_with_their_surprise_strongest_first(diagnosis):
 def test_profile_is_the_median_of_sorted_influences(diagnosis):
     profiles = influence_profiles(diagnosis)
     rows = np.arange(80, 110)
+    rows = rows[rows % 4 > 0]  # the others are only worth a look
     given = diagnosis.train["income"].to_numpy()
     lows, highs = [], []
     for row in rows:
@@ -188,7 +204,7 @@ def test_profile_is_the_median_of_sorted_influences(diagnosis):
         lows.append(same.min())
         highs.append(same.max())
     got = profiles["spurious_correlation"]
-    assert got.num_rows == 30
+    assert got.num_rows == 22
     assert got.same is not None and got.other is not None
     assert got.same[1, 0] == pytest.approx(np.median(lows)) and got.same[1, -1] == pytest.approx(np.median(highs))
     # wrong labels harm the samples that share them, right ones help
@@ -264,14 +280,37 @@ def test_a_copy_is_told_with_the_row_that_it_was_made_of():
 
 
 def test_a_clean_table_gives_a_calm_page():
-    diagnosis = make_diagnosis()
-    none = dict.fromkeys(diagnosis.summary.counts, 0)
-    diagnosis = dataclasses.replace(diagnosis, flags=np.zeros((600, 3), bool))
-    diagnosis = with_evidence(diagnosis, shortcuts=(), shortcut_broken=np.full(600, -1), suspects={})
-    diagnosis = with_summary(diagnosis, wrong_rows=0, counts=none)
-    text = Page(render(diagnosis)).text
-    assert "None of 600 rows looks wrong" in text and "No row was found to break a shortcut." in text
-    assert "No row was flagged" in text
+    text = Page(render(without_flags(make_diagnosis()))).text
+    assert "None of 600 rows is likely wrong" in text and "No row likely breaks a shortcut." in text
+    assert text.count("No row is likely one of these.") == 3 and "worth a look, each" not in text
+
+
+def test_rows_worth_a_look_are_offered_behind_the_likely_ones(diagnosis, page):
+    for name, likely, look in (("Label errors", 30, 10), ("Feature errors", 31, 10), ("Rows that break", 22, 8)):
+        section = page.text.partition(f"{name}")[2]
+        first = section.index(f"Shown: the 10 most certain of {likely}")
+        offered = section.index(f"{look} rows worth a look, each less likely than not")
+        assert first < offered < section.index("Shown: all of them")
+    html = render(diagnosis)
+    assert html.count('<details class="look">') == 3, "closed until somebody opens them"
+    assert "10 more worth a look" in page.text
+    assert other_types(diagnosis, 5, "feature_error") == "label error (likely)"
+
+
+def test_only_rows_worth_a_look_are_told_without_alarm(capsys):
+    given = make_diagnosis()
+    few = dict.fromkeys(ERROR_TYPES, 0)
+    look = dataclasses.replace(given, probability=np.where(given.flags, 0.4, given.probability))
+    look = with_summary(
+        look, wrong_rows=0, look_rows=1, likely=few, look=few | {"label_error": 1, "spurious_correlation": 2}
+    )
+    assert headline(look) == (
+        "None of 600 rows is likely wrong, and 1 other is worth a look",
+        "No row likely breaks a shortcut, though 2 rows may and are worth a look.",
+    )
+    print_types(look)
+    said = capsys.readouterr().out
+    assert "Worth a look" in said and "Likely" in said
 
 
 def test_large_wide_tables_stay_small():

@@ -1,7 +1,7 @@
 """Notes that a good colleague would give on a table: leaks, spellings of the label, columns that say little."""
 
 from demix_jax.data.notes.gather import TableNotes, label_notes, table_notes
-from demix_jax.data.notes.judged import flag_share_note, unpredictable_label_note
+from demix_jax.data.notes.judged import flag_share_note
 from demix_jax.data.notes.leaks import Leaks, find_leaks
 from demix_jax.data.notes.repeats import Repeated, repeat_notes, repeated_columns
 from demix_jax.data.notes.used_columns import class_size_note, column_notes
@@ -18,5 +18,4 @@ __all__ = [
     "repeat_notes",
     "repeated_columns",
     "table_notes",
-    "unpredictable_label_note",
 ]

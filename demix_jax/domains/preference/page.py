@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from demix_jax.common.bands import LIKELY
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import Html, Words, count, duration
 from demix_jax.data.sources.boundary import printable
@@ -59,10 +60,10 @@ class PairPresentation:
         return PAIRS
 
     def table(self, diagnosis: Diagnosis) -> pd.DataFrame:
-        """Table with one row per pair: flags, probabilities, margin, suggestion, damaged, suspect_measures, note,
-        row_fingerprint.
+        """Table with one row per pair: flags, probabilities, bands, margin, suggestion, damaged, suspect_measures,
+        note, row_fingerprint.
 
-        suggestion: "swap" for a label error, else "". damaged: "chosen", "rejected" or both, joined by ";".
+        suggestion: "swap" for a flagged preference, else "". damaged: "chosen", "rejected" or both, joined by ";".
         suspect_measures: measures that stand out in a feature error, joined by ";". margin, note: see the attributes.
         """
         table = flags_table(diagnosis.train.index, diagnosis.flags, diagnosis.probability)
@@ -198,8 +199,11 @@ def _next_steps(summary: Summary, command: str, folder: Path) -> Html:
         element(
             "p",
             "Read a few pairs above first: you can judge the answers, the models only found them hard. Then repair the "
-            "pairs; the input file is left as it is. Swapped pairs are swapped back, damaged ones dropped, and pairs "
-            "that break a shortcut get twice the weight:",
+            "pairs; the input file is left as it is. Likely swapped pairs are swapped back, likely damaged ones "
+            "dropped, and pairs that likely break a shortcut get twice the weight. Pairs that are only worth a look "
+            "are left; ",
+            element("code", "--also look"),
+            " repairs them, too:",
         ),
         element("pre", element("code", command)),
         element("p", "In Python:"),
@@ -220,7 +224,11 @@ def _settings(summary: Summary) -> Html:
             ("Tokens read", f"up to {own['max_prompt']:,} of a prompt and {own['max_answer']:,} of an answer"),
             ("Error classifier", f"{summary.classifier.name}, trained on tables"),
             ("Weights, SHA-256", summary.classifier.sha256),
-            ("Thresholds", ", ".join(f"{NAMES[t].lower()} {value:.2f}" for t, value in summary.thresholds.items())),
+            ("Likely from", f"{LIKELY:.2f}"),
+            (
+                "Worth a look from",
+                ", ".join(f"{NAMES[t].lower()} {value:.2f}" for t, value in summary.thresholds.items()),
+            ),
             ("Seed", summary.seed),
             ("Texts, SHA-256", summary.fingerprint),
             ("Time by step", ", ".join(steps)),

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from demix_jax.common.checks import InputError, check_choices
+from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.domains.preference.files import pair_from_record, read_pairs
 from demix_jax.domains.preference.pairs import Pair, Pairs, as_lines, as_record, notes, text_table
-from demix_jax.repairs.flags import read_flags
+from demix_jax.repairs.flags import check_also, read_flags
 from demix_jax.repairs.pipeline import WEIGHT
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ def repair(
     label_errors: str = "swap",
     feature_errors: str = "drop",
     spurious: str = "reweight",
+    also: str | None = None,
 ) -> RepairedPairs:
-    """Repair pairs by their diagnosis.
+    """Repair pairs by their diagnosis: those that are likely wrong, or likely break a shortcut.
 
     Pairs with an empty answer or two equal answers are always left out, since they teach no preference.
 
@@ -65,11 +67,12 @@ def repair(
       pairs: the diagnosed pairs, or their path; not modified. Existing sample weights (key sample_weight) are kept as
         factors.
       diagnosis: Diagnosis, a table with one 0/1 column per error type, or the path of diagnosis.csv or its folder.
-      label_errors: "swap" the two answers, "drop" the pair, or "keep" it. Flagged pairs with p_label_error below 0.5
-        are kept as they are.
+        Bands and probabilities in it are heeded as by `demix_jax.repair`.
+      label_errors: "swap" the two answers, "drop" the pair, or "keep" it.
       feature_errors: "drop" the pair; "trim" repeated sentences and an unfinished last sentence, and drop the pair if
         that changes nothing; or "keep" it.
       spurious: "reweight" pairs that break a shortcut, which are right and rare; or "keep" their weight.
+      also: "look" repairs pairs that are only worth a look, too; None: only likely ones.
     Returns:
       RepairedPairs.
     Raises:
@@ -77,8 +80,10 @@ def repair(
     """
     given = {"label_errors": label_errors, "feature_errors": feature_errors, "spurious": spurious}
     check_choices(given, _CHOICES)
+    check_also(also)
     pairs = pairs if isinstance(pairs, Pairs) else read_pairs(pairs)
-    flags = read_flags(text_table(pairs), diagnosis, whole=True)  # a summary names the measures, not the texts
+    # No label is given: a summary names that of the measures, not of the texts.
+    flags = read_flags(text_table(pairs), diagnosis, also=also, whole=True)
     wrong_label, damaged, minority = flags.label_error, flags.feature_error, flags.minority
     unusable = np.array([bool(notes(pair)) for pair in pairs.pairs])
     made = list(zip(pairs.pairs, pairs.records, strict=True))
@@ -109,8 +114,7 @@ def repair(
     if spurious == "reweight":
         weight[raised] *= MINORITY_WEIGHT
         sentences.append(f"Gave {raised.sum():,} pairs that break a shortcut {MINORITY_WEIGHT:g} times the weight.")
-    if flags.doubtful and label_errors != "keep":
-        sentences.append(flags.doubts("preference", "pairs"))
+    sentences += flags.left_sentences(dict(zip(ERROR_TYPES, given.values(), strict=True)), "pair")
     if not kept.any():
         raise InputError("The repair would leave no pair; choose keep, swap or trim instead of drop.")
     rows = np.flatnonzero(kept)

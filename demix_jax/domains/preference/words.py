@@ -52,8 +52,9 @@ PAIRS = Words(
     plural=PLURAL,
     reading=READING,
     advice=ADVICE,
-    found_none="There are no",
     unfolds="texts and evidence",
+    labels="preferences",
+    for_labels="A larger decoder or more pairs may help.",
 )
 MEASURES = {
     "length": "length",

@@ -1,4 +1,4 @@
-"""Notes on a diagnosed table: a label that cannot be judged, and more flags than is plausible."""
+"""The note on a diagnosed table that calls more rows wrong than is plausible."""
 
 from __future__ import annotations
 
@@ -11,14 +11,11 @@ if TYPE_CHECKING:
 
 
 def with_judged_notes(diagnosis: Diagnosis, table: Table) -> Diagnosis:
-    """The diagnosis with the notes that only its result allows, before all others."""
-    from demix_jax.data.notes import flag_share_note, unpredictable_label_note
+    """The diagnosis with the note that only its result allows, before all others."""
+    from demix_jax.data.notes import flag_share_note
 
     summary = diagnosis.summary
-    unpredictable = unpredictable_label_note(summary.validation, table.target)
-    doubt = summary.label_doubt or unpredictable
-    found = (flag_share_note(summary.wrong_rows / summary.rows, table, doubt), unpredictable)
-    notes = tuple(note for note in found if note is not None)
-    return dataclasses.replace(
-        diagnosis, summary=dataclasses.replace(summary, notes=(*notes, *summary.notes), label_doubt=doubt)
-    )
+    note = flag_share_note(summary.wrong_rows / summary.rows, table, summary.label_doubt)
+    if note is None:
+        return diagnosis
+    return dataclasses.replace(diagnosis, summary=dataclasses.replace(summary, notes=(note, *summary.notes)))

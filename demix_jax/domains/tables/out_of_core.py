@@ -20,8 +20,9 @@ from demix_jax.common.row_names import ROW
 from demix_jax.data.fingerprint import TableFingerprint, row_fingerprints
 from demix_jax.diagnosis.description import describe_more
 from demix_jax.diagnosis.explanation import cell_doubt, expected_labels, named_mistakes, respelled_labels
+from demix_jax.diagnosis.flagging import Flagging
 from demix_jax.diagnosis.fold_models import NetworkFolds
-from demix_jax.diagnosis.pipeline import FittedTable, conclude, fit_samples, judge, with_respelt
+from demix_jax.diagnosis.pipeline import FittedTable, conclude, fit_samples, judge, label_predictability
 from demix_jax.diagnosis.result import Diagnosis
 from demix_jax.diagnosis.row_order import in_given_order
 from demix_jax.diagnosis.table import Tally, row_table, suspect_columns, with_fingerprints
@@ -172,6 +173,7 @@ class _RowJudge:
     def __init__(self, sample: Table, fitted: FittedTable, verdict: Verdict, finder: FoldFinder):
         self._sample, self._fitted, self._verdict, self._finder = sample, fitted, verdict, finder
         numbers = sample.frame.index.to_numpy()
+        self._flagging = Flagging.of(verdict.threshold, labels_judged=label_predictability(fitted).labels_judged)
         self._order = np.argsort(numbers)
         self._numbers = numbers[self._order]
 
@@ -187,7 +189,7 @@ class _RowJudge:
         description = describe_more(rows, evidence, gathered.dataset, models, of_sample, of=gathered.evidence)
         evidence = description.evidence
         probability = self._verdict.of_more(description.vectors, description.signals, evidence.mistaken)
-        flags, probability = with_respelt(self._verdict, probability, respelt)
+        flags, probability = self._flagging(probability, respelt)
         tally.add(flags, probability)
         feature_error = ERROR_TYPES.index("feature_error")
         doubt, names = cell_doubt(evidence, rows, probability), [rows.columns[q].name for q in rows.first_parts]

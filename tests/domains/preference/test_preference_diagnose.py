@@ -142,8 +142,13 @@ def test_doubtful_preferences_are_left_and_said(pairs):
     table["p_label_error"] = np.where(table.index == 0, 0.4, 0.9)
     repaired = preference.repair(pairs, table)
     assert repaired.pairs.pairs[0] == pairs.pairs[0] and repaired.pairs.pairs[1] == pairs.pairs[1].swapped()
-    assert any("Left the preference of 1 flagged pairs" in said for said in repaired.sentences)
-    assert not any("Left the pref" in s for s in preference.repair(pairs, table, label_errors="keep").sentences)
+    assert any("less likely than not: label errors in 1 pair." in said for said in repaired.sentences)
+    assert not any("Left what" in s for s in preference.repair(pairs, table, label_errors="keep").sentences)
+    everything = preference.repair(pairs, table, also="look")
+    assert everything.pairs.pairs[0] == pairs.pairs[0].swapped()
+    assert not any("Left what" in said for said in everything.sentences)
+    with pytest.raises(InputError, match="also must be"):
+        preference.repair(pairs, table, also="likely")
 
 
 def test_a_saved_diagnosis_finds_its_pairs_again(pairs, diagnosis, tmp_path):

@@ -11,16 +11,17 @@ import pytest
 from fabricated_worlds import untrained_classifier
 from sklearn.metrics import roc_auc_score
 
+from demix_jax.classifier.calibration import CalibrationInput
 from demix_jax.classifier.decision import Bounds, decide
 from demix_jax.classifier.schema import SIGNALS
 from demix_jax.common.checks import InputError
-from demix_jax.common.error_types import ERROR_TYPES
+from demix_jax.common.error_types import ERROR_TYPES, LABEL_ERROR
 from demix_jax.data.fingerprint import fingerprint
 from demix_jax.diagnosis import pipeline
 from demix_jax.diagnosis.result import Diagnosis
 from demix_jax.domains.tables.domain import diagnose
 
-COLUMNS = [*ERROR_TYPES, *(f"p_{name}" for name in ERROR_TYPES), "suggested_label"]
+COLUMNS = [*(f"{part}{name}" for part in ("", "p_", "band_") for name in ERROR_TYPES), "suggested_label"]
 COLUMNS += ["suspect_columns", "mistake", "row_fingerprint"]
 ROWS = 160  # all tables have as many rows, so that compiled code is reused
 
@@ -112,16 +113,18 @@ def test_thresholds_are_the_best_within_bounds(diagnosis, classifier):
 
 
 def test_where_a_table_may_be_clean_few_rows_are_flagged(diagnosis, spoiled, classifier):
-    doubted = diagnosis.table["label_error"].mean() > 0.05
-    assert doubted, "too plain a case"
-    presence = classifier.presence.copy()
-    presence[:, 0] = [-10, 0, 0]  # labels are taken for right
-    got = run(spoiled[0], dataclasses.replace(classifier, presence=presence))
-    flagged, before = (found.table["label_error"].to_numpy() == 1 for found in (got, diagnosis))
-    assert flagged.sum() <= 0.05 * ROWS and not (flagged & ~before).any()
+    probed, presence = classifier.probed.copy(), classifier.presence.copy()
+    probed[..., LABEL_ERROR.column, :] /= 8
+    probed[..., LABEL_ERROR.column, CalibrationInput.CONSTANT] -= 1.5  # no label is likely wrong, most are worth a look
+    before = run(spoiled[0], dataclasses.replace(classifier, probed=probed))
+    assert before.flagged("label_error").mean() > 0.05 and not before.summary.likely["label_error"], "too plain a case"
+    presence[:, LABEL_ERROR.column] = [-10, 0, 0]  # labels are taken for right
+    got = run(spoiled[0], dataclasses.replace(classifier, probed=probed, presence=presence))
+    assert got.summary.look["label_error"] <= 0.05 * ROWS
+    assert not (got.flagged("label_error") & ~before.flagged("label_error")).any()
     others = list(ERROR_TYPES[1:])
     pd.testing.assert_frame_equal(got.table.loc[:, others], diagnosis.table.loc[:, others])
-    assert got.summary.held_back == ("label_error",) and diagnosis.summary.held_back == ()
+    assert got.summary.held_back == ("label_error",) and before.summary.held_back == ()
 
 
 def test_suggestions_and_suspects_only_where_flagged(diagnosis):
@@ -183,8 +186,11 @@ def test_the_summary_can_be_read_and_is_right(diagnosis, spoiled, classifier):
     }
     assert summary["fingerprint"] == fingerprint(frame)
     for name in ERROR_TYPES:
-        assert summary["counts"][name] == diagnosis.table[name].sum()
-        assert summary["rates"][name] == pytest.approx(diagnosis.table[name].mean())
+        bands, p = diagnosis.table[f"band_{name}"], diagnosis.table[f"p_{name}"]
+        assert summary["likely"][name] == ((diagnosis.table[name] == 1) & (p >= 0.5)).sum() == (bands == "likely").sum()
+        assert summary["look"][name] == ((diagnosis.table[name] == 1) & (p < 0.5)).sum() == (bands == "look").sum()
+        assert summary["rates"][name] == pytest.approx((bands == "likely").mean())
+        assert (diagnosis.table[name] == 1).equals(bands != "") and ((p >= 0.5) <= (diagnosis.table[name] == 1)).all()
     assert summary["columns"]["same"] == "constant" and set(summary["columns"]) == set(frame.columns) - {"étiquette"}
     assert {"accuracy", "balanced_accuracy", "auc"} == set(summary["validation"])
     assert all(0.5 < value <= 1 for value in summary["validation"].values())

@@ -189,8 +189,11 @@ def test_the_summary_is_of_the_whole_table(runs):
     got = pd.read_csv(found["some"].path)
     summary = json.loads((found["some"].path.parent / "summary.json").read_text())
     assert summary["rows"] == len(got) == ROWS and 1_000 <= summary["fitted_rows"] <= 1_040
-    assert summary["counts"] == {name: int(np.sum(got[name])) for name in ERROR_TYPES}
-    assert summary["wrong_rows"] == int(np.sum(got["label_error"] | got["feature_error"]))
+    for band in ("likely", "look"):
+        assert summary[band] == {name: int(np.sum(got[f"band_{name}"] == band)) for name in ERROR_TYPES}
+    of_wrong = got[["band_label_error", "band_feature_error"]].to_numpy(dtype=object)
+    likely, look = (np.any(of_wrong == band, axis=1) for band in ("likely", "look"))
+    assert summary["wrong_rows"] == likely.sum() and summary["look_rows"] == (look & ~likely).sum()
     assert summary["fingerprint"] == fingerprint(pd.read_csv(path))
     page = (found["some"].path.parent / "report.html").read_text()
     assert "1,600 rows" in page and "drawn at random" in page
