@@ -117,7 +117,9 @@ class ClassTarget:
 
     def predictions(self, outputs: np.ndarray | jax.Array) -> np.ndarray:
         """See `Target`."""
-        return np.asarray(jax.nn.softmax(outputs))
+        logits = np.asarray(outputs)
+        likelihood = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return likelihood / likelihood.sum(axis=-1, keepdims=True)
 
     def residual_scale(self, y: np.ndarray, prediction: np.ndarray) -> None:
         """See `Target`."""

@@ -17,12 +17,15 @@ import numpy as np
 import pandas as pd
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.shared_sizes import power_of_two
 from demix_jax.common.target import ClassTarget, RegressionTarget, Target
 from demix_jax.data.encoders.columns import FittedEncoder
 from demix_jax.data.encoders.encoded import CodesOfNumbers, ColumnCodes, Encoded
 from demix_jax.data.inspected_table import RowParser, Table, as_inspected, refuse_duplicate_names, resolve_label
 from demix_jax.data.kinds import Column, as_numbers, column_of
 from demix_jax.data.table_checks import refuse_missing_label, settle_task, target_moments
+
+_LEAST_SHARED = 32  # features of a table that is padded to share compiled programs
 
 
 @dataclass(frozen=True)
@@ -139,20 +142,20 @@ class TableEncoder:
       used: the used column behind each of the Q encoded columns, see `Dataset`.
       label: name of the label column.
       target: as in `Dataset`.
-      width_multiple: the number of features D is a multiple of it.
+      shared_width: whether features are padded, see `fit`.
     """
 
     columns: tuple[Column, ...]
     used: tuple[Column, ...]
     label: str
     target: Target
-    width_multiple: int
+    shared_width: bool
     _parser: RowParser
     _sources: tuple[_UsedColumn, ...]
 
     @classmethod
     def fit(
-        cls, table: Table | pd.DataFrame, label: object = None, *, task: str = "auto", width_multiple: int = 1
+        cls, table: Table | pd.DataFrame, label: object = None, *, task: str = "auto", shared_width: bool = False
     ) -> TableEncoder:
         """Learn the encoding of a table.
 
@@ -160,15 +163,12 @@ class TableEncoder:
           table: what `inspect_table` found, or a DataFrame, which is inspected first.
           label: name of the label column; may be left out for a Table, which knows its label.
           task: "classification", "regression" or "auto".
-          width_multiple: features are padded with zeros to a multiple of it, so that tables of similar width share
+          shared_width: pad features with zeros to a power of two from 32 on, so that tables of similar width share
             compiled programs.
         Raises:
           InputError: no column `label`, a label that does not suit the task, or no usable feature column. Call
             `check_table` first for the full list of complaints.
-          ValueError: `width_multiple` is below 1.
         """
-        if width_multiple < 1:
-            raise ValueError(f"width_multiple must be at least 1, got {width_multiple}.")
         table = as_inspected(table, label)
         target = _fit_target(table.target, task)
         columns, used, sources = [], [], []
@@ -188,7 +188,7 @@ class TableEncoder:
             used=tuple(used),
             label=str(table.label),
             target=target,
-            width_multiple=width_multiple,
+            shared_width=shared_width,
             _parser=table.parser.of({*(source.key for source in sources), table.label}),
             _sources=tuple(sources),
         )
@@ -209,7 +209,7 @@ class TableEncoder:
             raise InputError(f"The table lacks {names}, which the training table has; give both the same columns.")
         widths = [int(varies.sum()) for source in self._sources for varies in source.kept.values()]
         starts = np.concatenate([[0], np.cumsum(widths)]).tolist()
-        padding = -starts[-1] % self.width_multiple
+        padding = max(_LEAST_SHARED, power_of_two(starts[-1])) - starts[-1] if self.shared_width else 0
         x = np.empty((len(frame), starts[-1] + padding), np.float32)
         x[:, starts[-1] :] = 0.0
         codes = np.empty((len(frame), len(self.used)), np.int32)

@@ -36,7 +36,7 @@ class Rows:
       identifiers: names of the identifier columns.
       roles: names of the columns that describe either party of a sample, such as user and item. Shortcuts are then
         sought in each of these columns and in pairs with one column per role. None: no such roles.
-      width_multiple: encoded features are zero-padded to a multiple of this, so that tables of similar width share
+      shared_width: whether encoded features are zero-padded to a power of two, so that tables of similar width share
         compiled programs.
       groups: i64[N], rows that belong together, such as copies or rows of one person, have the same number: no model
         that judges a row is trained on its group. None: no row belongs to another.
@@ -56,7 +56,7 @@ class Rows:
     named: pd.DataFrame | None = None
     identifiers: tuple[str, ...] = ()
     roles: tuple[tuple[str, ...], tuple[str, ...]] | None = None
-    width_multiple: int = 1
+    shared_width: bool = False
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     notes: tuple[str, ...] = ()

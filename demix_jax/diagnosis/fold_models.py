@@ -7,9 +7,9 @@ import functools
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from demix_jax.common.shared_sizes import shared_size
 from demix_jax.data.folds.plan import Folds
 from demix_jax.gradients.per_example import PyTree
 from demix_jax.influence.matrix import cosine_influence
@@ -46,6 +46,7 @@ class NetworkFolds:
     """Fold models of any task model, made by `train_fold_models`.
 
     params: pytree with leading axis F. x: pytree of N samples' features. y: [N]. select: see `influence_matrix`.
+    num_outputs: K; later outputs of the model are padding. None: there are none.
     """
 
     model: TaskModelLike
@@ -54,30 +55,39 @@ class NetworkFolds:
     y: np.ndarray
     valid_loss: np.ndarray
     select: str | None = None
+    num_outputs: int | None = None
 
     def outputs(self, fold: int, rows: np.ndarray) -> np.ndarray:
         """See `FoldModels`."""
-        return np.asarray(task_outputs(self.model, self._of_fold(fold), self._batch(rows)["x"]))
+        outputs = task_outputs(self.model, self._of_fold(fold), self._batch(rows)["x"])
+        return np.asarray(outputs)[:, : self.num_outputs]
 
     def influence(self, fold: int, rows: np.ndarray, valid_rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `FoldModels`."""
-        batch, valid = self._batch(rows), self._batch(valid_rows)
-        return cosine_influence(self.model.loss, self._of_fold(fold), batch, valid, select=self.select)
+        padded = np.resize(valid_rows, shared_size(len(valid_rows)))
+        batch, valid = self._batch(rows), self._batch(padded)
+        matrix, lengths = cosine_influence(self.model.loss, self._of_fold(fold), batch, valid, select=self.select)
+        return matrix[:, : len(valid_rows)], lengths
 
     def _batch(self, rows: np.ndarray) -> PyTree:
         return {"x": jax.tree.map(lambda leaf: leaf[rows], self.x), "y": self.y[rows]}
 
     def _of_fold(self, fold: int) -> PyTree:
-        return jax.tree.map(lambda leaf: leaf[fold], self.params)
+        return _slice_of(self.params, fold)
 
 
 def train_fold_models(
     key: jax.Array, model: TaskModelLike, x: PyTree, y: np.ndarray, folds: Folds, **options: Any
 ) -> NetworkFolds:
     """Train one network per fold on that fold's training rows; `options` go to `train_task_model`."""
-    arrays = jax.tree.map(jnp.asarray, ({"x": x, "y": y}, folds.train, folds.valid))
-    trained = train_task_model(key, model, *arrays, **options)
+    trained = train_task_model(key, model, {"x": x, "y": y}, folds.train, folds.valid, **options)
     return NetworkFolds(model=model, params=trained.params, x=x, y=y, valid_loss=np.asarray(trained.valid_loss))
+
+
+@jax.jit
+def _slice_of(params: PyTree, fold: int) -> PyTree:
+    """Parameters of one fold, by one program for all leaves."""
+    return jax.tree.map(lambda leaf: leaf[fold], params)
 
 
 @functools.partial(jax.jit, static_argnums=0)

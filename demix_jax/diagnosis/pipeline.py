@@ -106,7 +106,7 @@ def gather(domain: Domain, rows: Rows, *, seed: int, steps: StepTimer) -> Gather
     from demix_jax.data import TableEncoder
 
     with steps("encode the table", 1) as advance:
-        encoder = TableEncoder.fit(rows.table, task=rows.task, width_multiple=rows.width_multiple)
+        encoder = TableEncoder.fit(rows.table, task=rows.task, shared_width=rows.shared_width)
         dataset = encoder.transform(rows.table.frame)
         if rows.valid is not None:
             dataset = dataset.joined(encoder.transform(rows.valid))

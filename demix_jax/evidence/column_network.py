@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from demix_jax.common.row_batches import map_parts
+from demix_jax.common.shared_sizes import SMALL, rows_of_shared_size, shared_batch, with_length
 from demix_jax.data.folds.plan import Folds, fold_blocks
 
 PyTree = Any
@@ -20,11 +21,14 @@ _ABSENT = -1e9  # logit of a code that the column does not have
 _ROWS_IN_CACHE = 256
 _ROWS_AT_ONCE = 8_192
 _LEARNING_RATE = 4e-3
+_MOST_IN_BATCH = 256
 _MAX_LABELS = 32  # rarer classes share the last code
 
 
 class ColumnNetwork(nn.Module):
     """Predicts the code of every column from the codes that are not masked.
+
+    Some columns may be padding: none of their codes is allowed, and no prediction depends on them.
 
     Attributes:
       num_columns, num_codes: Q columns of at most B codes each.
@@ -51,9 +55,10 @@ class ColumnNetwork(nn.Module):
             hidden = hidden + layer(nn.relu(norm(hidden)))
         return nn.relu(hidden)
 
-    def embeddings(self, codes: jax.Array) -> jax.Array:
-        """f32[n, Q, H], cell embeddings of codes i32[n, Q]; code B means "masked"."""
-        return jax.vmap(lambda table, code: table[code], in_axes=(0, 1), out_axes=1)(self.embed, codes)
+    def embeddings(self, codes: jax.Array, allowed: jax.Array) -> jax.Array:
+        """f32[n, Q, H], cell embeddings of codes i32[n, Q]; code B means "masked". 0 for padding."""
+        tables = jnp.where(allowed.any(axis=1)[:, None, None], self.embed, 0.0)
+        return jax.vmap(lambda table, code: table[code], in_axes=(0, 1), out_axes=1)(tables, codes)
 
     def log_probs(self, codes: jax.Array, masked: jax.Array, allowed: jax.Array) -> jax.Array:
         """Log probabilities of every code of every cell.
@@ -64,7 +69,7 @@ class ColumnNetwork(nn.Module):
         Returns:
           f32[n, Q, B].
         """
-        hidden = self.trunk(self.embeddings(jnp.where(masked, self.num_codes, codes)).sum(axis=1))
+        hidden = self.trunk(self.embeddings(jnp.where(masked, self.num_codes, codes), allowed).sum(axis=1))
         logits = jnp.einsum("nh,qhb->nqb", hidden, self.kernel) + self.bias[None]
         return jax.nn.log_softmax(jnp.where(allowed[None], logits, _ABSENT))
 
@@ -97,7 +102,7 @@ class ColumnNetwork(nn.Module):
         """Applies `function` to log probabilities f32[n, B] of each of `columns`, and its part of `of_columns`."""
         most = self.num_codes
         seen = jnp.where(hidden[None], most, codes)
-        total = self.embeddings(seen).sum(axis=1)
+        total = self.embeddings(seen, allowed).sum(axis=1)
 
         def column(_, inputs):
             q, *own = inputs
@@ -114,7 +119,8 @@ class ColumnNetwork(nn.Module):
 class ColumnNetworks(NamedTuple):
     """Networks of F folds, for Q columns and the label.
 
-    network: their architecture. params: parameters with a leading axis F. allowed: bool[Q + 1, B], codes in use.
+    network: their architecture, of R ≥ Q + 1 columns: the columns, padding, and the label as the last one.
+    params: parameters with a leading axis F. allowed: bool[R, B], codes in use.
     """
 
     network: ColumnNetwork
@@ -126,9 +132,10 @@ class ColumnNetworks(NamedTuple):
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """See `ColumnModels`."""
         num_columns = codes.shape[1]
-        common = None if common is None else np.append(common, 0).astype(np.int32)
-        codes, _ = _with_label(codes, labels)
-        is_label = np.arange(num_columns + 1) == num_columns
+        width = self.network.num_columns
+        common = None if common is None else with_length(np.asarray(common, np.int32), width)
+        codes, _ = _with_label(codes, labels, width)
+        is_label = np.arange(width) == width - 1
         of_columns = {"is_label": is_label, "allowed": self.allowed, "common": common}
         for f, rows, padded in fold_blocks(folds.fold, len(folds.train), block):
             scores = np.asarray(_score(self.network, self._of_fold(f), codes[padded], **of_columns))
@@ -138,7 +145,7 @@ class ColumnNetworks(NamedTuple):
         self, codes: np.ndarray, labels: np.ndarray, folds: Folds, columns: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """See `ColumnModels`."""
-        codes, _ = _with_label(codes, labels)
+        codes, _ = _with_label(codes, labels, self.network.num_columns)
         is_label = np.arange(codes.shape[1]) == codes.shape[1] - 1
         of_columns = {"hidden": is_label, "allowed": self.allowed, "columns": np.asarray(columns, np.int32)}
         for f, rows, padded in fold_blocks(folds.fold, len(folds.train), _ROWS_AT_ONCE):
@@ -146,7 +153,7 @@ class ColumnNetworks(NamedTuple):
             yield rows, np.asarray(log_p)[: len(rows)]
 
     def _of_fold(self, fold: int) -> PyTree:
-        return jax.tree.map(lambda leaf: leaf[fold], self.params)
+        return _slice_of(self.params, fold)
 
 
 def fit_column_networks(
@@ -165,44 +172,70 @@ def fit_column_networks(
 
     Source: masked modelling (Devlin et al. 2019) over columns; pseudo-likelihood (Besag 1975).
     """
-    codes, num_labels = _with_label(codes, labels)
-    most = -(-max(*num_codes, num_labels) // 8) * 8  # rounded up, so that similar tables share compiled code
-    allowed = np.arange(most) < np.array([*num_codes, num_labels])[:, None]
-    network = ColumnNetwork(codes.shape[1], most)
+    num_rows, width = len(codes), _shared_width(codes.shape[1] + 1, len(codes))
+    codes, num_labels = _with_label(codes, labels, width)
+    allowed = _allowed(num_codes, num_labels, width)
+    network = ColumnNetwork(width, allowed.shape[1])
     train = np.concatenate([folds.train, folds.valid], axis=1)
-    batch_size = max(8, min(256, train.shape[1] // 8))
+    batch = shared_batch(max(64, train.shape[1]), _MOST_IN_BATCH)
     left = np.zeros(train.shape, bool) if leave_out is None else leave_out[train]
     train = np.take_along_axis(train, np.argsort(left, axis=1, kind="stable"), axis=1)  # training rows come first
     num_train = np.maximum((~left).sum(axis=1), 1)
-    num_steps = np.int32(min(max_steps, max(1, num_epochs * int(num_train.min()) // batch_size)))
+    # As many steps as with batches of an eighth of the rows, or of 256; more of them overfit small tables.
+    per_epoch = int(num_train.min()) / max(8, min(_MOST_IN_BATCH, train.shape[1] // 8))
+    num_steps = np.int32(min(max_steps, max(1, int(num_epochs * per_epoch))))
     keys = jax.random.split(key, len(train))
-    known = np.ones(len(codes), bool) if doubtful is None else ~doubtful
+    known = np.ones(num_rows, bool) if doubtful is None else ~doubtful
+    codes, known = rows_of_shared_size((codes, known))
     data = _TrainingData(
         codes=jnp.asarray(codes),
         known=jnp.asarray(known),
-        train=jnp.asarray(train),
+        train=jnp.asarray(rows_of_shared_size(train, axis=1)),
         num_train=jnp.asarray(num_train),
         allowed=allowed,
         num_steps=num_steps,
+        batch_size=batch.size,
     )
-    params = _fit(network, batch_size, keys, data)
+    params = _fit(network, batch.width, keys, data)
     return ColumnNetworks(network, jax.block_until_ready(params), allowed)
 
 
-def _with_label(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
-    """i32[N, Q + 1], codes with the label as last column, and the number of codes of the label."""
+def _shared_width(num_columns: int, num_rows: int) -> int:
+    """Number of columns R with padding; small tables of similar width share compiled programs."""
+    if num_rows > SMALL:
+        return num_columns
+    step = 4 if num_columns <= 8 else 8 if num_columns <= 32 else 16
+    return -(-num_columns // step) * step
+
+
+def _allowed(num_codes: tuple[int, ...], num_labels: int, width: int) -> np.ndarray:
+    """bool[R, B], codes of each column, none of padding; B is rounded up, so that tables share compiled programs."""
+    of_columns = np.zeros(width, int)
+    of_columns[: len(num_codes)], of_columns[-1] = num_codes, num_labels
+    return np.arange(max(16, -(-of_columns.max() // 8) * 8)) < of_columns[:, None]
+
+
+def _with_label(codes: np.ndarray, labels: np.ndarray, width: int) -> tuple[np.ndarray, int]:
+    """i32[N, R], codes i32[N, Q], then zeros, and the label as last column; and the number of codes of the label."""
     num_labels = min(int(labels.max()) + 1, _MAX_LABELS)
-    label_code = np.minimum(labels, _MAX_LABELS - 1)[:, None]
-    return np.concatenate([codes, label_code], axis=1).astype(np.int32), num_labels
+    columns = np.zeros((len(codes), width), np.int32)
+    columns[:, : codes.shape[1]], columns[:, -1] = codes, np.minimum(labels, _MAX_LABELS - 1)
+    return columns, num_labels
+
+
+@jax.jit
+def _slice_of(params: PyTree, fold: int) -> PyTree:
+    """Parameters of one fold, by one program for all leaves."""
+    return jax.tree.map(lambda leaf: leaf[fold], params)
 
 
 class _TrainingData(NamedTuple):
     """Training data of the column models.
 
-    codes: i32[N, Q + 1]. known: bool[N], rows whose label may be learned.
+    codes: i32[N, R]. known: bool[N], rows whose label may be learned.
     train: i32[F, n], rows of each fold; the first num_train i32[F] of them are used.
-    allowed: bool[Q + 1, B], codes of each column.
-    num_steps: i32[]; not static, so that each table compiles only once.
+    allowed: bool[R, B], codes of each column.
+    num_steps: i32[]. batch_size: i32[], rows of a batch that count. Neither is static, so that tables share programs.
     """
 
     codes: jax.Array
@@ -211,13 +244,16 @@ class _TrainingData(NamedTuple):
     num_train: jax.Array
     allowed: np.ndarray
     num_steps: np.int32
+    batch_size: np.int32
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _fit(model, batch_size, keys, data: _TrainingData):
+def _fit(model, batch_width, keys, data: _TrainingData):
     """Trains a model per fold; parameters with a leading axis F."""
     codes, allowed, num_steps = data.codes, data.allowed, data.num_steps
-    num_columns = codes.shape[1]
+    is_column = jnp.asarray(allowed).any(axis=1)
+    is_label = jnp.arange(codes.shape[1])[None] == codes.shape[1] - 1
+    in_batch = jnp.arange(batch_width)[:, None] < data.batch_size
 
     def learning_rate(step):
         return 0.5 * _LEARNING_RATE * (1 + jnp.cos(jnp.pi * step / num_steps))
@@ -226,25 +262,24 @@ def _fit(model, batch_size, keys, data: _TrainingData):
 
     def loss(params, key, batch, known):
         key_rate, key_mask = jax.random.split(key)
-        rate = jax.random.uniform(key_rate, (len(batch), 1), minval=0.5 / num_columns, maxval=0.5)
-        is_label = jnp.arange(num_columns)[None] == num_columns - 1
+        rate = jax.random.uniform(key_rate, (len(batch), 1), minval=0.5 / is_column.sum(), maxval=0.5)
         rate = jnp.where(is_label, 0.5, rate)  # the label is often hidden
         masked = jax.random.uniform(key_mask, batch.shape) < rate
         unknown = is_label & ~known[:, None]
         log_p = model.apply(params, batch, masked | unknown, allowed, method=ColumnNetwork.log_probs)
         picked = jnp.take_along_axis(log_p, batch[..., None], axis=2)[..., 0]
-        learned = masked & ~unknown
+        learned = masked & ~unknown & is_column[None] & in_batch
         return -jnp.sum(picked * learned) / jnp.maximum(jnp.sum(learned), 1)
 
     def fit_fold(key, train_rows, count):
         key_init, key_loop = jax.random.split(key)
-        nothing = jnp.zeros((1, num_columns), bool)
+        nothing = jnp.zeros((1, codes.shape[1]), bool)
         params = model.init(key_init, codes[:1], nothing, allowed, method=ColumnNetwork.log_probs)
 
         def step(i, carry):
             params, opt_state = carry
             key_batch, key_loss = jax.random.split(jax.random.fold_in(key_loop, i))
-            picked = train_rows[jax.random.randint(key_batch, (batch_size,), 0, count)]
+            picked = train_rows[jax.random.randint(key_batch, (batch_width,), 0, count)]
             gradient = jax.grad(loss)(params, key_loss, codes[picked], data.known[picked])
             updates, opt_state = optimizer.update(gradient, opt_state, params)
             return optax.apply_updates(params, updates), opt_state

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SIZES = (128, 256, 512, 1_024, 2_048, 4_096)  # rows that are diagnosed; a smaller table is diagnosed whole
 ROWS_KEPT = 1_024  # maximum number of rows of a world for training the classifier
-_WIDTH = 16  # encoded features are padded to a multiple of this, so that worlds share compiled programs
 
 
 class Variety(NamedTuple):
@@ -70,7 +69,7 @@ def make_world(
         task=settle_task(inspected.target, "auto"),
         known_mistakes=False,
         every_kind=variety.every_probe,
-        width_multiple=_WIDTH,
+        share_programs=True,
     )
     steps = StepTimer()
     rows = domain.rows(steps)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from demix_jax.common.shared_sizes import rows_of_shared_size, shared_batch, shared_size, with_length
 from demix_jax.models.task_model import TaskModelLike
 
 PyTree = Any
@@ -70,10 +71,10 @@ def train_task_model(
     key: jax.Array,
     model: TaskModelLike,
     samples: PyTree,
-    train_index: jax.Array,
-    valid_index: jax.Array,
+    train_index: np.ndarray | jax.Array,
+    valid_index: np.ndarray | jax.Array,
     *,
-    weights: jax.Array | None = None,
+    weights: np.ndarray | jax.Array | None = None,
     stop_by: Criterion = mean_loss,
     max_epochs: int = 40,
     patience: int = 4,
@@ -82,6 +83,9 @@ def train_task_model(
     weight_decay: float = 1e-4,
 ) -> TrainedModel:
     """Train one model per fold with AdamW, all folds in one vectorised loop.
+
+    Small data are padded to few sizes, see `shared_size`. Their real sizes are not compiled into the program, so that
+    tables of similar size share it.
 
     Args:
       key: one typed key, split over folds, or F keys. Folds with equal keys share initial parameters and row order if
@@ -92,29 +96,31 @@ def train_task_model(
       weights: f32[N] weights of training and validation losses, or None for equal weights.
       stop_by: criterion to minimise on the validation samples: `mean_loss`, or `ranking_error` for two classes.
       max_epochs, patience: maximum number of epochs, and number of epochs without improvement before training stops.
-      batch_size: at most an eighth of a fold's training rows is used.
+      batch_size: at most an eighth of a fold's training rows is used, see `shared_batch`.
     Returns:
       TrainedModel with a leading axis F.
     """
-    num_folds, num_train = train_index.shape
+    num_samples, (num_folds, num_train), num_valid = len(samples["y"]), train_index.shape, valid_index.shape[1]
     if weights is None:
-        weights = jnp.ones(len(samples["y"]), dtype=jnp.float32)
-    chex.assert_tree_shape_prefix((samples, weights), (len(samples["y"]),))
+        weights = np.ones(num_samples, np.float32)
+    chex.assert_tree_shape_prefix((samples, weights), (num_samples,))
     chex.assert_shape(valid_index, (num_folds, None))
-    batch_size = max(1, min(batch_size, num_train // 8))
-    options = _Options(stop_by, batch_size, learning_rate, weight_decay)
+    batch = shared_batch(num_train, batch_size)
+    options = _Options(stop_by, batch.width, learning_rate, weight_decay)
     keys = key if key.ndim else jax.random.split(key, num_folds)
     chex.assert_shape(keys, (num_folds,))
-    until = _Until(np.int32(max_epochs), np.int32(patience))
-    program = _Program(model, options)
-    return _train_folds(program, until, keys, _Data(samples, weights), _Index(train_index, valid_index))
+    limits = _Limits(*map(np.int32, (max_epochs, patience, num_train, num_valid, batch.size)))
+    data = _Data(*rows_of_shared_size((samples, weights)))
+    train = rows_of_shared_size(train_index, axis=1)
+    valid = with_length(np.asarray(valid_index), shared_size(num_valid), axis=1)
+    return _train_folds(_Program(model, options), limits, keys, data, _Index(train, valid))
 
 
 class _Options(NamedTuple):
     """Training options that are compiled into a program."""
 
     stop_by: Criterion
-    batch_size: int
+    batch_width: int
     learning_rate: float
     weight_decay: float
 
@@ -138,25 +144,31 @@ class _Data(NamedTuple):
 
 
 class _Index(NamedTuple):
-    """train, valid: i32[n] and i32[m], sample positions; with a leading axis F for folds."""
+    """train, valid: i32[n] and i32[m], sample positions and padding; with a leading axis F for folds."""
 
-    train: jax.Array
-    valid: jax.Array
+    train: np.ndarray | jax.Array
+    valid: np.ndarray | jax.Array
 
 
-class _Until(NamedTuple):
-    """Limits of the length of training; not compiled into the program."""
+class _Limits(NamedTuple):
+    """Length of training, and how many samples are no padding; not compiled into the program.
+
+    num_train, num_valid: training and validation samples. batch_size: of a batch's rows, at least 1.
+    """
 
     max_epochs: np.int32
     patience: np.int32
+    num_train: np.int32
+    num_valid: np.int32
+    batch_size: np.int32
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _train_folds(program: _Program, until: _Until, keys: jax.Array, data: _Data, index: _Index) -> TrainedModel:
+def _train_folds(program: _Program, limits: _Limits, keys: jax.Array, data: _Data, index: _Index) -> TrainedModel:
     example = jax.tree.map(lambda leaf: leaf[0], data.samples)
     start = jax.vmap(functools.partial(_start, program.model, _optimizer(program.options), example))(keys)
     # The whole state has the fold axis from the start; otherwise tracing searches step by step for what needs it.
-    return jax.vmap(functools.partial(_train_fold, program, until), in_axes=(0, None, 0))(start, data, index)
+    return jax.vmap(functools.partial(_train_fold, program, limits), in_axes=(0, None, 0))(start, data, index)
 
 
 def _optimizer(options: _Options) -> optax.GradientTransformation:
@@ -179,33 +191,38 @@ def _start(model, optimizer, example, key) -> _Progress:
     )
 
 
-def _train_fold(program: _Program, until: _Until, start: _Progress, data: _Data, index: _Index) -> TrainedModel:
+def _train_fold(program: _Program, limits: _Limits, start: _Progress, data: _Data, index: _Index) -> TrainedModel:
     model, options = program
-    optimizer, batch_size = _optimizer(options), options.batch_size
+    optimizer = _optimizer(options)
     batch_loss = jax.vmap(model.loss, in_axes=(None, 0))
+    in_batch = jnp.arange(options.batch_width) < limits.batch_size
 
     def weighted_loss(params, rows):
         batch = data.take(rows)
-        return jnp.average(batch_loss(params, batch.samples), weights=batch.weights + 1e-12)
+        weights = jnp.where(in_batch, batch.weights + 1e-12, 0.0)
+        return jnp.average(batch_loss(params, batch.samples), weights=weights)
 
     def judge(params, row):
         example = data.take(row).samples
         return model.apply(params, example["x"]), model.loss(params, example)
 
-    def step(carry, rows):
-        params, opt_state = carry
-        updates, opt_state = optimizer.update(jax.grad(weighted_loss)(params, rows), opt_state, params)
-        return (optax.apply_updates(params, updates), opt_state), None
-
     def epoch(state: _Progress) -> _Progress:
         key, key_order = jax.random.split(state.key)
-        num_steps = len(index.train) // batch_size
-        order = jax.random.permutation(key_order, index.train)[: num_steps * batch_size]
-        (params, opt_state), _ = jax.lax.scan(
-            step, (state.params, state.opt_state), order.reshape(num_steps, batch_size)
+        order = _shuffled(key_order, jnp.asarray(index.train), limits.num_train)
+        order = jnp.concatenate([order, order[: options.batch_width]])  # so that no slice is moved back
+
+        def step(number, carry):
+            params, opt_state = carry
+            rows = jax.lax.dynamic_slice_in_dim(order, number * limits.batch_size, options.batch_width)
+            updates, opt_state = optimizer.update(jax.grad(weighted_loss)(params, rows), opt_state, params)
+            return optax.apply_updates(params, updates), opt_state
+
+        params, opt_state = jax.lax.fori_loop(
+            0, limits.num_train // limits.batch_size, step, (state.params, state.opt_state)
         )
         outputs, losses = jax.lax.map(functools.partial(judge, params), index.valid, batch_size=_VALID_AT_ONCE)
-        y, weights = data.samples["y"][index.valid], data.weights[index.valid]
+        is_real = jnp.arange(len(index.valid)) < limits.num_valid
+        y, weights = data.samples["y"][index.valid], jnp.where(is_real, data.weights[index.valid], 0.0)
         chex.assert_shape([losses, y, weights], (len(index.valid),))
         loss, value = mean_loss(outputs, losses, y, weights), options.stop_by(outputs, losses, y, weights)
         better = value < state.best
@@ -221,7 +238,13 @@ def _train_fold(program: _Program, until: _Until, start: _Progress, data: _Data,
         )
 
     def unfinished(state: _Progress) -> jax.Array:
-        return (state.epoch < until.max_epochs) & (state.since_best < until.patience)
+        return (state.epoch < limits.max_epochs) & (state.since_best < limits.patience)
 
     end = jax.lax.while_loop(unfinished, epoch, start)
     return TrainedModel(end.best_params, end.best_loss, end.epoch)
+
+
+def _shuffled(key: jax.Array, rows: jax.Array, count: np.int32 | jax.Array) -> jax.Array:
+    """The first `count` of the rows i32[n] in random order, then the others."""
+    draws = jnp.where(jnp.arange(len(rows)) < count, jax.random.uniform(key, rows.shape), 2.0)
+    return rows[jnp.argsort(draws)]

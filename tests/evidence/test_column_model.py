@@ -19,7 +19,7 @@ from demix_jax.evidence.column_model import (
     fit_column_models,
     score_cells,
 )
-from demix_jax.evidence.column_network import ColumnNetwork
+from demix_jax.evidence.column_network import ColumnNetwork, _fit, fit_column_networks
 from demix_jax.evidence.column_statistics import Commonest
 
 NUM_CODES = (6, 6, 4, 3)
@@ -113,6 +113,38 @@ def test_rows_are_scored_by_a_model_that_never_saw_them(known):
         for table in (codes, changed)
     )
     np.testing.assert_allclose(first[mine[1:]], second[mine[1:]], atol=1e-5)
+
+
+def test_tables_of_similar_size_share_programs_and_padding_changes_nothing():
+    """Parameters of a table with padded columns predict the same once the padding is cut off."""
+    rng = np.random.default_rng(3)
+    sizes = []
+    for num_rows, num_columns in ((300, 5), (320, 6)):
+        codes = rng.integers(0, 4, (num_rows, num_columns)).astype(np.int32)
+        labels = rng.integers(0, 2, num_rows)
+        folds = make_folds(rng, labels, num_folds=2)
+        fitted = fit_column_networks(
+            jax.random.key(0), codes, (4,) * num_columns, labels, folds,
+            leave_out=None, doubtful=None, num_epochs=1, max_steps=5,
+        )  # fmt: skip
+        sizes.append(_fit._cache_size())  # pyright: ignore[reportAttributeAccessIssue]
+        assert fitted.network.num_columns == 8 and fitted.network.num_codes == 16
+        real = [*range(num_columns), 7]
+        table = np.zeros((num_rows, 8), np.int32)
+        table[:, real] = np.concatenate([codes, labels[:, None]], axis=1)
+        of_fold = jax.tree.map(lambda leaf: leaf[0], fitted.params)["params"]
+        cut = {
+            name: leaf[np.array(real)] if name in ("embed", "kernel", "bias") else leaf
+            for name, leaf in of_fold.items()
+        }
+        narrow = ColumnNetwork(len(real), 16)
+        masked = rng.random((num_rows, 8)) < 0.3
+        want = narrow.apply(
+            {"params": cut}, table[:, real], masked[:, real], fitted.allowed[real], method=ColumnNetwork.log_probs
+        )
+        got = fitted.network.apply({"params": of_fold}, table, masked, fitted.allowed, method=ColumnNetwork.log_probs)
+        np.testing.assert_allclose(np.asarray(got)[:, real], np.asarray(want), atol=1e-4)
+    assert sizes[0] == sizes[1], "the second table was compiled anew"
 
 
 def test_leaving_one_out_equals_masking_it():

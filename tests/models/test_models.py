@@ -16,6 +16,7 @@ from sklearn.metrics import roc_auc_score
 from demix_jax.common.checks import InputError
 from demix_jax.models import MLP, FTTransformer, TaskModel, make_task_model, ranking_error, train_task_model
 from demix_jax.models.losses import softmax_cross_entropy
+from demix_jax.models.training import _train_folds
 
 
 def dense(x, params):
@@ -203,6 +204,14 @@ def test_equal_keys_give_equal_parameters_and_folds_differ(circle, trained):
     assert (kernels[0] != kernels[1]).any()
     other = train(*circle, seed=1)
     assert (kernels != np.asarray(other.params["params"]["Dense_0"]["kernel"])).any()
+
+
+def test_tables_of_similar_size_share_a_program(circle, trained):
+    x, y = circle
+    before = _train_folds._cache_size()  # pyright: ignore[reportAttributeAccessIssue]
+    again = train(x[:590], y[:590], TRAIN[:, :295], VALID[:, :90], max_epochs=2)
+    assert _train_folds._cache_size() == before  # pyright: ignore[reportAttributeAccessIssue]
+    chex.assert_trees_all_equal_shapes(again, trained)
 
 
 def test_training_stops_early_where_nothing_can_be_learned(circle):

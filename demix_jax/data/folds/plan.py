@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from demix_jax.common.checks import InputError
+from demix_jax.common.shared_sizes import shared_size
 from demix_jax.common.target import Target
 from demix_jax.data.folds.group_parts import parts_of_groups, without_large_groups
 
@@ -130,8 +131,7 @@ def _grouped_folds(
 def fold_blocks(fold: np.ndarray, num_folds: int, block: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Split the rows into blocks that lie in one fold each.
 
-    Padding repeats rows, so that all blocks have one size and compiled programs are reused. The size is a multiple of
-    64, or of 512 from 2,048 rows on.
+    Padding repeats rows, so that all blocks have one size, see `shared_size`, and compiled programs are reused.
 
     Args:
       fold: i32[N]. num_folds: F. block: largest number of rows in a block.
@@ -139,8 +139,7 @@ def fold_blocks(fold: np.ndarray, num_folds: int, block: int) -> Iterator[tuple[
       (fold, rows i[n], padded rows i[size]); every row is in one block.
     """
     largest = int(np.bincount(fold, minlength=num_folds).max())
-    step = 64 if largest < 2_048 else 512
-    size = min(block, -(-largest // step) * step)
+    size = min(block, shared_size(largest))
     for f in range(num_folds):
         rows = np.flatnonzero(fold == f)
         for start in range(0, len(rows), size):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from demix_jax.classifier import ErrorClassifier, load_classifier
 from demix_jax.common.checks import InputError, check_seed
 from demix_jax.common.keys import training_key
 from demix_jax.common.progress import ProgressLike, StepTimer
 from demix_jax.common.read_options import ReadOptions
+from demix_jax.common.shared_sizes import power_of_two
 from demix_jax.data.folds.plan import Folds
 from demix_jax.diagnosis.domain import Encode, Rows
 from demix_jax.diagnosis.fold_models import FoldModels, NetworkFolds, train_fold_models
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from demix_jax.data import Dataset, Table
 
 _MIN_VALID_ROWS = 10
+_SHARED_TOKEN = 8  # features; divides every shared width
 
 
 def diagnose(
@@ -126,7 +128,8 @@ class TableDomain:
       known_mistakes: whether to look for known mistakes.
       every_kind: whether probes have every kind of feature error, see `alter_rows`.
       max_epochs: largest number of training epochs of the task models.
-      width_multiple: see `Rows`.
+      share_programs: pad features and classes to few sizes, and give the FT-Transformer tokens of eight features
+        instead of one per column, so that many tables in one process share compiled programs.
       fingerprints: u64[N], of the rows; None: not known yet.
     """
 
@@ -138,7 +141,7 @@ class TableDomain:
     known_mistakes: bool = True
     every_kind: bool = True
     max_epochs: int = 40
-    width_multiple: int = 1
+    share_programs: bool = False
     fingerprints: np.ndarray | None = None
 
     @classmethod
@@ -193,7 +196,7 @@ class TableDomain:
             row_fingerprints=fingerprints,
             model=self.model if isinstance(self.model, str) else type(self.model).__name__,
             valid=self.valid,
-            width_multiple=self.width_multiple,
+            shared_width=self.share_programs,
             groups=belonging.groups,
             times=belonging.times,
             notes=(*table.notes, *told.sentences, *belonging.notes),
@@ -214,10 +217,12 @@ class TableDomain:
 
     def task_models(self, dataset: Dataset, folds: Folds, *, seed: int, on_fold: Callable[[int], None]) -> NetworkFolds:
         """See `Domain`."""
-        model = make_task_model(self.model, dataset) if isinstance(self.model, str) else self.model
+        model = self.model
+        if isinstance(model, str):
+            model = make_task_model(model, SharedShape.of(dataset) if self.share_programs else dataset)
         models = train_fold_models(training_key(seed), model, dataset.x, dataset.y, folds, max_epochs=self.max_epochs)
         on_fold(len(folds.train))
-        return models
+        return dataclasses.replace(models, num_outputs=dataset.num_classes)
 
     def altered(self, encode: Encode, evidence: RowEvidence, *, seed: int, steps: StepTimer) -> AlteredRows | None:
         """See `Domain`."""
@@ -231,6 +236,21 @@ class TableDomain:
         del models, evidence
         name = self.table.options.id
         return RowPresentation(identifiers=() if name is None else (name,))
+
+
+class SharedShape(NamedTuple):
+    """What a task model needs to know of an encoded table, in sizes that tables share; see `EncodedTable`."""
+
+    task: str
+    num_classes: int
+    groups: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> SharedShape:
+        """Classes rounded up to a power of two, and groups of eight features."""
+        starts = range(0, dataset.x.shape[1], _SHARED_TOKEN)
+        groups = tuple((start, start + _SHARED_TOKEN) for start in starts)
+        return cls(dataset.task, power_of_two(dataset.num_classes), groups)
 
 
 def read_valid(valid: Any, table: Table) -> pd.DataFrame:
