@@ -32,25 +32,26 @@ _LEAST_SHARED = 32  # features of a table that is padded to share compiled progr
 class Dataset:
     """A table as arrays: N rows, D encoded features, Q encoded columns, K classes.
 
-    Every used column is encoded as one column, a vector or set as several, its parts.
+    Every used column is encoded as one column, a vector, set or free text as several, its parts.
 
     Attributes:
       x: f32[N, D], features of task models. Numbers are mapped by rank to a normal scale within ±3, categories are
-        one-hot, dates become trend and cycles, texts become latent trigram features, vectors become their numbers or
-        directions, and sets one feature per element. Some columns add an indicator of missing values.
+        one-hot, dates become trend and cycles, texts become latent trigram features and measures of how they are
+        written, vectors become their numbers or directions, and sets one feature per element. Some columns add an
+        indicator of missing values.
       y: i32[N] class index, or f32[N] target with mean 0 and standard deviation 1 over the fitted table.
       groups: for each encoded column its [start, stop) in x; later features are padding, see `TableEncoder.fit`.
       codes: i32[N, Q], each column as a discrete code; `TableEncoder.code_name` describes one in words.
       num_codes: number of codes of each column, at most 32.
-      robust_z: f32[N, Q], for numbers, dates and vectors (value − median) / (IQR / 1.349), or by the standard
-        deviation where the IQR is 0. It is unbounded but finite; 0 where missing and in other columns.
+      robust_z: f32[N, Q], for numbers, dates, vectors and measures of texts (value − median) / (IQR / 1.349), or by
+        the standard deviation where the IQR is 0. It is unbounded but finite; 0 where missing and in other columns.
       misspelt: f32[N, Q], 0 for texts that are probably spelt right. Otherwise the log ratio, in nats, of the count of
         the right spelling to the text's own count, see `Spelling`.
       numbers: f64[N, Q], values of columns that are stored as numbers; NaN where missing and in other columns.
       texts: i32[N, Q], a hash of each text, the same in all columns. It is 0 where missing, in columns without texts
         and in columns whose texts hardly repeat.
       codes_of_numbers: for each column the function from numbers to codes; None in other columns.
-      columns: the used column behind each encoded one; the parts of a vector or set share theirs.
+      columns: the used column behind each encoded one; the parts of a vector, set or free text share theirs.
       target: what the label is.
     """
 

@@ -25,6 +25,7 @@ from demix_jax.data.encoders.encoded import (
 from demix_jax.data.encoders.levels import Levels
 from demix_jax.data.encoders.sets import SetColumnEncoder
 from demix_jax.data.encoders.text import TextFeatures
+from demix_jax.data.encoders.text_form import TextForm
 from demix_jax.data.encoders.vectors import VectorEncoder
 from demix_jax.data.kinds import Column, as_dates, as_numbers, levels, nature
 from demix_jax.data.spelling import Spelling
@@ -161,8 +162,8 @@ class TextEncoder:
     codes: Levels | Bins
 
     @classmethod
-    def fit(cls, column: pd.Series) -> TextEncoder:
-        level_codes, names = levels(column)
+    def fit(cls, level_codes: np.ndarray, names: list[str]) -> TextEncoder:
+        """Fit on the output of `kinds.levels`."""
         frequent = Levels.fit(level_codes, names)
         other = len(frequent.values)
         repeated = np.mean(frequent.codes(level_codes, names) < other) >= 0.5
@@ -178,8 +179,7 @@ class TextEncoder:
     def of_numbers(self) -> None:
         return None
 
-    def encode(self, column: pd.Series) -> Encoded:
-        level_codes, names = levels(column)
+    def encode(self, level_codes: np.ndarray, names: list[str]) -> Encoded:
         per_text = self.features(names)
         per_text = np.vstack([per_text, np.zeros((1, per_text.shape[1]), np.float32)])
         x = with_indicator([per_text[level_codes]], level_codes < 0)
@@ -202,6 +202,40 @@ class TextEncoder:
         return self.codes.code_name(f"length of {name}", code, number_text)
 
 
+@dataclass(frozen=True)
+class FreeTextEncoder:
+    """A column of free text, as parts: the text, and how it is written, see `TextForm`.
+
+    The first part has the features of the text and the codes of its length. Texts that mostly repeat are no free text:
+    they have only the part of `text`, and `form` is None.
+    """
+
+    text: TextEncoder
+    form: TextForm | None
+
+    @classmethod
+    def fit(cls, column: pd.Series) -> FreeTextEncoder:
+        level_codes, names = levels(column)
+        text = TextEncoder.fit(level_codes, names)
+        return cls(text, None if isinstance(text.codes, Levels) else TextForm.fit(level_codes, names))
+
+    @property
+    def parts(self) -> tuple[ColumnCodes, ...]:
+        return (self.text,) if self.form is None else self.form.parts
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """What each part is called, in a column called `name`."""
+        return (name,) if self.form is None else tuple(f"{part.name} of {name}" for part in self.form.parts)
+
+    def encode(self, column: pd.Series) -> tuple[Encoded, ...]:
+        level_codes, names = levels(column)
+        text = self.text.encode(level_codes, names)
+        if self.form is None:
+            return (text,)
+        length, *others = self.form.encode(level_codes, names)
+        return (length._replace(x=np.concatenate([length.x, text.x], axis=1)), *others)
+
+
 def _of_rows(of_names: np.ndarray, level_codes: np.ndarray) -> np.ndarray:
     """f32[N]: the value of each row's text, from one value per text; 0 where the text is missing."""
     return np.append(of_names, np.float32(0))[level_codes]
@@ -221,7 +255,7 @@ def _lengths(level_codes: np.ndarray, names: list[str]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FittedEncoder:
-    """The encoder of a used column. A vector or set is encoded as several columns, its parts.
+    """The encoder of a used column. A vector, set or free text is encoded as several columns, its parts.
 
     Attributes:
       columns: what the codes of each encoded column mean. names: what each is called.
@@ -229,7 +263,7 @@ class FittedEncoder:
 
     columns: tuple[ColumnCodes, ...]
     names: tuple[str, ...]
-    _encoder: ColumnEncoder | VectorEncoder | SetColumnEncoder
+    _encoder: ColumnEncoder | VectorEncoder | SetColumnEncoder | FreeTextEncoder
 
     @classmethod
     def fit(cls, found: Column, column: pd.Series) -> FittedEncoder:
@@ -237,6 +271,9 @@ class FittedEncoder:
         if found.kind in ("vector", "set"):
             encoder = VectorEncoder.fit(column) if found.kind == "vector" else SetColumnEncoder.fit(column)
             return cls(encoder.parts, tuple(f"{found.name} {part.name}" for part in encoder.parts), encoder)
+        if found.kind == "text":
+            encoder = FreeTextEncoder.fit(column)
+            return cls(encoder.parts, encoder.names(found.name), encoder)
         encoder = _ENCODERS[found.kind].fit(column)
         return cls((encoder,), (found.name,), encoder)
 
@@ -245,11 +282,9 @@ class FittedEncoder:
         encoder = self._encoder
         return (
             encoder.encode(column)
-            if isinstance(encoder, VectorEncoder | SetColumnEncoder)
+            if isinstance(encoder, VectorEncoder | SetColumnEncoder | FreeTextEncoder)
             else (encoder.encode(column),)
         )
 
 
-_ENCODERS = {
-    "number": NumberEncoder, "date": DateEncoder, "category": CategoryEncoder, "text": TextEncoder,
-}  # fmt: skip
+_ENCODERS = {"number": NumberEncoder, "date": DateEncoder, "category": CategoryEncoder}
