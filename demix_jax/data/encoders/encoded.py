@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 
+from demix_jax.common.sparse import Sparse
 from demix_jax.data.encoders.bins import Bins
 
 
@@ -15,7 +16,7 @@ class Encoded(NamedTuple):
     """An encoded column of N rows, see `Dataset`.
 
     x: f32[N, d]. codes: i32[N]. robust_z, misspelt: f32[N].
-    numbers: f64[N], or NaN for all rows. texts: i32[N], or 0 for all rows.
+    numbers: f64[N], or NaN for all rows. texts: i32[N], or 0 for all rows. terms: sparse f32[N, v], or None.
     """
 
     x: np.ndarray
@@ -24,6 +25,7 @@ class Encoded(NamedTuple):
     misspelt: np.ndarray
     numbers: np.ndarray | float = np.nan
     texts: np.ndarray | int = 0
+    terms: Sparse | None = None
 
 
 CodesOfNumbers = Callable[[np.ndarray], np.ndarray]  # i32[n] of f64[n]
@@ -57,7 +59,7 @@ class ColumnEncoder(ColumnCodes, Protocol):
 
 def with_indicator(parts: list[np.ndarray], missing: np.ndarray) -> np.ndarray:
     """f32[N, d + 1]: the features `parts` and whether the value is missing bool[N]."""
-    return np.column_stack([*parts, missing]).astype(np.float32)
+    return np.column_stack([*parts, missing]).astype(np.float32, copy=False)
 
 
 def in_ranges(bins: Bins, values: np.ndarray, x: np.ndarray) -> Encoded:
