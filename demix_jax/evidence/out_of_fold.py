@@ -1,4 +1,8 @@
-"""Out-of-fold predictions of gradient-boosted trees: each row is predicted by a model that never saw it."""
+"""Out-of-fold predictions of the label: each row is predicted by models that never saw it.
+
+The models are gradient-boosted trees. In a table with texts, their predictions are pooled with those of a linear model
+of the texts' terms.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from demix_jax.common.sparse import Sparse
 from demix_jax.common.target import ResidualScale, Target
 from demix_jax.common.threads import threads_for
 from demix_jax.data.folds.plan import Folds, distinct
+from demix_jax.evidence.linear_model import MIN_VALID, LinearInputs, LinearLearner, fit_linear
+from demix_jax.evidence.pooling import Pool
 from demix_jax.evidence.screening import label_association, most_predictive
 
 if TYPE_CHECKING:
@@ -25,6 +32,7 @@ _WELL_PREDICTED = 0.25  # share of the rows of a label for which trees predict i
 _MANY_COLUMNS = 100  # of a table with more, trees read only the features that say most about the label
 _FEATURES_READ = 64, 512  # how many at least and at most
 _ROWS_PER_FEATURE = 4  # of the training rows, between these bounds
+_LATENT_READ = 32  # features of a text column that trees read, the first ones; the linear model reads the terms
 _SUREST_SHARE = 0.1  # of the rows, those with the most certain predictions
 
 
@@ -43,7 +51,7 @@ class OutOfFold(NamedTuple):
 def tree_features(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Inputs of the trees: f32[N, R] with categories as codes, and bool[R], which of them are categories."""
     blocks, categorical = [], []
-    for q, (column, (start, stop)) in enumerate(zip(dataset.columns, dataset.groups, strict=True)):
+    for q, (column, (start, stop)) in enumerate(zip(dataset.columns, _groups_read(dataset), strict=True)):
         if column.kind == "category":
             blocks.append(dataset.codes[:, q : q + 1].astype(np.float32))
             categorical.append(True)
@@ -53,24 +61,40 @@ def tree_features(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(blocks, axis=1), np.array(categorical)
 
 
+class TextModel(NamedTuple):
+    """A linear model of texts, and how its predictions are pooled with those of the trees, which come first."""
+
+    learner: LinearLearner
+    pool: Pool
+
+    def pooled(self, of_trees: np.ndarray, values: Sparse, target: Target) -> np.ndarray:
+        """f32[n, K]: pooled predictions, from those of the trees and the inputs f32[n, V] of the linear model."""
+        return self.pool(of_trees, self.learner.predict(values), target)
+
+
 @dataclasses.dataclass(frozen=True)
 class FoldTrees:
-    """Gradient-boosted trees of F folds, made by `fit_trees`.
+    """Gradient-boosted trees of F folds with linear models of the table's texts, if any, made by `fit_trees`.
 
     learners: one per fold. residuals: scale of the residuals of the fitted rows; None for classes.
+    texts: one per fold; None where trees predict alone.
     """
 
     learners: list[_Learner]
     residuals: ResidualScale | None
+    texts: list[TextModel | None]
 
     def predict(self, dataset: Dataset, fold: np.ndarray) -> OutOfFold:
         """Predictions for the N rows of `dataset`, each by the learner of its fold i32[N]."""
         features = tree_features(dataset)[0]
+        inputs = LinearInputs.of(dataset)
         prediction = np.zeros((len(features), dataset.num_classes), np.float32)
         with threads_for(len(features) * max(len(learner.read) for learner in self.learners)):
-            for f, learner in enumerate(self.learners):
+            for f, (learner, texts) in enumerate(zip(self.learners, self.texts, strict=True)):
                 rows = np.flatnonzero(fold == f)
                 prediction[rows] = learner.predict(features[rows])
+                if texts is not None:
+                    prediction[rows] = texts.pooled(prediction[rows], inputs.values[rows], dataset.target)
         return OutOfFold(prediction, dataset.target.probability_of_given(dataset.y, prediction, self.residuals))
 
 
@@ -84,7 +108,10 @@ def fit_trees(
     max_train: int = 30_000,
     on_fold: Callable[[int], None] = lambda rows: None,
 ) -> tuple[FoldTrees, OutOfFold]:
-    """Cross-fits histogram gradient boosting.
+    """Cross-fits histogram gradient boosting, and linear models of the terms of texts, see `fit_linear`.
+
+    Trees read the first 32 latent features of a text column. The predictions of the two models are pooled with weights
+    that minimise the loss on the fold's validation rows, see `Pool`. A table without texts has trees alone.
 
     In a table of more than 100 columns, the trees of a fold read only the features that say most of the label in that
     fold's training rows, see `label_association`: one for four rows, but at least 64 and at most 512. Many useless
@@ -93,7 +120,7 @@ def fit_trees(
 
     Args:
       dataset: N encoded rows.
-      folds: a row is predicted by the learner of its fold, trained on that fold's training rows.
+      folds: a row is predicted by the learners of its fold, trained on that fold's training rows.
       seed: of the learners.
       drop_columns: numbers of the used columns that the learners do without. Without any column left, they predict the
         distribution of the labels.
@@ -105,13 +132,16 @@ def fit_trees(
     """
     features, categorical = tree_features(dataset)
     keep = np.flatnonzero(~np.isin(_sources(dataset), drop_columns))
-    num_read = min(len(keep), _most_read(dataset, folds.train.shape[1]))
-    prediction, learners = np.zeros((len(features), dataset.num_classes), np.float32), []
+    num_read = min(len(keep), _most_read(dataset, features.shape[1], folds.train.shape[1]))
+    inputs = LinearInputs.of(dataset)
+    terms_read = inputs.without(drop_columns)
+    prediction, learners, texts = np.zeros((len(features), dataset.num_classes), np.float32), [], []
     with threads_for(len(features) * num_read):
         for f, repeated in enumerate(folds.train):
             train = distinct(repeated)
+            valid = distinct(folds.valid[f])
             if leave_out is not None:
-                train = train[~leave_out[train]]
+                train, valid = train[~leave_out[train]], valid[~leave_out[valid]]
             train = train[np.linspace(0, len(train) - 1, min(len(train), max_train)).astype(int)]
             read = keep if num_read == len(keep) else _screened(dataset, keep, train, num_read)
             if len(read):
@@ -121,9 +151,17 @@ def fit_trees(
             learners.append(learner)
             rows = np.flatnonzero(folds.fold == f)
             prediction[rows] = learner.predict(features[rows])
+            linear = fit_linear(dataset, inputs.values, terms_read, train=train, valid=valid)
+            if linear is None:
+                texts.append(None)
+            else:
+                both = learner.predict(features[valid]), linear.predict(inputs.values[valid])
+                pool = Pool.fit(dataset.y[valid], *both, dataset.target) if len(valid) >= MIN_VALID else Pool()
+                texts.append(TextModel(linear, pool))
+                prediction[rows] = texts[f].pooled(prediction[rows], inputs.values[rows], dataset.target)
             on_fold(len(rows))
     residuals = dataset.target.residual_scale(dataset.y, prediction)
-    trees = FoldTrees(learners, residuals)
+    trees = FoldTrees(learners, residuals, texts)
     return trees, OutOfFold(prediction, dataset.target.probability_of_given(dataset.y, prediction, residuals))
 
 
@@ -247,21 +285,31 @@ def _spread_of_labels(dataset: Dataset) -> np.ndarray:
 
 def _sources(dataset: Dataset) -> np.ndarray:
     """i[R]: number of the column from which each of `tree_features` comes."""
-    widths = [1 if c.kind == "category" else b - a for c, (a, b) in zip(dataset.columns, dataset.groups, strict=True)]
+    groups = zip(dataset.columns, _groups_read(dataset), strict=True)
+    widths = [1 if column.kind == "category" else stop - start for column, (start, stop) in groups]
     return np.repeat(np.arange(len(widths)), widths)
 
 
-def _most_read(dataset: Dataset, num_train: int) -> int:
-    """Largest number of features that trees read, from `num_train` rows per fold."""
+def _groups_read(dataset: Dataset) -> list[tuple[int, int]]:
+    """For each encoded column the [start, stop) of the features in `Dataset.x` that trees can read."""
+    with_terms = set(dataset.term_columns.tolist())
+    return [
+        (start, min(stop, start + _LATENT_READ) if q in with_terms else stop)
+        for q, (start, stop) in enumerate(dataset.groups)
+    ]
+
+
+def _most_read(dataset: Dataset, num_features: int, num_train: int) -> int:
+    """Largest number of the features that trees read, from `num_train` rows per fold."""
     if len(dataset.columns) <= _MANY_COLUMNS:
-        return dataset.x.shape[1]
+        return num_features
     return int(np.clip(num_train // _ROWS_PER_FEATURE, *_FEATURES_READ))
 
 
 def _screened(dataset: Dataset, keep: np.ndarray, train: np.ndarray, count: int) -> np.ndarray:
     """The `count` of the tree features i[k] `keep` that say most about the label in the rows i[n] `train`."""
     source, at = np.full(dataset.x.shape[1], -1), 0
-    for column, (start, stop) in zip(dataset.columns, dataset.groups, strict=True):
+    for column, (start, stop) in zip(dataset.columns, _groups_read(dataset), strict=True):
         of_category = column.kind == "category"
         source[start:stop] = at if of_category else np.arange(at, at + stop - start)
         at += 1 if of_category else stop - start
