@@ -8,7 +8,8 @@ import jax
 import numpy as np
 
 PyTree = Any
-SMALL = 2_048  # rows; a diagnosis of fewer takes less time to compute than to compile
+SMALL = 4_096  # rows; a diagnosis of fewer takes less time to compute than to compile
+_FEW = 64  # rows of a batch
 
 
 def power_of_two(number: int) -> int:
@@ -34,17 +35,14 @@ class SharedBatch(NamedTuple):
 
 
 def shared_batch(num_rows: int, most: int) -> SharedBatch:
-    """Batches of about an eighth of the rows, but at most `most`: `most`, a power of two, or part of a width of 32.
+    """Batches of about an eighth of the rows, but at most `most`, in a width of 64 or `most`.
 
     Example:
       >>> [(batch.width, int(batch.size)) for batch in (shared_batch(n, 256) for n in (200, 600, 5_000))]
-      [(32, 25), (64, 64), (256, 256)]
+      [(64, 25), (256, 75), (256, 256)]
     """
-    eighth = max(1, num_rows // 8)
-    if eighth >= most:
-        return SharedBatch(most, np.int32(most))
-    width = min(max(32, 1 << (eighth.bit_length() - 1)), most)
-    return SharedBatch(width, np.int32(min(eighth, width)))
+    size = min(most, max(1, num_rows // 8))
+    return SharedBatch(min(_FEW, most) if size <= _FEW else most, np.int32(size))
 
 
 def with_length(array: np.ndarray, length: int, axis: int = 0) -> np.ndarray:

@@ -204,15 +204,14 @@ def _shared_width(num_columns: int, num_rows: int) -> int:
     """Number of columns R with padding; small tables of similar width share compiled programs."""
     if num_rows > SMALL:
         return num_columns
-    step = 4 if num_columns <= 8 else 8 if num_columns <= 32 else 16
-    return -(-num_columns // step) * step
+    return next((width for width in (8, 16, 32) if num_columns <= width), -(-num_columns // 32) * 32)
 
 
 def _allowed(num_codes: tuple[int, ...], num_labels: int, width: int) -> np.ndarray:
     """bool[R, B], codes of each column, none of padding; B is rounded up, so that tables share compiled programs."""
     of_columns = np.zeros(width, int)
     of_columns[: len(num_codes)], of_columns[-1] = num_codes, num_labels
-    return np.arange(max(16, -(-of_columns.max() // 8) * 8)) < of_columns[:, None]
+    return np.arange(max(16, -(-of_columns.max() // 16) * 16)) < of_columns[:, None]
 
 
 def _with_label(codes: np.ndarray, labels: np.ndarray, width: int) -> tuple[np.ndarray, int]:

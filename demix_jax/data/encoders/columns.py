@@ -237,7 +237,7 @@ class FreeTextEncoder:
         if self.form is None:
             return (text,)
         length, *others = self.form.encode(level_codes, names)
-        first = length._replace(x=np.concatenate([text.x, length.x], axis=1), terms=text.terms)
+        first = length._replace(x=np.concatenate([length.x, text.x], axis=1), terms=text.terms)
         return (first, *others)
 
 
