@@ -21,7 +21,7 @@ def test_power_of_two(number, want):
 
 @pytest.mark.parametrize(
     ("num_rows", "most", "want"),
-    [(5, 256, (32, 1)), (200, 256, (32, 25)), (600, 256, (64, 64)), (2_048, 256, (256, 256)), (900, 32, (32, 32))],
+    [(5, 256, (64, 1)), (200, 256, (64, 25)), (600, 256, (256, 75)), (2_048, 256, (256, 256)), (900, 32, (32, 32))],
 )
 def test_a_batch_has_at_most_an_eighth_of_the_rows(num_rows, most, want):
     batch = shared_batch(num_rows, most)
@@ -36,7 +36,7 @@ def test_padding_is_zeros_at_the_end_along_one_axis():
 
 
 def test_long_trees_stay_as_they_are():
-    short, long = {"x": np.ones((5, 2))}, {"x": np.ones((2_049, 2))}
+    short, long = {"x": np.ones((5, 2))}, {"x": np.ones((4_097, 2))}
     padded = rows_of_shared_size(short)["x"]
-    assert padded.shape == (2_048, 2) and padded.sum() == 10 and (padded[:5] == 1).all()
+    assert padded.shape == (4_096, 2) and padded.sum() == 10 and (padded[:5] == 1).all()
     assert rows_of_shared_size(long) is long
