@@ -94,7 +94,7 @@ def fit_linear(
     """
     if not len(read) or (not dataset.target.ordered and len(np.unique(dataset.y[train])) < 2):
         return None
-    train = _affordable(values, train, dataset.num_classes)
+    train = affordable(values, train, dataset.num_classes)
     fit, strengths = (_fit_ridge, _OF_NUMBERS) if dataset.target.ordered else (_fit_logistic, _OF_CLASSES)
     inputs = _of_columns(values[train], read)
     unseen = np.full(dataset.num_classes, _LEAST_P, np.float32)
@@ -111,7 +111,7 @@ def fit_linear(
         return _least_loss(learner, loss, strengths)
 
 
-def _affordable(values: Sparse | np.ndarray, train: np.ndarray, num_classes: int) -> np.ndarray:
+def affordable(values: Sparse | np.ndarray, train: np.ndarray, num_classes: int) -> np.ndarray:
     """Evenly spaced ones of the rows `train`, all of them if they are few."""
     if isinstance(values, np.ndarray):
         of_row, most = values.shape[1], _MAX_WORK_OF_FEATURES

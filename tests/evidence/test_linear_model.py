@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 
 from demix_jax.data import TableEncoder
 from demix_jax.data.folds.plan import make_folds, strata_of
-from demix_jax.evidence.linear_model import LinearInputs, fit_linear
+from demix_jax.evidence.linear_model import LinearInputs, affordable, fit_linear
 from demix_jax.evidence.out_of_fold import fit_trees, tree_features
 
 TOPICS = {
@@ -79,8 +79,7 @@ def test_a_dropped_text_has_no_say():
     frame["length"] = np.random.default_rng(1).normal(size=300)
     dataset, folds = encoded(frame)
     text = tuple(q for q, column in enumerate(dataset.columns) if column.name == "headline")
-    models, without = fit_trees(dataset, folds, seed=0, drop_columns=text)
-    assert models.texts == [None] * 3
+    without = fit_trees(dataset, folds, seed=0, drop_columns=text)[1]
     assert np.mean(without.prediction.argmax(axis=1) == dataset.y) < 0.5, "the label depends on the text alone"
     shares = fit_trees(dataset, folds, seed=0, drop_columns=range(len(dataset.columns)))[1].prediction
     np.testing.assert_allclose(shares, np.tile(np.bincount(dataset.y) / 300, (300, 1)), rtol=1e-5)
@@ -102,16 +101,34 @@ def test_rows_left_out_are_not_learned_from():
     np.testing.assert_array_equal(before, after)
 
 
-def test_a_table_without_texts_is_predicted_by_trees_alone():
-    """The same predictions as those of the learners themselves, bit by bit."""
+def test_many_columns_that_each_tell_a_little_are_told_by_the_linear_part():
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"size": rng.normal(size=200), "kind": rng.choice(["a", "b", "c"], 200)})
-    dataset, folds = encoded(frame.assign(label=np.where(frame["size"] > 0, "yes", "no")))
+    x = rng.normal(size=(300, 30))
+    frame = pd.DataFrame(x, columns=[f"x{q}" for q in range(30)]).assign(
+        label=np.where(x.sum(axis=1) + rng.logistic(size=300) > 0, "yes", "no")
+    )
+    dataset, folds = encoded(frame)
     models, found = fit_trees(dataset, folds, seed=0)
-    assert models.texts == [None] * 3
+    own = np.zeros_like(found.prediction)
     for f, learner in enumerate(models.learners):
-        rows = folds.fold == f
-        np.testing.assert_array_equal(found.prediction[rows], learner.predict(tree_features(dataset)[0][rows]))
+        own[folds.fold == f] = learner.predict(tree_features(dataset)[0][folds.fold == f])
+
+    def loss(p):
+        return -np.log(p[np.arange(300), dataset.y]).mean()
+
+    assert loss(found.prediction) < loss(own) - 0.05
+    again = models.predict(dataset, folds.fold).prediction
+    np.testing.assert_allclose(again, found.prediction, rtol=1e-5)
+
+
+def test_a_linear_model_of_many_rows_and_few_features_reads_some_of_them():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"size": rng.normal(size=2_000), "kind": rng.choice(["a", "b", "c"], 2_000)})
+    dataset, _ = encoded(frame.assign(label=np.where(frame["size"] > 0, "x", "y")))
+    values, rows = LinearInputs.of(dataset).values, np.arange(2_000)
+    assert isinstance(values, np.ndarray) and len(affordable(values, rows, 2)) == 2_000
+    few = affordable(np.tile(values, (1, 1_000)), rows, 2)
+    assert len(few) == 3_000_000 // (2 * 1_000 * values.shape[1]) and few[0] == 0 and few[-1] == 1_999
 
 
 def test_inputs_are_terms_and_the_features_of_other_columns():
@@ -119,13 +136,15 @@ def test_inputs_are_terms_and_the_features_of_other_columns():
     dataset, _ = encoded(frame.assign(size=np.linspace(0, 1, 200), kind=["a", "b", "c", "d"] * 50))
     inputs = LinearInputs.of(dataset)
     names = np.array([dataset.columns[q].name for q in inputs.columns])
-    assert (names[: inputs.num_terms] == "headline").all() and {"size", "kind"} <= set(names[inputs.num_terms :])
-    others = inputs.values[:, inputs.num_terms :].toarray()
+    num_terms = len(dataset.term_columns)
+    assert (names[:num_terms] == "headline").all() and {"size", "kind"} <= set(names[num_terms:])
+    others = inputs.values[:, num_terms:].toarray()
     kept = [q for q in range(len(dataset.columns)) if q not in dataset.term_columns]
     x = np.concatenate([dataset.x[:, slice(*dataset.groups[q])] for q in kept], axis=1)
     np.testing.assert_allclose(others, x / np.sqrt(x.shape[1]), rtol=1e-5)
     text = int(dataset.term_columns[0])
-    assert len(inputs.without((text,))) == 0 and len(inputs.without(())) == inputs.values.shape[1]
+    np.testing.assert_array_equal(inputs.without((text,)), np.arange(num_terms, inputs.values.shape[1]))
+    assert len(inputs.without(())) == inputs.values.shape[1]
 
 
 def test_the_strength_of_least_validation_loss_is_chosen():
@@ -170,7 +189,7 @@ def test_a_numeric_target_is_told_by_words_in_spite_of_slips():
     assert average_precision_score(slips, -found.p_given) > 0.95
     right = count.to_numpy()
     assert np.corrcoef(found.prediction[~slips, 0], right[~slips])[0, 1] > 0.7
-    text = models.texts[0]
+    text = models.linear[0]
     assert text is not None and isinstance(text.learner.model, Ridge)
     own = text.learner.predict(LinearInputs.of(dataset).values[folds.fold == 0])[:, 0]
     assert np.corrcoef(own[~slips[folds.fold == 0]], right[(folds.fold == 0) & ~slips])[0, 1] > 0.7
