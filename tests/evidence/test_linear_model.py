@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import average_precision_score
 
@@ -138,7 +139,7 @@ def test_inputs_are_terms_and_the_features_of_other_columns():
     names = np.array([dataset.columns[q].name for q in inputs.columns])
     num_terms = len(dataset.term_columns)
     assert (names[:num_terms] == "headline").all() and {"size", "kind"} <= set(names[num_terms:])
-    others = inputs.values[:, num_terms:].toarray()
+    others = csr_matrix(inputs.values).toarray()[:, num_terms:]
     kept = [q for q in range(len(dataset.columns)) if q not in dataset.term_columns]
     x = np.concatenate([dataset.x[:, slice(*dataset.groups[q])] for q in kept], axis=1)
     np.testing.assert_allclose(others, x / np.sqrt(x.shape[1]), rtol=1e-5)
