@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from demix_jax.common.sparse import Sparse
 from demix_jax.data import TableEncoder
-from demix_jax.data.encoders.ngrams import NUM_BUCKETS, Vocabulary
 from demix_jax.data.encoders.text import TextFeatures
 
 SCRIPTS = [
@@ -18,61 +15,28 @@ SCRIPTS = [
 ]  # fmt: skip
 
 
-def counted(texts):
-    """Counts of words and of characters, without any limit on the terms."""
-    vocabulary = Vocabulary.fit(texts, least=1, largest_share=1.0, most=NUM_BUCKETS)
-    counts = vocabulary.counts(texts)
-    return counts[:, : vocabulary.num_words], counts[:, vocabulary.num_words :]
-
-
 def topics(count, words=6):
     rng = np.random.default_rng(0)
     lists = [["engine", "wheel", "brake", "motor"], ["garden", "flower", "tree", "lawn"]]
     return [f"{' '.join(rng.choice(lists[i % 2], words))} {i}" for i in range(count)]
 
 
-def test_character_ngrams_are_those_of_scikit_learn():
-    """By number per text and in all. Of some 300 n-grams, two may share one of 500,000 buckets."""
-    characters = counted(SCRIPTS)[1]
-    expected: Sparse = CountVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit_transform(SCRIPTS)
-    assert expected.shape[1] - 2 <= characters.shape[1] <= expected.shape[1]
-    np.testing.assert_array_equal(characters.sum(axis=1), expected.sum(axis=1))
-    np.testing.assert_array_equal(np.diff(characters.indptr), np.diff(expected.indptr))
+def test_terms_are_words_pairs_of_words_and_characters():
+    """By hand: "ab cd" has two words and a pair; of characters " a", "ab", "b ", " ab", "ab ", " ab " and so on."""
+    features = TextFeatures.fit(["ab cd", "ef"])
+    words, characters = features.vectorizers
+    assert set(words.vocabulary_) == {"ab", "cd", "ab cd", "ef"}
+    assert {" a", "ab", "b ", " ab", "ab ", " ab "} <= set(
+        characters.vocabulary_
+    ) and "b c" not in characters.vocabulary_
+    squares = np.square(features.terms(["ab cd", "ef", "…"]).toarray())
+    np.testing.assert_allclose(squares[:, : len(words.vocabulary_)].sum(axis=1), [0.5, 0.5, 0], rtol=1e-5)
+    np.testing.assert_allclose(squares[:, len(words.vocabulary_) :].sum(axis=1), [0.5, 0.5, 0], rtol=1e-5)
 
 
-def test_words_are_letters_marks_and_digits_with_their_pairs():
-    """By hand: "ab, cd ab" has ab, cd, ab; (ab, cd), (cd, ab). Marks of Hindi belong to their word."""
-    words = counted(["ab, cd ab", "AB", "नमस्ते दुनिया", "", "…", "cd", "ab"])[0].toarray()
-    assert words.sum(axis=1).tolist() == [5, 1, 3, 0, 0, 1, 1]
-    np.testing.assert_array_equal(words[1], words[6])
-    assert sorted(words[0][words[0] > 0].tolist()) == [1, 1, 1, 2] and words.shape[1] == 7
-    assert not (words[0] * words[2]).any()
-
-
-def test_no_pair_or_ngram_goes_over_the_end_of_a_text():
-    alone = [counted([text])[half].sum() for half in (0, 1) for text in ("one two", "three", "fo ur")]
-    together = [row.sum() for half in counted(["one two", "three", "fo ur"]) for row in half]
-    assert alone == together
-
-
-def test_terms_are_chosen_by_the_number_of_texts_that_hold_them():
-    texts = ["common rare", "common other", "common twice", "common twice", "twice twice"]
-    vocabulary = Vocabulary.fit(texts, least=2, largest_share=0.7, most=100)
-    assert vocabulary.num_words == 2, "twice and (common, twice); common is in 4 of 5 texts"
-    assert sorted(vocabulary.share[:2].tolist()) == [0.4, 0.6]
-    assert Vocabulary.fit(texts, least=2, largest_share=1.0, most=1).num_words == 1
-
-
-def test_tf_idf_equals_that_of_scikit_learn():
-    texts = topics(60)
-    features = TextFeatures.fit(texts)
-    terms = features.terms(texts)
-    options = {"min_df": 2, "max_df": 0.5, "sublinear_tf": True}
-    for half, analyzer in ((terms[:, features.vocabulary.num_words :], "char_wb"),):
-        expected = TfidfVectorizer(analyzer=analyzer, ngram_range=(2, 4), **options).fit_transform(texts)
-        assert half.shape == expected.shape
-        np.testing.assert_allclose((half @ half.T).toarray() * 2, (expected @ expected.T).toarray(), atol=1e-5)
-    np.testing.assert_allclose(np.asarray(terms.multiply(terms).sum(axis=1)).ravel(), 1.0, rtol=1e-5)
+def test_terms_of_most_texts_or_of_a_single_one_do_not_count():
+    words = TextFeatures.fit([f"every text has{i} {'some' if i % 3 == 0 else 'other'} words" for i in range(60)])
+    assert set(words.vectorizers[0].vocabulary_) == {"some", "some words"}
 
 
 def test_texts_of_any_script_have_finite_features():
