@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.debugging.scores import binary_scores, expected_calibration_error, ranking_scores, reliability
+from demix_jax.common.bands import LIKELY
 from demix_jax.common.error_types import ERROR_TYPES
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from benchmarks.natural.peers import Peer
-
-LIKELY = 0.5
 
 
 def type_scores(found: pd.DataFrame, truth: np.ndarray, error_type: str) -> dict[str, Any]:

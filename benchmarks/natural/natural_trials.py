@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from benchmarks.natural.judging import LIKELY, peer_scores, type_scores
+from benchmarks.natural.judging import peer_scores, type_scores
 from benchmarks.natural.peers import Peer, cleanlab_peer, encode_table, encode_texts, label_peers, out_of_fold
 from benchmarks.natural.repairing import accuracies
 from benchmarks.natural.sets import LABEL, SOURCES, TEXT, LabelSet, load_set
 from demix_jax import diagnose
+from demix_jax.common.bands import LIKELY
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.files import write_table
 from demix_jax.common.threads import one_thread

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from demix_jax.common.pytrees import entry
 from demix_jax.common.shared_sizes import shared_size
 from demix_jax.data.folds.plan import Folds
 from demix_jax.gradients.per_example import PyTree
@@ -73,7 +74,7 @@ class NetworkFolds:
         return {"x": jax.tree.map(lambda leaf: leaf[rows], self.x), "y": self.y[rows]}
 
     def _of_fold(self, fold: int) -> PyTree:
-        return _slice_of(self.params, fold)
+        return entry(self.params, fold)
 
 
 def train_fold_models(
@@ -82,12 +83,6 @@ def train_fold_models(
     """Train one network per fold on that fold's training rows; `options` go to `train_task_model`."""
     trained = train_task_model(key, model, {"x": x, "y": y}, folds.train, folds.valid, **options)
     return NetworkFolds(model=model, params=trained.params, x=x, y=y, valid_loss=np.asarray(trained.valid_loss))
-
-
-@jax.jit
-def _slice_of(params: PyTree, fold: int) -> PyTree:
-    """Parameters of one fold, by one program for all leaves."""
-    return jax.tree.map(lambda leaf: leaf[fold], params)
 
 
 @functools.partial(jax.jit, static_argnums=0)

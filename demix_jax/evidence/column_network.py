@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from demix_jax.common.pytrees import entry
 from demix_jax.common.row_batches import map_parts
 from demix_jax.common.shared_sizes import SMALL, rows_of_shared_size, shared_batch, with_length
 from demix_jax.data.folds.plan import Folds, fold_blocks
@@ -153,7 +154,7 @@ class ColumnNetworks(NamedTuple):
             yield rows, np.asarray(log_p)[: len(rows)]
 
     def _of_fold(self, fold: int) -> PyTree:
-        return _slice_of(self.params, fold)
+        return entry(self.params, fold)
 
 
 def fit_column_networks(
@@ -220,12 +221,6 @@ def _with_label(codes: np.ndarray, labels: np.ndarray, width: int) -> tuple[np.n
     columns = np.zeros((len(codes), width), np.int32)
     columns[:, : codes.shape[1]], columns[:, -1] = codes, np.minimum(labels, _MAX_LABELS - 1)
     return columns, num_labels
-
-
-@jax.jit
-def _slice_of(params: PyTree, fold: int) -> PyTree:
-    """Parameters of one fold, by one program for all leaves."""
-    return jax.tree.map(lambda leaf: leaf[fold], params)
 
 
 class _TrainingData(NamedTuple):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from demix_jax.data.encoders.bins import Bins, QuantileNormal, number_text
-from demix_jax.data.encoders.encoded import Encoded, in_ranges
+from demix_jax.data.encoders.encoded import Encoded
+from demix_jax.data.encoders.number_part import NumberPart
 from demix_jax.data.encoders.text_measures import (
     BEGINNINGS,
     ENDINGS,
@@ -26,19 +27,11 @@ _SHARES = frozenset({"capitals", "digits", "punctuation", "foreign letters", "re
 _CATEGORIES = {"script": SCRIPTS, "beginning": BEGINNINGS, "ending": ENDINGS}
 
 
-@dataclass(frozen=True)
-class NumberPart:
-    """A measure of a text. x: the measure by `QuantileNormal`.
-
-    name: as in "length of review", without the column's name. bins, scale: of the measure on the scale of `_scaled`.
-    """
-
-    name: str
-    bins: Bins
-    scale: QuantileNormal
+class MeasurePart(NumberPart):
+    """A measure of a text; name: as in "length of review". bins, scale: of the measure on the scale of `_scaled`."""
 
     @classmethod
-    def fit(cls, name: str, values: np.ndarray) -> NumberPart:
+    def fit(cls, name: str, values: np.ndarray) -> MeasurePart:
         """Fit on f64[N], NaN where missing.
 
         The spread is that of the middle half or of the middle 80 %, whichever is wider: measures have heavy tails.
@@ -48,18 +41,9 @@ class NumberPart:
         p10, p90 = np.nanquantile(values, [0.1, 0.9])
         return cls(name, replace(bins, spread=max(bins.spread, float(p90 - p10) / 2.563)), QuantileNormal.fit(values))
 
-    @property
-    def num_codes(self) -> int:
-        return self.bins.num_codes
-
-    @property
-    def of_numbers(self) -> None:
-        return None
-
     def encode(self, values: np.ndarray) -> Encoded:
         """Encode f64[N]; NaN where the text is missing."""
-        values = _scaled(self.name, values)
-        return in_ranges(self.bins, values, self.scale(values)[:, None])
+        return super().encode(_scaled(self.name, values))
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(f"{self.name} of {name}", code, lambda value: _in_words(self.name, value))
@@ -100,14 +84,14 @@ class TextForm:
     """How the texts of a column are written: `usual`, learned from them, and the `parts` that a text is encoded as."""
 
     usual: UsualText
-    parts: tuple[NumberPart | CategoryPart, ...]
+    parts: tuple[MeasurePart | CategoryPart, ...]
 
     @classmethod
     def fit(cls, level_codes: np.ndarray, names: list[str]) -> TextForm:
         """Fit on the output of `kinds.levels` for a column with at least one text."""
         usual = UsualText.fit(names, np.bincount(level_codes[level_codes >= 0], minlength=len(names)))
         of_rows = _of_rows(usual.measure(names), level_codes)
-        numbers = [NumberPart.fit(name, of_rows[name]) for name in NUMBERS]
+        numbers = [MeasurePart.fit(name, of_rows[name]) for name in NUMBERS]
         return cls(usual, (*numbers, *(CategoryPart(name, values) for name, values in _CATEGORIES.items())))
 
     def encode(self, level_codes: np.ndarray, names: list[str]) -> tuple[Encoded, ...]:

@@ -17,7 +17,8 @@ import pandas as pd
 
 from demix_jax.common.threads import threads_for
 from demix_jax.data.encoders.bins import CLIP, Bins, QuantileNormal, number_text
-from demix_jax.data.encoders.encoded import Encoded, in_ranges, with_indicator
+from demix_jax.data.encoders.encoded import Encoded, with_indicator
+from demix_jax.data.encoders.number_part import NumberPart
 from demix_jax.data.lists import as_vectors, is_missing
 
 MAX_NUMBERS = 32  # a vector of more numbers is reduced
@@ -131,28 +132,8 @@ class VectorSpace:
         return np.sqrt((inside + outside / self.rest**2) / max(values.shape[1], 1))
 
 
-@dataclass(frozen=True)
-class VectorPart:
-    """One of the numbers that a vector is encoded as; x is the number by `QuantileNormal`.
-
-    name: as in "embedding [3]", without the column's name.
-    """
-
-    name: str
-    bins: Bins
-    scale: QuantileNormal
-
-    @property
-    def num_codes(self) -> int:
-        return self.bins.num_codes
-
-    @property
-    def of_numbers(self) -> None:
-        return None
-
-    def encode(self, values: np.ndarray) -> Encoded:
-        """Encode f64[N]; NaN where the vector is missing."""
-        return in_ranges(self.bins, values, self.scale(values)[:, None])
+class VectorPart(NumberPart):
+    """One of the numbers that a vector is encoded as; name: as in "embedding [3]"."""
 
     def code_name(self, name: str, code: int) -> str:
         return self.bins.code_name(f"{name} {self.name}", code, number_text)
