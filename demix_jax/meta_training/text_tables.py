@@ -21,6 +21,8 @@ _ALPHABETS = (
 )
 _SUFFIXES = 6  # endings that words of all topics share
 _EXTRA_COLUMNS = 0.35  # share of the tables with columns beside the text
+_MOST_TRIES = 8  # to write a text that tells its class
+_CLEARLY = 2.0  # nats by which the words of a text are likelier in its class than in any other
 
 
 class _Language(NamedTuple):
@@ -31,12 +33,24 @@ class _Language(NamedTuple):
     stem: np.ndarray
 
 
+class _Subjects(NamedTuple):
+    """What texts are about.
+
+    usual: f64[V], how frequent each word is in every class. topics: per class f64[T, V], how frequent in the telling
+      part of texts about each of its topics.
+    """
+
+    usual: np.ndarray
+    topics: list[np.ndarray]
+
+
 def synthetic_texts(seed: int, num_rows: int) -> pd.DataFrame:
     """Draw a table of texts with column `LABEL`, two to ten classes of uneven shares.
 
-    A text mixes words that every class uses with words of the topics of its class. Some texts are about two classes,
-    and some have hardly a telling word. Lengths reach from titles to paragraphs, and words of a topic share stems. Some
-    tables have a few further columns. Some texts occur twice. No label is wrong.
+    A text mixes words that every class uses with words of one of the topics of its class, many of them rare. Its words
+    tell its class, but for a few unclear texts; a model of few texts does not know all of these words. Lengths reach
+    from titles to paragraphs, and words of a topic share stems. Some tables have a few further columns. Some texts
+    occur twice. No label is wrong.
 
     Args:
       seed: determines the whole table; equal seeds give equal tables.
@@ -49,8 +63,9 @@ def synthetic_texts(seed: int, num_rows: int) -> pd.DataFrame:
     num_classes = int(rng.choice([2, 2, 2, 3, 4, 4, 5, 6, 8, 10]))
     shares = rng.dirichlet(np.full(num_classes, rng.choice([1.5, 5.0, 50.0])))
     label = rng.choice(num_classes, num_rows, p=0.95 * shares + 0.05 / num_classes)
-    topics = _topics(rng, language, num_classes)
-    texts = _texts(rng, language, topics, label)
+    written = _texts(rng, _subjects(rng, language, num_classes), label)
+    as_sentence = rng.random() < 0.6
+    texts = [_spelt(language.words[words], as_sentence) for words in written]
     copied = rng.random(num_rows) < rng.choice([0.0, 0.0, 0.02])
     source = np.where(copied, rng.integers(num_rows, size=num_rows), np.arange(num_rows))
     label, texts = label[source], [texts[i] for i in source]
@@ -80,43 +95,70 @@ def _language(rng: np.random.Generator) -> _Language:
     return _Language(words, frequency / frequency.sum(), stem)
 
 
-def _topics(rng: np.random.Generator, language: _Language, num_classes: int) -> np.ndarray:
-    """f64[K, V]: how frequent each word is in the telling part of texts of each class.
-
-    A class has one to three topics. The words of a topic share stems, and one class's are partly another's.
-    """
-    topics = np.empty((num_classes, len(language.words)))
+def _subjects(rng: np.random.Generator, language: _Language, num_classes: int) -> _Subjects:
+    """A class has one to six topics. The words of a topic share stems, and one class's are partly another's."""
     sharpness = rng.uniform(1.5, 3.5)  # of the preference for some stems
     common = rng.normal(size=language.stem.max() + 1)
     alike = rng.uniform(0.0, 0.7)
-    for k in range(num_classes):
-        parts = []
-        for _ in range(int(rng.integers(1, 4))):
-            preference = alike * common + np.sqrt(1 - alike**2) * rng.normal(size=len(common))
-            liked = np.exp(sharpness * preference[language.stem]) * language.frequency**0.7
-            parts.append(liked / liked.sum())
-        topics[k] = np.mean(parts, axis=0)
-    return topics
+    topics = []
+    for _ in range(num_classes):
+        own = rng.normal(size=(int(rng.integers(1, 7)), len(common)))
+        preference = alike * common + np.sqrt(1 - alike**2) * own
+        liked = np.exp(sharpness * preference[:, language.stem]) * language.frequency**0.7
+        topics.append(liked / liked.sum(axis=1, keepdims=True))
+    return _Subjects(language.frequency, topics)
 
 
-def _texts(rng: np.random.Generator, language: _Language, topics: np.ndarray, label: np.ndarray) -> list[str]:
-    """N texts of the classes `label` i64[N]."""
-    num_rows, num_classes = len(label), len(topics)
-    length = _lengths(rng, num_rows)
-    telling = rng.beta(4, 4 / rng.uniform(0.3, 0.9) - 4, num_rows)  # share of words of the topic
-    mixed = rng.random(num_rows) < rng.uniform(0.0, 0.25)
-    other = np.where(mixed, rng.integers(num_classes, size=num_rows), label)
-    share_of_other = rng.uniform(0.2, 0.5, num_rows)
-    row = np.repeat(np.arange(num_rows), length)
-    about = np.where(rng.random(len(row)) < share_of_other[row], other[row], label[row])
-    about = np.where(rng.random(len(row)) < telling[row], about, num_classes)  # K: words of every class
-    word = np.empty(len(row), dtype=np.int64)
-    for k, frequency in enumerate([*topics, language.frequency]):
-        at = about == k
-        word[at] = rng.choice(len(frequency), int(at.sum()), p=frequency / frequency.sum())
-    ends = np.cumsum(length)
-    as_sentence = rng.random() < 0.6
-    return [_written(language.words[word[e - n : e]], as_sentence) for n, e in zip(length, ends, strict=True)]
+def _texts(rng: np.random.Generator, subjects: _Subjects, label: np.ndarray) -> list[np.ndarray]:
+    """Numbers of the words of N texts of classes i64[N]; most that do not tell their class are written again."""
+    length = _lengths(rng, len(label))
+    telling = rng.beta(4, 4 / rng.uniform(0.3, 0.9) - 4, len(label))  # share of words of the topic
+    unclear = rng.random(len(label)) < rng.choice([0.0, 0.01, 0.03, 0.1])
+    texts: list[np.ndarray] = [np.empty(0, np.int64)] * len(label)
+    rows = np.arange(len(label))
+    for _ in range(_MOST_TRIES):
+        written = _words(rng, subjects, label[rows], length[rows], telling[rows])
+        for row, words in zip(rows, written, strict=True):
+            texts[row] = words
+        rows = rows[~_tells(written, subjects, label[rows]) & ~unclear[rows]]
+        telling = np.minimum(telling + 0.1, 1.0)
+        if not len(rows):
+            break
+    return texts
+
+
+def _words(
+    rng: np.random.Generator, subjects: _Subjects, label: np.ndarray, length: np.ndarray, telling: np.ndarray
+) -> list[np.ndarray]:
+    """Numbers of the words of n texts of classes i64[n], of lengths i64[n], with shares f64[n] of telling words."""
+    about = np.array([rng.integers(len(subjects.topics[k])) for k in label])
+    row = np.repeat(np.arange(len(label)), length)
+    chance = rng.random(len(row))
+    tells = rng.random(len(row)) < telling[row]
+    word = _drawn(subjects.usual, chance)
+    for k, t in sorted({(int(k), int(t)) for k, t in zip(label, about, strict=True)}):
+        at = tells & (label[row] == k) & (about[row] == t)
+        word[at] = _drawn(subjects.topics[k][t], chance[at])
+    return np.split(word, np.cumsum(length)[:-1])
+
+
+def _drawn(frequency: np.ndarray, chance: np.ndarray) -> np.ndarray:
+    """i64[n]: numbers of words with frequencies f64[V], drawn by uniform numbers f64[n]."""
+    return np.minimum(np.searchsorted(np.cumsum(frequency), chance), len(frequency) - 1)
+
+
+def _tells(texts: list[np.ndarray], subjects: _Subjects, label: np.ndarray) -> np.ndarray:
+    """bool[n]: whether the words of each text are several times likelier in its class i64[n] than in any other."""
+    words, starts = np.concatenate(texts), np.cumsum([0, *map(len, texts[:-1])])
+
+    def log_likelihood(topic: np.ndarray) -> np.ndarray:
+        return np.add.reduceat(np.log(0.5 * (topic + subjects.usual))[words], starts)
+
+    each = np.stack([np.max([log_likelihood(topic) for topic in own], axis=0) for own in subjects.topics], axis=1)
+    rows = np.arange(len(label))
+    of_label = each[rows, label]
+    each[rows, label] = -np.inf
+    return of_label - each.max(axis=1) > _CLEARLY
 
 
 def _lengths(rng: np.random.Generator, num_rows: int) -> np.ndarray:
@@ -125,7 +167,7 @@ def _lengths(rng: np.random.Generator, num_rows: int) -> np.ndarray:
     return np.clip(median * np.exp(rng.uniform(0.1, 0.6) * rng.normal(size=num_rows)), 2, 200).astype(np.int64)
 
 
-def _written(words: np.ndarray, as_sentence: bool) -> str:
+def _spelt(words: np.ndarray, as_sentence: bool) -> str:
     text = " ".join(words)
     return f"{text[:1].upper()}{text[1:]}." if as_sentence else text
 

@@ -220,12 +220,10 @@ def test_plan_has_one_clean_trial_per_table_and_seed():
 def test_worlds_have_files_of_their_own_and_go_round_the_varieties():
     worlds = make_worlds.plan(3)
     num_listed = len((Path(make_worlds.__file__).parent / "real_tables.csv").read_text().splitlines()) - 1
-    assert len(worlds) == len({world.file_name for world in worlds}) == 6 * 12 + 3 * 4 + num_listed + 5 * 3
-    assert 550 < len(make_worlds.plan(60)) < 600
+    assert len(worlds) == len({world.file_name for world in worlds}) == 6 * 12 + 3 * 4 + num_listed + 6 * 3
+    assert 600 < len(make_worlds.plan(60)) < 660
     count = Counter(world.table for world in worlds)
-    assert (
-        count["adult"] == 12 and count["wine"] == 4 and {count[f"{name} 0-2"] for name in make_worlds.SYNTHETIC} == {1}
-    )
+    assert count["adult"] == 12 and count["wine"] == 4 and {count[f"{name} 0-2"] for name in make_worlds.RANDOM} == {1}
     of_adult = [world.variety for world in worlds if world.table == "adult"]
     assert of_adult == list(VARIETIES)
     assert [variety.every_probe for variety in of_adult].count(False) == 3
