@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from demix_jax.common.bands import LIKELY
 from demix_jax.common.error_types import ERROR_TYPES
 
 NUM_BINS = 15
@@ -25,13 +26,14 @@ def flag_scores(truth: np.ndarray, flags: np.ndarray) -> dict:
 
 
 def diagnosis_scores(truth: np.ndarray, flags: np.ndarray, probability: np.ndarray) -> dict:
-    """`flag_scores`, and per type auroc, average_precision, ece and reliability bins of p f[N, 3].
+    """`flag_scores`, and per type auroc, average_precision, ece, reliability bins of p f[N, 3], and share likely.
 
     AUROC and average precision are None for a type that no row or every row has.
     """
     scores = flag_scores(truth, flags)
     for t, name in enumerate(ERROR_TYPES):
         bins = reliability(truth[:, t], probability[:, t])
+        scores["types"][name]["likely"] = float((flags[:, t] & (probability[:, t] >= LIKELY)).mean())
         scores["types"][name] |= ranking_scores(truth[:, t], probability[:, t])
         scores["types"][name] |= {"ece": expected_calibration_error(bins), "reliability": bins}
     scores["ece"] = float(np.mean([scores["types"][name]["ece"] for name in ERROR_TYPES]))

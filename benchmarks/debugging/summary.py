@@ -10,7 +10,7 @@ from benchmarks.debugging.peers import BEST_PER_TYPE
 from benchmarks.debugging.retraining import LEARNERS, STATES, deciding_metric
 from demix_jax.common.error_types import ERROR_TYPES
 
-MEASURES = ("precision", "recall", "f1", "auroc", "average_precision", "ece", "flagged", "true")
+MEASURES = ("precision", "recall", "f1", "auroc", "average_precision", "ece", "flagged", "likely", "true")
 
 
 def mean(values: Iterable[float | None]) -> float | None:
@@ -112,11 +112,11 @@ def summarise(trials: list[dict]) -> dict:
             "overall": debugging_scores(inside),
         }
     clean = select(trials, suite="clean")
-    flagged = {
+    likely = {
         table: {
-            name: mean(trial["diagnosis"]["types"][name]["flagged"] for trial in select(clean, table=table))
+            name: mean(trial["diagnosis"]["types"][name]["likely"] for trial in select(clean, table=table))
             for name in ERROR_TYPES
         }
         for table in distinct(clean, "table")
     }
-    return {"suites": suites, "clean": flagged}
+    return {"suites": suites, "clean": likely}

@@ -36,7 +36,7 @@ def markdown(summary: dict, record: dict) -> str:
         if any(entry["test"] for entry in results["tables"].values()):
             parts.append(_after_repair(results))
     if summary["clean"]:
-        parts += ["## Clean tables: share of the rows flagged", _clean(summary["clean"])]
+        parts += ["## Clean tables: share of the rows that are likely wrong", _clean(summary["clean"])]
     return "\n\n".join(parts) + "\n"
 
 
@@ -127,8 +127,8 @@ def _after_repair(results: dict) -> str:
     return markdown_table(head, rows) + "\n\n" + note
 
 
-def _clean(flagged: dict) -> str:
-    rows = [[table, *(_percent(shares[name], 1) for name in ERROR_TYPES)] for table, shares in flagged.items()]
+def _clean(likely: dict) -> str:
+    rows = [[table, *(_percent(shares[name], 1) for name in ERROR_TYPES)] for table, shares in likely.items()]
     return markdown_table(["table", *(_TYPE_NAMES[name] for name in ERROR_TYPES)], rows)
 
 
