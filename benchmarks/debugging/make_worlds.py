@@ -11,7 +11,7 @@ A world of sizes that are new to the process takes some 30 seconds on one core, 
 of similar sizes take about ten, most of them for trees. Programs are kept for further processes with
 JAX_COMPILATION_CACHE_DIR a folder and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0. On several cores run shards
 side by side, with the same folder: --shard 0 --shards 4, and so on. They are fastest with a core of their own each, as
-from `taskset -c 0` with OMP_NUM_THREADS=1: two together took five seconds a world.
+from `taskset -c 0` with OMP_NUM_THREADS=1: two together took 5 to 12 seconds a world.
 """
 
 from __future__ import annotations
