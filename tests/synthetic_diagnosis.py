@@ -107,7 +107,6 @@ def make_diagnosis(*, num_rows: int = 600, seed: int = 0, task: str = "classific
         classifier=UsedClassifier("default", "0f" * 32, ("bank", "credit", *(f"synthetic 0-{k}" for k in range(100)))),
         fingerprint="ab" * 32,
         thresholds=dict.fromkeys(ERROR_TYPES, 0.3),
-        held_back=(),
         validation={"r2": 0.61} if task == "regression" else {"accuracy": 0.842, "balanced_accuracy": 0.795},
         columns=kinds,
         seconds={"encode": 0.4, "train task models": 6.2, "influence": 3.1},

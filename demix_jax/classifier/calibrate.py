@@ -2,178 +2,130 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
-from demix_jax.classifier.calibration import Calibration, CalibrationInput, from_log_odds, identity_coefficients
-from demix_jax.classifier.decision import Bounds, presence_inputs
-from demix_jax.common.error_types import ALL_TYPES, ErrorType
+from demix_jax.classifier.calibration import Calibration, identity_calibration, table_coefficients, weighted_sum
+from demix_jax.classifier.table_level import NUM_TABLE_INPUTS
+from demix_jax.common.error_types import ERROR_TYPES
 
 if TYPE_CHECKING:
     from demix_jax.classifier.classifier import ErrorClassifier
     from demix_jax.classifier.examples import World
 
-_MIN_WORLDS = 20  # held out; fewer do not show how tables differ, so only the logit is scaled and shifted
-_MIN_CLEAN_WORLDS = (
-    10  # without a type; with fewer, its floor is _DEFAULT_FLOOR and every table counts as having errors
-)
-_DEFAULT_FLOOR = 0.25
-_ALWAYS_PRESENT = (10.0, 0.0, 0.0)  # coefficients under which every table counts as having errors
-_MIN_SLOPE = 0.05  # of the logit
-_NUM_BINS = 15  # of probabilities, for the expected calibration error
-_SCALES, _SHIFTS = np.arange(0.7, 2.21, 0.1), np.arange(-1.0, 1.01, 0.1)
-_TABLE_INPUTS = [CalibrationInput.TABLE_MEAN]
-_PROBE_INPUTS = [CalibrationInput.PROBE_LOG_RATIO, CalibrationInput.PROBE_LOG_SHARE, CalibrationInput.PROBE_LOG_HALF]
+_NUM_ROWS = 512  # of each world
+_NUM_STEPS = 600
+_LEARNING_RATE = 0.02
+_DECAY = 0.5  # of how far coefficients may depend on the table, against the loss of one world
+_SURPRISE_OF_FEW = 0.03  # nats, added to the entropy of a world's error rate before worlds are weighed by it
 
 
-def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Calibration:
-    """Fits the calibration on worlds that the networks were not trained on; every world has equal weight.
+def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]], *, seed: int = 0) -> Calibration:
+    """Fits the calibration on worlds that the networks were not trained on.
 
-    A network is overconfident about the error rates of an unseen table for some types and underconfident for others.
-    The mean logit of the table corrects that, and probes show what errors look like there. Tables differ in how common
-    and how clear their errors are. So the best fit for the rows of all tables together is too flat within most tables.
-    With probes, the log-odds are therefore scaled and shifted until the mean expected calibration error of a world with
-    errors is lowest. Without probes too little is known of a table for that: on MovieLens too many labels were doubted,
-    and a network trained after that repair was worse.
-
-    The floor of a type is the probability that its `clean_share` of the rows of worlds without this type reach. So that
-    share of a clean table may be flagged, on average. Whether a table has any error of a type is learned from the
-    probabilities of its rows. Tables with and without such errors have equal weight there.
+    Worlds differ in how many of their rows are wrong, from none to most, and in whether one type of error occurs or
+    several. So what is fitted has to read off a table how common its errors are. The loss of a world is the mean
+    cross-entropy of its rows, divided by the entropy of its error rate: a world with 1 % wrong rows counts as much as
+    one with 30 %. Every world is shown with its probes and without.
 
     Args:
       held_out: classifiers of one network each, with worlds that this network has not seen.
-    Source: Platt 1999, with more inputs. Slopes within groups are steeper than over all groups: Zeger, Liang & Albert
-      1988, "Models for Longitudinal Data: A Generalized Estimating Equation Approach".
+      seed: of the initial weights.
     """
-    pairs = [(member, world) for member, worlds in held_out for world in worlds]
-    with_probes = [(member, world) for member, world in pairs if world.views[0].probes is not None]
-    plain, plain_bounds = _fit(pairs, probed=False)
-    probed, probed_bounds = _fit(with_probes, probed=True)
-    return Calibration(
-        plain=plain,
-        probed=probed,
-        floor=np.stack([plain_bounds.floor, probed_bounds.floor]),
-        presence=np.stack([plain_bounds.presence, probed_bounds.presence]),
-    )
+    worlds = _held_out_worlds(held_out)
+    if not worlds:
+        return identity_calibration()
+    return _fit(_stacked(worlds), seed)
 
 
-class _HeldOutRows(NamedTuple):
-    """Rows of W held-out worlds, one world after the other.
+class _Rows(NamedTuple):
+    """Rows of one world, or of W worlds with a leading axis.
 
-    inputs: f64[n, 3, 6], see `CalibrationInput`. truth: bool[n, 3]. world: i64[n], number of the row's world.
-    weight: f64[n], with mean 1, so that every world has equal weight. probed: whether the inputs tell of probes.
+    table: f32[3, J]. rows: f32[n, 3, K]. truth: f32[n, 3]. present: f32[n], 0 for rows that are padding.
     """
 
-    inputs: np.ndarray
+    table: np.ndarray
+    rows: np.ndarray
     truth: np.ndarray
-    world: np.ndarray
-    weight: np.ndarray
-    probed: bool
-
-    @property
-    def num_worlds(self) -> int:
-        """W."""
-        return int(self.world[-1]) + 1
-
-    def by_world(self, values: np.ndarray) -> list[np.ndarray]:
-        """Values [n, ...] of the rows, an array per world."""
-        return np.split(values, np.cumsum(np.bincount(self.world))[:-1])
+    present: np.ndarray
 
 
-def _fit(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> tuple[np.ndarray, Bounds]:
-    """f32[3, 6] coefficients and the bounds, from the first view of each world."""
-    coefficients, count = identity_coefficients(), len(ALL_TYPES)
-    bounds = Bounds(
-        floor=np.full(count, _DEFAULT_FLOOR, np.float32),
-        presence=np.tile(np.array(_ALWAYS_PRESENT, np.float32), (count, 1)),
-    )
-    if not pairs:
-        return coefficients, bounds
-    rows = _held_out_rows(pairs, probed=probed)
-    for t, error_type in enumerate(ALL_TYPES):
-        if rows.truth[:, t].any() and not rows.truth[:, t].all():
-            coefficients[t] = _fit_coefficients(rows, error_type)
-        has_type = np.array([of_world[:, t].any() for of_world in rows.by_world(rows.truth)])
-        if np.sum(~has_type) >= _MIN_CLEAN_WORLDS:
-            log_odds = rows.by_world(rows.inputs[:, t] @ coefficients[t])
-            clean = [z for z, has_errors in zip(log_odds, has_type, strict=True) if not has_errors]
-            bounds.floor[t] = _floor(clean, error_type.clean_share)
-            if has_type.any():
-                bounds.presence[t] = _fit_presence(log_odds, has_type)
-    return coefficients, bounds
+def _held_out_worlds(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> list[_Rows]:
+    found = []
+    for member, worlds in held_out:
+        for world in worlds:
+            vectors, signals, probes = world.views[0]
+            for shown in (None,) if probes is None else (None, probes):
+                table = member.of_table(signals, world.facts, shown)
+                logits, levels = table.read(vectors, signals, shown)
+                rows = np.linspace(0, len(signals) - 1, min(len(signals), _NUM_ROWS)).astype(int)
+                of_rows = levels[0].of_rows(logits[0], signals)[rows]
+                found.append(_Rows(levels[0].inputs, of_rows, world.truth[rows], np.ones(len(rows))))
+    return found
 
 
-def _held_out_rows(pairs: list[tuple[ErrorClassifier, World]], *, probed: bool) -> _HeldOutRows:
-    inputs = []
-    for member, world in pairs:
-        vectors, signals, probes = world.views[0]
-        probes = probes if probed else None
-        logits, levels = member.of_table(signals, world.facts, probes).read(vectors, signals, probes)
-        inputs.append(levels[0].inputs(logits[0]))
-    sizes = np.array([len(of_world) for of_world in inputs])
-    number = np.repeat(np.arange(len(pairs)), sizes)
-    weight = 1 / sizes[number]
-    weight *= len(weight) / weight.sum()
-    truth = np.concatenate([world.truth for _, world in pairs])
-    return _HeldOutRows(inputs=np.concatenate(inputs), truth=truth, world=number, weight=weight, probed=probed)
+def _stacked(worlds: list[_Rows]) -> _Rows:
+    """Worlds with a leading axis; those with fewer rows are padded."""
+
+    def padded(values: np.ndarray) -> np.ndarray:
+        return np.pad(values, [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1)).astype(np.float32)
+
+    size = max(len(world.rows) for world in worlds)
+    table = np.stack([world.table for world in worlds]).astype(np.float32)
+    each = ([padded(getattr(world, name)) for world in worlds] for name in ("rows", "truth", "present"))
+    return _Rows(table, *map(np.stack, each))
 
 
-def _fit_coefficients(rows: _HeldOutRows, error_type: ErrorType) -> np.ndarray:
-    """f32[6], coefficients of one type by logistic regression; scaled and shifted where there are probes."""
-    from sklearn.linear_model import LogisticRegression
-
-    t, enough = error_type.column, rows.num_worlds >= _MIN_WORLDS
-    used = [CalibrationInput.LOGIT]
-    if enough:
-        used += _TABLE_INPUTS
-        if rows.probed and error_type.probed:
-            used += _PROBE_INPUTS
-    fit = LogisticRegression(C=100.0, max_iter=1_000).fit(
-        rows.inputs[:, t, used], rows.truth[:, t], sample_weight=rows.weight
-    )
-    coefficients = identity_coefficients()[t]
-    coefficients[used], coefficients[CalibrationInput.CONSTANT] = fit.coef_[0], fit.intercept_[0]
-    coefficients[CalibrationInput.LOGIT] = max(coefficients[CalibrationInput.LOGIT], _MIN_SLOPE)
-    if rows.probed and enough:
-        with_errors = np.array([of_world.any() for of_world in rows.by_world(rows.truth)])[rows.world]
-        log_odds = rows.inputs[with_errors, t] @ coefficients
-        scale, shift = _best_scale_and_shift(log_odds, rows.truth[with_errors, t], rows.world[with_errors])
-        coefficients *= scale
-        coefficients[CalibrationInput.CONSTANT] += shift
-    return coefficients
+def _fit(worlds: _Rows, seed: int) -> Calibration:
+    start = identity_calibration()
+    rng = np.random.default_rng(seed)
+    into = rng.normal(0, 1 / np.sqrt(NUM_TABLE_INPUTS), start.into.shape).astype(np.float32)
+    start = start._replace(mean=worlds.table.mean(axis=0), scale=worlds.table.std(axis=0) + 1e-3, into=into)
+    rate = np.einsum("wnt,wn->wt", worlds.truth, worlds.present) / worlds.present.sum(axis=1)[:, None]
+    weight = 1 / (_entropy(rate) + _SURPRISE_OF_FEW)
+    weight /= weight.mean(axis=0)
+    fitted = _descend(start, jax.tree.map(jnp.asarray, worlds), jnp.asarray(weight))
+    return Calibration(*map(np.asarray, fitted))
 
 
-def _fit_presence(log_odds: list[np.ndarray], has_type: np.ndarray) -> np.ndarray:
-    """f64[3], see `Bounds.presence`, from log-odds of the rows of each world and whether it has errors of the type."""
-    from sklearn.linear_model import LogisticRegression
+@jax.jit
+def _descend(start: Calibration, worlds: _Rows, weight: jax.Array) -> Calibration:
+    """The calibration with the lowest weighted loss, found by Adam with a cosine schedule."""
+    free = ("into", "bias", "out", "usual")
+    optimizer = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, _NUM_STEPS))
+    loss = functools.partial(_loss, start, worlds, weight)
 
-    inputs = np.stack([presence_inputs(p) for p in map(from_log_odds, log_odds)])
-    balanced = LogisticRegression(C=100.0, class_weight="balanced", fit_intercept=False, max_iter=1_000)
-    return balanced.fit(inputs, has_type).coef_[0]
+    def step(_, state):
+        changed, optimizer_state = state
+        updates, optimizer_state = optimizer.update(jax.grad(loss)(changed), optimizer_state)
+        return optax.apply_updates(changed, updates), optimizer_state
+
+    changed = {name: jnp.asarray(getattr(start, name)) for name in free}
+    changed, _ = jax.lax.fori_loop(0, _NUM_STEPS, step, (changed, optimizer.init(changed)))
+    return start._replace(**changed)
 
 
-def _floor(log_odds: list[np.ndarray], share: float) -> float:
-    """Probability that this share of the rows reach; log-odds f64[n] of each world, worlds of equal weight."""
-    weight = np.concatenate([np.full(len(z), 1 / len(z)) for z in log_odds])
-    high = np.quantile(np.concatenate(log_odds), 1 - share, weights=weight, method="inverted_cdf")
-    return float(from_log_odds(high))
+def _loss(start: Calibration, worlds: _Rows, weight: jax.Array, changed: dict[str, jax.Array]) -> jax.Array:
+    """f32[]: mean over worlds and types of the weighted cross-entropy, and the decay."""
+    calibration = start._replace(**changed)
+
+    def of_world(world: _Rows) -> jax.Array:
+        log_odds = weighted_sum(world.rows, table_coefficients(calibration, world.table, jnp), jnp)
+        of_rows = optax.sigmoid_binary_cross_entropy(log_odds, world.truth)
+        return world.present @ of_rows / world.present.sum()
+
+    of_worlds = jax.vmap(of_world)(worlds)
+    decay = _DECAY * sum(jnp.square(changed[name]).sum() for name in ("into", "out"))
+    return (weight * of_worlds).mean() + decay / (len(worlds.truth) * len(ERROR_TYPES))
 
 
-def _best_scale_and_shift(log_odds: np.ndarray, truth: np.ndarray, world: np.ndarray) -> tuple[float, float]:
-    """Scale and shift of log-odds with the lowest mean expected calibration error of a world.
-
-    Args:
-      log_odds: f64[n]. truth: bool[n]. world: i64[n], number of the row's world.
-    """
-    place, size = np.unique(world, return_inverse=True, return_counts=True)[1:]
-
-    def error(scale: float, shift: float) -> float:
-        p = from_log_odds(scale * log_odds + shift)
-        of_bin = place * _NUM_BINS + np.minimum((p * _NUM_BINS).astype(int), _NUM_BINS - 1)
-        gap = np.abs(np.bincount(of_bin, p - truth, minlength=len(size) * _NUM_BINS))
-        return float(np.mean(gap.reshape(-1, _NUM_BINS).sum(axis=1) / size))
-
-    tried = [(error(scale, shift), scale, shift) for scale in _SCALES for shift in _SHIFTS]
-    return min(tried)[1:]
+def _entropy(rate: np.ndarray) -> np.ndarray:
+    """Entropy of a share, in nats, elementwise."""
+    clipped = np.clip(rate, 1e-9, 1 - 1e-9)
+    return -clipped * np.log(clipped) - (1 - clipped) * np.log1p(-clipped)

@@ -15,11 +15,12 @@ import chex
 import jax
 import numpy as np
 
-from demix_jax.classifier.calibration import Calibration, TableLevel, from_log_odds, identity_coefficients
-from demix_jax.classifier.decision import Decision, decide
+from demix_jax.classifier.calibration import Calibration, check_shapes, identity_calibration
+from demix_jax.classifier.decision import thresholds
 from demix_jax.classifier.inputs import NUM_TABLE_FACTS, Probes, signal_inputs
 from demix_jax.classifier.model import Context, ContextInputs, ErrorNetwork, NetworkConfig
 from demix_jax.classifier.schema import CHANNELS, SIGNALS
+from demix_jax.classifier.table_level import TableLevel
 from demix_jax.common.checks import InputError
 from demix_jax.common.error_types import ERROR_TYPES, FEATURE_ERROR, LABEL_ERROR, PROBED_TYPES
 from demix_jax.common.row_batches import map_parts
@@ -32,8 +33,9 @@ _NUM_ELEMENTS = 48  # validation samples that are read of each vector: with 128,
 _CONTEXT_PROBES = 128  # of each probed type
 _BLOCK = 512
 _ROWS_IN_CACHE = 128
-_OWN_ARRAYS = ("signal_mean", "signal_scale", "plain", "probed", "floor", "presence")
-_FORMAT, _VERSION = "demix_jax error classifier", 5
+_OWN_ARRAYS = ("signal_mean", "signal_scale")
+_OF_CALIBRATION = "calibration/"  # before the names of its arrays in a file
+_FORMAT, _VERSION = "demix_jax error classifier", 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +46,7 @@ class ErrorClassifier:
       config: sizes of the networks.
       params: parameters of G networks, stacked along a leading axis.
       signal_mean, signal_scale: f32[F], standardisation of the signals.
-      plain, probed, floor, presence: calibration of the networks' logits, see `Calibration`.
+      calibration: maps the logits of the G networks to probabilities.
       card: what the classifier was trained on, and how.
       name: "default" or the name of its file.
     """
@@ -53,10 +55,7 @@ class ErrorClassifier:
     params: PyTree
     signal_mean: np.ndarray
     signal_scale: np.ndarray
-    plain: np.ndarray
-    probed: np.ndarray
-    floor: np.ndarray
-    presence: np.ndarray
+    calibration: Calibration
     card: dict
     name: str = "default"
 
@@ -70,10 +69,7 @@ class ErrorClassifier:
             params=params,
             signal_mean=mean,
             signal_scale=scale,
-            plain=identity_coefficients(),
-            probed=identity_coefficients(),
-            floor=np.zeros((2, len(ERROR_TYPES)), np.float32),
-            presence=np.zeros((2, len(ERROR_TYPES), 3), np.float32),
+            calibration=identity_calibration(),
             card=card,
         )
 
@@ -108,7 +104,7 @@ class ErrorClassifier:
             has_probes=np.float32(probes is not None),
             facts=facts,
         )
-        return TableClassifier(self, among, _context(self.config, self.params, context))
+        return TableClassifier(self, among, facts, _context(self.config, self.params, context))
 
     def logits(
         self,
@@ -158,21 +154,13 @@ class ErrorClassifier:
         """
         table = self.of_table(signals, facts, probes)
         logits, levels = table.read(vectors, signals, probes, on_block=on_block)
-        log_odds = self.calibration.log_odds(logits, levels)
-        ensemble, *of_networks = (
-            with_mistaken(from_log_odds(z).astype(np.float32), mistaken) for z in (log_odds.mean(axis=0), *log_odds)
-        )
-        return Verdict(ensemble, decide(ensemble, of_networks, self.calibration.bounds(levels)), table, levels)
+        probability = with_mistaken(self.calibration.probability(logits, signals, levels), mistaken)
+        return Verdict(probability, thresholds(probability), table, levels)
 
     @property
     def num_networks(self) -> int:
         """G, the size of the ensemble."""
         return len(jax.tree.leaves(self.params)[0])
-
-    @property
-    def calibration(self) -> Calibration:
-        """Maps the logits of the G networks to one probability, and gives the bounds of flags."""
-        return Calibration(plain=self.plain, probed=self.probed, floor=self.floor, presence=self.presence)
 
     def save(self, path: str | Path) -> None:
         """Writes one safetensors file; an interrupted call leaves no partial file."""
@@ -194,7 +182,9 @@ class ErrorClassifier:
     def _arrays(self) -> dict[str, np.ndarray]:
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
         arrays = {jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf) for path, leaf in leaves}
-        return arrays | {name: np.asarray(getattr(self, name), np.float32) for name in _OWN_ARRAYS}
+        own = {name: getattr(self, name) for name in _OWN_ARRAYS}
+        own |= {f"{_OF_CALIBRATION}{name}": array for name, array in self.calibration._asdict().items()}
+        return arrays | {name: np.asarray(array, np.float32) for name, array in own.items()}
 
     def _metadata(self) -> dict[str, str]:
         return {
@@ -211,11 +201,12 @@ class TableClassifier:
     """A classifier with the context of one table, for any number of its rows at a time.
 
     classifier: the classifier. among: f32[R, F], signals of the table's rows, each column in ascending order.
-    context: summary of the table by each network.
+    facts: f32[T], see `table_facts`. context: summary of the table by each network.
     """
 
     classifier: ErrorClassifier
     among: np.ndarray
+    facts: np.ndarray
     context: Context
 
     def logits(
@@ -251,33 +242,29 @@ class TableClassifier:
         """
         logits = self.logits(vectors, signals, on_block=on_block)
         if probes is None:
-            return logits, [TableLevel.of(of_rows) for of_rows in logits]
+            return logits, [TableLevel.of(of_rows, signals, self.facts) for of_rows in logits]
         of_probes = self.logits(probes.vectors, probes.signals)
         each = zip(logits, of_probes, strict=True)
-        return logits, [TableLevel.of(of_rows, (known, probes.truth)) for of_rows, known in each]
+        return logits, [TableLevel.of(of_rows, signals, self.facts, (known, probes.truth)) for of_rows, known in each]
 
 
 class Verdict(NamedTuple):
     """Judgement of N rows of a table, all or a sample, from which further rows can be judged.
 
-    probability: f32[N, 3] in the order of ERROR_TYPES. decision: thresholds of flags.
+    probability: f32[N, 3] in the order of ERROR_TYPES. threshold: f64[3], rows with at least this one are flagged.
     table: the classifier with the context of the table. levels: summary of the table by each network.
     """
 
     probability: np.ndarray
-    decision: Decision
+    threshold: np.ndarray
     table: TableClassifier
     levels: list[TableLevel]
-
-    @property
-    def threshold(self) -> np.ndarray:
-        """f64[3], rows with at least this probability are flagged."""
-        return self.decision.threshold
 
     def of_more(self, vectors: np.ndarray, signals: np.ndarray, mistaken: np.ndarray | None = None) -> np.ndarray:
         """Probabilities f32[n, 3] of n further rows with vectors f16[n, S, C] and signals f32[n, F]; see `judge`."""
         logits = self.table.logits(vectors, signals)
-        return with_mistaken(self.table.classifier.calibration.probability(logits, self.levels), mistaken)
+        calibration = self.table.classifier.calibration
+        return with_mistaken(calibration.probability(logits, signals, self.levels), mistaken)
 
 
 def with_mistaken(probability: np.ndarray, mistaken: np.ndarray | None) -> np.ndarray:
@@ -328,13 +315,15 @@ def load_classifier(path: str | os.PathLike = "default") -> ErrorClassifier:
     if read != [f"{_FORMAT} {_VERSION}", json.dumps(SIGNALS), json.dumps(CHANNELS)]:
         raise InputError(f"{path} was trained by another version of demix_jax, for other inputs; train it again.")
     own = {key: arrays.pop(key) for key in _OWN_ARRAYS}
+    calibration = Calibration(*(arrays.pop(f"{_OF_CALIBRATION}{key}") for key in Calibration._fields))
+    check_shapes(calibration)
     params: dict = {}
     for key, array in arrays.items():
         *parents, leaf = key.split("/")
         functools.reduce(lambda node, part: node.setdefault(part, {}), parents, params)[leaf] = array
     config = NetworkConfig(**json.loads(metadata["config"]))
     card = json.loads(metadata["card"])
-    return ErrorClassifier(config=config, params=params, **own, card=card, name=name)
+    return ErrorClassifier(config=config, params=params, **own, calibration=calibration, card=card, name=name)
 
 
 @functools.partial(jax.jit, static_argnums=0)

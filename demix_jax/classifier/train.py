@@ -149,7 +149,7 @@ def _calibrated(classifier: ErrorClassifier, worlds: list[World]) -> ErrorClassi
     unseen = [
         (alone, [world for world in worlds if world.table in tables]) for alone, tables in held_out_tables(classifier)
     ]
-    return dataclasses.replace(classifier, **calibrate(unseen)._asdict())
+    return dataclasses.replace(classifier, calibration=calibrate(unseen))
 
 
 def held_out_tables(classifier: ErrorClassifier) -> list[tuple[ErrorClassifier, set[str]]]:

@@ -235,7 +235,6 @@ def _summary(
         classifier=UsedClassifier(classifier.name, classifier.fingerprint, tuple(classifier.card.get("tables", ()))),
         fingerprint=rows.fingerprint,
         thresholds={name: float(thresholds[t]) for t, name in enumerate(ERROR_TYPES)},
-        held_back=tuple(name for t, name in enumerate(ERROR_TYPES) if verdict.decision.held_back[t]),
         validation=_validation_metric(dataset, description),
         columns={column.name: column.kind for column in encoder.columns},
         written_as={column.name: column.how for column in encoder.columns if column.how not in ("", "plain")},

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from demix_jax.classifier.decision import MOST_IN_DOUBT
 from demix_jax.common.bands import Bands, bands_of
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.row_names import ROW
@@ -106,7 +105,6 @@ class Summary:
       label: name of the label column. task: "classification", "regression" or "preference".
       fingerprint: SHA-256 of the diagnosed data.
       thresholds: minimum probability of a flagged row, which is at least worth a look, by error type.
-      held_back: error types with few flagged rows because the data may have no such error.
       validation: quality of the task model's predictions of held-out rows, by metric.
       columns: column name -> kind. written_as: column name -> how its texts were read, where they are not plain.
       missing: column name -> number of cells without a value, where there are any.
@@ -134,7 +132,6 @@ class Summary:
     classifier: UsedClassifier
     fingerprint: str
     thresholds: Mapping[str, float]
-    held_back: tuple[str, ...]
     validation: Mapping[str, float]
     columns: Mapping[str, str]
     seconds: Mapping[str, float]
@@ -239,11 +236,6 @@ class Diagnosis:
         suspect_columns and mistake.
         """
         return self.presentation.table(self)
-
-    @property
-    def most_in_doubt(self) -> float:
-        """Maximum share of rows flagged for an error type in `Summary.held_back`."""
-        return MOST_IN_DOUBT
 
     def flagged(self, error_type: str) -> np.ndarray:
         """bool[N], samples flagged for `error_type`, in either band."""

@@ -72,26 +72,10 @@ def not_judged(diagnosis: Diagnosis, error_type: str) -> bool:
     return error_type == "label_error" and summary.label_doubt is not None and not summary.likely[error_type]
 
 
-def held_back(diagnosis: Diagnosis) -> list[str]:
-    """A sentence that names the error types in `Summary.held_back`; an empty list if there are none.
-
-    Nothing is said of a type with likely rows, nor of label errors where labels cannot be judged.
-    """
-    words, summary = diagnosis.presentation.words, diagnosis.summary
-    doubted = [name for name in summary.held_back if not summary.likely[name]]
-    types = [words.plural[name] for name in doubted if not not_judged(diagnosis, name)]
-    if not types:
-        return []
-    return [
-        f"There may be no {listed(types, 'or')} here: data without any often look like this. At most "
-        f"{100 * diagnosis.most_in_doubt:.0f} % of the {words.noun}s are worth a look as such, the most probable ones."
-    ]
-
-
 def opening(diagnosis: Diagnosis, *, eyebrow: str, facts: Iterable[tuple[str, str]]) -> Html:
     """Page header: headline, one card per error type, facts as (name, value), and notes."""
     first, second = headline(diagnosis)
-    said = [element("li", note) for note in (*held_back(diagnosis), *diagnosis.summary.notes)]
+    said = [element("li", note) for note in diagnosis.summary.notes]
     return element(
         "header",
         element("p", eyebrow, class_="eyebrow"),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.common.wording import percent
-from demix_jax.report.parts import headline, held_back, not_judged
+from demix_jax.report.parts import headline, not_judged
 
 if TYPE_CHECKING:
     from demix_jax.diagnosis.result import Diagnosis
@@ -61,4 +61,3 @@ def print_types(diagnosis: Diagnosis) -> None:
             figures, advice = ("–", "–", "–"), f"{words.labels} cannot be judged here"
         table.add_row(words.names[name], *figures, f"{summary.look[name]:,}", advice)
     console.print(table)
-    say(*(f"Note: {note}" for note in held_back(diagnosis)))

@@ -29,9 +29,7 @@ from demix_jax.classifier import (
     table_facts,
 )
 from demix_jax.classifier import classifier as module
-from demix_jax.classifier.calibrate import calibrate
-from demix_jax.classifier.calibration import NUM_INPUTS, Calibration, TableLevel
-from demix_jax.classifier.decision import presence_inputs
+from demix_jax.classifier.calibration import identity_calibration
 from demix_jax.classifier.examples import ExampleSampler
 from demix_jax.classifier.inputs import NUM_TABLE_FACTS, signal_inputs
 from demix_jax.classifier.mixture import Mixture
@@ -301,10 +299,7 @@ def test_every_step_is_told_and_the_card_says_what_was_done(trained):
     card = classifier.card
     assert card["tables"] == [f"table {i}" for i in range(4)] and card["num_worlds"] == 4 and card["num_rows"] == 800
     assert card["options"]["num_steps"] == 60 and card["interventions"]["swap_models"] is True
-    chex.assert_shape([classifier.floor, classifier.presence], [(2, 3), (2, 3, 3)])
-    chex.assert_shape([classifier.plain, classifier.probed], (3, NUM_INPUTS))
-    assert ((classifier.floor > 0) & (classifier.floor < 1)).all() and (classifier.plain[:, 1] > 0).all()
-    assert np.isfinite(classifier.presence).all()
+    assert all(np.isfinite(array).all() for array in classifier.calibration)
 
 
 @pytest.mark.parametrize("num_members", [1, 3])
@@ -317,9 +312,7 @@ def test_every_member_is_calibrated_on_tables_it_never_saw(monkeypatch, num_memb
 
     def fake_calibrate(held_out):
         calibrated_on.extend({world.table for world in worlds} for _, worlds in held_out)
-        plain, probed = np.zeros((2, 3, NUM_INPUTS), np.float32)
-        floor, presence = np.zeros((2, 3), np.float32), np.zeros((2, 3, 3), np.float32)
-        return Calibration(plain=plain, probed=probed, floor=floor, presence=presence)
+        return identity_calibration()
 
     monkeypatch.setattr("demix_jax.classifier.train._train_network", fake_network)
     monkeypatch.setattr("demix_jax.classifier.train.calibrate", fake_calibrate)
@@ -362,177 +355,17 @@ def test_networks_are_calibrated_anew_on_tables_they_never_saw(monkeypatch):
     options = TrainingOptions(num_members=2, num_steps=3)
     trained = fit_classifier(worlds, seed=3, config=TINY, options=options)
     again = recalibrate(trained, worlds)
-    for name in ("plain", "probed", "floor", "presence"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(trained, name))
+    chex.assert_trees_all_equal(again.calibration, trained.calibration)
     others = [fabricated_world(s, table=f"t{s % 5}", num_rows=60) for s in range(20, 30)]
     anew = recalibrate(trained, [*others, fabricated_world(1, table="unknown", num_rows=60)])
-    assert (anew.plain != trained.plain).any()
+    assert (anew.calibration.usual != trained.calibration.usual).any()
     chex.assert_trees_all_equal(anew.params, trained.params)
-    np.testing.assert_array_equal(anew.plain, recalibrate(trained, others).plain)
+    chex.assert_trees_all_equal(anew.calibration, recalibrate(trained, others).calibration)
 
 
 def test_two_tables_are_needed():
     with pytest.raises(ValueError, match="1 table; give at least 2"):
         fit_classifier([fabricated_world(0), fabricated_world(1, table="table 0")], seed=0)
-
-
-class Known:
-    """A classifier whose one network says what the vectors hold."""
-
-    def of_table(self, signals, facts, probes):
-        return self
-
-    def read(self, vectors, signals, probes):
-        return vectors[None], [TableLevel.of(vectors, probes and (probes.vectors, probes.truth))]
-
-
-def calibrated(worlds) -> Calibration:
-    """What is fitted to `Known` on these worlds."""
-    return calibrate([(cast(ErrorClassifier, Known()), worlds)])
-
-
-def read(world, *, probed=False):
-    """Logits and levels of a world's rows by `Known`."""
-    view = world.views[0]
-    return Known().read(view.vectors, view.signals, view.probes if probed else None)
-
-
-def test_calibration_recovers_a_known_logistic():
-    rng = np.random.default_rng(0)
-    slope, offset = np.array([1.7, 0.6, 2.5]), np.array([-1.0, 0.5, -2.0])
-    worlds = []
-    for size in (12_000, 6_000):
-        z = rng.normal(0, 1.5, (size, 3))
-        truth = rng.random((size, 3)) < expit(slope * z + offset)
-        worlds.append(World((View(z, z),), truth, np.zeros(4), f"{size}"))
-
-    plain, probed, floor, presence = calibrated(worlds)
-    np.testing.assert_allclose(plain[:, 1], slope, rtol=0.1)
-    np.testing.assert_allclose(plain[:, 0], offset, atol=0.15)
-    assert not plain[:, 2:].any()  # two tables cannot tell
-    np.testing.assert_array_equal(probed, np.eye(NUM_INPUTS)[[1] * 3])  # no probes
-    np.testing.assert_array_equal(floor, np.full((2, 3), 0.25))  # no world without a type
-    np.testing.assert_array_equal(presence, np.broadcast_to([10, 0, 0], (2, 3, 3)))
-
-
-def test_calibration_undoes_rates_that_were_drawn_together():
-    rng = np.random.default_rng(0)
-    worlds = []
-    for number in range(40):
-        level = rng.normal(-2, 1)
-        own = rng.normal(0, 1.5, (400, 3))
-        truth = rng.random((400, 3)) < expit(own + level)
-        z = (own + 0.4 * level).astype(np.float32)  # the network saw less than half of how bad the table is
-        worlds.append(World((View(z, z),), truth, np.zeros(4), f"{number}"))
-
-    found = calibrated(worlds)
-    offset, slope, table_slope = found.plain[:, :3].T
-    np.testing.assert_allclose(slope, 1.0, atol=0.15)
-    np.testing.assert_allclose(table_slope, 1.5, atol=0.4)  # 1 = 0.4 (1 + 1.5)
-    np.testing.assert_allclose(offset, 0.0, atol=0.3)
-    for world in worlds:
-        z = world.views[0].signals
-        rates = found.probability(z[None], [TableLevel.of(z)]).mean(axis=0)
-        assert np.abs(rates - world.truth.mean(axis=0)).max() < 0.15
-
-
-def test_calibration_serves_each_table_by_itself_where_tables_differ():
-    rng = np.random.default_rng(0)
-    worlds = []
-    for number in range(60):
-        z = rng.normal(0, 3, (1_000, 3))
-        truth = rng.random((1_000, 3)) < expit(z + rng.normal(0, 3, 3))  # how bad a table is does not show
-        kinds = np.arange(40)[:, None] % 2 == np.arange(3)
-        worlds.append(World((View(z, z, Probes(z[:40], z[:40], kinds)),), truth, np.zeros(4), f"{number}"))
-    found = calibrated(worlds)
-    # over all tables together a slope of about (1 + 9 · 0.35)^-1/2 = 0.5 is best, in each table it is 1
-    assert (found.probed[:, 1] > 0.65).all() and (found.plain[:, 1] < 0.6).all()
-
-    def mean_error(calibration):
-        errors = []
-        for world in worlds:
-            logits, levels = Known().read(*world.views[0])
-            p = calibration.probability(logits, levels)
-            place = np.minimum((p * 15).astype(int), 14)
-            for t in range(3):
-                gap = np.bincount(place[:, t], p[:, t] - world.truth[:, t], minlength=15)
-                errors.append(np.abs(gap).sum() / len(p))
-        return np.mean(errors)
-
-    flat = found._replace(probed=found.probed * np.array([0.5]) / found.probed[:, 1:2])
-    assert mean_error(found) < mean_error(flat) - 0.005
-
-
-def test_a_small_share_of_clean_worlds_reaches_the_floor():
-    rng = np.random.default_rng(0)
-    worlds = []
-    for number in range(30):
-        truth = (rng.random((400, 3)) < 0.2) & ([number % 3 > 0, number % 2 > 0, number < 3])
-        z = rng.normal(0, 1, (400, 3)) + 2 * truth
-        worlds.append(
-            World((View(z, z, Probes(z, z, truth | (np.arange(400)[:, None] < 5))),), truth, np.zeros(4), "t")
-        )
-    found = calibrated(worlds)
-    for probed, floors in enumerate(found.floor):
-        reached = []
-        for world in worlds:
-            logits, levels = read(world, probed=bool(probed))
-            reached.append((found.probability(logits, levels) >= floors).mean(axis=0))
-        for t in (0, 1, 2):
-            clean = [share[t] for share, world in zip(reached, worlds, strict=True) if not world.truth[:, t].any()]
-            assert len(clean) >= 10 and np.mean(clean) == pytest.approx((0.08, 0.07, 0.18)[t], abs=0.002)
-
-
-def test_calibration_tells_tables_with_errors_from_clean_ones():
-    rng = np.random.default_rng(0)
-
-    def world(number):
-        truth = (rng.random((400, 3)) < 0.1) & (number % 4 == 0)  # a quarter have some
-        z = rng.normal(-2, 1, (400, 3)) + 2.5 * truth + rng.normal(0, 0.3, 3)
-        return World((View(z, z),), truth, np.zeros(4), "t")
-
-    found = calibrated([world(number) for number in range(120)])
-    present, doubted = [], []
-    for other in map(world, range(200, 400)):
-        logits, levels = read(other)
-        p = found.probability(logits, levels)
-        present.append(other.truth.any())
-        told = [presence_inputs(of_type) for of_type in p.T]
-        doubted.append(np.sum(found.bounds(levels).presence * told, axis=1) < 0)
-    present, doubted = np.array(present), np.array(doubted)
-    assert doubted[~present].mean() > 0.85 and doubted[present].mean() < 0.15
-
-
-def test_calibration_leaves_a_type_that_never_occurs_as_it_is():
-    z = np.random.default_rng(0).normal(size=(100, 3))
-    truth = np.zeros((100, 3), bool)
-    truth[:, 0] = z[:, 0] > 0.3
-
-    plain, _, _, _ = calibrated([World((View(z, z),), truth, np.zeros(4), "t")])
-    assert plain[1:, 1].tolist() == [1, 1] and plain[1:, 0].tolist() == [0, 0] and plain[0, 1] > 1
-
-
-def test_probes_tell_how_many_rows_are_wrong_where_the_logits_alone_do_not():
-    rng = np.random.default_rng(0)
-    worlds = []
-    for number in range(40):
-        rate, easy = rng.uniform(0, 0.4), rng.uniform(1, 4)
-        truth = rng.random((500, 3)) < rate
-        z = rng.normal(0, 1, (500, 3)) + easy * truth + rng.normal(0, 2)
-        level = z[~truth].mean()
-        of_probes = (rng.normal(level + easy, 1, (300, 3))).astype(np.float32)
-        kinds = np.arange(300)[:, None] % 2 == np.arange(3)
-        world = World((View(z, z, Probes(of_probes, of_probes, kinds)),), truth, np.zeros(4), f"{number}")
-        worlds.append(world)
-    found = calibrated(worlds)
-    errors = {}
-    for name, probed in (("plain", False), ("probed", True)):
-        guesses = []
-        for world in worlds:
-            logits, levels = read(world, probed=bool(probed))
-            guesses.append(found.probability(logits, levels).mean(axis=0)[:2] - world.truth.mean(axis=0)[:2])
-        errors[name] = np.sqrt(np.mean(np.square(guesses)))
-    assert errors["probed"] < 0.6 * errors["plain"]
 
 
 # Prediction
@@ -566,9 +399,9 @@ def test_blocks_make_no_difference(trained, monkeypatch):
 def test_probability_is_the_mean_log_odds_of_calibrated_members(trained):
     classifier, _ = trained
     world = fabricated_world(7)
-    z = classifier.logits(*world.views[0][:2], world.facts)
-    offset, slope, table_slope = classifier.plain[:, :3].T
-    log_odds = np.mean([z[g] * slope + z[g].mean(axis=0) * table_slope + offset for g in range(2)], axis=0)
+    vectors, signals, _ = world.views[0]
+    logits, levels = classifier.of_table(signals, world.facts).read(vectors, signals, None)
+    log_odds = classifier.calibration.log_odds(logits, signals, levels).mean(axis=0)
     want = expit(np.clip(log_odds, -10, 10))
     np.testing.assert_allclose(classifier.predict(*world.views[0][:2], world.facts), want, rtol=1e-4)
 
@@ -629,7 +462,8 @@ def test_a_saved_classifier_predicts_the_same_to_the_last_bit(trained, tmp_path)
 def test_the_fingerprint_follows_the_weights(trained):
     classifier, _ = trained
     assert dataclasses.replace(classifier, card={"other": 1}).fingerprint == classifier.fingerprint
-    moved = dataclasses.replace(classifier, plain=classifier.plain + 1e-3)
+    calibration = classifier.calibration
+    moved = dataclasses.replace(classifier, calibration=calibration._replace(usual=calibration.usual + 1e-3))
     assert moved.fingerprint != classifier.fingerprint
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demix_jax.classifier.decision import Bounds, best_f1, decide, presence_inputs
+from demix_jax.classifier.decision import best_f1, thresholds
 
 
 def expected_f1(probability, threshold):
@@ -54,72 +54,9 @@ def test_promised_f1_is_the_best_expected_one():
     assert best_f1(np.zeros(20)).promised == 0
 
 
-def test_no_row_below_the_floor_is_flagged():
-    probability = np.column_stack([np.full(50, 0.04), np.linspace(0, 0.2, 50), np.linspace(0, 1, 50)])
-    got = decide(probability, [probability], Bounds(np.full(3, 0.3), np.zeros((3, 3))))
-    assert (probability >= got.threshold).sum(axis=0).tolist()[:2] == [0, 0]
-    assert got.threshold[2] == pytest.approx(max(0.3, best_f1(probability[:, 2]).threshold))
-    assert not got.held_back.any()
-
-
-def test_every_likely_row_is_flagged():
-    """Whatever floor and doubt say: 30 of 100 rows have a probability of 0.5 or more, and 5 % may be flagged."""
-    p = np.repeat([0.49, 0.5, 0.8], [70, 10, 20])[:, None].repeat(3, axis=1).astype(np.float32)
-    got = decide(p, [p], Bounds(np.full(3, 0.9), np.outer([5.0, -5.0, -5.0], [1, 0, 0])))
-    assert got.threshold.tolist() == [0.5] * 3 and (p >= got.threshold).sum(axis=0).tolist() == [30] * 3
-    assert not got.held_back.any(), "the floor alone leaves no other row to hold back"
-
-
-def test_wrong_labels_and_features_are_flagged_from_somewhat_below_the_best_threshold():
-    p = np.random.default_rng(3).beta(0.4, 1.5, 500)
-    p_of_types = np.repeat(p[:, None], 3, axis=1)
-    got = decide(p_of_types, [p_of_types], Bounds(np.zeros(3), np.zeros((3, 3))))
-    np.testing.assert_allclose(got.threshold / best_f1(p).threshold, [0.8, 0.8, 1.0])
-
-
-def test_presence_is_told_by_what_is_promised_and_by_the_other_rows():
-    low, high = np.repeat([0.01, 0.45], [90, 10]), np.repeat([0.2, 0.45], [90, 10])
-    best = 2 * 4.5 / (10 + 5.4)
-    assert best_f1(low) == pytest.approx((0.45, best))
-    one, promised, mean = presence_inputs(low)
-    assert one == 1 and promised == pytest.approx(np.log(best / (1 - best)))
-    assert mean == pytest.approx(0.9 * np.log(0.01 / 0.99) + 0.1 * np.log(0.45 / 0.55))
-    stand_out = np.tile([-2.0, 1.0, -1.0], (3, 1))
-    for p, doubted in ((low, False), (high, True)):
-        p_of_types = np.repeat(p[:, None], 3, axis=1)
-        got = decide(p_of_types, [p_of_types], Bounds(np.zeros(3), stand_out))
-        assert got.held_back.tolist() == [doubted] * 3
-    for p in (np.zeros(5), np.ones(5)):
-        assert np.isfinite(presence_inputs(p)).all()
-
-
-def test_presence_is_the_mean_of_what_each_network_says():
-    low, high = (np.repeat([p, 0.45], [90, 10])[:, None].repeat(3, axis=1) for p in (0.01, 0.2))
-    told = [np.array([-2.0, 1.0, -1.0]) @ presence_inputs(p[:, 0]) for p in (low, high)]
-    even = -float(np.mean(told))
-    for offset, doubted in ((even - 1, True), (even + 1, False)):
-        bounds = Bounds(np.zeros(3), np.tile([-2.0 + offset, 1.0, -1.0], (3, 1)))
-        for together in (low, high):  # which is what decides the threshold
-            got = decide(together, [low, high], bounds)
-            wanted = decide(together, [together], Bounds(np.zeros(3), np.zeros((3, 3)))).threshold
-            assert (got.threshold > wanted).tolist() == [doubted] * 3
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.sampled_from([0.01, 0.2, 0.21, 0.3, 0.49]), min_size=1, max_size=90))
-def test_in_doubt_few_rows_are_flagged_the_most_probable_ones(values):
-    """But for likely rows, which are all flagged."""
-    probability = np.repeat(np.array(values, np.float32)[:, None], 3, axis=1)
-    got = decide(probability, [probability], Bounds(np.full(3, 0.1), np.outer([5.0, 0.0, -5.0], [1, 0, 0])))
-    at_ease, in_doubt = (np.flatnonzero(probability[:, t] >= got.threshold[t]) for t in (1, 2))
-    assert got.threshold[0] == got.threshold[1] and got.held_back.tolist() == [
-        False,
-        False,
-        len(at_ease) > len(in_doubt),
-    ]
-    most = int(0.05 * len(values))
-    assert len(in_doubt) <= most and set(in_doubt) <= set(at_ease)
-    left = np.setdiff1d(at_ease, in_doubt)
-    if len(left):  # whoever is left out is less probable, and with those as probable they would be too many
-        assert not len(in_doubt) or probability[left, 2].max() < probability[in_doubt, 2].min()
-        assert len(in_doubt) + (probability[left, 2] == probability[left, 2].max()).sum() > most
+def test_every_likely_row_is_flagged_and_no_improbable_one():
+    p = np.column_stack([np.repeat([0.97, 0.6], [5, 45]), np.repeat([0.3, 0.02], [10, 40]), np.full(50, 1e-4)])
+    np.testing.assert_allclose(thresholds(p), [0.5, 0.3, 0.1])
+    rare = np.repeat([0.9, 0.5, 0.01], [40, 1, 9])[:, None].repeat(3, axis=1)
+    assert (thresholds(rare) <= 0.5).all()
+    assert (np.zeros((20, 3)) < thresholds(np.zeros((20, 3)))).all()

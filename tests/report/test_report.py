@@ -20,7 +20,7 @@ from demix_jax.report import headline
 from demix_jax.report.charts import influence_profiles
 from demix_jax.report.findings import most_certain, suspects, witnesses
 from demix_jax.report.html import element, escape
-from demix_jax.report.parts import held_back, other_types
+from demix_jax.report.parts import other_types
 from demix_jax.report.row_reasons import condition
 from demix_jax.report.terminal import print_types
 from demix_jax.report.words import cell, unusual
@@ -103,34 +103,18 @@ def test_headline_counts_wrong_rows_once_and_keeps_the_valuable_ones_apart(diagn
     assert first in page.text and "Such a row is valuable, not wrong: keep it and give it weight." in page.text
 
 
-def test_page_and_terminal_say_of_which_types_there_may_be_none(capsys):
-    diagnosis = make_diagnosis()
-    assert "There may be no" not in Page(render(diagnosis)).text
-    held = ("label_error", "spurious_correlation")
-    likely = dict(diagnosis.summary.likely) | dict.fromkeys(held, 0)
-    diagnosis = with_summary(diagnosis, held_back=held, likely=likely)
-    print_types(diagnosis)
-    doubt = "There may be no label errors or rows that break a shortcut here"
-    for told in (Page(render(diagnosis)).text, capsys.readouterr().out):
-        assert doubt in told and "At most 5 % of the rows are worth a look as such" in told
-    some = with_summary(diagnosis, likely=likely | {"label_error": 1})
-    assert held_back(some)[0].startswith("There may be no rows that break a shortcut here"), "one is likely wrong"
-
-
 def test_nothing_reassures_where_wrong_labels_cannot_be_seen(capsys):
     none = {name: 0 for name in ERROR_TYPES}
-    unseen = dict(wrong_rows=0, look_rows=0, likely=none, held_back=("label_error",))
+    unseen = dict(wrong_rows=0, look_rows=0, likely=none)
     clean = with_summary(without_flags(make_diagnosis()), **unseen)
-    assert headline(clean)[0] == "None of 600 rows is likely wrong" and len(held_back(clean)) == 1
+    assert headline(clean)[0] == "None of 600 rows is likely wrong"
     leaky = with_summary(clean, label_doubt="'status_code' alone predicts the label in every row.")
     print_types(leaky)
     for told in (Page(render(leaky)).text, capsys.readouterr().out):
         assert "None of 600 rows is likely wrong, but labels cannot be judged here" in told
-        assert "There may be no" not in told and told.count("cannot be judged here") == 2, "headline, and card or table"
+        assert told.count("cannot be judged here") == 2, "headline, and card or table"
     section = Page(render(leaky)).text.partition("Open one for")[0]
     assert "'status_code' alone predicts the label in every row." in section
-    both = with_summary(leaky, held_back=("label_error", "spurious_correlation"))
-    assert held_back(both)[0].startswith("There may be no rows that break a shortcut here")
     assert leaky.summary.as_dict()["label_doubt"].startswith("'status_code'")
     assert "label_doubt" not in clean.summary.as_dict()
 
