@@ -39,8 +39,8 @@ def best_f1(probability: np.ndarray) -> BestF1:
 def thresholds(probability: np.ndarray) -> np.ndarray:
     """f64[3], thresholds per error type from probabilities f[N, 3]: the best for F1, within bounds.
 
-    Every likely row is flagged. In a table with hardly any errors, the best for F1 would be to flag its least improbable
-    rows; rows below `_LEAST_TO_LOOK_AT` are not worth anyone's time.
+    Every likely row is flagged. In a table with hardly any errors, the best for F1 would be to flag its least
+    improbable rows; rows below `_LEAST_TO_LOOK_AT` are not worth anyone's time.
     """
     chex.assert_shape(probability, (None, len(ERROR_TYPES)))
     return np.array([np.clip(best_f1(of_type).threshold, _LEAST_TO_LOOK_AT, LIKELY) for of_type in probability.T])

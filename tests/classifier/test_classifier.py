@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
 
 import chex
 import jax
@@ -19,7 +18,6 @@ from sklearn.metrics import roc_auc_score
 from demix_jax.classifier import (
     ErrorClassifier,
     Interventions,
-    Probes,
     TrainingOptions,
     View,
     World,

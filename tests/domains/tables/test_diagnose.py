@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import numpy as np
@@ -14,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from demix_jax.classifier.decision import thresholds
 from demix_jax.classifier.schema import SIGNALS
 from demix_jax.common.checks import InputError
-from demix_jax.common.error_types import ERROR_TYPES, LABEL_ERROR
+from demix_jax.common.error_types import ERROR_TYPES
 from demix_jax.data.fingerprint import fingerprint
 from demix_jax.diagnosis import pipeline
 from demix_jax.diagnosis.result import Diagnosis
