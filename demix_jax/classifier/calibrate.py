@@ -23,16 +23,15 @@ _NUM_ROWS = 512  # of each world
 _NUM_STEPS = 600
 _LEARNING_RATE = 0.02
 _DECAY = 0.5  # of how far coefficients may depend on the table, against the loss of one world
-_SURPRISE_OF_FEW = 0.03  # nats, added to the entropy of a world's error rate before worlds are weighed by it
 
 
 def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]], *, seed: int = 0) -> Calibration:
     """Fits the calibration on worlds that the networks were not trained on.
 
     Worlds differ in how many of their rows are wrong, from none to most, and in whether one type of error occurs or
-    several. So what is fitted has to read off a table how common its errors are. The loss of a world is the mean
-    cross-entropy of its rows, divided by the entropy of its error rate: a world with 1 % wrong rows counts as much as
-    one with 30 %. Every world is shown with its probes and without.
+    several. So what is fitted has to read off a table how common its errors are. All worlds have equal weight: a weight
+    that depended on their rates would change what tables look like that have few errors. Every world is shown with its
+    probes and without.
 
     Args:
       held_out: classifiers of one network each, with worlds that this network has not seen.
@@ -87,19 +86,16 @@ def _fit(worlds: _Rows, seed: int) -> Calibration:
     rng = np.random.default_rng(seed)
     into = rng.normal(0, 1 / np.sqrt(NUM_TABLE_INPUTS), start.into.shape).astype(np.float32)
     start = start._replace(mean=worlds.table.mean(axis=0), scale=worlds.table.std(axis=0) + 1e-3, into=into)
-    rate = np.einsum("wnt,wn->wt", worlds.truth, worlds.present) / worlds.present.sum(axis=1)[:, None]
-    weight = 1 / (_entropy(rate) + _SURPRISE_OF_FEW)
-    weight /= weight.mean(axis=0)
-    fitted = _descend(start, jax.tree.map(jnp.asarray, worlds), jnp.asarray(weight))
+    fitted = _descend(start, jax.tree.map(jnp.asarray, worlds))
     return Calibration(*map(np.asarray, fitted))
 
 
 @jax.jit
-def _descend(start: Calibration, worlds: _Rows, weight: jax.Array) -> Calibration:
-    """The calibration with the lowest weighted loss, found by Adam with a cosine schedule."""
+def _descend(start: Calibration, worlds: _Rows) -> Calibration:
+    """The calibration with the lowest loss, found by Adam with a cosine schedule."""
     free = ("into", "bias", "out", "usual")
     optimizer = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, _NUM_STEPS))
-    loss = functools.partial(_loss, start, worlds, weight)
+    loss = functools.partial(_loss, start, worlds)
 
     def step(_, state):
         changed, optimizer_state = state
@@ -111,8 +107,8 @@ def _descend(start: Calibration, worlds: _Rows, weight: jax.Array) -> Calibratio
     return start._replace(**changed)
 
 
-def _loss(start: Calibration, worlds: _Rows, weight: jax.Array, changed: dict[str, jax.Array]) -> jax.Array:
-    """f32[]: mean over worlds and types of the weighted cross-entropy, and the decay."""
+def _loss(start: Calibration, worlds: _Rows, changed: dict[str, jax.Array]) -> jax.Array:
+    """f32[]: mean over worlds and types of the cross-entropy, and the decay."""
     calibration = start._replace(**changed)
 
     def of_world(world: _Rows) -> jax.Array:
@@ -122,10 +118,4 @@ def _loss(start: Calibration, worlds: _Rows, weight: jax.Array, changed: dict[st
 
     of_worlds = jax.vmap(of_world)(worlds)
     decay = _DECAY * sum(jnp.square(changed[name]).sum() for name in ("into", "out"))
-    return (weight * of_worlds).mean() + decay / (len(worlds.truth) * len(ERROR_TYPES))
-
-
-def _entropy(rate: np.ndarray) -> np.ndarray:
-    """Entropy of a share, in nats, elementwise."""
-    clipped = np.clip(rate, 1e-9, 1 - 1e-9)
-    return -clipped * np.log(clipped) - (1 - clipped) * np.log1p(-clipped)
+    return of_worlds.mean() + decay / (len(worlds.truth) * len(ERROR_TYPES))
