@@ -73,5 +73,5 @@ def untrained_classifier() -> ErrorClassifier:
     params = jax.jit(network.init)(jax.random.key(0), vectors.astype(np.float32), mask, both, context)
     params = jax.tree.map(lambda leaf: np.asarray(leaf)[None], params)
     single = ErrorClassifier.uncalibrated(TINY, params, mean, scale, {"tables": ["table 0"]})
-    steep = single.calibration._replace(usual=8 * single.calibration.usual)
+    steep = single.calibration._replace(slopes=8 * single.calibration.slopes)
     return dataclasses.replace(single, calibration=steep)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +11,6 @@ import numpy as np
 import optax
 
 from demix_jax.classifier.calibration import Calibration, identity_calibration, table_coefficients, weighted_sum
-from demix_jax.classifier.table_level import NUM_TABLE_INPUTS
 from demix_jax.common.error_types import ERROR_TYPES
 
 if TYPE_CHECKING:
@@ -22,25 +20,29 @@ if TYPE_CHECKING:
 _NUM_ROWS = 512  # of each world
 _NUM_STEPS = 600
 _LEARNING_RATE = 0.02
-_DECAY = 0.5  # of how far coefficients may depend on the table, against the loss of one world
+_FIRST_SLOPE = 0.2  # of inputs beside the logit
+_DECAY = 10.0  # of how far slopes and constants may depend on the table, against the loss of one world
+_CLEAN_WEIGHT = 0.3  # of the worlds without a type, together, against those with it
+_COMMON_WEIGHT = 0.5  # exponent of its rate in the weight of a world
+_LEAST_RATE = 0.005  # worlds with fewer wrong rows weigh as much as with so many
 
 
-def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]], *, seed: int = 0) -> Calibration:
+def calibrate(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> Calibration:
     """Fits the calibration on worlds that the networks were not trained on.
 
     Worlds differ in how many of their rows are wrong, from none to most, and in whether one type of error occurs or
-    several. So what is fitted has to read off a table how common its errors are. All worlds have equal weight: a weight
-    that depended on their rates would change what tables look like that have few errors. Every world is shown with its
-    probes and without.
+    several. So what is fitted has to read off a table how common its errors are. Their rates are drawn log-uniformly,
+    so that most are low; real tables that anybody doubts have higher ones. Worlds therefore weigh as much as the root
+    of their rate, and all worlds without a type have a fixed weight together. Every world is shown with its probes and
+    without.
 
     Args:
       held_out: classifiers of one network each, with worlds that this network has not seen.
-      seed: of the initial weights.
     """
     worlds = _held_out_worlds(held_out)
     if not worlds:
         return identity_calibration()
-    return _fit(_stacked(worlds), seed)
+    return _fit(_stacked(worlds))
 
 
 class _Rows(NamedTuple):
@@ -55,17 +57,28 @@ class _Rows(NamedTuple):
     present: np.ndarray
 
 
+def _weights(worlds: _Rows) -> np.ndarray:
+    """f32[W, 3] with mean 1 per type: how much each world counts."""
+    rate = worlds.truth.sum(axis=1) / worlds.present.sum(axis=1)[:, None]
+    with_type, without = np.maximum(rate, _LEAST_RATE) ** _COMMON_WEIGHT * (rate > 0), (rate == 0).astype(float)
+    some, none = with_type.sum(axis=0), without.sum(axis=0)
+    share = np.where(some == 0, 1.0, np.where(none == 0, 0.0, _CLEAN_WEIGHT))
+    weight = (1 - share) * with_type / np.maximum(some, 1e-9) + share * without / np.maximum(none, 1)
+    return (weight * len(rate)).astype(np.float32)
+
+
 def _held_out_worlds(held_out: Sequence[tuple[ErrorClassifier, Sequence[World]]]) -> list[_Rows]:
     found = []
     for member, worlds in held_out:
         for world in worlds:
             vectors, signals, probes = world.views[0]
+            some = np.linspace(0, len(signals) - 1, min(len(signals), _NUM_ROWS)).astype(int)
+            vectors, signals = vectors[some], signals[some]
             for shown in (None,) if probes is None else (None, probes):
                 table = member.of_table(signals, world.facts, shown)
                 logits, levels = table.read(vectors, signals, shown)
-                rows = np.linspace(0, len(signals) - 1, min(len(signals), _NUM_ROWS)).astype(int)
-                of_rows = levels[0].of_rows(logits[0], signals)[rows]
-                found.append(_Rows(levels[0].inputs, of_rows, world.truth[rows], np.ones(len(rows))))
+                of_rows = levels[0].of_rows(logits[0], signals)
+                found.append(_Rows(levels[0].inputs, of_rows, world.truth[some], np.ones(len(some))))
     return found
 
 
@@ -81,41 +94,41 @@ def _stacked(worlds: list[_Rows]) -> _Rows:
     return _Rows(table, *map(np.stack, each))
 
 
-def _fit(worlds: _Rows, seed: int) -> Calibration:
+def _fit(worlds: _Rows) -> Calibration:
     start = identity_calibration()
-    rng = np.random.default_rng(seed)
-    into = rng.normal(0, 1 / np.sqrt(NUM_TABLE_INPUTS), start.into.shape).astype(np.float32)
-    start = start._replace(mean=worlds.table.mean(axis=0), scale=worlds.table.std(axis=0) + 1e-3, into=into)
-    fitted = _descend(start, jax.tree.map(jnp.asarray, worlds))
-    return Calibration(*map(np.asarray, fitted))
+    start = start._replace(mean=worlds.table.mean(axis=0), scale=worlds.table.std(axis=0) + 1e-3)
+    return Calibration(*map(np.asarray, _descend(start, jax.tree.map(jnp.asarray, worlds), _weights(worlds))))
 
 
 @jax.jit
-def _descend(start: Calibration, worlds: _Rows) -> Calibration:
-    """The calibration with the lowest loss, found by Adam with a cosine schedule."""
-    free = ("into", "bias", "out", "usual")
+def _descend(start: Calibration, worlds: _Rows, weights: jax.Array) -> Calibration:
+    """The calibration with the lowest loss, found by Adam with a cosine schedule over the logarithm of the slopes."""
     optimizer = optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, _NUM_STEPS))
-    loss = functools.partial(_loss, start, worlds)
+
+    def calibration_of(free: dict[str, jax.Array]) -> Calibration:
+        return start._replace(**(free | {"slopes": jnp.exp(free["slopes"])}))
+
+    def loss(free: dict[str, jax.Array]) -> jax.Array:
+        return _loss(calibration_of(free), worlds, weights)
 
     def step(_, state):
-        changed, optimizer_state = state
-        updates, optimizer_state = optimizer.update(jax.grad(loss)(changed), optimizer_state)
-        return optax.apply_updates(changed, updates), optimizer_state
+        free, optimizer_state = state
+        updates, optimizer_state = optimizer.update(jax.grad(loss)(free), optimizer_state)
+        return optax.apply_updates(free, updates), optimizer_state
 
-    changed = {name: jnp.asarray(getattr(start, name)) for name in free}
-    changed, _ = jax.lax.fori_loop(0, _NUM_STEPS, step, (changed, optimizer.init(changed)))
-    return start._replace(**changed)
+    first = {"slopes": jnp.log(jnp.maximum(start.slopes, _FIRST_SLOPE))}
+    first |= {name: jnp.asarray(getattr(start, name)) for name in ("steepness", "constant")}
+    free, _ = jax.lax.fori_loop(0, _NUM_STEPS, step, (first, optimizer.init(first)))
+    return calibration_of(free)
 
 
-def _loss(start: Calibration, worlds: _Rows, changed: dict[str, jax.Array]) -> jax.Array:
-    """f32[]: mean over worlds and types of the cross-entropy, and the decay."""
-    calibration = start._replace(**changed)
+def _loss(calibration: Calibration, worlds: _Rows, weights: jax.Array) -> jax.Array:
+    """f32[]: weighted mean over worlds and types of the cross-entropy, and the decay."""
 
-    def of_world(world: _Rows) -> jax.Array:
+    def of_world(world: _Rows, weight: jax.Array) -> jax.Array:
         log_odds = weighted_sum(world.rows, table_coefficients(calibration, world.table, jnp), jnp)
         of_rows = optax.sigmoid_binary_cross_entropy(log_odds, world.truth)
-        return world.present @ of_rows / world.present.sum()
+        return weight * (world.present @ of_rows / world.present.sum())
 
-    of_worlds = jax.vmap(of_world)(worlds)
-    decay = _DECAY * sum(jnp.square(changed[name]).sum() for name in ("into", "out"))
-    return of_worlds.mean() + decay / (len(worlds.truth) * len(ERROR_TYPES))
+    depends = jnp.square(calibration.steepness).sum() + jnp.square(calibration.constant[:, 1:]).sum()
+    return jax.vmap(of_world)(worlds, weights).mean() + _DECAY * depends / (len(worlds.truth) * len(ERROR_TYPES))

@@ -11,27 +11,26 @@ import numpy as np
 from demix_jax.classifier.table_level import LARGEST_LOG_ODDS, NUM_ROW_INPUTS, NUM_TABLE_INPUTS, RowInput, TableLevel
 from demix_jax.common.error_types import ERROR_TYPES
 
-NUM_HIDDEN = 12
+_STEEPEST = 3.0  # a table's slopes are at most this many times the usual ones, and at least this part of them
 
 
 class Calibration(NamedTuple):
-    """Maps logits to calibrated log-odds: per error type a logistic regression whose coefficients depend on the table.
+    """Maps logits to calibrated log-odds: per error type a logistic regression that depends on the table.
 
-    For one row, the log-odds are the sum of K `RowInput`s times coefficients, plus a constant. A small network reads
-    the coefficients and the constant off the J `TableInput`s. How common and how clear the errors of a table are, that
-    is up to the table.
+    For one row, the log-odds are the sum of K `RowInput`s times slopes, plus a constant. How common the errors of a
+    table are moves the constant, and how clear they are makes all slopes steeper or flatter: both are read off J
+    `TableInput`s. That an input counts for an error, and not against it, holds in every table.
 
-    mean, scale: f32[3, J], standardisation of the table inputs. into: f32[3, J, H] and bias: f32[3, H], of the hidden
-      layer. out: f32[3, H, K + 1], from the hidden layer to coefficients and constant. usual: f32[3, K + 1],
-      coefficients and constant of an average table.
+    mean, scale: f32[3, J], standardisation of the table inputs. slopes: f32[3, K], of an average table, none negative.
+    steepness: f32[3, J], log factor of the slopes per standardised table input. constant: f32[3, J + 1], that of an
+      average table and the change per standardised table input.
     """
 
     mean: np.ndarray
     scale: np.ndarray
-    into: np.ndarray
-    bias: np.ndarray
-    out: np.ndarray
-    usual: np.ndarray
+    slopes: np.ndarray
+    steepness: np.ndarray
+    constant: np.ndarray
 
     def log_odds(self, logits: np.ndarray, signals: np.ndarray, levels: Sequence[TableLevel]) -> np.ndarray:
         """Calibrated log-odds f64[G, N, 3] by each of G networks.
@@ -51,32 +50,31 @@ class Calibration(NamedTuple):
 
 
 def table_coefficients(calibration: Calibration, inputs, numpy=np):
-    """f[3, K + 1], coefficients and constant for a table with inputs f[3, J].
-
-    numpy: the module that computes, NumPy or jax.numpy.
-    """
+    """Slopes f[3, K] and constants f[3] for a table with inputs f[3, J]; numpy: NumPy or jax.numpy, which computes."""
     standard = numpy.clip((inputs - calibration.mean) / calibration.scale, -3, 3)
-    hidden = numpy.tanh(numpy.einsum("tj,tjh->th", standard, calibration.into) + calibration.bias)
-    return calibration.usual + numpy.einsum("th,thk->tk", hidden, calibration.out)
+    steeper = (standard * calibration.steepness).sum(axis=1)
+    factor = numpy.exp(numpy.clip(steeper, -np.log(_STEEPEST), np.log(_STEEPEST)))
+    constant = calibration.constant[:, 0] + (standard * calibration.constant[:, 1:]).sum(axis=1)
+    return factor[:, None] * calibration.slopes, constant
 
 
 def weighted_sum(of_rows, coefficients, numpy=np):
-    """Log-odds f[n, 3] of rows with inputs f[n, 3, K] in a table with coefficients f[3, K + 1]; numpy: as above."""
-    return numpy.einsum("ntk,tk->nt", of_rows, coefficients[:, :-1]) + coefficients[None, :, -1]
+    """Log-odds f[n, 3] of rows with inputs f[n, 3, K] by the slopes and constants of their table; numpy: as above."""
+    slopes, constant = coefficients
+    return numpy.einsum("ntk,tk->nt", of_rows, slopes) + constant[None]
 
 
 def identity_calibration() -> Calibration:
     """A calibration that takes logits as log-odds."""
     types = len(ERROR_TYPES)
-    usual = np.zeros((types, NUM_ROW_INPUTS + 1), np.float32)
-    usual[:, RowInput.LOGIT] = 1.0
+    slopes = np.zeros((types, NUM_ROW_INPUTS), np.float32)
+    slopes[:, RowInput.LOGIT] = 1.0
     return Calibration(
         mean=np.zeros((types, NUM_TABLE_INPUTS), np.float32),
         scale=np.ones((types, NUM_TABLE_INPUTS), np.float32),
-        into=np.zeros((types, NUM_TABLE_INPUTS, NUM_HIDDEN), np.float32),
-        bias=np.zeros((types, NUM_HIDDEN), np.float32),
-        out=np.zeros((types, NUM_HIDDEN, NUM_ROW_INPUTS + 1), np.float32),
-        usual=usual,
+        slopes=slopes,
+        steepness=np.zeros((types, NUM_TABLE_INPUTS), np.float32),
+        constant=np.zeros((types, NUM_TABLE_INPUTS + 1), np.float32),
     )
 
 
