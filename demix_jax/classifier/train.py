@@ -43,7 +43,7 @@ class TrainingOptions:
     """
 
     num_members: int = flax.struct.field(pytree_node=False, default=4)
-    num_steps: int = flax.struct.field(pytree_node=False, default=1_600)
+    num_steps: int = flax.struct.field(pytree_node=False, default=700)
     learning_rate: float = flax.struct.field(pytree_node=False, default=1.5e-3)
     weight_decay: float = flax.struct.field(pytree_node=False, default=0.5)
     focus: float = flax.struct.field(pytree_node=False, default=1.0)

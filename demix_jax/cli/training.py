@@ -29,7 +29,7 @@ def train_classifier(
         int, typer.Option(min=1, metavar="<int>", help="Corrupted versions of each table.")
     ] = 20,
     rows: Annotated[int, typer.Option(min=200, metavar="<int>", help="Most rows in a corrupted version.")] = 4000,
-    steps: Annotated[int, typer.Option(min=1, metavar="<int>", help="Training steps of each network.")] = 1600,
+    steps: Annotated[int, typer.Option(min=1, metavar="<int>", help="Training steps of each network.")] = 700,
     members: Annotated[int, typer.Option(min=1, metavar="<int>", help="Networks in the ensemble.")] = 4,
     worlds: Annotated[
         Path | None,

@@ -220,14 +220,14 @@ def test_plan_has_one_clean_trial_per_table_and_seed():
 def test_worlds_have_files_of_their_own_and_go_round_the_varieties():
     worlds = make_worlds.plan(3)
     num_listed = len((Path(make_worlds.__file__).parent / "real_tables.csv").read_text().splitlines()) - 1
-    assert len(worlds) == len({world.file_name for world in worlds}) == 6 * 12 + 3 * 4 + num_listed + 6 * 3
-    assert 600 < len(make_worlds.plan(60)) < 660
+    assert len(worlds) == len({world.file_name for world in worlds}) == 6 * 24 + 3 * 4 + 2 * num_listed + 6 * 3
+    assert 1_000 < len(make_worlds.plan(90)) < 1_200
     count = Counter(world.table for world in worlds)
-    assert count["adult"] == 12 and count["wine"] == 4 and {count[f"{name} 0-2"] for name in make_worlds.RANDOM} == {1}
+    assert count["adult"] == 24 and count["wine"] == 4 and {count[f"{name} 0-2"] for name in make_worlds.RANDOM} == {1}
     of_adult = [world.variety for world in worlds if world.table == "adult"]
-    assert of_adult == list(VARIETIES)
-    assert [variety.every_probe for variety in of_adult].count(False) == 3
-    assert [variety.chance_labels for variety in of_adult].count(True) == 1
+    assert of_adult == 2 * list(VARIETIES)
+    assert [variety.every_probe for variety in of_adult].count(False) == 6
+    assert [variety.chance_labels for variety in of_adult].count(True) == 2
 
 
 @pytest.mark.parametrize(("regime", "tables"), [("unseen", ["adult", "bank"]), ("known", ["bank"])])

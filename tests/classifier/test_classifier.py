@@ -356,7 +356,7 @@ def test_networks_are_calibrated_anew_on_tables_they_never_saw(monkeypatch):
     chex.assert_trees_all_equal(again.calibration, trained.calibration)
     others = [fabricated_world(s, table=f"t{s % 5}", num_rows=60) for s in range(20, 30)]
     anew = recalibrate(trained, [*others, fabricated_world(1, table="unknown", num_rows=60)])
-    assert (anew.calibration.usual != trained.calibration.usual).any()
+    assert (anew.calibration.slopes != trained.calibration.slopes).any()
     chex.assert_trees_all_equal(anew.params, trained.params)
     chex.assert_trees_all_equal(anew.calibration, recalibrate(trained, others).calibration)
 
@@ -461,7 +461,7 @@ def test_the_fingerprint_follows_the_weights(trained):
     classifier, _ = trained
     assert dataclasses.replace(classifier, card={"other": 1}).fingerprint == classifier.fingerprint
     calibration = classifier.calibration
-    moved = dataclasses.replace(classifier, calibration=calibration._replace(usual=calibration.usual + 1e-3))
+    moved = dataclasses.replace(classifier, calibration=calibration._replace(slopes=calibration.slopes + 1e-3))
     assert moved.fingerprint != classifier.fingerprint
 
 

@@ -141,7 +141,7 @@ def test_diagnosis_ranks_wrong_features_first(diagnosed):
     from sklearn.metrics import roc_auc_score
 
     made, diagnosis = diagnosed
-    assert roc_auc_score(made.truth["feature_error"], diagnosis.table["p_feature_error"]) > 0.7
+    assert roc_auc_score(made.truth["feature_error"], diagnosis.table["p_feature_error"]) > 0.65
     assert roc_auc_score(made.truth["label_error"], diagnosis.table["p_label_error"]) > 0.6
 
 
