@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from demix_jax.common.bands import LIKELY
+from demix_jax.common.bands import bands_of
 from demix_jax.common.error_types import ERROR_TYPES
 
 NUM_BINS = 15
@@ -33,7 +33,7 @@ def diagnosis_scores(truth: np.ndarray, flags: np.ndarray, probability: np.ndarr
     scores = flag_scores(truth, flags)
     for t, name in enumerate(ERROR_TYPES):
         bins = reliability(truth[:, t], probability[:, t])
-        scores["types"][name]["likely"] = float((flags[:, t] & (probability[:, t] >= LIKELY)).mean())
+        scores["types"][name]["likely"] = float(bands_of(flags[:, t], probability[:, t]).likely.mean())
         scores["types"][name] |= ranking_scores(truth[:, t], probability[:, t])
         scores["types"][name] |= {"ece": expected_calibration_error(bins), "reliability": bins}
     scores["ece"] = float(np.mean([scores["types"][name]["ece"] for name in ERROR_TYPES]))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import chex
 import numpy as np
 
-from demix_jax.classifier.table_level import LARGEST_LOG_ODDS, NUM_ROW_INPUTS, NUM_TABLE_INPUTS, RowInput, TableLevel
+from demix_jax.classifier.table_level import NUM_ROW_INPUTS, NUM_TABLE_INPUTS, RowInput, TableLevel, from_log_odds
 from demix_jax.common.error_types import ERROR_TYPES
 
 _STEEPEST = 3.0  # a table's slopes are at most this many times the usual ones, and at least this part of them
@@ -76,11 +76,6 @@ def identity_calibration() -> Calibration:
         steepness=np.zeros((types, NUM_TABLE_INPUTS), np.float32),
         constant=np.zeros((types, NUM_TABLE_INPUTS + 1), np.float32),
     )
-
-
-def from_log_odds(log_odds: np.ndarray) -> np.ndarray:
-    """Probabilities, same shape; log-odds are clipped at ±`LARGEST_LOG_ODDS`."""
-    return 1 / (1 + np.exp(-np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)))
 
 
 def check_shapes(calibration: Calibration) -> None:

@@ -82,7 +82,7 @@ class TableLevel(NamedTuple):
                 mixtures[t] = Mixture.fit(logits[:, t], of_probes[truth[:, t], t])
         inputs = np.zeros((len(ERROR_TYPES), NUM_TABLE_INPUTS))
         for t, mixture in enumerate(mixtures):
-            inputs[t, TableInput.MEAN] = _log_odds(_probability(logits[:, t]).mean())
+            inputs[t, TableInput.MEAN] = _log_odds(from_log_odds(logits[:, t]).mean())
             inputs[t, TableInput.LIKELIEST_SHARE] = _log_odds(likeliest_share(logits[:, t]))
             if mixture is not None:
                 inputs[t, TableInput.PROBE_SHARE] = _log_odds(mixture.share)
@@ -112,7 +112,7 @@ def likeliest_share(log_ratio: np.ndarray) -> float:
     """
     share = 0.1
     for _ in range(_NUM_STEPS):
-        share = float(np.clip(_probability(log_ratio + _log_odds(share)).mean(), _LEAST_SHARE, 1 - _LEAST_SHARE))
+        share = float(np.clip(from_log_odds(log_ratio + _log_odds(share)).mean(), _LEAST_SHARE, 1 - _LEAST_SHARE))
     return share
 
 
@@ -138,7 +138,8 @@ def _share(hit: np.ndarray) -> float:
     return (hit.sum() + 0.5) / (len(hit) + 1)
 
 
-def _probability(log_odds: np.ndarray) -> np.ndarray:
+def from_log_odds(log_odds: np.ndarray) -> np.ndarray:
+    """Probabilities, same shape; log-odds are clipped at ±`LARGEST_LOG_ODDS`."""
     return 1 / (1 + np.exp(-np.clip(log_odds, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)))
 
 
